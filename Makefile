@@ -1,0 +1,72 @@
+# `make demo` and `make test` are the two commands of the README; each sets up what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+CONFIG ?= relay.toml
+
+.PHONY: setup demo test check lint types synth gate deploy lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo     see webhooks go in, fan out, fail, be replayed and be found again, on this machine"
+	@echo "make test     unit, infra and deployed tests"
+	@echo "make check    make test, and lint, types, synth and the gates"
+	@echo "make deploy   deploy into the AWS account of AWS_PROFILE (CONFIG=FILE, default relay.toml)"
+	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
+
+setup: .venv/.ready .venv-aws/.ready node_modules/.ready
+
+.venv/.uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the relay needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt
+	@touch $@
+
+.venv/.ready: .venv/.uv requirements/dev.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The local AWS pins its own botocore, so it cannot share an environment with the relay's boto3.
+.venv-aws/.ready: .venv/.uv requirements/local-aws.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-aws
+	$(BIN)/uv pip install --quiet --python .venv-aws/bin/python --require-hashes --requirement requirements/local-aws.txt
+	@touch $@
+
+node_modules/.ready: package-lock.json
+	npm ci --silent --no-audit --no-fund
+	@touch $@
+
+demo: setup
+	$(BIN)/python -m infra.local.demo
+
+test: setup
+	$(BIN)/pytest tests/unit tests/infra tests/deployed
+
+check: setup lint types synth test gate
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+synth: setup
+	npx cdk synth --quiet
+
+gate: setup
+	$(BIN)/pytest tests/gate
+
+deploy: setup
+	npx cdk deploy --context config=$(CONFIG)
+
+lock: .venv/.uv
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --python-version 3.11 $(LOCK) --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --group functions --python-version 3.13 --python-platform aarch64-manylinux2014 $(LOCK) --output-file requirements/functions.txt
+	$(BIN)/uv pip compile --quiet --group local-aws --python-version 3.11 $(LOCK) --output-file requirements/local-aws.txt
+	npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+
+LOCK := --generate-hashes --no-header --no-emit-index-url --no-annotate
+
+clean:
+	rm -rf .venv .venv-aws node_modules cdk.out build .pytest_cache .mypy_cache .ruff_cache
