@@ -1,0 +1,111 @@
+"""Every error the relay raises on purpose, grouped by who has to act; each knows its HTTP status.
+
+* RelayError
+  - SenderError         the caller must change something; the same bytes fail again        4xx
+    · BadRequest        400   a parameter, a filter or a body that can't be read
+    · SignatureError    401   not signed by who it should be
+    · NotFound          404   no such source, event or delivery
+    · Conflict          409   not possible in the state it is in
+    · BodyTooLarge      413
+    · Undeliverable     489   handed to us by QStash, and no retry can ever help
+  - OperatorError       503   the relay's owner must act: a secret or a setting is missing
+  - UpstreamError       503   nobody here is at fault; send it again later
+    · QStashError             QStash refused or didn't answer; knows whether a retry can help
+"""
+
+from __future__ import annotations
+
+
+class RelayError(Exception):
+    """A failure with a code for programs and a message for people; never a key, a body or an expected value."""
+
+    status = 500
+    code = "internal"
+    retry_after_s: int | None = None
+
+
+class SenderError(RelayError):
+    """The caller must change something."""
+
+    status = 400
+    code = "bad_request"
+
+
+class BadRequest(SenderError):
+    """A parameter or body that can't be read; *code* names which kind."""
+
+    def __init__(self, message: str, *, code: str = "bad_request") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SignatureError(SenderError):
+    """The request isn't signed by who it should be; the message names the failed check and nothing else."""
+
+    status = 401
+    code = "signature"
+
+
+class NotFound(SenderError):
+    """There is no such thing."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(SenderError):
+    """The thing is in a state that doesn't allow this."""
+
+    status = 409
+    code = "conflict"
+
+
+class BodyTooLarge(SenderError):
+    """More bytes than the relay takes."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class Undeliverable(SenderError):
+    """A delivery that no retry can ever bring to its target; QStash is told to stop."""
+
+    status = 489
+    code = "undeliverable"
+
+
+class OperatorError(RelayError):
+    """The relay's owner must act before this can work."""
+
+    status = 503
+    code = "not_ready"
+    retry_after_s = 60
+
+
+class UpstreamError(RelayError):
+    """A service the relay stands on didn't do its part; the same request may work later."""
+
+    status = 503
+    code = "upstream"
+    retry_after_s = 30
+
+    def __init__(self, service: str, reason: str) -> None:
+        super().__init__(f"{service}: {reason}")
+        self.service = service
+
+
+class QStashError(UpstreamError):
+    """QStash refused or didn't answer.
+
+    Attributes:
+        answered: QStash's HTTP status, or None where no answer came.
+        permanent: The same publish can never succeed (too large, malformed): 400, 412, 413, 422.
+            401, 403 and 404 are an operator's to mend, so they may succeed later.
+    """
+
+    def __init__(self, reason: str, *, answered: int | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__("QStash", reason)
+        self.answered = answered
+        self.permanent = answered in {400, 412, 413, 422}
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s

@@ -1,0 +1,293 @@
+"""Events, deliveries and attempts, and the algebra of what happens to them.  Pure: no I/O, no clock, no environment.
+
+An **event** is what a source sent, once; it is immutable and already names its expected deliveries.  A **delivery** is
+one event to one destination.  QStash reports attempts at least once and in any order, so a delivery changes only
+through operations that are commutative, idempotent and monotonic within a generation; `Delivery.after` is the rule.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NewType
+
+EventId = NewType("EventId", str)
+DeliveryId = NewType("DeliveryId", str)
+Generation = NewType("Generation", str)
+
+EVENT_TYPE_UNKNOWN = "unknown"
+EVENT_TYPE_MAX_CHARS = 200
+IDEMPOTENCY_KEY_MAX_CHARS = 300
+RESPONSE_EXCERPT_MAX_CHARS = 500
+
+
+class Status(StrEnum):
+    """Where a delivery stands."""
+
+    PENDING = "pending"  # saved; QStash doesn't have it yet
+    IN_FLIGHT = "in_flight"  # QStash has it
+    UNPUBLISHABLE = "unpublishable"  # QStash will never take it
+    DEAD_LETTERED = "dead_lettered"  # its attempts are spent
+    DELIVERED = "delivered"  # its destination answered 2xx
+
+
+RANK = {
+    Status.PENDING: 0,
+    Status.IN_FLIGHT: 1,
+    Status.UNPUBLISHABLE: 2,
+    Status.DEAD_LETTERED: 3,
+    Status.DELIVERED: 4,
+}
+TERMINAL = frozenset({Status.UNPUBLISHABLE, Status.DEAD_LETTERED, Status.DELIVERED})
+
+
+def event_id(source: str, idempotency_key: str) -> EventId:
+    """Return the id of the event that *source* calls *idempotency_key*: the same pair is the same event, for ever."""
+    digest = hashlib.sha256(f"{source}\0{idempotency_key}".encode()).digest()[:20]
+    return EventId("rly_" + base64.b32encode(digest).decode().lower())
+
+
+def destination_delivery_id(event: EventId) -> str:
+    """Return what a destination sees as `Relay-Delivery-Id`: the same over attempts and replays.
+
+    QStash sends one set of headers to every endpoint of a URL group, so this id can't name the destination; within one
+    destination it identifies the delivery.
+    """
+    return "dlv_" + event.removeprefix("rly_")
+
+
+def delivery_id(event: EventId, destination: str) -> DeliveryId:
+    """Return the id of the delivery of *event* to *destination*: `dlv_<event's part>.<destination>`."""
+    return DeliveryId(f"{destination_delivery_id(event)}.{destination}")
+
+
+def split_delivery_id(text: str) -> tuple[EventId, str | None]:
+    """Return the event and, where *text* names one, the destination of a delivery id in either form."""
+    part, _, destination = text.removeprefix("dlv_").partition(".")
+    return EventId("rly_" + part), destination or None
+
+
+def new_generation() -> Generation:
+    """Return a value that no other generation of any delivery has: not 1, 2, 3, since records expire and ids return."""
+    return Generation(secrets.token_hex(8))
+
+
+def group_scope(group: str) -> str:
+    """Return the scope of a publish to a URL group."""
+    return f"g.{group}"
+
+
+def destination_scope(destination: str) -> str:
+    """Return the scope of a publish to one destination's own URL."""
+    return f"d.{destination}"
+
+
+def deduplication_id(relay: str, event: EventId, generation: Generation, scope: str) -> str:
+    """Return what tells QStash that two publishes are one: right under any window and any scope.  Hex: no `:`."""
+    return hashlib.sha256("\0".join((relay, event, generation, scope)).encode()).hexdigest()[:40]
+
+
+def iso(moment: datetime) -> str:
+    """Return *moment* as it stands at rest: ISO 8601, UTC, microseconds; text order is time order."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_iso(text: str) -> datetime:
+    """Return the aware UTC datetime that *text* says."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a source sent, once.
+
+    Attributes:
+        headers: The source's own headers that destinations get; none of them a secret.  Lower-case names.
+        sha256: Hex digest of the body's bytes.
+        expected: Destination name -> URL group, as the configuration stood when the event came.
+        unpublished: URL groups that QStash doesn't have yet: the outbox mark.
+        generation: Of the first publish, shared by all its deliveries.
+    """
+
+    id: EventId
+    source: str
+    idempotency_key: str
+    event_type: str
+    received_at: datetime
+    content_type: str | None
+    headers: dict[str, str]
+    sha256: str
+    size_bytes: int
+    expected: dict[str, str]
+    generation: Generation
+    expires_at: datetime
+    unpublished: frozenset[str] = frozenset()
+
+    @property
+    def label(self) -> str:
+        """Return the QStash label of everything published for the event's first generation."""
+        return label(self.id, self.generation)
+
+
+def label(event: EventId, generation: Generation) -> str:
+    """Return the QStash label under which one generation's messages are found in its logs."""
+    return f"{event}.{generation}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Attempt:
+    """One HTTP request of a delivery, as QStash reports it.
+
+    Attributes:
+        at: When the relay first heard of it.
+        number: From 1 within its message.
+        status_code: The destination's HTTP status; None where no answer came.
+        response: The first characters of the answer's body, where it is text.
+    """
+
+    at: datetime
+    number: int
+    message_id: str
+    generation: Generation
+    succeeded: bool
+    status_code: int | None = field(default=None, compare=False)
+    response: str | None = field(default=None, compare=False)
+
+    @property
+    def key(self) -> str:
+        """Return what tells attempts apart: a retry from QStash's console makes a new message."""
+        return f"{self.message_id}.{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a callback says of one delivery: an attempt, and perhaps that it was the last."""
+
+    attempt: Attempt
+    dead: bool = False
+    dlq_id: str | None = None
+
+    @property
+    def status(self) -> Status:
+        """Return how far this report alone brings a delivery."""
+        if self.attempt.succeeded:
+            return Status.DELIVERED
+        return Status.DEAD_LETTERED if self.dead else Status.IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event to one destination.
+
+    Attributes:
+        message_id: QStash's id of the message that carries the current generation.
+        dlq_id: Where QStash keeps the current generation's dead letter.
+        handed_over_at: When the relay itself took the signed delivery for an AWS target.
+        since: When the current generation began.
+        due_at: When the sweep publishes it next; None where nothing is owed.
+        version: Counts changes at rest; the store's affair.
+    """
+
+    event_id: EventId
+    destination: str
+    group: str
+    source: str
+    event_type: str
+    event_received_at: datetime
+    generation: Generation
+    since: datetime
+    expires_at: datetime
+    status: Status = Status.PENDING
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    message_id: str | None = None
+    dlq_id: str | None = None
+    published_at: datetime | None = None
+    handed_over_at: datetime | None = None
+    due_at: datetime | None = None
+    version: int = 0
+
+    @classmethod
+    def of(cls, event: Event, destination: str) -> Delivery:
+        """Return the delivery as the event's record alone implies it: pending, in the first generation."""
+        return cls(
+            event_id=event.id,
+            destination=destination,
+            group=event.expected[destination],
+            source=event.source,
+            event_type=event.event_type,
+            event_received_at=event.received_at,
+            generation=event.generation,
+            since=event.received_at,
+            expires_at=event.expires_at,
+        )
+
+    @property
+    def id(self) -> DeliveryId:
+        """Return the delivery's id."""
+        return delivery_id(self.event_id, self.destination)
+
+    @property
+    def updated_at(self) -> datetime:
+        """Return when the newest thing known of it happened."""
+        known = [self.since, self.published_at, self.handed_over_at, *(a.at for a in self.attempts.values())]
+        return max(moment for moment in known if moment is not None)
+
+    def _raised(self, status: Status) -> Status:
+        return max(self.status, status, key=RANK.__getitem__)
+
+    def after(self, report: Report) -> Delivery:
+        """Return the delivery as it stands once *report* is known, whatever came before.
+
+        A report of an older generation adds its attempt to the history and changes nothing else.
+        """
+        attempt = report.attempt
+        known = self.attempts.get(attempt.key)
+        attempts = {**self.attempts, attempt.key: attempt if known is None else min(known, attempt)}
+        if attempt.generation != self.generation:
+            return replace(self, attempts=attempts)
+        return replace(
+            self,
+            attempts=attempts,
+            status=self._raised(report.status),
+            dlq_id=max(filter(None, (self.dlq_id, report.dlq_id)), default=None),
+        )
+
+    def published(self, generation: Generation, message_id: str, at: datetime) -> Delivery:
+        """Return the delivery once QStash has taken *generation* of it as *message_id*."""
+        if generation != self.generation:
+            return self
+        return replace(
+            self,
+            status=self._raised(Status.IN_FLIGHT),
+            message_id=min(filter(None, (self.message_id, message_id))),
+            published_at=min(filter(None, (self.published_at, at))),
+            due_at=None,
+        )
+
+    def refused(self, generation: Generation) -> Delivery:
+        """Return the delivery once QStash has said that it will never take *generation* of it."""
+        if generation != self.generation:
+            return self
+        return replace(self, status=self._raised(Status.UNPUBLISHABLE), due_at=None)
+
+    def handed_over(self, at: datetime) -> Delivery:
+        """Return the delivery once the relay has handed it to its AWS target."""
+        return replace(self, handed_over_at=min(filter(None, (self.handed_over_at, at))))
+
+    def replayed(self, generation: Generation, at: datetime) -> Delivery:
+        """Return a terminal delivery as a new generation, due at once; its attempts stay as history."""
+        return replace(
+            self,
+            generation=generation,
+            since=at,
+            status=Status.PENDING,
+            message_id=None,
+            dlq_id=None,
+            published_at=None,
+            handed_over_at=None,
+            due_at=at,
+        )
