@@ -274,6 +274,10 @@ class Delivery:
             return self
         return replace(self, status=self._raised(Status.UNPUBLISHABLE), due_at=None)
 
+    def postponed(self, due_at: datetime) -> Delivery:
+        """Return the delivery with its publish put off to *due_at*, where one is owed."""
+        return self if self.due_at is None else replace(self, due_at=due_at)
+
     def handed_over(self, at: datetime) -> Delivery:
         """Return the delivery once the relay has handed it to its AWS target."""
         return replace(self, handed_over_at=min(filter(None, (self.handed_over_at, at))))

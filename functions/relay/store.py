@@ -197,7 +197,8 @@ class Store:
         """Apply the commutative *change* to a delivery and save it, on condition that nothing came in between.
 
         Args:
-            change: A pure function of the delivery as it stands.  Where it changes nothing, nothing is written.
+            change: A pure function of the delivery as it stands.  Where it changes nothing, nothing is written, but a
+                delivery that has no record gets one.
             fresh: Assume that there is no record yet, which saves a read; being wrong costs one write.
 
         Returns:
@@ -209,7 +210,7 @@ class Store:
         before = Delivery.of(event, destination) if fresh else self.delivery(event, destination)
         for _ in range(CHANGE_TRIES):
             after = change(before)
-            if after == before and (before.version or not fresh):
+            if after == before and before.version:
                 return before, before
             after = replace(after, version=before.version + 1)
             item = _delivery_item(after)
@@ -222,22 +223,19 @@ class Store:
             before = _delivery(old) if old else self.delivery(event, destination)
         raise UpstreamError("DynamoDB", "the delivery is changing too fast")
 
-    def start_replay(self, replay: Item, deliveries: Iterable[tuple[Delivery, Delivery]]) -> bool:
-        """Save *replay* and the new generation of each delivery (before, after), all or none.
+    def start_replay(self, record: Item, before: Delivery, after: Delivery) -> bool:
+        """Save the REPLAY *record* and the delivery's new generation, both or neither.
 
         Returns:
-            False where one of the deliveries changed meanwhile, or was still without a record.
+            False where the delivery isn't *before* any more.
         """
-        writes: list[Any] = [{"Put": {"TableName": self.table, "Item": _wire(replay)}}]
-        for before, after in deliveries:
-            item = _wire(_delivery_item(replace(after, version=before.version + 1)))
-            put = {
-                "TableName": self.table,
-                "Item": item,
-                "ConditionExpression": "version = :version",
-                "ExpressionAttributeValues": _wire({":version": before.version}),
-            }
-            writes.append({"Put": put})
+        put = {
+            "TableName": self.table,
+            "Item": _wire(_delivery_item(replace(after, version=before.version + 1))),
+            "ConditionExpression": "version = :version",
+            "ExpressionAttributeValues": _wire({":version": before.version}),
+        }
+        writes: Any = [{"Put": {"TableName": self.table, "Item": _wire(record)}}, {"Put": put}]
         with aws.speaking_to("DynamoDB"):
             try:
                 self._dynamodb.transact_write_items(TransactItems=writes)

@@ -163,8 +163,8 @@ _FUNCTIONS: dict[str, tuple[int, int, Callable[..., float]]] = {
     "floor": (1, 1, math.floor),
     "ceil": (1, 1, math.ceil),
     "round": (1, 1, round),
-    "min": (1, 99, min),
-    "max": (1, 99, max),
+    "min": (1, 99, lambda *values: min(values)),
+    "max": (1, 99, lambda *values: max(values)),
 }
 _LEXEME = re.compile(
     r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+|[A-Za-z_]+|[-+*/(),])\s*", re.ASCII

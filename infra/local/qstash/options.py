@@ -28,8 +28,20 @@ Headers = Mapping[str, Sequence[str]]
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # These belong to one connection or are made anew for a delivery, so they are never forwarded.
 NOT_FORWARDED = frozenset(
-    "connection content-length expect host keep-alive proxy-authenticate proxy-authorization proxy-connection te "
-    "trailer transfer-encoding upgrade".split()
+    [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
 )
 # Asked for, these would change what happens; ignoring them in silence would be worse than saying no.
 UNSUPPORTED = (
@@ -144,7 +156,9 @@ def read_options(headers: Headers, limits: Limits) -> Options:
         retry_delay=retry_delay,
         timeout_s=limits.timeout_s if timeout is None else _timeout(timeout, limits),
         timeout_given=timeout is not None,
-        labels=tuple(part.strip() for part in (_one(checked, "upstash-label") or "").split(",") if part.strip()),
+        labels=tuple(
+            part.strip() for part in (_one(checked, "upstash-label") or "").split(",") if part.strip()
+        ),
         deduplication_id=_deduplication_id(checked),
         content_based=flag(_one(checked, "upstash-content-based-deduplication") or "", "content based"),
         callback=_callback(checked, "callback", retries, limits),
@@ -198,7 +212,9 @@ def _forwarded(headers: Headers) -> dict[str, list[str]]:
     for key, values in headers.items():
         wanted = key.removeprefix("upstash-forward-")
         if wanted == key:
-            if key == "content-type" or (everything and not key.startswith("upstash-") and key != "authorization"):
+            if key == "content-type" or (
+                everything and not key.startswith("upstash-") and key != "authorization"
+            ):
                 header[canonical(key)] = list(values)
         elif not TOKEN.fullmatch(wanted):
             raise Refused(400, f"invalid Upstash-Forward: {wanted!r} is not a header name")

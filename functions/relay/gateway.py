@@ -1,0 +1,122 @@
+"""What an HTTP API hands a function and takes back (payload format 2.0), and how an error becomes an answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+
+from relay.errors import BadRequest, RelayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+logger = Logger()  # its service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request.
+
+    Attributes:
+        headers: Names in lower case; of a repeated header the values, joined by commas.
+        body: The bytes as they came.
+        caller: The IAM principal that signed it, on routes that ask for one.
+    """
+
+    method: str
+    route: str
+    path: str
+    query_string: str
+    path_parameters: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    caller: str | None
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Request:
+        """Return the request that *event* describes."""
+        context = event.get("requestContext", {})
+        text = event.get("body") or ""
+        iam = (context.get("authorizer") or {}).get("iam") or {}
+        return cls(
+            method=context.get("http", {}).get("method", ""),
+            route=event.get("routeKey", ""),
+            path=event.get("rawPath", ""),
+            query_string=event.get("rawQueryString", ""),
+            path_parameters=event.get("pathParameters") or {},
+            query=event.get("queryStringParameters") or {},
+            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            body=base64.b64decode(text) if event.get("isBase64Encoded") else text.encode(errors="replace"),
+            caller=iam.get("userArn"),
+        )
+
+    def urls(self, bases: tuple[str, ...]) -> list[str]:
+        """Return the URLs that this request may have been sent to: one for each of our own bases, no Host header."""
+        query = f"?{self.query_string}" if self.query_string else ""
+        return [f"{base}{self.path}{query}" for base in bases]
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON object in the body, or raise `BadRequest`."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise BadRequest("the body must be a JSON object")
+        return value
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer; *body* becomes JSON."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def wire(self) -> dict[str, Any]:
+        """Return the answer as an HTTP API takes it."""
+        return {
+            "statusCode": self.status,
+            "headers": {"content-type": "application/json", **self.headers},
+            "body": json.dumps(self.body, separators=(",", ":")),
+        }
+
+
+def refusal(error: RelayError) -> Response:
+    """Return the answer to a request that ended in *error*: its code and message, nothing of its cause."""
+    headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+    if error.status == 489:  # QStash retries a 489 unless this header says no
+        headers["upstash-nonretryable-error"] = "true"
+    return Response(error.status, {"error": {"code": error.code, "message": str(error)}}, headers)
+
+
+def answering(verb: Callable[[Request], Response]) -> Callable[[Mapping[str, Any], Any], dict[str, Any]]:
+    """Make a Lambda handler of *verb*: a request in, an answer out, one log line a call, errors as answers."""
+
+    @wraps(verb)
+    def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        request = Request.of(event)
+        logger.thread_safe_clear_keys()
+        logger.append_keys(request_id=getattr(context, "aws_request_id", None), route=request.route)
+        try:
+            response = verb(request)
+        except RelayError as error:
+            response = refusal(error)
+            logger.append_keys(error=error.code, reason=str(error))
+        level = logger.warning if response.status >= 500 else logger.info  # an HTTP status
+        level("answered", extra={"status": response.status})
+        return response.wire()
+
+    return handler
+
+
+def note(**fields: Any) -> None:
+    """Add *fields* to this call's log line."""
+    logger.append_keys(**fields)

@@ -1,0 +1,271 @@
+"""The verb of query: what operators may ask, and how the answers look.  Indexes only, never a scan."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from relay import VERSION
+from relay.errors import BadRequest, NotFound
+from relay.model import Delivery, Event, EventId, Status, delivery_id, event_id, iso, split_delivery_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from relay.settings import Settings
+    from relay.store import Item, Store
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 200
+FILTERS = ("source", "type", "destination", "status", "since", "until", "limit", "cursor")
+LOWEST = ""
+HIGHEST = "~"
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which records to list, newest first.  *since* and *below* are sort keys: ISO times, or all there is."""
+
+    equal: Mapping[str, str]
+    destination: str | None
+    statuses: tuple[Status, ...]
+    since: str
+    below: str
+    limit: int
+    digest: str
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Filters:
+        """Return the filters that the query string says.
+
+        Raises:
+            BadRequest: Names the filter, or the value, that there isn't.
+        """
+        for name in query:
+            if name not in FILTERS:
+                raise BadRequest(f"unknown filter {name!r}: there are {', '.join(FILTERS)}", code="unknown_filter")
+        asked = {name: value for name, value in query.items() if name not in {"limit", "cursor"}}
+        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+        until = _time(query, "until")
+        below = _cursor(query["cursor"], digest) if query.get("cursor") else until or HIGHEST
+        names = {"source": "source", "type": "event_type"}
+        return cls(
+            equal={names[name]: query[name] for name in names if name in query},
+            destination=query.get("destination"),
+            statuses=(_status(query["status"]),) if "status" in query else tuple(Status),
+            since=_time(query, "since") or LOWEST,
+            below=below,
+            limit=_limit(query),
+            digest=digest,
+        )
+
+    def cursor(self, at: str | None) -> str | None:
+        """Return the cursor of the page that goes on below the sort key *at*."""
+        if at is None:
+            return None
+        return base64.urlsafe_b64encode(json.dumps([self.digest, at]).encode()).decode().rstrip("=")
+
+
+def _time(query: Mapping[str, str], name: str) -> str | None:
+    if name not in query:
+        return None
+    try:
+        moment = datetime.fromisoformat(query[name])
+    except ValueError:
+        moment = datetime.min  # noqa: DTZ901  # naive, so it is refused below
+    if moment.tzinfo is None:
+        raise BadRequest(f"{name} must be an ISO 8601 time with a zone, such as 2026-01-31T09:00:00Z", code="bad_filter")
+    return iso(moment.astimezone(UTC))
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        raise BadRequest(f"status must be one of {', '.join(Status)}", code="bad_filter") from None
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    text = query.get("limit", str(LIMIT_DEFAULT))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LIMIT_MAX):
+        raise BadRequest(f"limit must be a number from 1 to {LIMIT_MAX}", code="bad_filter")
+    return int(text)
+
+
+def _cursor(text: str, digest: str) -> str:
+    try:
+        given, at = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        given, at = None, None
+    if given != digest or not isinstance(at, str) or not at:
+        raise BadRequest("the cursor is not one of this query: start without", code="bad_cursor")
+    return at
+
+
+def list_events(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return one page of events: `{"events": […], "cursor": … or null}`.
+
+    With a destination or a status, those events that have such a delivery.
+    """
+    filters = Filters.of(query)
+    if filters.destination is None and "status" not in query:
+        items, at = _page(store, ["events"], filters)
+        return {"events": [_event_row(it) for it in items], "cursor": filters.cursor(at)}
+    items, at = _page(store, filters.statuses, filters)
+    ids = list(dict.fromkeys(EventId(it["pk"]) for it in items))
+    return {"events": [event_json(event) for event in store.events(ids)], "cursor": filters.cursor(at)}
+
+
+def list_deliveries(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return one page of deliveries: `{"deliveries": […], "cursor": … or null}`."""
+    filters = Filters.of(query)
+    items, at = _page(store, filters.statuses, filters)
+    return {"deliveries": [_delivery_row(it) for it in items], "cursor": filters.cursor(at)}
+
+
+def _page(store: Store, partitions: Iterable[str], filters: Filters) -> tuple[list[Item], str | None]:
+    equal = dict(filters.equal)
+    if filters.destination is not None:
+        equal["destination"] = filters.destination
+    return store.feed(
+        [str(it) for it in partitions], since=filters.since, below=filters.below, equal=equal, limit=filters.limit
+    )
+
+
+def resolve(text: str, settings: Settings) -> EventId:
+    """Return the event that *text* names: `rly_…`, `dlv_…`, or a source's name, `:` and the source's own id."""
+    if text.startswith("dlv_"):
+        return split_delivery_id(text)[0]
+    source, colon, key = text.partition(":")
+    if colon and source in settings.sources:
+        return event_id(source, key)
+    return EventId(text)
+
+
+def show_event(store: Store, found_by: EventId, *, with_body: bool) -> dict[str, Any]:
+    """Return an event with its deliveries and their attempts, and its body where asked for.
+
+    Raises:
+        NotFound: There is no such event.
+    """
+    history = store.history(found_by)
+    if history is None:
+        raise NotFound("there is no such event")
+    event, deliveries = history
+    shown = event_json(event) | {
+        "headers": event.headers,
+        "deliveries": [delivery_json(it) | {"attempts": attempts_json(it)} for it in deliveries],
+    }
+    if with_body:
+        body = store.body(event)
+        try:
+            shown["body"] = body.decode()
+        except UnicodeDecodeError:
+            shown["body_base64"] = base64.b64encode(body).decode()
+    return shown
+
+
+def show_config(settings: Settings, store: Store) -> dict[str, Any]:
+    """Return what is deployed, without a secret."""
+    base = settings.base_urls[0]
+    return {
+        "name": settings.name,
+        "version": VERSION,
+        "retention_days": settings.retention_days,
+        "base_urls": list(settings.base_urls),
+        "sources": {
+            name: it | {"url": f"{base}/webhooks/{name}"} for name, it in settings.flat["sources"].items()
+        },
+        "url_groups": settings.flat["url_groups"],
+        "destinations": settings.flat["destinations"],
+        "counts": {"orphans": store.count("orphans")},
+    }
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """Return *event* as operators see it."""
+    return {
+        "id": event.id,
+        "source": event.source,
+        "type": event.event_type,
+        "idempotency_key": event.idempotency_key,
+        "received_at": iso(event.received_at),
+        "size_bytes": event.size_bytes,
+        "sha256": event.sha256,
+        "content_type": event.content_type,
+        "published": not event.unpublished,
+    }
+
+
+def _event_row(item: Item) -> dict[str, Any]:
+    return {
+        "id": item["pk"],
+        "source": item["source"],
+        "type": item["event_type"],
+        "idempotency_key": item["idempotency_key"],
+        "received_at": item["received_at"],
+        "size_bytes": int(item["size_bytes"]),
+        "sha256": item["sha256"],
+        "content_type": item.get("content_type"),
+        "published": not item.get("unpublished"),
+    }
+
+
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    """Return *delivery*, without its attempts, as operators see it."""
+    return {
+        "id": delivery.id,
+        "event_id": delivery.event_id,
+        "destination": delivery.destination,
+        "group": delivery.group,
+        "source": delivery.source,
+        "type": delivery.event_type,
+        "status": delivery.status.value,
+        "generation": delivery.generation,
+        "message_id": delivery.message_id,
+        "dlq_id": delivery.dlq_id,
+        "attempts_count": len(delivery.attempts),
+        "event_received_at": iso(delivery.event_received_at),
+        "updated_at": iso(delivery.updated_at),
+        "received_at": iso(delivery.handed_over_at) if delivery.handed_over_at else None,
+    }
+
+
+def _delivery_row(item: Item) -> dict[str, Any]:
+    return {
+        "id": delivery_id(EventId(item["pk"]), item["destination"]),
+        "event_id": item["pk"],
+        "destination": item["destination"],
+        "group": item["group"],
+        "source": item["source"],
+        "type": item["event_type"],
+        "status": item["status"],
+        "generation": item["generation"],
+        "message_id": item.get("message_id"),
+        "dlq_id": item.get("dlq_id"),
+        "attempts_count": int(item["attempts_count"]),
+        "event_received_at": item["received_at"],
+        "updated_at": item["updated_at"],
+        "received_at": item.get("handed_over_at"),
+    }
+
+
+def attempts_json(delivery: Delivery) -> list[dict[str, Any]]:
+    """Return the delivery's attempts, the oldest first."""
+    return [
+        {
+            "number": it.number,
+            "at": iso(it.at),
+            "status_code": it.status_code,
+            "outcome": "succeeded" if it.succeeded else "failed",
+            "message_id": it.message_id,
+            "generation": it.generation,
+            "response": it.response,
+        }
+        for it in sorted(delivery.attempts.values(), key=lambda it: (it.at, it.number))
+    ]

@@ -1,0 +1,62 @@
+"""The verb of record: what a callback reports is written to its delivery, whatever came before it, however often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from relay import callbacks
+from relay.model import Delivery, Event, Status
+
+if TYPE_CHECKING:
+    from relay.settings import Settings
+    from relay.store import Store
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A delivery before and after a callback; both None where the callback fits nothing and was kept as an orphan."""
+
+    before: Delivery | None = None
+    after: Delivery | None = None
+    new_orphan: bool = False
+
+    @property
+    def became(self) -> Status | None:
+        """Return the status that the delivery has since this callback, where it changed."""
+        if self.after is None or self.before is None or self.before.status == self.after.status:
+            return None
+        return self.after.status
+
+
+def settle(path: str, body: bytes, *, mac_key: str, settings: Settings, store: Store) -> Settled:
+    """Record what the callback *body*, sent to *path* by QStash, reports.
+
+    Raises:
+        SignatureError: The path's MAC isn't ours.
+        BadRequest: The body is no callback.
+    """
+    address = callbacks.Address.of(path, mac_key)
+    callback = callbacks.read(address, body, store.now())
+    event = store.event(address.event)
+    destination = None if event is None else _destination(callback, event, settings)
+    if event is None or destination is None:
+        new = store.add_orphan(
+            address.event,
+            callback.report.attempt.key + "." + address.kind,
+            {"scope": address.scope, "generation": address.generation, "body": body[:10_000]},
+            store.now() + timedelta(days=settings.retention_days),
+        )
+        return Settled(new_orphan=new)
+    before, after = store.change_delivery(event, destination, lambda it: it.after(callback.report))
+    return Settled(before, after)
+
+
+def _destination(callback: callbacks.Callback, event: Event, settings: Settings) -> str | None:
+    """Return which expected destination the callback is about: a group's callback names its endpoint."""
+    kind, _, name = callback.address.scope.partition(".")
+    if kind == "g":
+        by_url = {settings.destination_url(it): it for it in settings.destinations}
+        name = callback.endpoint_name or by_url.get(callback.url or "", "")
+    return name if name in event.expected else None
