@@ -75,9 +75,7 @@ def _budget_s(source: Source) -> float:
     return min(PUBLISH_BUDGET_MAX_S, source.row.timeout_s / 3) / max(1, len(source.to))
 
 
-def _event(
-    source: Source, headers: Mapping[str, str], body: bytes, settings: Settings, store: Store
-) -> Event:
+def _event(source: Source, headers: Mapping[str, str], body: bytes, settings: Settings, store: Store) -> Event:
     said = signatures.describe(source.row, headers=headers, body=body)
     now = store.now()
     expected = {name: group for group in source.to for name in settings.groups[group].destinations}

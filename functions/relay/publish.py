@@ -60,7 +60,9 @@ class Publisher:
         failure: QStashError | None = None
         for group in sorted(event.unpublished):
             names = [name for name, of in event.expected.items() if of == group]
-            message = self._message(event, body, group, self.settings.qstash_group(group), event.generation, group_scope(group))
+            message = self._message(
+                event, body, group, self.settings.qstash_group(group), event.generation, group_scope(group)
+            )
             try:
                 self._send(event, names, message, event.generation, event.received_at, timeout_s)
             except QStashError as error:

@@ -79,7 +79,9 @@ def _time(query: Mapping[str, str], name: str) -> str | None:
     except ValueError:
         moment = datetime.min  # noqa: DTZ901  # naive, so it is refused below
     if moment.tzinfo is None:
-        raise BadRequest(f"{name} must be an ISO 8601 time with a zone, such as 2026-01-31T09:00:00Z", code="bad_filter")
+        raise BadRequest(
+            f"{name} must be an ISO 8601 time with a zone, such as 2026-01-31T09:00:00Z", code="bad_filter"
+        )
     return iso(moment.astimezone(UTC))
 
 
@@ -133,7 +135,11 @@ def _page(store: Store, partitions: Iterable[str], filters: Filters) -> tuple[li
     if filters.destination is not None:
         equal["destination"] = filters.destination
     return store.feed(
-        [str(it) for it in partitions], since=filters.since, below=filters.below, equal=equal, limit=filters.limit
+        [str(it) for it in partitions],
+        since=filters.since,
+        below=filters.below,
+        equal=equal,
+        limit=filters.limit,
     )
 
 
@@ -178,9 +184,7 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "version": VERSION,
         "retention_days": settings.retention_days,
         "base_urls": list(settings.base_urls),
-        "sources": {
-            name: it | {"url": f"{base}/webhooks/{name}"} for name, it in settings.flat["sources"].items()
-        },
+        "sources": {name: it | {"url": f"{base}/webhooks/{name}"} for name, it in settings.flat["sources"].items()},
         "url_groups": settings.flat["url_groups"],
         "destinations": settings.flat["destinations"],
         "counts": {"orphans": store.count("orphans")},

@@ -51,5 +51,3 @@ def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> None:
         left_over = [it for it in endpoints if it.get("name") not in names]
         if left_over:
             qstash.remove_endpoints(group, left_over)
-
-

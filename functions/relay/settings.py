@@ -76,18 +76,14 @@ class Settings:
                 for name, it in flat["sources"].items()
             },
             groups={
-                name: Group(
-                    name, it["retries"], it["retry_delay"], it["timeout_s"], tuple(it["destinations"])
-                )
+                name: Group(name, it["retries"], it["retry_delay"], it["timeout_s"], tuple(it["destinations"]))
                 for name, it in flat["url_groups"].items()
             },
             destinations={
                 name: Destination(name, it["group"], it["url"], it["eventbridge"], it["detail_type"])
                 for name, it in flat["destinations"].items()
             },
-            base_urls=tuple(
-                url.rstrip("/") for url in environment.get("RELAY_BASE_URLS", "").split(",") if url
-            ),
+            base_urls=tuple(url.rstrip("/") for url in environment.get("RELAY_BASE_URLS", "").split(",") if url),
             environment=environment,
             flat=flat,
         )

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay import callbacks
-from relay.model import Delivery, Event, Status
 
 if TYPE_CHECKING:
+    from relay.model import Delivery, Event, Status
     from relay.settings import Settings
     from relay.store import Store
 

@@ -64,7 +64,11 @@ def _claims(signature: str, keys: SigningKeys, leeway_s: int) -> dict[str, Any]:
                 key,
                 algorithms=["HS256"],
                 leeway=leeway_s,
-                options={"require": ["iss", "sub", "exp", "nbf", "body"], "verify_iss": False, "verify_sub": False},
+                options={
+                    "require": ["iss", "sub", "exp", "nbf", "body"],
+                    "verify_iss": False,
+                    "verify_sub": False,
+                },
             )
         except jwt.InvalidSignatureError:
             continue

@@ -99,7 +99,13 @@ class Store:
                 self._s3.put_object(Bucket=self.bucket, Key=_body_key(event, sha256), Body=body)
             return
         self._put(
-            {"pk": event, "sk": f"BODY#{sha256}", "kind": "BODY", "body": body, "expires_at": _ttl(expires_at)}
+            {
+                "pk": event,
+                "sk": f"BODY#{sha256}",
+                "kind": "BODY",
+                "body": body,
+                "expires_at": _ttl(expires_at),
+            }
         )
 
     def body(self, event: Event) -> bytes:
@@ -153,8 +159,8 @@ class Store:
                 known[delivery.destination] = delivery
         if found is None:
             return None
-        expected = [known.pop(name, None) or Delivery.of(found, name) for name in found.expected]
-        return found, [*expected, *known.values()]
+        expected = {name: Delivery.of(found, name) for name in found.expected}
+        return found, list((expected | known).values())
 
     def published(self, event: Event, groups: frozenset[str]) -> None:
         """Take *groups* off the event's outbox mark; with the last one the mark itself goes.
@@ -338,7 +344,13 @@ class Store:
 
     def add_orphan(self, event: EventId, key: str, details: Mapping[str, Any], expires_at: datetime) -> bool:
         """Keep a callback that fits nothing, and count it once.  Returns whether it was new."""
-        item = {"pk": f"ORPHAN#{event}", "sk": key, "kind": "ORPHAN", **details, "expires_at": _ttl(expires_at)}
+        item = {
+            "pk": f"ORPHAN#{event}",
+            "sk": key,
+            "kind": "ORPHAN",
+            **details,
+            "expires_at": _ttl(expires_at),
+        }
         if self._put_if_absent(item) is not None:
             return False
         with aws.speaking_to("DynamoDB"):
@@ -366,7 +378,11 @@ class Store:
     def give_back_lease(self, name: str, owner: str) -> None:
         """End the lease, if *owner* still holds it."""
         self._update_if(
-            ("LEASE", name), "SET #until = :past", "#owner = :owner", {":past": "", ":owner": owner}, ["until", "owner"]
+            ("LEASE", name),
+            "SET #until = :past",
+            "#owner = :owner",
+            {":past": "", ":owner": owner},
+            ["until", "owner"],
         )
 
     def keys(self) -> Item:
@@ -396,9 +412,7 @@ class Store:
 
     def _get(self, pk: str, sk: str) -> Item | None:
         with aws.speaking_to("DynamoDB"):
-            answer = self._dynamodb.get_item(
-                TableName=self.table, Key=_wire({"pk": pk, "sk": sk}), ConsistentRead=True
-            )
+            answer = self._dynamodb.get_item(TableName=self.table, Key=_wire({"pk": pk, "sk": sk}), ConsistentRead=True)
         item = _plain(answer.get("Item", {}))
         if not item or item.get("expires_at", float("inf")) <= _ttl(self.now()):
             return None
@@ -423,38 +437,41 @@ class Store:
         condition = "attribute_not_exists(pk) OR expires_at <= :now"
         return self._put_if(item, condition, {":now": _ttl(self.now())})
 
-    def _put_if(
-        self, item: Item, condition: str, values: Item, names: dict[str, str] | None = None
-    ) -> Item | None:
+    def _put_if(self, item: Item, condition: str, values: Item, names: dict[str, str] | None = None) -> Item | None:
         """Put *item* on *condition*; return None where it held, else the item that was there ({}: none)."""
+        request: Any = {
+            "TableName": self.table,
+            "Item": _wire(item),
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": _wire(values),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if names:
+            request["ExpressionAttributeNames"] = names
         with aws.speaking_to("DynamoDB"):
             try:
-                self._dynamodb.put_item(
-                    TableName=self.table,
-                    Item=_wire(item),
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=_wire(values),
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    **({"ExpressionAttributeNames": names} if names else {}),
-                )
+                self._dynamodb.put_item(**request)
             except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
-                return _plain(error.response.get("Item", {}))
+                answer: Any = error.response
+                return _plain(answer.get("Item", {}))
         return None
 
     def _update_if(
         self, key: tuple[str, str], change: str, condition: str, values: Item, names: Iterable[str] = ()
     ) -> None:
         """Update on *condition*; where it doesn't hold, somebody else was faster and nothing is owed."""
+        request: Any = {
+            "TableName": self.table,
+            "Key": _wire({"pk": key[0], "sk": key[1]}),
+            "UpdateExpression": change,
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": _wire(values),
+        }
+        if names:
+            request["ExpressionAttributeNames"] = {f"#{name}": name for name in names}
         with aws.speaking_to("DynamoDB"):
             try:
-                self._dynamodb.update_item(
-                    TableName=self.table,
-                    Key=_wire({"pk": key[0], "sk": key[1]}),
-                    UpdateExpression=change,
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=_wire(values),
-                    **({"ExpressionAttributeNames": {f"#{name}": name for name in names}} if names else {}),
-                )
+                self._dynamodb.update_item(**request)
             except self._dynamodb.exceptions.ConditionalCheckFailedException:
                 return
 

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.errors import QStashError, UpstreamError
-from relay.model import Event, EventId
 from relay.store import SHARDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from relay.model import Event, EventId
     from relay.publish import Publisher
     from relay.qstash import QStash
     from relay.store import Store
@@ -121,5 +121,3 @@ def refresh_keys(store: Store, qstash: QStash) -> bool:
         return False
     store.save_keys(current=current, following=following, mac=secrets.token_hex(32))
     return True
-
-

@@ -21,7 +21,13 @@ NEVER_TAKEN = frozenset({"ValidationException", "ValidationError"})  # EventBrid
 
 
 def deliver(
-    name: str, *, headers: Mapping[str, str], body: bytes, settings: Settings, store: Store, client: Any = None
+    name: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes,
+    settings: Settings,
+    store: Store,
+    client: Any = None,
 ) -> Event:
     """Hand a delivery, which QStash has signed, to the destination *name*, and record that it was.
 

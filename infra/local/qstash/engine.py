@@ -1,7 +1,7 @@
 """The life of a message: wait, attempt, report, and either end or wait again.
 
-One task per message; a message that waits costs a timer and nothing else.  Everything that a delivery goes through
-later (a place in a queue, a flow-control slot, a fault to inject) belongs around `Engine._attempt`.
+One task per message; a message that waits costs a timer and nothing else.  What a delivery may have to wait for
+or suffer besides (a place in a queue, a flow-control slot, a fault) belongs around `Engine._attempt`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 1_000
-# Shorter than the time after which any common server closes an idle connection, so that no attempt meets one closing.
+# Shorter than common servers keep an idle connection, so that no attempt meets one that is being closed.
 KEEPALIVE_S = 1.0
 _RESETS = ("Retry-After", "X-Ratelimit-Reset", "X-Ratelimit-Reset-Requests", "X-Ratelimit-Reset-Tokens")
 
@@ -150,9 +150,7 @@ class Engine:
             await response.aclose()
         header: dict[str, list[str]] = {}
         for name, value in response.headers.raw:
-            header.setdefault(canonical(name.decode("latin-1")), []).append(
-                value.decode("utf-8", "surrogateescape")
-            )
+            header.setdefault(canonical(name.decode("latin-1")), []).append(value.decode("utf-8", "surrogateescape"))
         return Answer(response.status_code, header, body[:MAX_CALLBACK_BODY_BYTES])
 
     def _conclude(self, user: User, message: Message, answer: Answer) -> float | None:
@@ -206,9 +204,7 @@ class Engine:
         """Take a dead letter out of the DLQ and send it again, as a new message with all its retries."""
         old = dead_letter.message
         # It was delayed once already.
-        given = {
-            k: v for k, v in old.options.given.items() if k not in ("upstash-delay", "upstash-not-before")
-        }
+        given = {k: v for k, v in old.options.given.items() if k not in ("upstash-delay", "upstash-not-before")}
         options = read_options(given | dict(overrides), self.settings.limits)
         now_ms = int(self.clock.now() * 1000)
         message = Message(
@@ -246,7 +242,7 @@ class Engine:
 
 
 def retry_wait_s(message: Message, answer: Answer, now_s: float) -> float:
-    """Return how long to wait before the next attempt: as the destination asks, or the publisher, or by default.
+    """Return the seconds until the next attempt: as the destination asks, or the publisher, or by default.
 
     Source: https://upstash.com/docs/qstash/features/retry
     """

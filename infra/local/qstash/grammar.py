@@ -11,6 +11,7 @@ import math
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -81,7 +82,8 @@ def destination_url(text: object, field: str = "destination url") -> str:
         raise Refused(400, f"invalid {field}: endpoint has invalid scheme, add http:// or https://")
     try:
         parsed = httpx.URL(text)
-    except httpx.InvalidURL as error:
+        urlsplit(text)
+    except (httpx.InvalidURL, ValueError) as error:
         raise Refused(400, f"invalid {field}: {error}") from error
     if not _URL.fullmatch(text) or not parsed.host:
         raise Refused(400, f"invalid {field}: {text!r} is not a URL")
@@ -166,9 +168,7 @@ _FUNCTIONS: dict[str, tuple[int, int, Callable[..., float]]] = {
     "min": (1, 99, lambda *values: min(values)),
     "max": (1, 99, lambda *values: max(values)),
 }
-_LEXEME = re.compile(
-    r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+|[A-Za-z_]+|[-+*/(),])\s*", re.ASCII
-)
+_LEXEME = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+|[A-Za-z_]+|[-+*/(),])\s*", re.ASCII)
 
 
 class _Expression:

@@ -1,4 +1,4 @@
-"""Public test hosts, answered inside the server, for clients that publish to them on a machine without internet."""
+"""Public test hosts, answered inside the server, for clients that need them where there is no internet."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What a publish asks for, read from its headers: the one place that knows the ``Upstash-*`` settings.
 
-Headers are a mapping from lower-case names to all values of that name, wherever they come from: a request, its query,
-an item of a batch, the defaults of a URL group, or, with the prefix taken off, the settings of a callback.
+Headers are a mapping from lower-case names to all values of that name, wherever they come from: a request,
+its query, an item of a batch, the defaults of a URL group, or, with the prefix taken off, the settings of a
+callback.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Headers = Mapping[str, Sequence[str]]
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # These belong to one connection or are made anew for a delivery, so they are never forwarded.
 NOT_FORWARDED = frozenset(
-    [
+    {
         "connection",
         "content-length",
         "expect",
@@ -36,12 +37,8 @@ NOT_FORWARDED = frozenset(
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ]
+    }
+    | {"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 # Asked for, these would change what happens; ignoring them in silence would be worse than saying no.
 UNSUPPORTED = (
@@ -106,8 +103,8 @@ def split_target(tail: str, query: str) -> tuple[str, dict[str, list[str]]]:
         query: The request's query, undecoded.
 
     Returns:
-        The destination, with the part of the query that is its own put back byte for byte; and the settings given as
-        ``upstash-*`` query parameters, as headers.
+        The destination, with the part of the query that is its own put back byte for byte; and the settings
+        given as ``upstash-*`` query parameters, as headers.
     """
     own, settings = [], dict[str, list[str]]()
     for part in query.split("&") if query else ():
@@ -156,11 +153,9 @@ def read_options(headers: Headers, limits: Limits) -> Options:
         retry_delay=retry_delay,
         timeout_s=limits.timeout_s if timeout is None else _timeout(timeout, limits),
         timeout_given=timeout is not None,
-        labels=tuple(
-            part.strip() for part in (_one(checked, "upstash-label") or "").split(",") if part.strip()
-        ),
+        labels=tuple(part.strip() for part in (_one(checked, "upstash-label") or "").split(",") if part.strip()),
         deduplication_id=_deduplication_id(checked),
-        content_based=flag(_one(checked, "upstash-content-based-deduplication") or "", "content based"),
+        content_based=_flag(checked, "upstash-content-based-deduplication"),
         callback=_callback(checked, "callback", retries, limits),
         failure_callback=_callback(checked, "failure-callback", retries, limits),
     )
@@ -168,6 +163,10 @@ def read_options(headers: Headers, limits: Limits) -> Options:
 
 def _one(headers: Headers, key: str) -> str | None:
     return ",".join(headers[key]) if headers.get(key) else None
+
+
+def _flag(headers: Headers, key: str) -> bool:
+    return flag(_one(headers, key) or "", canonical(key))
 
 
 def _method(headers: Headers) -> str:
@@ -206,15 +205,13 @@ def _deduplication_id(headers: Headers) -> str | None:
 
 
 def _forwarded(headers: Headers) -> dict[str, list[str]]:
-    everything = flag(_one(headers, "upstash-header-forward") or "", "Upstash-Header-Forward")
+    everything = _flag(headers, "upstash-header-forward")
     header: dict[str, list[str]] = {}
     explicit: dict[str, list[str]] = {}
     for key, values in headers.items():
         wanted = key.removeprefix("upstash-forward-")
         if wanted == key:
-            if key == "content-type" or (
-                everything and not key.startswith("upstash-") and key != "authorization"
-            ):
+            if key == "content-type" or (everything and not key.startswith("upstash-") and key != "authorization"):
                 header[canonical(key)] = list(values)
         elif not TOKEN.fullmatch(wanted):
             raise Refused(400, f"invalid Upstash-Forward: {wanted!r} is not a header name")

@@ -1,6 +1,6 @@
 """Publishing: from a destination and headers to messages, through URL groups and deduplication.
 
-In two steps, so that a batch is refused as a whole before anything of it is sent: `plan` may refuse, `commit` cannot.
+In two steps, so that a batch is refused as a whole before any of it is sent: `plan` may refuse, `commit` can't.
 """
 
 from __future__ import annotations
@@ -101,13 +101,11 @@ def commit(engine: Engine, user: User, publication: Publication) -> Published:
     return Published(answers if publication.group is not None else answers[0], duplicate=not new)
 
 
-def _deduplication_key(
-    options: Options, destination: str, body: bytes, endpoint_url: str | None
-) -> object | None:
+def _deduplication_key(options: Options, destination: str, body: bytes, endpoint_url: str | None) -> object | None:
     """Return what makes a publish the same as another: its id, or else its content, if either is asked for.
 
-    An id counts whatever URL it is published to; in a group, for each endpoint by itself, so that a publish repeated
-    after an endpoint was added reaches the new one only.
+    An id counts whatever URL it is published to; in a group, for each endpoint by itself, so that a publish
+    repeated after an endpoint was added reaches the new one only.
     """
     if options.deduplication_id:
         return ("id", options.deduplication_id, endpoint_url)

@@ -1,7 +1,7 @@
 """Choosing among messages, dead letters and log rows: filters, count, order and cursor.
 
-A filter may be repeated: any of its values will do.  Different filters must all be met.  An unknown one is refused,
-because to ignore it would select everything.
+A filter may be repeated: any of its values will do.  Different filters must all be met.  An unknown one is
+refused, because to ignore it would select everything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from .grammar import Refused, whole
-from .state import Answer, DeadLetter, LogRow, Message, stamp_text
+from .state import DeadLetter, LogRow, Message, stamp_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,9 +28,10 @@ LOG_FILTERS = _COMMON | _PAGING | _TOLERATED | {"messageId", "messageIds", "stat
 STATES = {"CREATED", "ACTIVE", "RETRY", "ERROR", "DELIVERED", "FAILED", "CANCEL_REQUESTED", "CANCELED"}
 _IN_PROGRESS = {"ACTIVE", "RETRY", "ERROR"}
 _ID_LISTS = {"messageIds", "dlqIds"}
+_FOREVER_MS = "9" * 15
 
-# A message has these to be chosen by.  Nothing here has a queue, a schedule or a flow-control key, so asking for one
-# selects nothing.
+# A message has these to be chosen by.  No message has a queue, a schedule or a flow-control key yet, so asking
+# for one selects nothing.
 _FACTS: dict[str, Callable[[Message], Sequence[str | None]]] = {
     "url": lambda message: [message.url],
     "host": lambda message: [urlsplit(message.url).hostname, urlsplit(message.url).netloc],
@@ -52,17 +53,15 @@ class Selection:
     """What was asked for, checked."""
 
     wanted: Mapping[str, frozenset[str]]
-    from_ms: int | None
-    to_ms: int | None
+    from_ms: int
+    to_ms: int
     count: int
     cursor: tuple[int, int] | None
     latest_first: bool
 
     def takes(self, message: Message, at_ms: int, extra: Mapping[str, str] | None = None) -> bool:
         """Return whether *message*, whose time is *at_ms*, is meant; *extra* are facts beside its own."""
-        if (self.from_ms is not None and at_ms < self.from_ms) or (
-            self.to_ms is not None and at_ms > self.to_ms
-        ):
+        if not self.from_ms <= at_ms <= self.to_ms:
             return False
         facts = extra or {}
         return all(
@@ -76,13 +75,7 @@ class Selection:
 
     def dead_letters(self, dead_letters: Iterable[DeadLetter]) -> tuple[list[DeadLetter], dict[str, str]]:
         """Return a page of dead letters, and the cursor of the next as a field, if there is one."""
-        return self._page(
-            row
-            for row in dead_letters
-            if self.takes(
-                row.message, row.stamp[0], {"dlqIds": row.id, "responseStatus": _status(row.answer)}
-            )
-        )
+        return self._page(row for row in dead_letters if self.takes(row.message, row.stamp[0], _of_dead_letter(row)))
 
     def log(self, rows: Iterable[LogRow]) -> tuple[list[LogRow], dict[str, str]]:
         """Return a page of the log, and the cursor of the next as a field, if there is one."""
@@ -117,17 +110,14 @@ def read_selection(
     if order not in ("latestFirst", "earliestFirst"):
         raise Refused(400, f"invalid order: {order!r} is neither earliestFirst nor latestFirst")
     count = _last(params, "count")
-    dates = [None if text is None else whole(text, name) for name in _DATES for text in [_last(params, name)]]
     return Selection(
         wanted,
-        *dates,
+        from_ms=whole(_last(params, "fromDate") or "0", "fromDate"),
+        to_ms=whole(_last(params, "toDate") or _FOREVER_MS, "toDate"),
         count=most if count is None else max(1, min(most, whole(count, "count"))),
         cursor=_cursor(_last(params, "cursor")),
         latest_first=order == "latestFirst",
     )
-
-
-_DATES = ("fromDate", "toDate")
 
 
 def from_json(value: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -156,8 +146,8 @@ def _states(values: Sequence[str]) -> set[str]:
     return states
 
 
-def _status(answer: Answer) -> str:
-    return str(answer.status)
+def _of_dead_letter(row: DeadLetter) -> dict[str, str]:
+    return {"dlqIds": row.id, "responseStatus": str(row.answer.status)}
 
 
 def _cursor(text: str | None) -> tuple[int, int] | None:

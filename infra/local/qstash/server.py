@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from .routes import app
+from .asgi import app
 from .state import Settings, documented_users
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
     from .state import User
 
-HOST = (
-    "127.0.0.1"  # it holds no secret worth having and calls whatever it is told to: never for other machines
-)
+HOST = "127.0.0.1"  # it holds no secret worth having and calls whatever it is told to: never for other machines
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -98,9 +96,7 @@ def _announce(url: str, user: User, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(facts) + "\n")
     else:
-        sys.stdout.writelines(
-            f"export {name.upper()}={shlex.quote(value)}\n" for name, value in facts.items()
-        )
+        sys.stdout.writelines(f"export {name.upper()}={shlex.quote(value)}\n" for name, value in facts.items())
     sys.stdout.flush()
 
 

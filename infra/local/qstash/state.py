@@ -1,6 +1,6 @@
-"""What the server remembers, all in memory: users, and of each user messages, URL groups, dead letters and the log.
+"""What the server remembers, in memory: users, and of each user messages, URL groups, dead letters, the log.
 
-A user sees nothing of another.  Histories are bounded, so that a server which runs for days does not grow for days.
+A user sees nothing of another.  Histories are bounded: a server that runs for days does not grow for days.
 """
 
 from __future__ import annotations
@@ -126,11 +126,12 @@ class Group:
     headers: dict[str, list[str]] = field(default_factory=dict)
 
     def put(self, url: str, name: str | None) -> None:
-        """Add an endpoint, or change the one of that name (or, without a name, of that URL)."""
-        for index, (old_url, old_name) in enumerate(self.endpoints):
-            if (old_name == name) if name else (old_url == url):
-                self.endpoints[index] = (url, name or old_name)
-                return
+        """Add an endpoint, or change the one of that name; one without a name is known by its URL."""
+        same_name = [old for old in self.endpoints if name and old[1] == name]
+        same_url = [old for old in self.endpoints if old[0] == url and not (name and old[1])]
+        for old in (same_name or same_url)[:1]:
+            self.endpoints[self.endpoints.index(old)] = (url, name or old[1])
+            return
         self.endpoints.append((url, name))
 
     def remove(self, url: str | None, name: str | None) -> None:
@@ -210,7 +211,7 @@ class User:
 
 
 def documented_users(environment: Mapping[str, str]) -> list[User]:
-    """Return the four users of Upstash's own development server; the environment may replace the first's values.
+    """Return the four users of Upstash's own development server; the environment may replace the first.
 
     Source: https://upstash.com/docs/qstash/howto/local-development
     """

@@ -1,4 +1,7 @@
-"""The JSON that leaves the server: names and forms of QStash's objects.  Empty fields are left out, as Go does."""
+"""The JSON that leaves the server: the names and forms of QStash's objects.
+
+Empty fields are left out, as the real service does.
+"""
 
 from __future__ import annotations
 

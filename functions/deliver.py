@@ -1,0 +1,24 @@
+"""POST /qstash/deliver/{destination}: hands a signed delivery to the AWS target that its destination names."""
+
+from __future__ import annotations
+
+from relay import targets
+from relay.errors import SignatureError
+from relay.gateway import Request, Response, answering, note
+from relay.metrics import Metric, count
+from relay.wiring import relay
+
+
+@answering
+def handler(request: Request) -> Response:
+    """Answer 200 once the target has it; anything else has QStash send it again."""
+    it = relay("RELAY_BUCKET")
+    try:
+        it.check_qstash(request)
+    except SignatureError:
+        count(Metric.REFUSED)
+        raise
+    name = request.path_parameters.get("destination", "")
+    event = targets.deliver(name, headers=request.headers, body=request.body, settings=it.settings, store=it.store)
+    note(event_id=event.id, destination=name)
+    return Response(200, {"event_id": event.id})

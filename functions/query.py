@@ -1,0 +1,110 @@
+"""GET and POST /v1/…: answers operators, who sign in with IAM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from relay import aws, query
+from relay.errors import BadRequest, NotFound, RelayError
+from relay.gateway import Request, Response, answering, note
+from relay.model import EventId
+from relay.replay import Replay, replay_deliveries, replay_event
+from relay.wiring import Relay, relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REASON_MAX_CHARS = 500
+
+
+def _events(it: Relay, request: Request) -> Response:
+    return Response(200, query.list_events(it.store, request.query))
+
+
+def _event(it: Relay, request: Request) -> Response:
+    with_body = request.query.get("body", "false")
+    if with_body not in {"true", "false"} or set(request.query) - {"body"}:
+        raise BadRequest("an event takes one parameter: body, true or false", code="unknown_filter")
+    event_id = query.resolve(request.path_parameters.get("event_id", ""), it.settings)
+    return Response(200, query.show_event(it.store, event_id, with_body=with_body == "true"))
+
+
+def _deliveries(it: Relay, request: Request) -> Response:
+    return Response(200, query.list_deliveries(it.store, request.query))
+
+
+def _config(it: Relay, _: Request) -> Response:
+    return Response(200, query.show_config(it.settings, it.store))
+
+
+def _replays(it: Relay, request: Request) -> Response:
+    replay = _start(it, request)
+    note(replay_id=replay.id, by=request.caller)
+    if replay.deliveries:
+        _nudge_sweep(it)
+    shown = {
+        "id": replay.id,
+        "deliveries": [query.delivery_json(delivery) for delivery in replay.deliveries],
+        "skipped": [{"delivery_id": name, "reason": reason} for name, reason in replay.skipped],
+    }
+    return Response(202, shown)
+
+
+def _start(it: Relay, request: Request) -> Replay:
+    asked = request.json()
+    reason = asked.get("reason")
+    if reason is not None and (not isinstance(reason, str) or len(reason) > REASON_MAX_CHARS):
+        raise BadRequest(f"reason must be text of up to {REASON_MAX_CHARS} characters")
+    known = {"reason", "delivery_ids", "event_id", "destinations", "include_delivered"}
+    if unknown := set(asked) - known:
+        raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    if ("delivery_ids" in asked) == ("event_id" in asked):
+        raise BadRequest("say either delivery_ids or event_id")
+    if "delivery_ids" in asked:
+        return replay_deliveries(it.store, _texts(asked, "delivery_ids"), by=request.caller, reason=reason)
+    if not isinstance(asked["event_id"], str) or not isinstance(asked.get("include_delivered", False), bool):
+        raise BadRequest("event_id must be text, include_delivered true or false")
+    return replay_event(
+        it.store,
+        EventId(query.resolve(asked["event_id"], it.settings)),
+        destinations=_texts(asked, "destinations") if "destinations" in asked else None,
+        include_delivered=asked.get("include_delivered", False),
+        by=request.caller,
+        reason=reason,
+    )
+
+
+def _texts(asked: dict[str, Any], name: str) -> list[str]:
+    value = asked[name]
+    if not isinstance(value, list) or not value or not all(isinstance(it, str) for it in value):
+        raise BadRequest(f"{name} must be a list of texts")
+    return list(dict.fromkeys(value))
+
+
+def _nudge_sweep(it: Relay) -> None:
+    """Have the sweep publish now what it would publish within a minute; failing that, it does so then."""
+    name = it.settings.environment.get("RELAY_SWEEP_FUNCTION")
+    if not name:
+        return
+    try:
+        with aws.speaking_to("Lambda"):
+            aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+    except RelayError as error:
+        note(nudge_failed=str(error))
+
+
+ROUTES: dict[str, Callable[[Relay, Request], Response]] = {
+    "GET /v1/events": _events,
+    "GET /v1/events/{event_id}": _event,
+    "GET /v1/deliveries": _deliveries,
+    "GET /v1/config": _config,
+    "POST /v1/replays": _replays,
+}
+
+
+@answering
+def handler(request: Request) -> Response:
+    """Answer the route's question."""
+    if request.route not in ROUTES:
+        raise NotFound("there is no such route")
+    return ROUTES[request.route](relay("RELAY_BUCKET"), request)

@@ -1,0 +1,32 @@
+"""POST /qstash/callback/… and /qstash/failure/…: writes what QStash reports to the delivery it is about."""
+
+from __future__ import annotations
+
+from relay.errors import SignatureError
+from relay.gateway import Request, Response, answering, note
+from relay.metrics import Metric, count
+from relay.model import Status
+from relay.settle import settle
+from relay.wiring import relay
+
+COUNTED = {Status.DELIVERED: Metric.DELIVERED, Status.DEAD_LETTERED: Metric.DEAD_LETTERED}
+
+
+@answering
+def handler(request: Request) -> Response:
+    """Answer 200 once the report is durable."""
+    it = relay()
+    try:
+        it.check_qstash(request)
+        settled = settle(request.path, request.body, mac_key=it.mac_key, settings=it.settings, store=it.store)
+    except SignatureError:
+        count(Metric.REFUSED)
+        raise
+    if settled.after is None:
+        if settled.new_orphan:
+            count(Metric.ORPHANS)
+        return Response(200, {"orphan": True})
+    note(event_id=settled.after.event_id, delivery_id=settled.after.id, delivery_status=settled.after.status)
+    if settled.became in COUNTED:
+        count(COUNTED[settled.became])
+    return Response(200, {"delivery_id": settled.after.id, "status": settled.after.status})

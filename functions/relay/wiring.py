@@ -1,0 +1,107 @@
+"""Puts the parts together, each once per cold start and only when a verb first needs it."""
+
+from __future__ import annotations
+
+import os
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+from relay.errors import OperatorError, SignatureError
+from relay.settings import Settings
+from relay.signing import SigningKeys, verify_qstash
+from relay.store import Store
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from relay.gateway import Request
+    from relay.publish import Publisher
+    from relay.qstash import QStash
+    from relay.vault import Vault
+
+KEYS_KEPT_S = 60
+
+
+class Relay:
+    """One function's relay."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._keys: dict[str, str] = {}
+        self._keys_read_at: datetime | None = None
+        self._qstash: tuple[tuple[str, str | None], QStash] | None = None
+
+    @cached_property
+    def store(self) -> Store:
+        """The table and the bucket."""
+        environment = self.settings.environment
+        return Store(environment["RELAY_TABLE"], environment.get("RELAY_BUCKET", ""))
+
+    @cached_property
+    def vault(self) -> Vault:
+        """Secrets Manager."""
+        from relay.vault import Vault
+
+        return Vault()
+
+    @property
+    def qstash(self) -> QStash:
+        """QStash, with the token as it is now."""
+        from relay.qstash import DEFAULT_URL, QStash
+
+        token, url = self.vault.qstash(self.settings.environment["RELAY_QSTASH_SECRET"])
+        if self._qstash is None or self._qstash[0] != (token, url):
+            self._qstash = ((token, url), QStash(token, url or DEFAULT_URL))
+        return self._qstash[1]
+
+    def publisher(self) -> Publisher:
+        """What publishes."""
+        from relay.publish import Publisher
+
+        return Publisher(self.settings, self.store, self.qstash, self.mac_key)
+
+    @property
+    def mac_key(self) -> str:
+        """The key of callback URLs."""
+        if not self._keys.get("mac"):
+            self._read_keys()
+        if not self._keys.get("mac"):
+            raise OperatorError("the table has no keys yet: deploy again, so that sync makes them")
+        return self._keys["mac"]
+
+    def _read_keys(self) -> None:
+        self._keys = self.store.keys()
+        self._keys_read_at = self.store.now()
+
+    def check_qstash(self, request: Request) -> None:
+        """Raise unless QStash sent *request*.  Where neither key fits, read them again, once a minute at most.
+
+        Raises:
+            SignatureError: QStash didn't.
+        """
+        if not self._keys.get("current"):
+            self._read_keys()
+        try:
+            self._verify(request)
+        except SignatureError:
+            read_at = self._keys_read_at
+            if read_at is not None and (self.store.now() - read_at).total_seconds() < KEYS_KEPT_S:
+                raise
+            self._read_keys()
+            self._verify(request)
+
+    def _verify(self, request: Request) -> None:
+        if not self._keys.get("current"):
+            raise OperatorError("the table has no signing keys yet: deploy again, so that sync reads them")
+        verify_qstash(
+            request.headers.get("upstash-signature"),
+            body=request.body,
+            urls=request.urls(self.settings.base_urls),
+            keys=SigningKeys(self._keys["current"], self._keys["next"]),
+        )
+
+
+@cache
+def relay(*needs: str) -> Relay:
+    """Return this function's relay, made once; *needs* are the variables that it can't do without."""
+    return Relay(Settings.load(os.environ, ("RELAY_TABLE", "RELAY_BASE_URLS", *needs)))

@@ -1,0 +1,444 @@
+"""relay.toml: what one deployment is.  Hides the file's syntax; the functions get `flatten`'s resolved JSON.
+
+Everything is checked at once, before anything is built: `load` names every mistake by its dotted path, with its line and
+what to do.  No CDK here, so that `relay check` is fast.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from infra import urls
+from relay.signatures import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+RELAY_NAME_MAX_CHARS = 30
+NAME_MAX_CHARS = 64
+GROUP_MAX_DESTINATIONS = 100  # QStash: endpoints of a URL group
+_BUILT_IN = Path(__file__).with_name("schemes.toml")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+_LATER = {
+    *("routes", "cron", "timezone", "body", "delay", "flow_control", "headers", "time", "signs", "separator"),
+    *("tolerance_s", "key", "handshake", "sqs", "sns", "lambda", "step_functions", "s3", "transform"),
+}
+_NEVER_FORWARDED = ("authorization", "proxy-authorization", "cookie", "host", "content-length", "connection")
+_DELAY_FUNCTIONS = {"pow", "sqrt", "abs", "exp", "floor", "ceil", "round", "min", "max"}
+_PLACE = re.compile(r"[A-Za-z0-9-]+|body:[^.\s]+(\.[^.\s]+)*")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake: the dotted path of the setting, its line if known, and what is wrong and what to do."""
+
+    path: str
+    line: int | None
+    message: str
+
+
+class ConfigError(Exception):
+    """The configuration can't be used; *mistakes* holds all of them, in the order of the file."""
+
+    def __init__(self, file: Path, mistakes: Iterable[Mistake]) -> None:
+        self.file = file
+        self.mistakes = sorted(mistakes, key=lambda it: (it.line or 0, it.path))
+        super().__init__("\n".join(self._told(it) for it in self.mistakes))
+
+    def _told(self, mistake: Mistake) -> str:
+        place = f"{self.file}:{mistake.line}" if mistake.line else str(self.file)
+        return f"{place}: {mistake.path}: {mistake.message}" if mistake.path else f"{place}: {mistake.message}"
+
+
+# -- single settings ----------------------------------------------------------------------------------------------
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text) or not re.search(r"[A-Za-z0-9]", text):
+        raise ValueError("a name is made of letters, digits, '-' and '_', and has a letter or a digit")
+    if len(text) > NAME_MAX_CHARS:
+        raise ValueError(f"a name has {NAME_MAX_CHARS} characters at most")
+    return text
+
+
+def _relay_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", text):
+        raise ValueError("must be lower-case letters, digits and '-', beginning with a letter (no dot)")
+    if len(text) > RELAY_NAME_MAX_CHARS:
+        raise ValueError(f"must have {RELAY_NAME_MAX_CHARS} characters at most")
+    return text
+
+
+def _seconds(value: object) -> int:
+    found = re.fullmatch(r"([0-9]{1,6})([smh])", value) if isinstance(value, str) else None
+    if found is None or int(found[1]) == 0:
+        raise ValueError('must be a whole number and a unit, s, m or h, like "30s"')
+    return int(found[1]) * _UNITS_S[found[2]]
+
+
+def _retry_delay(text: str) -> str:
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        plain = all(_is_arithmetic(node) for node in ast.walk(tree))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        plain = False
+    if not plain:
+        raise ValueError(
+            "must be QStash's arithmetic in milliseconds over 'retried', like \"pow(2, retried) * 1000\""
+            f" (functions: {', '.join(sorted(_DELAY_FUNCTIONS))})"
+        )
+    return text
+
+
+def _is_arithmetic(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id=called), keywords=[]):
+            return called in _DELAY_FUNCTIONS
+        case ast.Name(id=read):
+            return read == "retried" or read in _DELAY_FUNCTIONS
+        case ast.Constant(value=value):
+            return isinstance(value, int | float) and not isinstance(value, bool)
+    operators = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub, ast.UAdd)
+    return isinstance(node, (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Load, *operators))
+
+
+def _public_url(text: str, info: ValidationInfo) -> str:
+    wrong = urls.problem(text, allow_local=bool(info.context and info.context["allow_local"]))
+    if wrong:
+        raise ValueError(wrong)
+    return text
+
+
+def _base_url(text: str) -> str:
+    if "?" in text:
+        raise ValueError("must have no query: paths like /webhooks/github are appended")
+    return text.rstrip("/")
+
+
+def _place(text: str) -> str:
+    if not _PLACE.fullmatch(text):
+        raise ValueError('must be a header\'s name, or "body:" and a dotted path like "body:data.id"')
+    return text
+
+
+def _header_pattern(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9*-]+", text):
+        raise ValueError('must be a header\'s name, "*" standing for any characters, like "X-GitHub-*"')
+    caught = next((name for name in _NEVER_FORWARDED if fnmatchcase(name, text.lower())), None)
+    if caught:
+        raise ValueError(f"would forward '{caught}': name the source's own headers")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Place = Annotated[str, AfterValidator(_place)]
+HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+
+
+# -- tables -------------------------------------------------------------------------------------------------------
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Relay(_Table):
+    """`[relay]`: the deployment itself.  *url* is the owner's own domain in front of it."""
+
+    name: Annotated[str, AfterValidator(_relay_name)] = "relay"
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    url: Annotated[PublicUrl, AfterValidator(_base_url)] | None = None
+
+
+class Source(_Table):
+    """`[sources.x]`: how it signs, and the URL groups that get its events."""
+
+    scheme: str
+    to: list[str]
+
+
+class Scheme(_Table):
+    """`[schemes.x]`: a signature scheme, the same row as the built-in ones."""
+
+    signature: str
+    algorithm: str = "hmac-sha256"
+    id: Place | None = None
+    type: Annotated[list[Place], BeforeValidator(lambda it: [it] if isinstance(it, str) else it)] = []
+    forward: list[HeaderPattern] = []
+    timeout_s: Annotated[int, Field(ge=1, le=60)] = 10
+
+    @model_validator(mode="after")
+    def _is_a_row(self) -> Scheme:
+        Row.of(self.model_dump())  # the engine that will read it says whether it can
+        return self
+
+
+class Destination(_Table):
+    """`[url_groups.x.destinations]`: a public URL, or an EventBridge bus of this account."""
+
+    url: PublicUrl | None = None
+    eventbridge: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,256}$")] | None = None
+    detail_type: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_url(cls, value: object) -> object:
+        return {"url": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Destination:
+        if (self.url is None) == (self.eventbridge is None):
+            raise ValueError("must have either 'url' or 'eventbridge' (the name of a bus)")
+        if (self.eventbridge is None) != (self.detail_type is None):
+            raise ValueError("'eventbridge' and 'detail_type' go together: set both or neither")
+        return self
+
+
+class UrlGroup(_Table):
+    """`[url_groups.x]`: a fan-out and how QStash delivers to each of its destinations."""
+
+    retries: Annotated[int, Field(ge=0)] = 5
+    retry_delay: Annotated[str, AfterValidator(_retry_delay)] | None = None
+    timeout: Seconds = 30
+    destinations: dict[Name, Destination]
+
+
+class Config(_Table):
+    """relay.toml, whole and without a mistake."""
+
+    relay: Relay = Relay()
+    sources: dict[Name, Source] = {}
+    schemes: dict[Name, Scheme] = {}
+    url_groups: dict[Name, UrlGroup] = {}
+
+
+# -- the file -----------------------------------------------------------------------------------------------------
+
+
+def load(path: Path, *, allow_local: bool = False) -> Config:
+    """Return the configuration that the file at *path* holds.
+
+    Args:
+        path: A relay.toml.
+        allow_local: Also take destinations on this machine, over http.
+
+    Raises:
+        ConfigError: Holds every mistake there is.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(path, [Mistake("", None, f"can't be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError(path, [Mistake("", None, "isn't UTF-8: save it as such")]) from None
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        at = int(line[1]) if line else len(text.splitlines())
+        raise ConfigError(path, [Mistake("", at, f"isn't TOML: {error}")]) from None
+    config, wrong = None, list(_mistakes_between(raw))
+    try:
+        config = Config.model_validate(raw, context={"allow_local": allow_local})
+    except ValidationError as error:
+        wrong += [_told(it["loc"], it["type"], it["msg"]) for it in error.errors(include_url=False)]
+    if config is None or wrong:
+        lines = _lines(text)
+        raise ConfigError(path, {Mistake(at, _line_of(at, lines), message) for at, message in wrong})
+    return config
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """Return what the functions read: settings resolved, scheme rows inlined, nothing left to look up."""
+    schemes = {**built_in_schemes(), **config.schemes}
+    return {
+        "name": config.relay.name,
+        "retention_days": config.relay.retention_days,
+        "sources": {
+            name: {"scheme": it.scheme, "row": schemes[it.scheme].model_dump(), "to": it.to}
+            for name, it in config.sources.items()
+        },
+        "url_groups": {
+            name: {
+                "retries": it.retries,
+                "retry_delay": it.retry_delay,
+                "timeout_s": it.timeout,
+                "destinations": list(it.destinations),
+            }
+            for name, it in config.url_groups.items()
+        },
+        "destinations": {
+            name: {"group": group, **it.model_dump()}
+            for group, members in config.url_groups.items()
+            for name, it in members.destinations.items()
+        },
+    }
+
+
+@cache
+def built_in_schemes() -> Mapping[str, Scheme]:
+    """Return the rows of schemes.toml by name."""
+    rows = tomllib.loads(_BUILT_IN.read_text(encoding="utf-8"))
+    return {name: Scheme.model_validate(row) for name, row in rows.items()}
+
+
+def output_name(source: str) -> str:
+    """Return the stack output that tells the URL of *source*: `my-shop` is `WebhookMyShop`."""
+    return "Webhook" + "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]+", source))
+
+
+# -- mistakes between tables --------------------------------------------------------------------------------------
+
+_Told = tuple[str, str]
+
+
+def _mistakes_between(raw: dict[str, Any]) -> Iterator[_Told]:
+    """Yield the mistakes that no single table shows, however wrong the tables themselves are."""
+    groups, schemes = _tables(raw, "url_groups"), _tables(raw, "schemes")
+    known = [*built_in_schemes(), *schemes]
+    outputs: dict[str, str] = {}
+    for name, source in _tables(raw, "sources").items():
+        at = f"sources.{name}"
+        scheme = source.get("scheme")
+        if isinstance(scheme, str) and scheme not in known:
+            yield f"{at}.scheme", f"there is no scheme '{scheme}'{_nearest(scheme, known)}"
+        yield from _mistakes_of_to(f"{at}.to", source.get("to"), list(groups))
+        twin = outputs.setdefault(output_name(name), name)
+        if twin != name:
+            yield at, f"'{name}' and '{twin}' would share the stack output {output_name(name)}: rename one"
+    for name in schemes.keys() & built_in_schemes().keys():
+        yield f"schemes.{name}", f"'{name}' is built in: choose another name, and use it as the source's scheme"
+    yield from _mistakes_of_destinations(groups)
+
+
+def _mistakes_of_to(at: str, to: object, groups: list[str]) -> Iterator[_Told]:
+    if to == []:
+        yield at, "is empty: name the URL groups that get the source's events"
+    named = [it for it in to if isinstance(it, str)] if isinstance(to, list) else []
+    for group in dict.fromkeys(named):
+        if group not in groups:
+            yield at, f"there is no URL group '{group}'{_nearest(group, groups)}"
+        if named.count(group) > 1:
+            yield at, f"'{group}' is named twice: take one out"
+
+
+def _mistakes_of_destinations(groups: dict[str, dict[str, Any]]) -> Iterator[_Told]:
+    owners: dict[str, str] = {}
+    for group, settings in groups.items():
+        at = f"url_groups.{group}.destinations"
+        members = settings.get("destinations")
+        if members == {}:
+            yield at, "is empty: a URL group needs a destination"
+        if not isinstance(members, dict):
+            continue
+        if len(members) > GROUP_MAX_DESTINATIONS:
+            yield at, f"has {len(members)} destinations: QStash takes {GROUP_MAX_DESTINATIONS} in a URL group"
+        for name in members:
+            owner = owners.setdefault(name, group)
+            if owner != group:
+                yield f"{at}.{name}", f"'{name}' is also in URL group '{owner}': a destination's name is unique"
+
+
+def _tables(raw: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    table = raw.get(name)
+    return {key: it for key, it in table.items() if isinstance(it, dict)} if isinstance(table, dict) else {}
+
+
+# -- telling ------------------------------------------------------------------------------------------------------
+
+_MODELS: tuple[tuple[tuple[str, ...], type[_Table]], ...] = (
+    ((), Config),
+    (("relay",), Relay),
+    (("sources", "*"), Source),
+    (("schemes", "*"), Scheme),
+    (("url_groups", "*"), UrlGroup),
+    (("url_groups", "*", "destinations", "*"), Destination),
+)
+
+
+def _told(loc: tuple[int | str, ...], kind: str, message: str) -> _Told:
+    """Return the path and the words for one error of pydantic."""
+    steps = [str(it) for it in loc if it != "[key]"]
+    path = ".".join(steps)
+    if kind == "extra_forbidden":
+        return path, _unknown(steps[-1], _settings_of(steps[:-1]))
+    if kind == "missing":
+        return path, "is missing: " + _WANTED.get(steps[-1], "set it")
+    if kind == "string_pattern_mismatch":
+        return path, "must be the name of an event bus: letters, digits, '.', '-', '_' and '/'"
+    words = message.removeprefix("Value error, ")
+    for theirs, ours in (("Input should be", "must be"), ("String should have", "must have")):
+        words = words.replace(theirs, ours)
+    return path, words.replace("dictionary or instance of", "table:").replace("valid dictionary", "table")
+
+
+_WANTED = {
+    "scheme": 'say how the source signs, like scheme = "github"',
+    "to": "name the URL groups that get the source's events",
+    "destinations": "a URL group needs a destination",
+    "signature": 'say where the signature is, like "X-Signature: {hex}"',
+}
+
+
+def _settings_of(steps: list[str]) -> list[str]:
+    for pattern, model in _MODELS:
+        if len(pattern) == len(steps) and all(p in ("*", s) for p, s in zip(pattern, steps, strict=True)):
+            return list(model.model_fields)
+    return []
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    if name in _LATER:
+        return f"this version has no '{name}' yet: take it out"
+    return f"there is no such setting{_nearest(name, known)}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f": did you mean '{near[0]}'?"
+    return f": there are {', '.join(sorted(known))}" if known else ""
+
+
+_HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(#.*)?")
+_KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Return the line of every setting that *text* has, by dotted path: a guess, good enough to point at."""
+    found: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.fullmatch(line):
+            table = re.sub(r"[\s\"']", "", header[1])
+            found.setdefault(table, number)
+        elif key := _KEY.match(line):
+            found.setdefault(".".join(filter(None, (table, re.sub(r"[\"']", "", key[1])))), number)
+    return found
+
+
+def _line_of(path: str, lines: Mapping[str, int]) -> int | None:
+    """Return the line of *path*, or of the nearest table around it."""
+    while path and path not in lines:
+        path = path.rpartition(".")[0]
+    return lines.get(path)

@@ -1,0 +1,70 @@
+"""The relay's Lambda functions: one construct makes every one, so that they differ only in what they are for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from constructs import Construct
+
+METRICS_NAMESPACE = "FanoutRelay"
+LOG_RETENTION = logs.RetentionDays.ONE_MONTH
+
+
+class RelayFunction(lambda_.Function):
+    """The function of one verb, with a log group and a role of its own, which may do nothing but what `allow` says."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        verb: str,
+        *,
+        code: lambda_.Code,
+        environment: Mapping[str, str],
+        timeout_s: int,
+        memory_mb: int = 512,
+        description: str,
+    ) -> None:
+        name = verb.capitalize()
+        log_group = relay_logs(scope, f"{name}Logs")
+        self.verb = verb
+        super().__init__(
+            scope,
+            name,
+            description=description,
+            code=code,
+            handler=f"{verb}.handler",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            memory_size=memory_mb,
+            timeout=Duration.seconds(timeout_s),
+            tracing=lambda_.Tracing.ACTIVE,
+            log_group=log_group,
+            # A role given is a role without AWSLambdaBasicExecutionRole, which could write to every log group.
+            role=iam.Role(scope, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")),
+            environment={
+                **environment,
+                "POWERTOOLS_SERVICE_NAME": verb,
+                "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+                "POWERTOOLS_LOG_LEVEL": "INFO",
+            },
+            # What calls a function asynchronously calls it again by itself (the sweep's rule); a retry would pile up.
+            retry_attempts=0,
+        )
+        self.allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.log_group_arn])
+
+    def allow(self, sid: str, actions: Sequence[str], resources: Sequence[str]) -> None:
+        """Let this function do *actions* on *resources*; *sid* says in a word what for."""
+        self.add_to_role_policy(iam.PolicyStatement(sid=sid, actions=[*actions], resources=[*resources]))
+
+
+def relay_logs(scope: Construct, id_: str) -> logs.LogGroup:
+    """Return a log group that forgets after a month and goes with the stack: records are in the table, not in logs."""
+    return logs.LogGroup(scope, id_, retention=LOG_RETENTION, removal_policy=RemovalPolicy.DESTROY)

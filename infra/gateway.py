@@ -1,0 +1,101 @@
+"""The relay's front door: an HTTP API, which routes are open, and who may ask."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from aws_cdk import Stack
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_iam as iam
+from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
+from constructs import Construct
+
+from infra.functions import relay_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infra.functions import RelayFunction
+
+# Neither paths nor queries: the path of a callback carries a MAC.
+_ACCESS_LOG = {
+    "at": "$context.requestTime",
+    "request_id": "$context.requestId",
+    "route": "$context.routeKey",
+    "status": "$context.status",
+    "source_ip": "$context.identity.sourceIp",
+    "user_agent": "$context.identity.userAgent",
+    "response_length": "$context.responseLength",
+    "latency_ms": "$context.responseLatency",
+    "integration_latency_ms": "$context.integrationLatency",
+    "error": "$context.error.message",
+    "integration_error": "$context.integrationErrorMessage",
+    "authorizer_error": "$context.authorizer.error",
+}
+
+
+class Gateway(Construct):
+    """The HTTP API.  It is made before the functions, which need its URL; `open` and `guard` then add their routes."""
+
+    def __init__(self, scope: Construct, id_: str, *, base_url: str | None) -> None:
+        super().__init__(scope, id_)
+        self.api = apigateway.HttpApi(self, "Api", create_default_stage=False)
+        stack = Stack.of(self)
+        self.url = base_url or f"https://{self.api.api_id}.execute-api.{stack.region}.{stack.url_suffix}"
+        apigateway.HttpStage(
+            self,
+            "Stage",
+            http_api=self.api,
+            stage_name="$default",
+            auto_deploy=True,
+            # No throttle of our own: a webhook refused by a limit nobody set is a lost event.  The account's holds.
+            access_log_settings=_AccessLog(self),
+        )
+        self._iam = HttpIamAuthorizer()
+
+    def open(self, function: RelayFunction, *routes: tuple[str, str]) -> None:
+        """Send *routes*, (method, path), to *function*, which checks signatures itself."""
+        self._add(function, routes, authorizer=None)
+
+    def guard(self, function: RelayFunction, *routes: tuple[str, str]) -> None:
+        """Send *routes*, (method, path), to *function*, for callers whom IAM lets through."""
+        self._add(function, routes, authorizer=self._iam)
+
+    def operators(self, id_: str, *, description: str, routes: Sequence[str]) -> iam.ManagedPolicy:
+        """Return a policy that lets who has it call *routes* (like `GET/v1/*`) and find this relay's outputs."""
+        stack = Stack.of(self)
+        arns = [
+            stack.format_arn(service="execute-api", resource=self.api.api_id, resource_name=f"$default/{route}")
+            for route in routes
+        ]
+        return iam.ManagedPolicy(
+            self,
+            id_,
+            description=description,
+            statements=[
+                iam.PolicyStatement(sid="Ask", actions=["execute-api:Invoke"], resources=arns),
+                iam.PolicyStatement(sid="Find", actions=["cloudformation:DescribeStacks"], resources=[stack.stack_id]),
+            ],
+        )
+
+    def _add(
+        self,
+        function: RelayFunction,
+        routes: Sequence[tuple[str, str]],
+        *,
+        authorizer: apigateway.IHttpRouteAuthorizer | None,
+    ) -> None:
+        integration = HttpLambdaIntegration(function.verb.capitalize(), function)
+        for method, path in routes:
+            self.api.add_routes(
+                path=path,
+                methods=[apigateway.HttpMethod[method]],
+                integration=integration,
+                authorizer=authorizer,
+            )
+
+
+def _access_log(scope: Construct) -> apigateway.IAccessLogSettings:
+    raise NotImplementedError

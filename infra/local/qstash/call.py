@@ -1,0 +1,91 @@
+"""One call of the API: what it carries, read and checked; and its answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+
+from . import selection
+from .grammar import Refused
+from .publish import Publication, plan
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from .engine import Engine
+    from .options import Headers
+    from .state import User
+
+
+@dataclass(frozen=True)
+class Call:
+    """One authenticated request, its body read."""
+
+    user: User
+    engine: Engine
+    request: Request
+    body: bytes
+
+    @property
+    def now_s(self) -> float:
+        return self.engine.clock.now()
+
+    @property
+    def query(self) -> str:
+        return str(self.request.scope["query_string"].decode("latin-1"))
+
+    @property
+    def params(self) -> dict[str, list[str]]:
+        return parse_qs(self.query, keep_blank_values=True)
+
+    def path(self, part: str) -> str:
+        """Return a part of the path."""
+        return str(self.request.path_params[part])
+
+    @property
+    def headers(self) -> dict[str, list[str]]:
+        headers: dict[str, list[str]] = {}
+        for key, value in self.request.scope["headers"]:
+            headers.setdefault(key.decode("latin-1").lower(), []).append(value.decode("utf-8", "surrogateescape"))
+        return headers
+
+    def json(self) -> Any:
+        """Return the body as JSON, or refuse it."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise Refused(400, "the body is not JSON") from error
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the body as a JSON object, or refuse it."""
+        value = self.json()
+        if not isinstance(value, dict):
+            raise Refused(400, "the body is not a JSON object")
+        return value
+
+    def selection_params(self) -> dict[str, list[str]]:
+        """Return filters from the query and, as the Python SDK sends them, from the body."""
+        return self.params | (selection.from_json(self.json_object()) if self.body.strip() else {})
+
+    def plan(self, destination: str, headers: Headers, body: bytes) -> Publication:
+        """Return what a publish of this user, at this time, would send."""
+        caller_ip = self.request.client.host if self.request.client else ""
+        return plan(
+            self.user,
+            destination=destination,
+            headers=headers,
+            body=body,
+            caller_ip=caller_ip,
+            now_s=self.now_s,
+            settings=self.engine.settings,
+        )
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """Return a JSON answer."""
+    # Escaped to ASCII: a lone surrogate that came in by JSON must not break the answer.
+    return Response(json.dumps(value, separators=(",", ":")), status, media_type="application/json")

@@ -1,0 +1,35 @@
+"""The relay's secrets: made beforehand by `relay secret set`, imported by name, so that no template holds one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Stack
+from constructs import Construct
+
+if TYPE_CHECKING:
+    from infra.functions import RelayFunction
+
+
+class Secrets(Construct):
+    """QStash's token, and what each source signs with."""
+
+    def __init__(self, scope: Construct, id_: str, *, relay: str) -> None:
+        super().__init__(scope, id_)
+        self.qstash = f"{relay}/qstash"
+        self.sources = f"{relay}/sources"
+
+    def grant_publish(self, function: RelayFunction) -> None:
+        """Let *function* speak to QStash with the relay's token."""
+        self._grant(function, "QStashToken", self.qstash)
+        function.add_environment("RELAY_QSTASH_SECRET", self.qstash)
+
+    def grant_verify(self, function: RelayFunction) -> None:
+        """Let *function* check who sent a webhook."""
+        self._grant(function, "SigningSecrets", self.sources)
+        function.add_environment("RELAY_SOURCES_SECRET", self.sources)
+
+    def _grant(self, function: RelayFunction, sid: str, name: str) -> None:
+        # Secrets Manager ends a secret's ARN with a dash and six characters of its own.
+        arn = Stack.of(self).format_arn(service="secretsmanager", resource="secret", resource_name=f"{name}-??????")
+        function.allow(sid, ["secretsmanager:GetSecretValue"], [arn.replace("secret/", "secret:", 1)])

@@ -1,0 +1,122 @@
+"""Where the relay keeps its records: one table, one bucket, and who may do what with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+if TYPE_CHECKING:
+    from infra.functions import RelayFunction
+
+BODIES = "bodies/"
+_READ = ("GetItem", "BatchGetItem", "Query")
+_WRITE = ("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")  # never Scan: no question needs one
+_FEED_ATTRIBUTES = [
+    *("kind", "source", "event_type", "destination", "group", "status", "received_at", "updated_at", "size_bytes"),
+    *("sha256", "idempotency_key", "attempts_count", "message_id", "dlq_id", "generation", "expires_at"),
+]
+
+
+class Storage(Construct):
+    """The table and the bucket.  Both outlive the stack: they hold what the relay promised not to lose."""
+
+    def __init__(self, scope: Construct, id_: str, *, retention_days: int) -> None:
+        super().__init__(scope, id_)
+        self.table = self._table()
+        self.bucket = s3.Bucket(
+            self,
+            "Bucket",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            lifecycle_rules=[
+                # A day more than the records, so that no record ever points at a body that is gone.
+                s3.LifecycleRule(id="bodies", prefix=BODIES, expiration=Duration.days(retention_days + 1)),
+                s3.LifecycleRule(id="uploads", abort_incomplete_multipart_upload_after=Duration.days(1)),
+            ],
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+
+    def grant_accept(self, function: RelayFunction) -> None:
+        """Let *function* save events, and bodies that are too large for an item."""
+        self._grant_records(function)
+        function.allow("SaveBodies", ["s3:GetObject", "s3:PutObject"], [self._bodies])
+
+    def grant_record(self, function: RelayFunction) -> None:
+        """Let *function* record what became of deliveries."""
+        self._grant_records(function)
+
+    def grant_deliver(self, function: RelayFunction) -> None:
+        """Let *function* record that a delivery came, and read the body it stands for."""
+        self._grant_records(function)
+        self._grant_bodies(function)
+
+    def grant_query(self, function: RelayFunction) -> None:
+        """Let *function* answer questions, and make the new generations of a replay."""
+        self._grant_records(function)
+        self._grant_indexes(function)
+        self._grant_bodies(function)
+
+    def grant_sweep(self, function: RelayFunction) -> None:
+        """Let *function* find what is due, publish it and record that."""
+        self._grant_records(function)
+        self._grant_indexes(function)
+        self._grant_bodies(function)
+
+    def grant_sync(self, function: RelayFunction) -> None:
+        """Let *function* keep QStash's signing keys in the table."""
+        self._grant_records(function)
+
+    @property
+    def _bodies(self) -> str:
+        return self.bucket.arn_for_objects(f"{BODIES}*")
+
+    def _grant_records(self, function: RelayFunction) -> None:
+        actions = [f"dynamodb:{verb}" for verb in (*_READ, *_WRITE)]
+        function.allow("Records", actions, [self.table.table_arn])
+
+    def _grant_indexes(self, function: RelayFunction) -> None:
+        function.allow("Indexes", ["dynamodb:Query"], [f"{self.table.table_arn}/index/*"])
+
+    def _grant_bodies(self, function: RelayFunction) -> None:
+        function.allow("ReadBodies", ["s3:GetObject"], [self._bodies])
+
+    def _table(self) -> dynamodb.Table:
+        table = dynamodb.Table(
+            self,
+            "Table",
+            partition_key=_key("pk"),
+            sort_key=_key("sk"),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute="expires_at",
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=True,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        table.add_global_secondary_index(
+            index_name="feed",
+            partition_key=_key("feed_pk"),
+            sort_key=_key("feed_sk"),
+            projection_type=dynamodb.ProjectionType.INCLUDE,
+            non_key_attributes=_FEED_ATTRIBUTES,
+        )
+        table.add_global_secondary_index(
+            index_name="due",
+            partition_key=_key("due_pk"),
+            sort_key=_key("due_sk"),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+        return table
+
+
+def _key(name: str) -> dynamodb.Attribute:
+    return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)
+
+

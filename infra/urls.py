@@ -1,0 +1,112 @@
+"""Which URLs a configuration may name: public HTTPS, and no secret in them.  Hides how an address is told from its text."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+URL_MAX_CHARS = 2048
+_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".intranet", ".corp")
+_HOST_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(
+    r"(.*[_-])?(token|secret|password|passwd|pwd|api_?key|apikey|key|auth|authorization|credential|credentials"
+    r"|signature|sig|code|jwt)",
+    re.IGNORECASE,
+)
+_SECRET_TEXT = re.compile(
+    r"(?<![A-Za-z0-9])("
+    r"gh[opsur]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{8,}|(sk|rk)_(live|test)_\w{8,}"
+    r"|whsec_\w{8,}|AKIA[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
+    r"|hooks\.slack\.com/(services|workflows|triggers)/.+|discord(app)?\.com/api/webhooks/\d+/.+"
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def problem(url: str, *, allow_local: bool = False) -> str | None:
+    """Return what is wrong with *url* and what to do, or None if QStash may call it.
+
+    Args:
+        url: As it stands in the configuration.
+        allow_local: Also take http and this machine's own addresses; any other private address stays refused.
+    """
+    if len(url) > URL_MAX_CHARS:
+        return f"is longer than {URL_MAX_CHARS} characters"
+    if not url.isascii() or any(c.isspace() or not c.isprintable() for c in url):
+        return "has a character that must be percent-encoded"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"isn't a URL: {error}"
+    if parts.scheme not in ("http", "https") or not host:
+        return "must be an absolute URL like https://example.com/path"
+    secret = _secret_in(url, parts)
+    if secret:
+        return secret
+    return _problem_of_host(host.rstrip("."), parts.scheme, allow_local=allow_local)
+
+
+def _secret_in(url: str, parts: SplitResult) -> str | None:
+    if "@" in parts.netloc:
+        return "carries a user name or password, which would be stored in the clear: take it out"
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if _SECRET_PARAMETER.fullmatch(name):
+            return (
+                f"carries what looks like a secret (parameter '{name}'), which would be stored in the clear: take it"
+                " out and check QStash's signature at the destination instead"
+            )
+    if _SECRET_TEXT.search(url):
+        return (
+            "carries what looks like a secret, which would be stored in the clear: take it out and check QStash's"
+            " signature at the destination instead"
+        )
+    if parts.fragment or url.endswith("#"):
+        return "has a fragment, which is never sent: take '#…' off"
+    return None
+
+
+def _problem_of_host(host: str, scheme: str, *, allow_local: bool) -> str | None:
+    address = _address(host)
+    if allow_local and (host == "localhost" or (address is not None and address.is_loopback)):
+        return None
+    if scheme != "https":
+        return "must be https: bodies would travel in the clear"
+    if address is not None:
+        if not all(each.is_global and not each.is_multicast for each in (address, *_embedded(address))):
+            return f"{host} is not a public address: QStash calls it over the internet"
+        return None
+    if host == "localhost" or host.endswith(_PRIVATE_SUFFIXES) or "." not in host:
+        return f"{host} is not a public name: QStash calls it over the internet"
+    if not all(_HOST_LABEL.fullmatch(label) for label in host.split(".")):
+        return f"{host} is not a host name"
+    return None
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that *host* is, also in the short, octal and hexadecimal forms that resolvers take."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    if ":" in host or not re.fullmatch(r"[0-9a-fx.]+", host, re.IGNORECASE) or not host[0].isdigit():
+        return None
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
+
+
+def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """Return the IPv4 addresses that an IPv6 address reaches by mapping, translation or a tunnel."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64 or int(address) >> 32 == 0:
+        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [each for each in found if each is not None]
