@@ -25,7 +25,7 @@ def handler(event: Mapping[str, Any], _: Any) -> dict[str, Any]:
 
 
 def _delete(state: str) -> dict[str, Any]:
-    """Remove what is ours.  Without a token that QStash takes nothing can be removed, and nobody is kept from leaving."""
+    """Remove what is ours; without a token that QStash takes, nothing can be, and nobody is kept from leaving."""
     it = relay("RELAY_QSTASH_SECRET")
     try:
         reconcile.remove(state, it.settings.name, qstash=it.qstash, store=it.store)

@@ -18,6 +18,7 @@ _WRITE = ("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")  # never 
 _FEED_ATTRIBUTES = [
     *("kind", "source", "event_type", "destination", "group", "status", "received_at", "updated_at", "size_bytes"),
     *("sha256", "idempotency_key", "attempts_count", "message_id", "dlq_id", "generation", "expires_at"),
+    *("content_type", "unpublished", "handed_over_at"),
 ]
 
 

@@ -2,19 +2,20 @@
 
 A change of the desired state has a new physical id, so CloudFormation creates the new state first (groups and endpoints
 are added before the functions change), and deletes the old one in its clean-up phase, or the new one after a rollback.
-A delete of anything but the newest state therefore removes what the newest doesn't have; a delete of the newest is
-the end of the relay.  What carries the relay's name is its own; nothing else is touched.
+The table keeps every state that was created and not deleted yet.  A delete takes its state out and makes QStash match
+the newest that remains; none remaining is the end of the relay.  So a rollback is right, whether or not CloudFormation
+asks for the old state again.  What carries the relay's name is its own; nothing else is touched.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from relay.model import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from relay.qstash import QStash
     from relay.store import Store
 
@@ -33,14 +34,16 @@ def add(desired: str, *, qstash: QStash, store: Store) -> str:
     for group, endpoints in groups.items():
         qstash.put_endpoints(group, endpoints)
     state = physical_id(desired)
-    store.save_desired(state, groups)
+    store.save_desired(store.desired() | {state: {"groups": groups, "at": iso(store.now())}})
     return state
 
 
 def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> None:
-    """Remove from QStash what is the relay's and the newest state doesn't have; all of it where *state* is the newest."""
-    newest = store.desired()
-    wanted: Mapping[str, Any] = {} if newest.get("id") == state else newest.get("groups", {})
+    """End *state*: make QStash match the newest state that remains, or remove all that is the relay's."""
+    states = {name: it for name, it in store.desired().items() if name != state}
+    wanted: Groups = max(states.values(), key=lambda it: it["at"])["groups"] if states else {}
+    for group, endpoints in wanted.items():
+        qstash.put_endpoints(group, endpoints)
     for group, endpoints in qstash.groups().items():
         if not group.startswith(f"{relay}."):
             continue
@@ -51,3 +54,4 @@ def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> None:
         left_over = [it for it in endpoints if it.get("name") not in names]
         if left_over:
             qstash.remove_endpoints(group, left_over)
+    store.save_desired(states)

@@ -1,21 +1,21 @@
 """The table and the bucket: how everything is kept.  Hides the keys, the indexes and the conditional writes.
 
-| item     | pk                | sk                       | feed_pk            | feed_sk                       | due_pk / due_sk      |
-|----------|-------------------|--------------------------|--------------------|-------------------------------|----------------------|
-| EVENT    | `rly_…`           | `EVENT`                  | `events#{shard}`   | `{received}#{id}`             | `outbox#{shard}` / t |
-| BODY     | `rly_…`           | `BODY#{sha256}`          |                    |                               |                      |
-| DELIVERY | `rly_…`           | `DELIVERY#{destination}` | `{status}#{shard}` | `{received}#{id}#{destination}` | `outbox#{shard}` / t |
-| REPLAY   | `REPLAY#{id}`     | `REPLAY`                 |                    |                               |                      |
-| ORPHAN   | `ORPHAN#{event}`  | `{message}.{number}`     |                    |                               |                      |
-| COUNT    | `COUNT`           | name                     |                    |                               |                      |
-| LEASE    | `LEASE`           | name                     |                    |                               |                      |
-| KEYS     | `KEYS`            | `KEYS`                   |                    |                               |                      |
+| item     | pk               | sk                       | index `feed`: pk, sk                          | index `due` |
+|----------|------------------|--------------------------|-----------------------------------------------|-------------|
+| EVENT    | `rly_…`          | `EVENT`                  | `events#{shard}`, `{received}#{id}`           | see below   |
+| BODY     | `rly_…`          | `BODY#{sha256}`          |                                               |             |
+| DELIVERY | `rly_…`          | `DELIVERY#{destination}` | `{status}#{shard}`, `{received}#{id}#{dest}`  | see below   |
+| REPLAY   | `REPLAY#{id}`    | delivery's id            |                                               |             |
+| ORPHAN   | `ORPHAN#{event}` | `{message}.{n}.{kind}`   |                                               |             |
 
-* An event's small items never hold the body, so an update never pays for it.  A body goes first, to an item of its own
-  or (above `INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its expected
-  deliveries and its outbox mark, and deduplicates.
+`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) and `DESIRED` (what deploys want of QStash)
+are single items under a pk of that name.
+
+* An event's small items never hold the body, so an update never pays for it.  A body goes first, to an item of its
+  own or (above `INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its
+  expected deliveries and its outbox mark, and deduplicates.
 * `feed` lists newest first: every partition has the same sort key, so a page is a merge and a cursor is one sort key.
-* `due` is sparse: what is to be published, by when.
+* `due` is sparse: what is to be published (`outbox#{shard}`), by when.
 * Expired items (TTL deletes them days late) count as absent in every condition and every answer.
 """
 
@@ -386,7 +386,7 @@ class Store:
         )
 
     def keys(self) -> Item:
-        """Return the keys item: `current` and `next` signing keys of QStash, `mac` of callback URLs; {} before a deploy."""
+        """Return QStash's signing keys `current` and `next`, and `mac`, that of callback URLs; {} before a deploy."""
         return self._get("KEYS", "KEYS") or {}
 
     def save_keys(self, *, current: str, following: str, mac: str) -> None:
@@ -400,13 +400,13 @@ class Store:
                 ExpressionAttributeValues=_wire({":current": current, ":next": following, ":mac": mac}),
             )
 
-    def desired(self) -> Item:
-        """Return what QStash should hold, as the newest deploy said: `id` and `groups`; {} before the first."""
-        return self._get("DESIRED", "DESIRED") or {}
+    def desired(self) -> dict[str, Item]:
+        """Return the states that deploys want of QStash and haven't ended: physical id -> `groups`, `at`."""
+        return dict((self._get("DESIRED", "DESIRED") or {}).get("states", {}))
 
-    def save_desired(self, physical_id: str, groups: Mapping[str, Any]) -> None:
-        """Save what QStash should hold from now on."""
-        self._put({"pk": "DESIRED", "sk": "DESIRED", "kind": "DESIRED", "id": physical_id, "groups": groups})
+    def save_desired(self, states: Mapping[str, Item]) -> None:
+        """Save the states that QStash should hold from now on; the newest is what counts."""
+        self._put({"pk": "DESIRED", "sk": "DESIRED", "kind": "DESIRED", "states": states})
 
     # -- DynamoDB -------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ _GO_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60
 _URL = re.compile(r"(?i:https?)://[\x21-\x7e]+")
 
 
-class Refused(Exception):  # noqa: N818 - an answer to a caller, as in "the request is refused"
+class Refused(Exception):
     """A request that gets a 4xx answer: its status and the text of its ``error``."""
 
     def __init__(self, status: int, text: str) -> None:

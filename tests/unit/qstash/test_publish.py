@@ -342,8 +342,22 @@ async def test_an_unknown_route_is_404_in_json() -> None:
 
 
 _SETTING = st.sampled_from(
-    "retries delay not-before timeout retry-delay method label callback callback-retries forward-a header-forward "
-    "deduplication-id content-based-deduplication failure-callback-forward-b".split()
+    [
+        "retries",
+        "delay",
+        "not-before",
+        "timeout",
+        "retry-delay",
+        "method",
+        "label",
+        "callback",
+        "callback-retries",
+        "forward-a",
+        "header-forward",
+        "deduplication-id",
+        "content-based-deduplication",
+        "failure-callback-forward-b",
+    ]
 )
 _VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12) | st.sampled_from(["1s", "true", A])
 _JSON = st.recursive(
@@ -364,10 +378,38 @@ _JSON = st.recursive(
 _CALL = st.tuples(
     st.sampled_from(["GET", "POST", "PATCH", "DELETE"]),
     st.sampled_from(
-        "topics topics/g topics/g/endpoints batch messages messages/x dlq dlq/retry dlq/1-0 events logs keys".split()
+        [
+            "topics",
+            "topics/g",
+            "topics/g/endpoints",
+            "batch",
+            "messages",
+            "messages/x",
+            "dlq",
+            "dlq/retry",
+            "dlq/1-0",
+            "events",
+            "logs",
+            "keys",
+        ]
     ),
     st.dictionaries(
-        st.sampled_from("count cursor order state label fromDate toDate messageIds dlqIds url host nonsense".split()),
+        st.sampled_from(
+            [
+                "count",
+                "cursor",
+                "order",
+                "state",
+                "label",
+                "fromDate",
+                "toDate",
+                "messageIds",
+                "dlqIds",
+                "url",
+                "host",
+                "nonsense",
+            ]
+        ),
         _VALUE,
         max_size=2,
     ),
