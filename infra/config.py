@@ -1,7 +1,7 @@
 """relay.toml: what one deployment is.  Hides the file's syntax; the functions get `flatten`'s resolved JSON.
 
-Everything is checked at once, before anything is built: `load` names every mistake by its dotted path, with its line and
-what to do.  No CDK here, so that `relay check` is fast.
+Everything is checked at once, before anything is built: `load` names every mistake by its dotted path, with its line
+and what to do.  No CDK here, so that `relay check` is fast.
 """
 
 from __future__ import annotations

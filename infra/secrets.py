@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Stack
+from aws_cdk import ArnFormat, Stack
 from constructs import Construct
 
 if TYPE_CHECKING:
@@ -31,5 +31,10 @@ class Secrets(Construct):
 
     def _grant(self, function: RelayFunction, sid: str, name: str) -> None:
         # Secrets Manager ends a secret's ARN with a dash and six characters of its own.
-        arn = Stack.of(self).format_arn(service="secretsmanager", resource="secret", resource_name=f"{name}-??????")
-        function.allow(sid, ["secretsmanager:GetSecretValue"], [arn.replace("secret/", "secret:", 1)])
+        arn = Stack.of(self).format_arn(
+            service="secretsmanager",
+            resource="secret",
+            resource_name=f"{name}-??????",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        function.allow(sid, ["secretsmanager:GetSecretValue"], [arn])

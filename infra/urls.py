@@ -1,4 +1,4 @@
-"""Which URLs a configuration may name: public HTTPS, and no secret in them.  Hides how an address is told from its text."""
+"""Which URLs a configuration may name: public HTTPS, no secret in them.  Hides how an address is told from its text."""
 
 from __future__ import annotations
 

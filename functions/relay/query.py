@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
 FILTERS = ("source", "type", "destination", "status", "since", "until", "limit", "cursor")
-LOWEST = ""
+LOWEST = "0"
 HIGHEST = "~"
 
 

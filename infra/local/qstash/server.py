@@ -41,8 +41,8 @@ def serve(*, port: int = 0, as_json: bool = False, test_hosts: bool = False, gra
         SystemExit: With status 1, if the port cannot be had.
     """
     try:
-        listener = socket.create_server((HOST, port), backlog=2048)
-    except (OSError, OverflowError) as error:
+        listener = _listen(port)
+    except OSError as error:
         sys.stderr.write(f"qstash: cannot listen on {HOST}:{port}: {error}\n")
         raise SystemExit(1) from None
     _log_to_stderr()
@@ -57,6 +57,12 @@ def serve(*, port: int = 0, as_json: bool = False, test_hosts: bool = False, gra
 
     with listener:
         asyncio.run(run())
+
+
+def _listen(port: int) -> socket.socket:
+    if not 0 <= port <= 65_535:  # the library would leave its socket open
+        raise OSError("ports end at 65535")
+    return socket.create_server((HOST, port), backlog=2048)
 
 
 class _Server(uvicorn.Server):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +58,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-Answering = Callable[[httpx.Request], httpx.Response]
+Answering = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
 
 @dataclass
@@ -78,7 +78,8 @@ class Destination:
         answer = self.answers.pop(0) if self.answers else self.default
         if isinstance(answer, Exception):
             raise answer
-        return answer if isinstance(answer, httpx.Response) else answer(request)
+        given = answer if isinstance(answer, httpx.Response) else answer(request)
+        return given if isinstance(given, httpx.Response) else await given
 
     def to(self, host: str) -> list[httpx.Request]:
         """Return the requests that went to *host*."""

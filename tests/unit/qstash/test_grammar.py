@@ -99,7 +99,7 @@ def test_what_is_no_expression_is_refused(expression: str) -> None:
 @given(text=st.text(max_size=60) | st.text("0123456789.+-*/(), retidpowminexabsqu", max_size=60))
 def test_any_text_is_a_delay_within_a_day_or_refused(text: str) -> None:
     """No other error leaves the evaluator, and whether it refuses does not depend on how often was retried."""
-    outcomes = []
+    outcomes: list[bool | str] = []
     for retried in (0, 7):
         try:
             outcomes.append(0 <= evaluate(text, retried) <= DAY_S * 1000)

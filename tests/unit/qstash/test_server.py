@@ -31,7 +31,7 @@ DEADLINE_S = 10.0
 
 
 def command(*options: str) -> list[str]:
-    return [sys.executable, "-X", "dev", "-W", "error", "-m", "infra.local.qstash", *options]
+    return [sys.executable, "-W", "error", "-m", "infra.local.qstash", *options]
 
 
 @contextmanager
@@ -63,6 +63,7 @@ class Destination(BaseHTTPRequestHandler):
         self.got.append((self.requestline, body, self.headers["Upstash-Signature"]))
         self.send_response(200)
         self.send_header("Content-Length", "0")
+        self.send_header("Connection", "close")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -120,10 +121,16 @@ def test_a_signal_ends_it_at_once_with_0_and_drops_what_is_pending(number: signa
             for to in ("http://127.0.0.1:9/refused", f"http://127.0.0.1:{deaf.getsockname()[1]}/hangs"):
                 assert client.post(f"/v2/publish/{to}").status_code == 200
             wait_for(lambda: client.get("/v2/logs?state=RETRY").json()["logs"])
-            begun = time.monotonic()
-            process.send_signal(number)
-            assert process.wait(DEADLINE_S) == 0
-            assert time.monotonic() - begun < 1
+            with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as half_sent:
+                half_sent.sendall(
+                    b"POST /v2/publish/http://127.0.0.1:9 HTTP/1.1\r\nHost: q\r\nContent-Length: 9\r\n"
+                    b"Expect: 100-continue\r\nAuthorization: Bearer " + facts["qstash_token"].encode() + b"\r\n\r\n"
+                )
+                assert half_sent.recv(12) == b"HTTP/1.1 100"
+                begun = time.monotonic()
+                process.send_signal(number)
+                assert process.wait(DEADLINE_S) == 0
+                assert time.monotonic() - begun < 1
         assert process.stdout
         assert process.stderr
         assert process.stdout.read() == ""

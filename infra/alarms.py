@@ -1,0 +1,114 @@
+"""The alarms: each means that a person has to look, and its description says at what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_sns as sns
+from aws_cdk.aws_cloudwatch_actions import SnsAction
+from constructs import Construct
+
+from infra.functions import METRICS_NAMESPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aws_cdk import aws_apigatewayv2 as apigateway
+
+    from infra.functions import RelayFunction
+
+PERIOD = Duration.minutes(5)
+DUE_AGE_MAX_S = 300  # sweep publishes what is due every minute; five missed in a row are a standstill
+
+
+class Alarms(Construct):
+    """Alarms that tell one SNS topic; whoever should hear them subscribes to it."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        functions: Iterable[RelayFunction],
+        ingest: RelayFunction,
+        sweep: RelayFunction,
+        api: apigateway.HttpApi,
+    ) -> None:
+        super().__init__(scope, id_)
+        self.topic = sns.Topic(self, "Topic")
+        for function in functions:
+            self._alarm(
+                f"{function.verb.capitalize()}Errors",
+                function.metric_errors(period=PERIOD, statistic="Sum"),
+                f"The function {function.verb} failed. Look at its log group for the error.",
+            )
+        self._alarm(
+            "IngestThrottles",
+            ingest.metric_throttles(period=PERIOD, statistic="Sum"),
+            "Lambda had no room for webhooks, and some sources never send again. Ask for more concurrency.",
+        )
+        self._alarm(
+            "GatewayErrors",
+            api.metric_server_error(period=PERIOD, statistic="Sum"),
+            "A caller got a 5xx. A source may not send again: look at the access log for the route.",
+        )
+        self._alarm(
+            "SweepStopped",
+            sweep.metric_invocations(period=PERIOD, statistic="Sum"),
+            "Nothing publishes what is due: the rule of sweep doesn't run. Is it disabled?",
+            below=True,
+        )
+        self._alarm(
+            "DueAge",
+            _metric("DueAge", "sweep", "Maximum"),
+            f"An event has waited over {DUE_AGE_MAX_S} s to be published. Is QStash up, is its quota used up, does its"
+            " token hold? `relay doctor` asks.",
+            threshold=DUE_AGE_MAX_S,
+        )
+        for verb in ("ingest", "query", "sweep"):
+            self._alarm(
+                f"{verb.capitalize()}Unpublishable",
+                _metric("Unpublishable", verb),
+                "QStash refused an event for good. `relay delivery list --status unpublishable` names it.",
+            )
+        self._alarm(
+            "DeadLettered",
+            _metric("DeadLettered", "record"),
+            "A destination spent all attempts of a delivery. `relay delivery list --status dead_lettered` names it;"
+            " mend the destination, then replay.",
+        )
+        self._alarm(
+            "Orphans",
+            _metric("Orphans", "record"),
+            "QStash reported on an event that the relay doesn't know. Does another deployment use this name and token?",
+        )
+
+    def _alarm(
+        self, id_: str, metric: cloudwatch.IMetric, description: str, *, threshold: int = 0, below: bool = False
+    ) -> None:
+        compare = cloudwatch.ComparisonOperator
+        treat = cloudwatch.TreatMissingData
+        alarm = cloudwatch.Alarm(
+            self,
+            id_,
+            metric=metric,
+            alarm_description=description,
+            threshold=1 if below else threshold,
+            comparison_operator=compare.LESS_THAN_THRESHOLD if below else compare.GREATER_THAN_THRESHOLD,
+            evaluation_periods=1,
+            treat_missing_data=treat.BREACHING if below else treat.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(SnsAction(self.topic))
+
+
+def _metric(name: str, verb: str, statistic: str = "Sum") -> cloudwatch.Metric:
+    """Return the metric *name* that the function of *verb* emits."""
+    return cloudwatch.Metric(
+        namespace=METRICS_NAMESPACE,
+        metric_name=name,
+        dimensions_map={"service": verb},
+        period=PERIOD,
+        statistic=statistic,
+    )

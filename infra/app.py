@@ -1,0 +1,49 @@
+"""`cdk synth|diff|deploy|destroy`: reads relay.toml (or `--context config=FILE`) and makes the stack of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+# The CDK's banners about the age of Node would hide what matters; what it needs of Node, Node 20 has.
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
+os.environ.setdefault("JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION", "1")
+os.environ.setdefault("JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION", "1")
+
+import aws_cdk as cdk  # reads the environment above when it starts Node
+
+from infra import asset
+from infra.config import Config, ConfigError, flatten, load
+from infra.local.differences import LocalAws, apply
+from infra.stack import RelayStack
+
+
+def main() -> None:
+    """Synthesize; a mistake of the configuration ends it with status 1 and nothing made."""
+    app = cdk.App()
+    try:
+        local = LocalAws.of(app.node.try_get_context("local"))
+        config = load(Path(app.node.try_get_context("config") or "relay.toml"), allow_local=local is not None)
+        relay_stack(app, config, local=local)
+    except (ConfigError, asset.AssetError) as error:
+        sys.exit(str(error))
+    app.synth()
+
+
+def relay_stack(app: cdk.App, config: Config, *, local: LocalAws | None = None) -> RelayStack:
+    """Return the stack of *config* in *app*: for AWS, or for the local AWS *local*.
+
+    Raises:
+        AssetError: What the functions import can't be installed.
+    """
+    with asset.built(flatten(config), bundled=local is None) as code:
+        if local is None:
+            return RelayStack(app, config=config, code=code)
+        stack = RelayStack(app, config=config, code=code, base_url=local.base_url, synthesizer=local.synthesizer())
+    apply(stack, local)
+    return stack
+
+
+if __name__ == "__main__":
+    main()

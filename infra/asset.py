@@ -1,0 +1,105 @@
+"""The directory that every function runs: what runs there and nothing else, the same bytes for the same input.
+
+Wheels come for Lambda's platform, so that no docker is needed; they are installed once for a lock file and kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+FUNCTIONS = ROOT / "functions"
+LOCK = ROOT / "requirements" / "functions.txt"
+CACHE = ROOT / "build" / "wheels"
+PLATFORM = ("--python-platform", "aarch64-manylinux2014", "--python-version", "3.13")
+# What an installer notes about an installation; it differs from one to the next, and nothing at run time reads it.
+_INSTALLER_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
+_NOISE = ("__pycache__", "*.pyc", ".*")
+
+
+class AssetError(Exception):
+    """The asset can't be built; says why in a line."""
+
+
+@contextmanager
+def built(flat: Mapping[str, Any], *, bundled: bool = True, lock: Path = LOCK, cache: Path = CACHE) -> Iterator[Path]:
+    """Yield a directory with the functions, *flat* as relay.json and, if *bundled*, what they import.
+
+    The directory is gone afterwards: the CDK copies it when the stack is made.
+
+    Raises:
+        AssetError: The dependencies can't be installed.
+    """
+    with tempfile.TemporaryDirectory(prefix="relay-asset-") as temporary:
+        directory = Path(temporary) / "asset"
+        shutil.copytree(FUNCTIONS, directory, ignore=shutil.ignore_patterns(*_NOISE))
+        (directory / "relay.json").write_text(json.dumps(flat, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        if bundled:
+            shutil.copytree(wheels(lock, cache), directory, dirs_exist_ok=True)
+        yield directory
+
+
+def wheels(lock: Path = LOCK, cache: Path = CACHE) -> Path:
+    """Return a directory with what *lock* lists, installed for Lambda's platform; install it only if it isn't there.
+
+    Raises:
+        AssetError: It can't be installed.
+    """
+    if not lock.is_file():
+        raise AssetError(f"{lock.name} is missing: `make lock` writes it")
+    key = hashlib.sha256(b"\0".join([lock.read_bytes(), Path(__file__).read_bytes()])).hexdigest()[:16]
+    ready = cache / key
+    if ready.is_dir():
+        return ready
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".installing-", dir=cache) as temporary:
+        target = Path(temporary) / "wheels"
+        _install(lock, target)
+        _strip(target)
+        try:
+            target.replace(ready)  # at once or not at all: a build that was cut off leaves nothing that looks ready
+        except OSError:
+            if not ready.is_dir():  # else another build was first, with the same
+                raise
+    return ready
+
+
+def _install(lock: Path, target: Path) -> None:
+    beside = Path(sys.executable).with_name("uv")
+    uv = str(beside) if beside.exists() else shutil.which("uv")
+    if uv is None:
+        raise AssetError("uv is missing: run `make setup`")
+    command = [uv, "pip", "install", "--quiet", "--no-progress", "--target", str(target), *PLATFORM]
+    command += ["--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy"]
+    done = subprocess.run(  # noqa: S603  # our own command, no shell
+        [*command, "--requirement", str(lock)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    if done.returncode != 0:
+        said = " ".join(re.sub(r"[^\x20-\x7e]", " ", done.stderr).split())  # uv draws a tree
+        raise AssetError(f"uv could not install {lock.name} for Lambda: {said or f'status {done.returncode}'}")
+
+
+def _strip(target: Path) -> None:
+    """Take out of *target* what doesn't run in Lambda."""
+    shutil.rmtree(target / "bin", ignore_errors=True)
+    for path in sorted(target.rglob("*")):
+        noted = path.parent.suffix == ".dist-info" and path.name in _INSTALLER_NOTES
+        if noted or path.suffix == ".pyc" or (path.parent == target and path.name.startswith(".")):
+            path.unlink()

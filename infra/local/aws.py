@@ -1,0 +1,127 @@
+"""The local AWS: ministack as a process in an environment of its own.  Hides how it is started and told apart from AWS.
+
+It binds to loopback only, keeps nothing, and runs functions in its own interpreter whatever runtime they ask for.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from infra.local.sandbox import LocalError
+
+if TYPE_CHECKING:
+    from infra.local.sandbox import Process, Sandbox
+
+REGION = "us-east-1"
+ROOT_KEY = "test"  # the local AWS never checks signatures of its root key
+READY_S = 30
+CHECKOUT = Path(__file__).parents[2]
+_PYTHON = CHECKOUT / ".venv-aws" / "bin" / "python"
+_TODO = "free its port or memory if the lines below say so, run `make setup` again if not"
+
+
+@dataclass(frozen=True)
+class LocalAws:
+    """A local AWS that may still be starting; see `await_ready`."""
+
+    port: int
+    iam: bool
+    process: Process
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where all services are."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def await_ready(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            LocalError: It doesn't.
+        """
+        self.process.wait_until(self._answers, READY_S, _TODO)
+
+    def _answers(self) -> bool:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"{self.endpoint_url}/_ministack/ready", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def environment(self, key: str = ROOT_KEY, secret: str = ROOT_KEY) -> dict[str, str]:
+        """Return the variables that make any AWS client speak to it."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
+    def client(self, service: str) -> Any:
+        """Return a client of *service* with the root key, whatever the environment says."""
+        return client(service, self.endpoint_url)
+
+    def make_operator(self, name: str, *policies: str) -> tuple[str, str]:
+        """Make an IAM user who has the managed *policies* (ARNs); return its key and secret."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        for policy in policies:
+            iam.attach_user_policy(UserName=name, PolicyArn=policy)
+        made = iam.create_access_key(UserName=name)["AccessKey"]
+        return made["AccessKeyId"], made["SecretAccessKey"]
+
+
+def client(service: str, endpoint_url: str, key: str = ROOT_KEY, secret: str = ROOT_KEY) -> Any:
+    """Return a client of a local AWS's *service*; proxies and profiles of this machine don't count."""
+    return boto3.client(
+        service,  # type: ignore[call-overload]  # the service is a value here
+        endpoint_url=endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        config=Config(proxies={}, retries={"total_max_attempts": 2, "mode": "standard"}),
+    )
+
+
+def start(sandbox: Sandbox, *, iam: bool = False) -> LocalAws:
+    """Start a local AWS in *sandbox* on a free port; don't wait for it.
+
+    Args:
+        iam: Enforce IAM: roles of functions, and signatures and policies of IAM users.
+
+    Raises:
+        LocalError: It isn't installed.
+    """
+    if not _PYTHON.exists():
+        raise LocalError("the local AWS isn't installed: run `make setup`")
+    port = free_port()
+    environment = sandbox.environment(
+        GATEWAY_PORT=str(port),
+        BIND_HOST="127.0.0.1",
+        IOT_MTLS_ENABLED="0",  # it would listen on all interfaces, and so would the next
+        SFTP_ENABLED="0",
+        LAMBDA_EXECUTOR="local",
+        MINISTACK_REGION=REGION,
+        LOG_LEVEL="WARNING",
+        **({"AUTH": "true"} if iam else {}),
+    )
+    # Node of the CDK's custom-resource provider comes from the path as well.
+    environment["PATH"] = f"{_PYTHON.parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
+    return LocalAws(port, iam, sandbox.start("the local AWS", [_PYTHON, "-m", "ministack"], environment))
+
+
+def free_port() -> int:
+    """Return a port of loopback that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])

@@ -1,0 +1,201 @@
+"""Processes and a folder that live no longer than who made them.  Hides groups, signals and the watchdog.
+
+Every process leads a group of its own, so that its children (the local AWS's workers) end with it.  SIGINT and SIGTERM
+become exceptions, also while something starts, so that leaving the sandbox cleans up; the watchdog does where the
+sandbox's own process is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+PATIENCE_S = 5  # the local AWS may hang for an hour after SIGTERM, when a custom resource is being made
+POLL_S = 0.02
+LOG_TAIL_LINES = 25
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_WATCHDOG = Path(__file__).with_name("watchdog.py")
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT")  # no proxies, no credentials, no PYTHONPATH
+
+
+class LocalError(Exception):
+    """Something on this machine didn't start or didn't work; the text says what, and what to do."""
+
+
+class Process:
+    """A process of a sandbox, the leader of its group."""
+
+    def __init__(self, name: str, running: subprocess.Popen[bytes], out: Path, log: Path) -> None:
+        self.name = name
+        self.pid = running.pid
+        self._running = running
+        self._out = out
+        self._log = log
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self._running.poll()
+
+    @property
+    def output(self) -> str:
+        """What it has written to standard output so far."""
+        return self._out.read_text(encoding="utf-8", errors="replace")
+
+    def failed(self, what: str, todo: str) -> LocalError:
+        """Return the error that tells *what* the process did, the end of its log, and what *todo*."""
+        text = self._log.read_text(encoding="utf-8", errors="replace") + self.output
+        tail = "\n".join("  | " + line for line in text.splitlines()[-LOG_TAIL_LINES:])
+        return LocalError(f"{self.name} {what}: {todo}" + (f"\n{tail}" if tail else ""))
+
+    def wait(self, timeout_s: float, todo: str) -> None:
+        """Wait until it has ended well.
+
+        Raises:
+            LocalError: It failed, or didn't end within *timeout_s*.
+        """
+        self.wait_until(lambda: self.status is not None, timeout_s, todo, may_end=True)
+        if self.status != 0:
+            raise self.failed(f"failed (exit status {self.status})", todo)
+
+    def wait_until(self, ready: Callable[[], bool], timeout_s: float, todo: str, *, may_end: bool = False) -> None:
+        """Wait until *ready* returns true.
+
+        Raises:
+            LocalError: It ended first, or *timeout_s* passed.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            if not may_end and self.status is not None:
+                raise self.failed(f"ended at once (exit status {self.status})", todo)
+            if time.monotonic() > deadline:
+                raise self.failed(f"wasn't ready after {timeout_s:g} s", todo)
+            time.sleep(POLL_S)
+
+    def end(self, deadline: float) -> None:
+        """Wait for its end until *deadline* (monotonic), then end what is left of its group."""
+        with suppress(subprocess.TimeoutExpired):
+            self._running.wait(max(0.0, deadline - time.monotonic()))
+        _signal_group(self.pid, signal.SIGKILL)
+        self._running.wait()
+
+
+class Sandbox:
+    """A private folder and the processes started in it; leaving it ends them and removes it."""
+
+    folder: Path
+
+    def __enter__(self) -> Self:
+        self._processes: list[Process] = []
+        self._handlers: dict[int, object] = {}
+        self._holding = False
+        self._pending: int | None = None
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        try:
+            with self._held():
+                self.folder = Path(tempfile.mkdtemp(prefix="fanout-relay-"))
+                self._watchdog = subprocess.Popen(  # noqa: S603  # our own script
+                    [sys.executable, "-I", "-S", _WATCHDOG], stdin=subprocess.PIPE, start_new_session=True
+                )
+                self._tell("folder", self.folder)
+        except BaseException:
+            self._clean_up()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clean_up()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return a bare environment for a process: nothing of ours leaks in but the path; home is in the folder."""
+        home = self.folder / "home"
+        temporary = self.folder / "tmp"
+        home.mkdir(exist_ok=True)
+        temporary.mkdir(exist_ok=True)
+        passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        return {**passed_on, "HOME": str(home), "TMPDIR": str(temporary), **more}
+
+    def start(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], *, cwd: Path | None = None
+    ) -> Process:
+        """Start *command* as the leader of a new group; *name* is what errors call it."""
+        stem = f"{len(self._processes)}-{name.replace(' ', '-')}"
+        out, log = self.folder / f"{stem}.out", self.folder / f"{stem}.log"
+        with self._held(), out.open("wb") as out_file, log.open("wb") as log_file:
+            running = subprocess.Popen(  # noqa: S603  # our own commands
+                [*command],
+                env=environment,
+                cwd=cwd or self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out_file,
+                stderr=log_file,
+                start_new_session=True,
+            )
+            self._tell("group", running.pid)
+            process = Process(name, running, out, log)
+            self._processes.append(process)
+        return process
+
+    def _tell(self, word: str, what: object) -> None:
+        assert self._watchdog.stdin is not None  # noqa: S101  # opened as a pipe
+        with suppress(BrokenPipeError):
+            self._watchdog.stdin.write(f"{word} {what}\n".encode())
+            self._watchdog.stdin.flush()
+
+    # -- signals ------------------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, _: object) -> None:
+        if self._holding:
+            self._pending = number
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Put off signals: what is just being made must be known before anything can end it."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+        if self._pending is not None:
+            self._on_signal(self._pending, None)
+
+    def _clean_up(self) -> None:
+        self._holding = True
+        for process in self._processes:
+            if process.status is None:
+                _signal_group(process.pid, signal.SIGCONT)  # a stopped one couldn't end
+                _signal_group(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE_S
+        for process in reversed(self._processes):
+            process.end(deadline)
+            self._tell("forget", process.pid)
+        if hasattr(self, "folder"):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if hasattr(self, "_watchdog"):
+            assert self._watchdog.stdin is not None  # noqa: S101  # opened as a pipe
+            self._watchdog.stdin.close()
+            self._watchdog.wait()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # it is what signal() returned
+
+
+def _signal_group(group: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

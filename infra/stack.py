@@ -1,0 +1,182 @@
+"""The stack: one relay, from its front door to its alarms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk.aws_events_targets import LambdaFunction
+
+from infra.alarms import Alarms
+from infra.config import flatten, output_name
+from infra.functions import RelayFunction
+from infra.gateway import Gateway
+from infra.secrets import Secrets
+from infra.storage import Storage
+from infra.sync import QStashSync
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aws_cdk import IStackSynthesizer
+    from constructs import Construct
+
+    from infra.config import Config
+
+
+class RelayStack(Stack):
+    """One deployment of the relay.
+
+    Args:
+        config: relay.toml.
+        code: The directory that every function runs.
+        base_url: The URL that the relay is reached at, if it isn't the API's own.
+        synthesizer: How assets get to the account, if not through the account's CDK bootstrap.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        config: Config,
+        code: Path,
+        base_url: str | None = None,
+        synthesizer: IStackSynthesizer | None = None,
+    ) -> None:
+        super().__init__(
+            scope,
+            config.relay.name,
+            description="Fanout Relay: receives webhooks, fans them out through QStash, records what became of them",
+            synthesizer=synthesizer,
+        )
+        self._config = config
+        self._flat = flatten(config)
+        self._code = lambda_.Code.from_asset(str(code))
+        self.storage = Storage(self, "Storage", retention_days=config.relay.retention_days)
+        self.secrets = Secrets(self, "Secrets", relay=config.relay.name)
+        self.gateway = Gateway(self, "Gateway", base_url=base_url)
+        self._base_urls = list(filter(None, (config.relay.url, self.gateway.url)))
+        self._functions()
+        self._grants()
+        self._routes()
+        self._schedule()
+        self._sync_first()
+        alarms = Alarms(
+            self,
+            "Alarms",
+            functions=self.functions,
+            ingest=self.ingest,
+            sweep=self.sweep,
+            api=self.gateway.api,
+        )
+        self._outputs(alarms)
+
+    def _functions(self) -> None:
+        self.ingest = self._function(
+            "ingest",
+            timeout_s=29,  # the gateway waits 30 s
+            memory_mb=1024,  # bodies of 4 MiB, and sources wait: memory buys CPU
+            description="Verifies, saves and publishes webhooks",
+        )
+        self.record = self._function("record", timeout_s=15, description="Records what QStash reports of deliveries")
+        self.deliver = self._function("deliver", timeout_s=29, description="Hands deliveries to AWS destinations")
+        self.query = self._function("query", timeout_s=29, description="Answers operators and starts replays")
+        self.sweep = self._function("sweep", timeout_s=55, description="Publishes what is due, every minute")
+        self.sync = self._function("sync", timeout_s=300, description="Makes QStash match the configuration")
+        self.functions = [self.ingest, self.record, self.deliver, self.query, self.sweep, self.sync]
+
+    def _function(self, verb: str, *, timeout_s: int, description: str, memory_mb: int = 512) -> RelayFunction:
+        return RelayFunction(
+            self,
+            verb,
+            code=self._code,
+            timeout_s=timeout_s,
+            memory_mb=memory_mb,
+            description=description,
+            environment={
+                "RELAY_TABLE": self.storage.table.table_name,
+                "RELAY_BUCKET": self.storage.bucket.bucket_name,
+                "RELAY_BASE_URLS": ",".join(self._base_urls),
+            },
+        )
+
+    def _grants(self) -> None:
+        self.storage.grant_accept(self.ingest)
+        self.secrets.grant_publish(self.ingest)
+        self.secrets.grant_verify(self.ingest)
+
+        self.storage.grant_record(self.record)
+
+        self.storage.grant_deliver(self.deliver)
+        self._grant_hand_over(self.deliver)
+
+        self.storage.grant_query(self.query)
+        # A replay leaves its deliveries due and wakes sweep, so that they needn't wait for the next minute.
+        self.query.add_environment("RELAY_SWEEP_FUNCTION", self.sweep.function_name)
+        self.query.allow("WakeSweep", ["lambda:InvokeFunction"], [self.sweep.function_arn])
+
+        self.storage.grant_sweep(self.sweep)
+        self.secrets.grant_publish(self.sweep)
+
+        self.storage.grant_sync(self.sync)
+        self.secrets.grant_publish(self.sync)
+
+    def _grant_hand_over(self, function: RelayFunction) -> None:
+        """Let *function* put events on the buses that the configuration names, and on no other."""
+        buses = sorted({it["eventbridge"] for it in self._flat["destinations"].values() if it["eventbridge"]})
+        if buses:
+            arns = [self.format_arn(service="events", resource="event-bus", resource_name=bus) for bus in buses]
+            function.allow("HandOver", ["events:PutEvents"], arns)
+
+    def _routes(self) -> None:
+        self.gateway.open(self.ingest, ("ANY", "/webhooks/{source}"))
+        self.gateway.open(self.record, ("POST", "/qstash/callback/{proxy+}"), ("POST", "/qstash/failure/{proxy+}"))
+        self.gateway.open(self.deliver, ("POST", "/qstash/deliver/{destination}"))
+        self.gateway.guard(
+            self.query,
+            ("GET", "/v1/events"),
+            ("GET", "/v1/events/{event_id}"),
+            ("GET", "/v1/deliveries"),
+            ("GET", "/v1/config"),
+            ("POST", "/v1/replays"),
+        )
+
+    def _schedule(self) -> None:
+        events.Rule(
+            self,
+            "EveryMinute",
+            description="Runs the relay's sweep",
+            schedule=events.Schedule.rate(Duration.minutes(1)),
+            targets=[LambdaFunction(self.sweep, retry_attempts=0)],
+        )
+
+    def _sync_first(self) -> None:
+        """Have QStash changed before the functions are: what they publish to is there when they start."""
+        sync = QStashSync(self, "QStash", function=self.sync, flat=self._flat, base_url=self._base_urls[0])
+        sync.resource.node.add_dependency(self.storage.table)
+        for function in self.functions:
+            if function is not self.sync:
+                function.node.add_dependency(sync.resource)
+
+    def _outputs(self, alarms: Alarms) -> None:
+        url = self._base_urls[0]
+        read = self.gateway.operators("OperatorRead", description="Ask the relay what happened", routes=["GET/v1/*"])
+        operate = self.gateway.operators(
+            "OperatorOperate", description="Ask the relay, and replay", routes=["GET/v1/*", "POST/v1/replays"]
+        )
+        outputs: dict[str, Any] = {
+            "RelayUrl": url,
+            "RelayName": self._config.relay.name,
+            "TableName": self.storage.table.table_name,
+            "BucketName": self.storage.bucket.bucket_name,
+            "SyncFunction": self.sync.function_name,
+            "SweepFunction": self.sweep.function_name,
+            "OperatorReadPolicy": read.managed_policy_arn,
+            "OperatorOperatePolicy": operate.managed_policy_arn,
+            "AlarmTopic": alarms.topic.topic_arn,
+            **{output_name(source): f"{url}/webhooks/{source}" for source in self._config.sources},
+        }
+        for name, value in outputs.items():
+            CfnOutput(self, name, value=value)

@@ -1,0 +1,57 @@
+"""The custom resource that makes QStash's URL groups match relay.toml."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk.custom_resources import Provider
+from constructs import Construct
+
+from infra.functions import relay_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.functions import RelayFunction
+
+SERVICE_TIMEOUT_S = 360  # more than sync's own 300 s, and far less than CloudFormation's hour of waiting
+
+
+class QStashSync(Construct):
+    """What QStash should hold, as one property, so that CloudFormation's rollback applies the old one.
+
+    The function's PhysicalResourceId follows from `Desired`: a change is a replacement, which makes the new groups
+    before the functions change and removes the old ones in CloudFormation's clean-up phase.
+    """
+
+    def __init__(
+        self, scope: Construct, id_: str, *, function: RelayFunction, flat: Mapping[str, Any], base_url: str
+    ) -> None:
+        super().__init__(scope, id_)
+        provider = Provider(self, "Provider", on_event_handler=function, log_group=relay_logs(self, "ProviderLogs"))
+        self.resource = CustomResource(
+            self,
+            "Groups",
+            resource_type="Custom::QStash",
+            service_token=provider.service_token,
+            properties={"Desired": Stack.of(self).to_json_string(desired(flat, base_url))},
+            service_timeout=Duration.seconds(SERVICE_TIMEOUT_S),
+        )
+
+
+def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+    """Return what QStash should hold: every URL group with its endpoints."""
+    return {
+        "relay": flat["name"],
+        "groups": {
+            f"{flat['name']}.{group}": [
+                {
+                    "name": name,
+                    "url": flat["destinations"][name]["url"] or f"{base_url}/qstash/deliver/{name}",
+                }
+                for name in settings["destinations"]
+            ]
+            for group, settings in flat["url_groups"].items()
+        },
+    }

@@ -1,0 +1,333 @@
+"""What the relay asks of a DynamoDB: one suite, run on every implementation there is.
+
+A module that runs it subclasses `StoreConformance` and gives the fixture `store` (and `clock`).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay.errors import UpstreamError
+from relay.model import Attempt, Event, Report, Status, event_id, iso, new_generation
+from relay.store import SHARDS, shard_of
+
+if TYPE_CHECKING:
+    from relay.store import Store
+
+
+@dataclass
+class Clock:
+    """A clock that moves when told to."""
+
+    at: datetime = datetime(2026, 1, 31, 9, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+def an_event(clock: Clock, key: str = "1", **changes: object) -> Event:
+    """Return an event that expects deliveries to erp and crm, in group audit."""
+    event = Event(
+        id=event_id("github", key),
+        source="github",
+        idempotency_key=key,
+        event_type="push",
+        received_at=clock(),
+        content_type="application/json",
+        headers={"x-github-event": "push"},
+        sha256="ab" * 32,
+        size_bytes=2,
+        expected={"erp": "audit", "crm": "audit"},
+        generation=new_generation(),
+        expires_at=clock() + timedelta(days=30),
+        unpublished=frozenset({"audit"}),
+    )
+    return replace(event, **changes)  # type: ignore[arg-type]  # any field
+
+
+def failed(event: Event, clock: Clock, number: int = 1, *, dead: bool = False, succeeded: bool = False) -> Report:
+    """Return a report of an attempt of *event*."""
+    attempt = Attempt(clock(), number, "msg_1", event.generation, succeeded=succeeded, status_code=500, response="no")
+    return Report(attempt, dead=dead, dlq_id="1-0" if dead else None)
+
+
+class StoreConformance:
+    """One claim a test; the store is real."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    def test_an_event_reads_back_as_it_was_saved(self, store: Store, clock: Clock) -> None:
+        """Every field survives."""
+        event = an_event(clock)
+
+        assert store.add_event(event, clock() + timedelta(seconds=30)) is None
+
+        assert store.event(event.id) == event
+
+    def test_a_second_put_of_an_event_returns_the_first(self, store: Store, clock: Clock) -> None:
+        """The put that saves is the one that deduplicates."""
+        event = an_event(clock)
+        store.add_event(event, clock())
+
+        old = store.add_event(an_event(clock, event_type="other"), clock())
+
+        assert old == event
+        assert store.event(event.id) == event
+
+    def test_of_many_puts_at_once_one_wins(self, store: Store, clock: Clock) -> None:
+        """The same webhook twice within milliseconds."""
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: store.add_event(an_event(clock), clock()), range(16)))
+
+        assert answers.count(None) == 1
+
+    def test_an_expired_event_counts_as_absent(self, store: Store, clock: Clock) -> None:
+        """TTL deletes days late; the record's life is over on time."""
+        event = an_event(clock)
+        store.add_event(event, clock())
+        clock.at = event.expires_at
+
+        assert store.event(event.id) is None
+        assert store.history(event.id) is None
+        assert store.add_event(an_event(clock), clock()) is None
+
+    @pytest.mark.parametrize("body", [b"", b"\xff\x00\xfe", b"x" * 65_536, b"y" * 65_537, b"z" * 4_194_304])
+    def test_a_body_reads_back_byte_for_byte(self, store: Store, clock: Clock, body: bytes) -> None:
+        """In the table or in the bucket."""
+        event = an_event(clock, size_bytes=len(body))
+
+        store.save_body(event.id, event.sha256, body, event.expires_at)
+
+        assert store.body(event) == body
+
+    def test_a_body_that_is_gone_is_said(self, store: Store, clock: Clock) -> None:
+        """Never an empty one in its stead."""
+        with pytest.raises(UpstreamError):
+            store.body(an_event(clock, "nobody"))
+        with pytest.raises(UpstreamError):
+            store.body(an_event(clock, "nobody", size_bytes=70_000))
+
+    def test_history_has_expected_deliveries_that_have_no_record(self, store: Store, clock: Clock) -> None:
+        """The event's put names them; one query finds all, the body aside."""
+        event = an_event(clock)
+        store.save_body(event.id, event.sha256, b"{}", event.expires_at)
+        store.add_event(event, clock())
+        store.change_delivery(event, "crm", lambda it: it.after(failed(event, clock, dead=True)))
+
+        found = store.history(event.id)
+
+        assert found is not None
+        assert found[0] == event
+        assert {it.destination: it.status for it in found[1]} == {
+            "erp": Status.PENDING,
+            "crm": Status.DEAD_LETTERED,
+        }
+
+    def test_a_delivery_reads_back_as_it_was_changed(self, store: Store, clock: Clock) -> None:
+        """Every field survives."""
+        event = an_event(clock)
+
+        _, after = store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock, dead=True)))
+        clock.at += timedelta(seconds=1)
+        _, after = store.change_delivery(event, "erp", lambda it: it.published(event.generation, "msg_1", clock()))
+        _, after = store.change_delivery(event, "erp", lambda it: it.handed_over(clock()))
+
+        assert store.delivery(event, "erp") == after
+        assert after.status is Status.DEAD_LETTERED
+        assert (after.message_id, after.dlq_id, after.version) == ("msg_1", "1-0", 3)
+
+    def test_a_report_told_again_writes_nothing(self, store: Store, clock: Clock) -> None:
+        """A true callback sent again changes nothing, its version included."""
+        event = an_event(clock)
+        report = failed(event, clock)
+        _, once = store.change_delivery(event, "erp", lambda it: it.after(report))
+
+        before, again = store.change_delivery(event, "erp", lambda it: it.after(report))
+
+        assert before == again == once == store.delivery(event, "erp")
+
+    def test_assuming_no_record_loses_nothing_where_there_is_one(self, store: Store, clock: Clock) -> None:
+        """A callback can come before the publish returns."""
+        event = an_event(clock)
+        store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock, succeeded=True)))
+
+        _, after = store.change_delivery(
+            event, "erp", lambda it: it.published(event.generation, "msg_1", clock()), fresh=True
+        )
+
+        assert after.status is Status.DELIVERED
+        assert len(after.attempts) == 1
+        assert after.message_id == "msg_1"
+
+    def test_reports_at_once_are_all_kept(self, store: Store, clock: Clock) -> None:
+        """Changes in parallel don't overwrite one another."""
+        event = an_event(clock)
+
+        def report(number: int) -> None:
+            store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock, number)))
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(report, range(1, 7)))
+
+        assert len(store.delivery(event, "erp").attempts) == 6
+
+    def test_what_is_saved_is_due_until_it_is_published(self, store: Store, clock: Clock) -> None:
+        """The outbox mark is made by the event's own put, and goes last."""
+        event = an_event(clock, unpublished=frozenset({"audit", "ci"}))
+        shard = shard_of(event.id)
+        store.add_event(event, clock() + timedelta(seconds=30))
+        assert store.due(shard, 10) == []
+        clock.at += timedelta(seconds=31)
+        assert [it[:2] for it in store.due(shard, 10)] == [(event.id, None)]
+
+        store.published(event, frozenset({"ci"}))
+        halfway = store.event(event.id)
+        assert halfway is not None
+        assert halfway.unpublished == {"audit"}
+        assert len(store.due(shard, 10)) == 1
+        store.published(halfway, frozenset({"audit"}))
+
+        assert store.due(shard, 10) == []
+        assert store.event(event.id) == replace(event, unpublished=frozenset())
+
+    def test_a_mark_of_another_generation_stays(self, store: Store, clock: Clock) -> None:
+        """Removed on condition that it is still this generation's."""
+        event = an_event(clock)
+        store.add_event(event, clock())
+
+        store.published(replace(event, generation=new_generation()), frozenset({"audit"}))
+
+        assert len(store.due(shard_of(event.id), 10)) == 1
+
+    def test_postponing_moves_what_is_due_and_marks_nothing_else(self, store: Store, clock: Clock) -> None:
+        """A thing that was published meanwhile doesn't come back."""
+        event = an_event(clock)
+        store.add_event(event, clock())
+
+        store.postpone_event(event, clock() + timedelta(hours=1))
+        assert store.due(shard_of(event.id), 10) == []
+        store.published(event, frozenset({"audit"}))
+        store.postpone_event(event, clock())
+
+        assert store.due(shard_of(event.id), 10) == []
+
+    def test_a_replay_is_saved_with_its_generation_or_not_at_all(self, store: Store, clock: Clock) -> None:
+        """Of two replays of one dead letter, one wins."""
+        event = an_event(clock)
+        store.add_event(event, clock())
+        _, dead = store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock, dead=True)))
+        first, second = (dead.replayed(new_generation(), clock()) for _ in range(2))
+
+        won = store.start_replay({"pk": "REPLAY#1", "sk": dead.id, "kind": "REPLAY"}, dead, first)
+        lost = store.start_replay({"pk": "REPLAY#2", "sk": dead.id, "kind": "REPLAY"}, dead, second)
+
+        assert (won, lost) == (True, False)
+        assert store.delivery(event, "erp").generation == first.generation
+        assert (event.id, "erp") in [it[:2] for it in store.due(shard_of(event.id), 10)]
+
+    def test_a_lease_has_one_holder_until_it_ends(self, store: Store, clock: Clock) -> None:
+        """Two sweeps at once are one."""
+        assert store.take_lease("sweep", "a", timedelta(seconds=60))
+        assert not store.take_lease("sweep", "b", timedelta(seconds=60))
+        store.give_back_lease("sweep", "b")
+        assert not store.take_lease("sweep", "b", timedelta(seconds=60))
+        clock.at += timedelta(seconds=61)
+        assert store.take_lease("sweep", "b", timedelta(seconds=60))
+        store.give_back_lease("sweep", "b")
+        assert store.take_lease("sweep", "a", timedelta(seconds=60))
+
+    def test_an_orphan_is_kept_and_counted_once(self, store: Store, clock: Clock) -> None:
+        """However often it comes."""
+        event = event_id("github", "never")
+
+        new = [store.add_orphan(event, "msg.1", {"body": b"\xff"}, clock() + timedelta(days=1)) for _ in range(3)]
+
+        assert new == [True, False, False]
+        assert store.count("orphans") == 1
+
+    def test_keys_are_saved_and_the_mac_key_stays(self, store: Store) -> None:
+        """Callback URLs out there must go on working."""
+        assert store.keys() == {}
+        store.save_keys(current="a", following="b", mac="first")
+        store.save_keys(current="b", following="c", mac="second")
+
+        assert {name: store.keys()[name] for name in ("current", "next", "mac")} == {
+            "current": "b",
+            "next": "c",
+            "mac": "first",
+        }
+
+    def test_a_listing_is_newest_first_whole_and_without_repeats(self, store: Store, clock: Clock) -> None:
+        """All shards merged, page by page."""
+        ids = []
+        for number in range(23):
+            clock.at += timedelta(seconds=1)
+            event = an_event(clock, str(number))
+            store.add_event(event, clock())
+            ids.append(event.id)
+
+        assert self.listed(store, ["events"], {}, limit=5) == ids[::-1]
+
+    def test_a_listing_filters_and_keeps_to_its_times(self, store: Store, clock: Clock) -> None:
+        """Filters are attributes; times are sort keys."""
+        start = clock()
+        kept = []
+        for number in range(12):
+            clock.at = start + timedelta(minutes=number)
+            event = an_event(clock, str(number), event_type="push" if number % 2 else "ping")
+            store.add_event(event, clock())
+            if number % 2 and 2 <= number < 9:
+                kept.append(event.id)
+
+        found = self.listed(
+            store,
+            ["events"],
+            {"event_type": "push"},
+            limit=2,
+            since=iso(start + timedelta(minutes=2)),
+            below=iso(start + timedelta(minutes=9)),
+        )
+
+        assert found == kept[::-1]
+
+    def test_a_delivery_is_listed_under_the_status_it_has(self, store: Store, clock: Clock) -> None:
+        """It moves when the status does."""
+        event = an_event(clock)
+        store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock)))
+        store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock, 2, dead=True)))
+
+        assert self.listed(store, ["in_flight"], {}, limit=5) == []
+        assert self.listed(store, ["dead_lettered", "delivered"], {"destination": "erp"}, limit=5) == [event.id]
+        assert self.listed(store, ["dead_lettered"], {"destination": "crm"}, limit=5) == []
+
+    def test_shards_are_used_evenly(self) -> None:
+        """No partition is hot."""
+        counts = [0] * SHARDS
+        for number in range(800):
+            counts[shard_of(event_id("github", str(number)))] += 1
+
+        assert min(counts) > 60
+
+    @staticmethod
+    def listed(
+        store: Store, partitions: list[str], equal: dict[str, str], *, limit: int, since: str = "", below: str = "~"
+    ) -> list[str]:
+        """Return the ids on all pages."""
+        ids: list[str] = []
+        for _ in range(50):
+            items, at = store.feed(partitions, since=since or "0", below=below, equal=equal, limit=limit)
+            assert len(items) <= limit
+            ids += [it["pk"] for it in items]
+            if at is None:
+                return ids
+            below = at
+        raise AssertionError("the listing has no end")
+
+
