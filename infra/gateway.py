@@ -41,7 +41,7 @@ class Gateway(Construct):
 
     def __init__(self, scope: Construct, id_: str, *, base_url: str | None) -> None:
         super().__init__(scope, id_)
-        self.api = apigateway.HttpApi(self, "Api", create_default_stage=False)
+        self.api = apigateway.HttpApi(self, "Api", api_name=Stack.of(self).stack_name, create_default_stage=False)
         stack = Stack.of(self)
         self.url = base_url or f"https://{self.api.api_id}.execute-api.{stack.region}.{stack.url_suffix}"
         # No throttle of our own: a webhook refused by a limit that nobody set is a lost event.  The account's holds.

@@ -329,5 +329,3 @@ class StoreConformance:
                 return ids
             below = at
         raise AssertionError("the listing has no end")
-
-

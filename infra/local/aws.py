@@ -30,7 +30,7 @@ _TODO = "free its port or memory if the lines below say so, run `make setup` aga
 
 
 @dataclass(frozen=True)
-class LocalAws:
+class AwsProcess:
     """A local AWS that may still be starting; see `await_ready`."""
 
     port: int
@@ -94,7 +94,7 @@ def client(service: str, endpoint_url: str, key: str = ROOT_KEY, secret: str = R
     )
 
 
-def start(sandbox: Sandbox, *, iam: bool = False) -> LocalAws:
+def start(sandbox: Sandbox, *, iam: bool = False) -> AwsProcess:
     """Start a local AWS in *sandbox* on a free port; don't wait for it.
 
     Args:
@@ -118,7 +118,7 @@ def start(sandbox: Sandbox, *, iam: bool = False) -> LocalAws:
     )
     # Node of the CDK's custom-resource provider comes from the path as well.
     environment["PATH"] = f"{_PYTHON.parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    return LocalAws(port, iam, sandbox.start("the local AWS", [_PYTHON, "-m", "ministack"], environment))
+    return AwsProcess(port, iam, sandbox.start("the local AWS", [_PYTHON, "-m", "ministack"], environment))
 
 
 def free_port() -> int:

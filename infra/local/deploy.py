@@ -1,0 +1,94 @@
+"""The real CDK app onto a local AWS.  Hides the CDK: how it is run fast, and without a trace in the user's home.
+
+Synthesizing takes as long as all the rest, so it is begun before the local AWS is there; the CDK's command line then
+deploys what is ready.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from infra.local.aws import CHECKOUT
+from infra.local.sandbox import LocalError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.local.aws import AwsProcess
+    from infra.local.sandbox import Process, Sandbox
+
+API_ID = "0a1b2c3d"  # 8 hexadecimal digits: the only ids that the local AWS takes in host names, too
+STAGING_BUCKET = "staging"
+SYNTH_S = 180
+DEPLOY_S = 300
+_CDK = CHECKOUT / "node_modules" / "aws-cdk" / "bin" / "cdk"
+_OURS = ("AWS_", "CDK_", "QSTASH_", "RELAY_", "PYTEST_")  # of this process's variables: nothing for synthesizing
+
+
+class Deployment:
+    """One configuration on its way onto a local AWS; `synthesize` begins it, `finish` ends it.
+
+    Args:
+        config: relay.toml, already known to be right.
+        name: The relay's name in it: also the stack's.
+    """
+
+    def __init__(self, sandbox: Sandbox, aws: AwsProcess, config: Path, name: str) -> None:
+        self._sandbox = sandbox
+        self._aws = aws
+        self._config = config
+        self._name = name
+        self._synth: Process | None = None
+        self.base_url = f"{aws.endpoint_url}/_aws/execute-api/{API_ID}"
+        self.assembly = sandbox.folder / "cdk.out"
+
+    def synthesize(self) -> None:
+        """Begin to make the template; needs no AWS.
+
+        Raises:
+            LocalError: What it takes isn't installed.
+        """
+        if shutil.which("node") is None:
+            raise LocalError("Node.js isn't on the path: install version 20 or newer, the CDK needs it")
+        if not _CDK.exists():
+            raise LocalError("the CDK's command line isn't installed: run `make setup`")
+        app = json.loads((CHECKOUT / "cdk.json").read_text(encoding="utf-8"))
+        local = {"base_url": self.base_url, "staging_bucket": STAGING_BUCKET, "api_id": API_ID}
+        context = {**app.get("context", {}), "config": str(self._config), "local": local}
+        context["aws:cdk:disable-asset-staging"] = False
+        # Not a bare environment: jsii keeps what it unpacks in the user's cache, and unpacking takes ten seconds.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        environment |= {
+            "CDK_OUTDIR": str(self.assembly),
+            "CDK_CONTEXT_JSON": json.dumps(context),
+            "TMPDIR": self._sandbox.environment()["TMPDIR"],
+        }
+        shutil.rmtree(self.assembly, ignore_errors=True)
+        command = [sys.executable, "-m", "infra.app"]
+        self._synth = self._sandbox.start("the CDK app", command, environment, cwd=CHECKOUT)
+
+    def finish(self) -> dict[str, str]:
+        """Deploy once the template is made and the AWS ready; return the stack's outputs.
+
+        Raises:
+            LocalError: Either failed.
+        """
+        assert self._synth is not None  # noqa: S101  # synthesize() comes first
+        self._synth.wait(SYNTH_S, "`make synth CONFIG=…` shows it alone")
+        environment = self._sandbox.environment(
+            **self._aws.environment(),
+            CDK_HOME=str(self._sandbox.folder / "home" / ".cdk"),
+            CDK_DISABLE_CLI_TELEMETRY="true",
+            CDK_DISABLE_VERSION_CHECK="true",
+            NO_COLOR="1",
+        )
+        flags = ["--app", self.assembly, "--method", "direct", "--require-approval", "never", "--progress", "events"]
+        flags += ["--no-notices", "--no-version-reporting", "--no-lookups", "--ci"]
+        cdk = self._sandbox.start("cdk deploy", ["node", _CDK, "deploy", self._name, *flags], environment)
+        cdk.wait(DEPLOY_S, "the last lines below say which resource and why")
+        stack = self._aws.client("cloudformation").describe_stacks(StackName=self._name)["Stacks"][0]
+        return {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}

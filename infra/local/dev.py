@@ -1,0 +1,196 @@
+"""The whole relay on this machine: a local AWS with the real CDK app in it, and a QStash.
+
+`running` is all there is to know: it starts what is needed, says where everything is, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import httpx
+
+from infra.config import ConfigError, load
+from infra.local import aws as local_aws
+from infra.local.aws import CHECKOUT, REGION
+from infra.local.deploy import STAGING_BUCKET, Deployment
+from infra.local.sandbox import LocalError, Process, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from infra.config import Config
+    from infra.local.aws import AwsProcess
+
+QSTASH_READY_S = 30
+
+
+@dataclass(frozen=True)
+class LocalRelay:
+    """Where a local relay and its parts are, and what opens them.
+
+    Attributes:
+        relay_url: Base of /webhooks/… and /v1.
+        secrets: Signing secret by source.
+        outputs: All outputs of the stack.
+        assembly: The CDK's cloud assembly that was deployed.
+        qstash_pid: The local QStash's process; None where another QStash was given.
+    """
+
+    name: str
+    relay_url: str
+    qstash_url: str
+    qstash_token: str = field(repr=False)
+    qstash_current_signing_key: str = field(repr=False)
+    qstash_next_signing_key: str = field(repr=False)
+    aws_endpoint_url: str
+    table_name: str
+    secrets: Mapping[str, str] = field(repr=False)
+    region: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    outputs: Mapping[str, str]
+    assembly: Path
+    aws_pid: int
+    qstash_pid: int | None
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make the `relay` command and any AWS or QStash client speak to it."""
+        return {
+            "AWS_ENDPOINT_URL": self.aws_endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "QSTASH_URL": self.qstash_url,
+            "QSTASH_TOKEN": self.qstash_token,
+            "RELAY_NAME": self.name,
+        }
+
+
+@contextmanager
+def running(
+    config: Path,
+    *,
+    iam: bool = False,
+    environ: Mapping[str, str] | None = None,
+    step: Callable[[str], object] = lambda _: None,
+) -> Iterator[LocalRelay]:
+    """Run the relay of *config* on this machine until the context ends, however it ends.
+
+    Call it from the main thread: SIGINT then becomes KeyboardInterrupt and SIGTERM SystemExit, also during the start.
+
+    Args:
+        config: A relay.toml; its destinations may be on this machine.
+        iam: Enforce IAM; the key in `LocalRelay` is then that of an operator who may ask and replay.
+        environ: Where QSTASH_URL and QSTASH_TOKEN (another QStash than the local one) and RELAY_SECRET_{SOURCE} are
+            read from; by default this process's variables.
+        step: Told what is being done, for people.
+
+    Raises:
+        LocalError: Something didn't start; its text says what, and what to do.
+    """
+    given = os.environ if environ is None else environ
+    config = config.resolve()
+    try:
+        wanted = load(config, allow_local=True)
+    except ConfigError as error:
+        raise LocalError(str(error)) from None
+    with Sandbox() as sandbox:
+        step("starting the local AWS and QStash, and synthesizing the CDK app")
+        aws = local_aws.start(sandbox, iam=iam)
+        deployment = Deployment(sandbox, aws, config, wanted.relay.name)
+        deployment.synthesize()
+        qstash = _start_qstash(sandbox, given)
+        aws.await_ready()
+        aws.client("s3").create_bucket(Bucket=STAGING_BUCKET)
+        access = _await_qstash(qstash, given)
+        signing_secrets = _signing_secrets(wanted.sources, given)
+        _save_secrets(aws, wanted, access, signing_secrets)
+        step("deploying the CDK app into the local AWS")
+        outputs = deployment.finish()
+        key, secret = local_aws.ROOT_KEY, local_aws.ROOT_KEY
+        if iam:
+            key, secret = aws.make_operator("operator", outputs["OperatorOperatePolicy"])
+        step("ready")
+        yield LocalRelay(
+            name=wanted.relay.name,
+            relay_url=outputs["RelayUrl"],
+            **access,
+            aws_endpoint_url=aws.endpoint_url,
+            table_name=outputs["TableName"],
+            secrets=signing_secrets,
+            region=REGION,
+            access_key_id=key,
+            secret_access_key=secret,
+            outputs=outputs,
+            assembly=deployment.assembly,
+            aws_pid=aws.process.pid,
+            qstash_pid=qstash.pid if qstash else None,
+        )
+
+
+def _start_qstash(sandbox: Sandbox, given: Mapping[str, str]) -> Process | None:
+    """Start the local QStash, unless another is given."""
+    url, token = given.get("QSTASH_URL"), given.get("QSTASH_TOKEN")
+    if bool(url) != bool(token):
+        raise LocalError("QSTASH_URL and QSTASH_TOKEN go together: set both for a QStash of your own, or neither")
+    if url:
+        return None
+    environment = sandbox.environment(PYTHONUNBUFFERED="1")
+    command = [sys.executable, "-m", "infra.local.qstash", "--port", "0", "--json"]
+    return sandbox.start("the local QStash", command, environment, cwd=CHECKOUT)
+
+
+def _await_qstash(process: Process | None, given: Mapping[str, str]) -> dict[str, str]:
+    """Return where QStash is and its keys, by the names they have in `LocalRelay`."""
+    if process is None:
+        return _ask_qstash(given["QSTASH_URL"].rstrip("/"), given["QSTASH_TOKEN"])
+    todo = "run `relay qstash` to see it alone"
+    process.wait_until(lambda: "\n" in process.output, QSTASH_READY_S, todo)
+    facts: dict[str, str] = json.loads(process.output.splitlines()[0])
+    return facts
+
+
+def _ask_qstash(url: str, token: str) -> dict[str, str]:
+    try:
+        answer = httpx.get(f"{url}/v2/keys", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+        keys = answer.raise_for_status().json()
+        return {
+            "qstash_url": url,
+            "qstash_token": token,
+            "qstash_current_signing_key": keys["current"],
+            "qstash_next_signing_key": keys["next"],
+        }
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        why = (
+            f"status {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
+        )
+        raise LocalError(f"no QStash at {url} ({why}): check QSTASH_URL and QSTASH_TOKEN, or unset both") from error
+
+
+def _signing_secrets(sources: Iterable[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return a signing secret for each source: the one given as RELAY_SECRET_{SOURCE}, or one made up."""
+    return {
+        source: given.get(f"RELAY_SECRET_{source.upper().replace('-', '_')}") or secrets.token_urlsafe(24)
+        for source in sources
+    }
+
+
+def _save_secrets(aws: AwsProcess, config: Config, access: Mapping[str, str], signing: Mapping[str, str]) -> None:
+    """Put the secrets where `relay secret set` would."""
+    now = datetime.now(UTC).isoformat()
+    values = {
+        "qstash": {"token": access["qstash_token"], "url": access["qstash_url"]},
+        "sources": {source: [{"value": value, "created_at": now}] for source, value in signing.items()},
+    }
+    manager = aws.client("secretsmanager")
+    for kind, value in values.items():
+        manager.create_secret(Name=f"{config.relay.name}/{kind}", SecretString=json.dumps(value))
