@@ -1,0 +1,41 @@
+"""The `relay` command."""
+
+from __future__ import annotations
+
+import click
+
+from cli import check, delivery, doctor, event, local, replay, secret, send, source
+from cli.command import json_option, name_option
+from relay import VERSION
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@name_option(envvar="RELAY_NAME", default="relay", show_default=True, show_envvar=True)
+@json_option()
+@click.version_option(VERSION, prog_name="relay")
+def relay(name: str, as_json: bool) -> None:  # noqa: ARG001, FBT001  # the commands read them from the context
+    """Ask a Fanout Relay what happened, replay it, and set it up.
+
+    A deployed relay is found by its stack's name in the AWS account and region that AWS_PROFILE, AWS_REGION and the
+    other standard variables say.  Status 1 is an error of the relay, 2 one of usage.
+    """
+
+
+for _command in (
+    event.event,
+    delivery.delivery,
+    source.source,
+    replay.replay,
+    secret.secret,
+    send.send,
+    doctor.doctor,
+    check.check,
+    local.dev,
+    local.qstash,
+):
+    relay.add_command(_command)
+
+
+def main() -> None:
+    """Run the command and end the process."""
+    relay(prog_name="relay")
