@@ -38,35 +38,9 @@ NAME_MAX_CHARS = 64
 GROUP_MAX_DESTINATIONS = 100  # QStash: endpoints of a URL group
 _BUILT_IN = Path(__file__).with_name("schemes.toml")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
-_LATER = {
-    *("routes", "cron", "timezone", "body", "delay", "flow_control", "headers", "time", "signs", "separator"),
-    *("tolerance_s", "key", "handshake", "sqs", "sns", "lambda", "step_functions", "s3", "transform"),
-}
 _NEVER_FORWARDED = ("authorization", "proxy-authorization", "cookie", "host", "content-length", "connection")
 _DELAY_FUNCTIONS = {"pow", "sqrt", "abs", "exp", "floor", "ceil", "round", "min", "max"}
 _PLACE = re.compile(r"[A-Za-z0-9-]+|body:[^.\s]+(\.[^.\s]+)*")
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One mistake: the dotted path of the setting, its line if known, and what is wrong and what to do."""
-
-    path: str
-    line: int | None
-    message: str
-
-
-class ConfigError(Exception):
-    """The configuration can't be used; *mistakes* holds all of them, in the order of the file."""
-
-    def __init__(self, file: Path, mistakes: Iterable[Mistake]) -> None:
-        self.file = file
-        self.mistakes = sorted(mistakes, key=lambda it: (it.line or 0, it.path))
-        super().__init__("\n".join(self._told(it) for it in self.mistakes))
-
-    def _told(self, mistake: Mistake) -> str:
-        place = f"{self.file}:{mistake.line}" if mistake.line else str(self.file)
-        return f"{place}: {mistake.path}: {mistake.message}" if mistake.path else f"{place}: {mistake.message}"
 
 
 # -- single settings ----------------------------------------------------------------------------------------------
@@ -362,83 +336,3 @@ def _mistakes_of_destinations(groups: dict[str, dict[str, Any]]) -> Iterator[_To
 def _tables(raw: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
     table = raw.get(name)
     return {key: it for key, it in table.items() if isinstance(it, dict)} if isinstance(table, dict) else {}
-
-
-# -- telling ------------------------------------------------------------------------------------------------------
-
-_MODELS: tuple[tuple[tuple[str, ...], type[_Table]], ...] = (
-    ((), Config),
-    (("relay",), Relay),
-    (("sources", "*"), Source),
-    (("schemes", "*"), Scheme),
-    (("url_groups", "*"), UrlGroup),
-    (("url_groups", "*", "destinations", "*"), Destination),
-)
-
-
-def _told(loc: tuple[int | str, ...], kind: str, message: str) -> _Told:
-    """Return the path and the words for one error of pydantic."""
-    steps = [str(it) for it in loc if it != "[key]"]
-    path = ".".join(steps)
-    if kind == "extra_forbidden":
-        return path, _unknown(steps[-1], _settings_of(steps[:-1]))
-    if kind == "missing":
-        return path, "is missing: " + _WANTED.get(steps[-1], "set it")
-    if kind == "string_pattern_mismatch":
-        return path, "must be the name of an event bus: letters, digits, '.', '-', '_' and '/'"
-    words = message.removeprefix("Value error, ")
-    for theirs, ours in (("Input should be", "must be"), ("String should have", "must have")):
-        words = words.replace(theirs, ours)
-    return path, words.replace("dictionary or instance of", "table:").replace("valid dictionary", "table")
-
-
-_WANTED = {
-    "scheme": 'say how the source signs, like scheme = "github"',
-    "to": "name the URL groups that get the source's events",
-    "destinations": "a URL group needs a destination",
-    "signature": 'say where the signature is, like "X-Signature: {hex}"',
-}
-
-
-def _settings_of(steps: list[str]) -> list[str]:
-    for pattern, model in _MODELS:
-        if len(pattern) == len(steps) and all(p in ("*", s) for p, s in zip(pattern, steps, strict=True)):
-            return list(model.model_fields)
-    return []
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    if name in _LATER:
-        return f"this version has no '{name}' yet: take it out"
-    return f"there is no such setting{_nearest(name, known)}"
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f": did you mean '{near[0]}'?"
-    return f": there are {', '.join(sorted(known))}" if known else ""
-
-
-_HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(#.*)?")
-_KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
-
-
-def _lines(text: str) -> dict[str, int]:
-    """Return the line of every setting that *text* has, by dotted path: a guess, good enough to point at."""
-    found: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.fullmatch(line):
-            table = re.sub(r"[\s\"']", "", header[1])
-            found.setdefault(table, number)
-        elif key := _KEY.match(line):
-            found.setdefault(".".join(filter(None, (table, re.sub(r"[\"']", "", key[1])))), number)
-    return found
-
-
-def _line_of(path: str, lines: Mapping[str, int]) -> int | None:
-    """Return the line of *path*, or of the nearest table around it."""
-    while path and path not in lines:
-        path = path.rpartition(".")[0]
-    return lines.get(path)
