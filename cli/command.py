@@ -27,7 +27,7 @@ class Failure(click.ClickException):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(printable(message.strip()))
 
     def show(self, file: Any = None) -> None:
         """Write the line to standard error."""
@@ -100,4 +100,4 @@ class Moment(click.ParamType[datetime]):
 
 def printable(text: str) -> str:
     """Return *text* on one line, without the control characters by which a stranger could steer a terminal."""
-    return "".join(it if it.isprintable() else " " for it in text.strip())
+    return "".join(it if it.isprintable() else " " for it in text)

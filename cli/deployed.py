@@ -98,8 +98,8 @@ class Deployed:
         stack = find_stack(name)
         if stack is None:
             raise Failure(
-                f"there is no stack {name} in region {aws.session().region_name}: deploy it with `make deploy`, or choose"
-                " with --name, AWS_REGION or AWS_PROFILE"
+                f"there is no stack {name} in region {aws.session().region_name}: deploy it with `make deploy`, or"
+                " choose another with --name, AWS_REGION or AWS_PROFILE"
             )
         if "RelayUrl" not in stack.outputs:
             raise Failure(

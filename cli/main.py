@@ -13,7 +13,7 @@ from relay import VERSION
 @name_option(envvar="RELAY_NAME", default="relay", show_default=True, show_envvar=True)
 @json_option()
 @click.version_option(VERSION, prog_name="relay")
-def relay(name: str, as_json: bool) -> None:  # noqa: ARG001, FBT001  # the commands read them from the context
+def relay(name: str, as_json: bool) -> None:  # noqa: FBT001  # the commands read them from the context
     """Ask a Fanout Relay what happened, replay it, and set it up.
 
     A deployed relay is found by its stack's name in the AWS account and region that AWS_PROFILE, AWS_REGION and the

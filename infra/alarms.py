@@ -67,7 +67,7 @@ class Alarms(Construct):
             " token hold? `relay doctor` asks.",
             threshold=DUE_AGE_MAX_S,
         )
-        for verb in ("ingest", "query", "sweep"):
+        for verb in ("ingest", "sweep"):
             self._alarm(
                 f"{verb.capitalize()}Unpublishable",
                 _metric("Unpublishable", verb),

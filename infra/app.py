@@ -23,12 +23,19 @@ def main() -> None:
     """Synthesize; a mistake of the configuration ends it with status 1 and nothing made."""
     app = cdk.App()
     try:
-        local = LocalAws.of(app.node.try_get_context("local"))
+        local = _local(app)
         config = load(Path(app.node.try_get_context("config") or "relay.toml"), allow_local=local is not None)
         relay_stack(app, config, local=local)
     except (ConfigError, asset.AssetError) as error:
         sys.exit(str(error))
     app.synth()
+
+
+def _local(app: cdk.App) -> LocalAws | None:
+    try:
+        return LocalAws.of(app.node.try_get_context("local"))
+    except ValueError as error:
+        sys.exit(str(error))
 
 
 def relay_stack(app: cdk.App, config: Config, *, local: LocalAws | None = None) -> RelayStack:

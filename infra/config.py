@@ -7,10 +7,8 @@ and what to do.  No CDK here, so that `relay check` is fast.
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 import tomllib
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -28,10 +26,13 @@ from pydantic import (
 )
 
 from infra import urls
+from infra.mistakes import ConfigError, Mistake, Wrong, located, nearest, told
 from relay.signatures import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["Config", "ConfigError", "Mistake", "built_in_schemes", "flatten", "load", "output_name"]
 
 RELAY_NAME_MAX_CHARS = 30
 NAME_MAX_CHARS = 64
@@ -123,6 +124,22 @@ def _header_pattern(text: str) -> str:
     return text
 
 
+def _of_a_row(setting: str, text: str) -> str:
+    """Return *text* if the engine that will read the row takes it."""
+    row = {"signature": "X: {hex}", "algorithm": "hmac-sha256", "id": None, "type": [], "forward": [], "timeout_s": 1}
+    try:
+        Row.of({**row, setting: text})
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"{setting} ")) from None
+    return text
+
+
+def _bus(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._/-]{1,256}", text):
+        raise ValueError('must be the name of an event bus of this account, like "default"')
+    return text
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Place = Annotated[str, AfterValidator(_place)]
 HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
@@ -155,24 +172,19 @@ class Source(_Table):
 class Scheme(_Table):
     """`[schemes.x]`: a signature scheme, the same row as the built-in ones."""
 
-    signature: str
-    algorithm: str = "hmac-sha256"
+    signature: Annotated[str, AfterValidator(lambda it: _of_a_row("signature", it))]
+    algorithm: Annotated[str, AfterValidator(lambda it: _of_a_row("algorithm", it))] = "hmac-sha256"
     id: Place | None = None
     type: Annotated[list[Place], BeforeValidator(lambda it: [it] if isinstance(it, str) else it)] = []
     forward: list[HeaderPattern] = []
     timeout_s: Annotated[int, Field(ge=1, le=60)] = 10
-
-    @model_validator(mode="after")
-    def _is_a_row(self) -> Scheme:
-        Row.of(self.model_dump())  # the engine that will read it says whether it can
-        return self
 
 
 class Destination(_Table):
     """`[url_groups.x.destinations]`: a public URL, or an EventBridge bus of this account."""
 
     url: PublicUrl | None = None
-    eventbridge: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,256}$")] | None = None
+    eventbridge: Annotated[str, AfterValidator(_bus)] | None = None
     detail_type: Annotated[str, Field(min_length=1, max_length=128)] | None = None
 
     @model_validator(mode="before")
@@ -207,6 +219,23 @@ class Config(_Table):
     url_groups: dict[Name, UrlGroup] = {}
 
 
+_TABLES: tuple[tuple[tuple[str, ...], type[_Table]], ...] = (
+    ((), Config),
+    (("relay",), Relay),
+    (("sources", "*"), Source),
+    (("schemes", "*"), Scheme),
+    (("url_groups", "*"), UrlGroup),
+    (("url_groups", "*", "destinations", "*"), Destination),
+)
+
+
+def _settings_of(steps: Sequence[str]) -> list[str]:
+    for pattern, table in _TABLES:
+        if len(pattern) == len(steps) and all(p in ("*", s) for p, s in zip(pattern, steps, strict=True)):
+            return list(table.model_fields)
+    return []
+
+
 # -- the file -----------------------------------------------------------------------------------------------------
 
 
@@ -235,10 +264,9 @@ def load(path: Path, *, allow_local: bool = False) -> Config:
     try:
         config = Config.model_validate(raw, context={"allow_local": allow_local})
     except ValidationError as error:
-        wrong += [_told(it["loc"], it["type"], it["msg"]) for it in error.errors(include_url=False)]
+        wrong += told(error, _settings_of)
     if config is None or wrong:
-        lines = _lines(text)
-        raise ConfigError(path, {Mistake(at, _line_of(at, lines), message) for at, message in wrong})
+        raise ConfigError(path, located(wrong, text))
     return config
 
 
@@ -283,10 +311,8 @@ def output_name(source: str) -> str:
 
 # -- mistakes between tables --------------------------------------------------------------------------------------
 
-_Told = tuple[str, str]
 
-
-def _mistakes_between(raw: dict[str, Any]) -> Iterator[_Told]:
+def _mistakes_between(raw: dict[str, Any]) -> Iterator[Wrong]:
     """Yield the mistakes that no single table shows, however wrong the tables themselves are."""
     groups, schemes = _tables(raw, "url_groups"), _tables(raw, "schemes")
     known = [*built_in_schemes(), *schemes]
@@ -295,7 +321,7 @@ def _mistakes_between(raw: dict[str, Any]) -> Iterator[_Told]:
         at = f"sources.{name}"
         scheme = source.get("scheme")
         if isinstance(scheme, str) and scheme not in known:
-            yield f"{at}.scheme", f"there is no scheme '{scheme}'{_nearest(scheme, known)}"
+            yield f"{at}.scheme", f"there is no scheme '{scheme}'{nearest(scheme, known)}"
         yield from _mistakes_of_to(f"{at}.to", source.get("to"), list(groups))
         twin = outputs.setdefault(output_name(name), name)
         if twin != name:
@@ -305,18 +331,18 @@ def _mistakes_between(raw: dict[str, Any]) -> Iterator[_Told]:
     yield from _mistakes_of_destinations(groups)
 
 
-def _mistakes_of_to(at: str, to: object, groups: list[str]) -> Iterator[_Told]:
+def _mistakes_of_to(at: str, to: object, groups: list[str]) -> Iterator[Wrong]:
     if to == []:
         yield at, "is empty: name the URL groups that get the source's events"
     named = [it for it in to if isinstance(it, str)] if isinstance(to, list) else []
     for group in dict.fromkeys(named):
         if group not in groups:
-            yield at, f"there is no URL group '{group}'{_nearest(group, groups)}"
+            yield at, f"there is no URL group '{group}'{nearest(group, groups)}"
         if named.count(group) > 1:
             yield at, f"'{group}' is named twice: take one out"
 
 
-def _mistakes_of_destinations(groups: dict[str, dict[str, Any]]) -> Iterator[_Told]:
+def _mistakes_of_destinations(groups: dict[str, dict[str, Any]]) -> Iterator[Wrong]:
     owners: dict[str, str] = {}
     for group, settings in groups.items():
         at = f"url_groups.{group}.destinations"

@@ -8,6 +8,9 @@ from aws_lambda_powertools import single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 
+NAMESPACE = "FanoutRelay"
+
+
 class Metric(StrEnum):
     """What the relay counts; alarms and the dashboard name these."""
 
@@ -25,5 +28,5 @@ class Metric(StrEnum):
 def count(metric: Metric, value: float = 1) -> None:
     """Add *value* to *metric*; the dimension is the verb (POWERTOOLS_SERVICE_NAME)."""
     unit = MetricUnit.Seconds if metric is Metric.DUE_AGE else MetricUnit.Count
-    with single_metric(name=metric.value, unit=unit, value=value) as one:
+    with single_metric(name=metric.value, unit=unit, value=value, namespace=NAMESPACE) as one:
         one.add_metadata("metric", metric.value)

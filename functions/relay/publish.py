@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from relay import callbacks
 from relay.errors import QStashError
+from relay.metrics import Metric, count
 from relay.model import (
     Delivery,
     Event,
@@ -85,6 +86,7 @@ class Publisher:
         destination = self.settings.destinations.get(name)
         if destination is None:
             self.store.change_delivery(event, name, lambda it: it.refused(delivery.generation))
+            count(Metric.UNPUBLISHABLE)
             return
         url = self.settings.destination_url(name)
         message = self._message(event, body, destination.group, url, delivery.generation, destination_scope(name))
@@ -107,6 +109,7 @@ class Publisher:
                 raise
             for name in names:
                 self.store.change_delivery(event, name, lambda it: it.refused(generation))
+            count(Metric.UNPUBLISHABLE, len(names))
             return
         self._attach(event, names, accepted, generation)
 

@@ -1,4 +1,4 @@
-"""Destinations on this machine that behave as told: healthy, flaky, dead until repaired, slow; they keep what they get."""
+"""Destinations on this machine: healthy, flaky, slow or dead until repaired, as told; they keep what they get."""
 
 from __future__ import annotations
 

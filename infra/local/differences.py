@@ -8,7 +8,7 @@ applied to the finished stack.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +28,21 @@ class LocalAws:
 
     @classmethod
     def of(cls, context: str | dict[str, Any] | None) -> LocalAws | None:
-        """Return what the context value `local` says (JSON, the path of a JSON file, or the object), None if unset."""
+        """Return what the context value `local` says (JSON, the path of a JSON file, or the object), None if unset.
+
+        Raises:
+            ValueError: It says something else.
+        """
         if not context:
             return None
-        if isinstance(context, str):
-            text = context if context.lstrip().startswith("{") else Path(context).read_text(encoding="utf-8")
-            context = json.loads(text)
-        return cls(**context)  # type: ignore[arg-type]  # a wrong key is the mistake of a program, and told as such
+        try:
+            if isinstance(context, str):
+                text = context if context.lstrip().startswith("{") else Path(context).read_text(encoding="utf-8")
+                context = json.loads(text)
+            return cls(**context)  # type: ignore[arg-type]  # TypeError for what isn't an object with our keys
+        except (OSError, TypeError, ValueError) as error:
+            wanted = ", ".join(field.name for field in fields(cls))
+            raise ValueError(f"the context 'local' must be a JSON object with {wanted}: {error}") from None
 
     def synthesizer(self) -> IStackSynthesizer:
         """Return how assets get there: with the caller's own credentials, since there are no bootstrap roles."""

@@ -174,7 +174,8 @@ class Sandbox:
         finally:
             self._holding = False
         if self._pending is not None:
-            self._on_signal(self._pending, None)
+            number, self._pending = self._pending, None
+            self._on_signal(number, None)
 
     def _clean_up(self) -> None:
         self._holding = True
@@ -194,6 +195,8 @@ class Sandbox:
             self._watchdog.wait()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # it is what signal() returned
+        if self._pending is not None:  # it came while nothing could be interrupted: now it may do what it does
+            signal.raise_signal(self._pending)
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -28,8 +28,6 @@ from tests.local_table import make_table
 from tests.store_conformance import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.conftest import LocalClients
 
 SECRET = "s3cret"
@@ -138,7 +136,7 @@ class World:
         self.qstash = QStash("token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire))
         self.publisher = Publisher(self.settings, self.store, self.qstash, MAC)
 
-    def post(self, body: bytes = b"{}", key: str = "d-1", **headers: str) -> Acceptance:
+    def post(self, body: bytes = b"{}", key: str = "d-1", headers: dict[str, str] | None = None) -> Acceptance:
         digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         given = {
             "x-hub-signature-256": f"sha256={digest}",
@@ -149,7 +147,7 @@ class World:
         }
         return accept(
             self.settings.sources["github"],
-            headers=given | headers,
+            headers=given | (headers or {}),
             body=body,
             secrets=[SECRET],
             settings=self.settings,
@@ -299,7 +297,7 @@ def test_a_body_too_large_to_carry_goes_as_a_claim_check(world: World) -> None:
 def test_a_forged_webhook_writes_nothing(world: World) -> None:
     """Verified before saved."""
     with pytest.raises(SignatureError):
-        world.post(**{"x-hub-signature-256": "sha256=" + "00" * 32})
+        world.post(headers={"x-hub-signature-256": "sha256=" + "00" * 32})
 
     assert query.list_events(world.store, {})["events"] == []
     assert world.wire.published == []
@@ -570,7 +568,10 @@ def wanted(*names: str) -> str:
 
 def test_a_change_adds_first_and_removes_in_the_clean_up(world: World) -> None:
     """No event is missed in between."""
-    add: Callable[[str], str] = lambda text: reconcile.add(text, qstash=world.qstash, store=world.store)
+
+    def add(text: str) -> str:
+        return reconcile.add(text, qstash=world.qstash, store=world.store)
+
     world.wire.topics = {"other.x": {"a": "https://a"}, "relaying.x": {"a": "https://a"}}
     old = add(wanted("a", "b"))
 

@@ -1,0 +1,35 @@
+"""`relay delivery`: one event to one destination, the thing that has a status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.command import Asked, asking
+from cli.listing import filters, listing
+
+
+@click.group()
+def delivery() -> None:
+    """Ask about deliveries: one event to one destination each."""
+
+
+@delivery.command("list")
+@filters
+@asking
+def list_(asked: Asked, **given: Any) -> None:
+    """List deliveries, newest event first."""
+    from cli.tables import Column, time_text
+
+    columns = [
+        Column("DELIVERY", lambda it: it["id"], whole=True),
+        Column("STATUS", lambda it: it["status"], whole=True),
+        Column("SOURCE", lambda it: it["source"]),
+        Column("TYPE", lambda it: it["type"]),
+        Column("GROUP", lambda it: it["group"]),
+        Column("ATTEMPTS", lambda it: it["attempts_count"]),
+        Column("RECEIVED", lambda it: time_text(it["event_received_at"]), whole=True),
+        Column("UPDATED", lambda it: time_text(it["updated_at"]), whole=True),
+    ]
+    listing(asked, "deliveries", columns, given)

@@ -1,0 +1,117 @@
+"""`relay event`: what sources sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.command import Asked, Failure, asking, printable
+from cli.listing import filters, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@click.group()
+def event() -> None:
+    """Ask about events: what sources sent, once each."""
+
+
+@event.command("list")
+@filters
+@asking
+def list_(asked: Asked, **given: Any) -> None:
+    """List events, newest first."""
+    from cli.tables import Column, size_text, time_text
+
+    columns = [
+        Column("EVENT", lambda it: it["id"], whole=True),
+        Column("SOURCE", lambda it: it["source"]),
+        Column("TYPE", lambda it: it["type"]),
+        Column("RECEIVED", lambda it: time_text(it["received_at"]), whole=True),
+        Column("SIZE", lambda it: size_text(it["size_bytes"])),
+        Column("PUBLISHED", lambda it: "yes" if it["published"] else "no"),
+        Column("SOURCE'S ID", lambda it: it["idempotency_key"], whole=True),
+    ]
+    listing(asked, "events", columns, given)
+
+
+@event.command("show")
+@click.argument("event_id", metavar="ID")
+@click.option("--body", is_flag=True, help="Show the body as well.")
+@asking
+def show(asked: Asked, event_id: str, body: bool) -> None:  # noqa: FBT001
+    """Show one event: its deliveries and each of their attempts.
+
+    ID is rly_…, dlv_… or the source's own, such as github:72d3162e-cc78-11e3-81ab-4c9367dc0958.
+    """
+    if not event_id.startswith(("rly_", "dlv_")) and ":" not in event_id.strip(":"):
+        raise click.BadParameter("an id is rly_…, dlv_… or SOURCE:ID, with the source's own id", param_hint="ID")
+    from cli.deployed import Deployed
+    from cli.tables import json_line
+
+    found = Deployed.find(asked.name).get("events", event_id, body="true" if body else None)
+    if asked.as_json:
+        json_line(found)
+    else:
+        _tell(found, with_body=body)
+
+
+def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
+    from cli.tables import Column, facts, heading, size_text, table, time_text
+
+    facts(
+        {
+            "event": found["id"],
+            "source": found["source"],
+            "type": found["type"],
+            "source's id": found["idempotency_key"],
+            "received": time_text(found["received_at"]),
+            "body": f"{size_text(found['size_bytes'])}, {found.get('content_type') or 'no content type'}",
+            "sha256": found["sha256"],
+            "published": "yes" if found["published"] else "no: it is due, and `relay doctor` may say why",
+        }
+    )
+    heading("Headers")
+    facts(found.get("headers") or {"-": "none that are kept"})
+    heading("Deliveries")
+    table(
+        [
+            Column("DELIVERY", lambda it: it["id"], whole=True),
+            Column("STATUS", lambda it: it["status"], whole=True),
+            Column("GROUP", lambda it: it["group"]),
+            Column("ATTEMPTS", lambda it: it["attempts_count"]),
+            Column("UPDATED", lambda it: time_text(it["updated_at"]), whole=True),
+            Column("HANDED OVER", lambda it: time_text(it["received_at"])),
+            Column("DLQ ID", lambda it: it["dlq_id"], whole=True),
+        ],
+        found["deliveries"],
+    )
+    heading("Attempts")
+    table(
+        [
+            Column("DESTINATION", lambda it: it["destination"]),
+            Column("#", lambda it: it["number"]),
+            Column("AT", lambda it: time_text(it["at"]), whole=True),
+            Column("OUTCOME", lambda it: it["outcome"], whole=True),
+            Column("HTTP", lambda it: it["status_code"]),
+            Column("GENERATION", lambda it: it["generation"], whole=True),
+            Column("ANSWER", lambda it: it["response"]),
+        ],
+        [{**it, "destination": to["destination"]} for to in found["deliveries"] for it in to["attempts"]],
+    )
+    if with_body:
+        heading("Body")
+        _tell_body(found)
+
+
+def _tell_body(found: Mapping[str, Any]) -> None:
+    if "body" in found:
+        for text in str(found["body"]).splitlines():
+            click.echo(printable(text))
+    elif "body_base64" in found:
+        click.echo("not text; in base64:")
+        click.echo(found["body_base64"])
+    else:
+        raise Failure("the relay sent no body: it may have expired")

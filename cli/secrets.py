@@ -1,0 +1,142 @@
+"""The relay's secrets in Secrets Manager: their names, their JSON, and rotation that overlaps.
+
+`{relay}/qstash` is `{"token": …, "url": … (optional)}`.  `{relay}/sources` is, by source, a list of
+`{"value": …, "created_at": ISO 8601}`, newest first.  No error, and nothing printed, has a value in it.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from cli import aws
+from cli.command import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OVERLAP = 2  # a new secret, and the one before while the source still signs with it
+
+
+def qstash_secret(relay: str) -> str:
+    """Return the name of the secret with QStash's token."""
+    return f"{relay}/qstash"
+
+
+def sources_secret(relay: str) -> str:
+    """Return the name of the secret with the sources' signing secrets."""
+    return f"{relay}/sources"
+
+
+def qstash(relay: str) -> tuple[str | None, str | None]:
+    """Return QStash's token and URL, each None where there is none."""
+    name = qstash_secret(relay)
+    held = _read(name) or {}
+    return _text_of(name, held, "token"), _text_of(name, held, "url")
+
+
+def set_qstash(relay: str, token: str, url: str | None) -> bool:
+    """Keep *token*, and *url* where one is given; tell whether that changed anything."""
+    held = _read(qstash_secret(relay))
+    wanted = {**(held or {}), "token": token, **({"url": url} if url else {})}
+    return _write(qstash_secret(relay), held, wanted, "QStash's token, for the relay")
+
+
+def signing_secrets(relay: str, source: str) -> list[str]:
+    """Return the signing secrets of *source*, newest first."""
+    return [it["value"] for it in _of_source(relay, _read(sources_secret(relay)) or {}, source)]
+
+
+def counts(relay: str) -> dict[str, int]:
+    """Return how many signing secrets each source has.
+
+    Raises:
+        Denied: The caller may not read them.
+    """
+    held = _read(sources_secret(relay)) or {}
+    return {source: len(_of_source(relay, held, source)) for source in held}
+
+
+def add_signing_secret(relay: str, source: str, value: str, *, replace: bool) -> tuple[int, bool]:
+    """Make *value* the newest signing secret of *source*; keep the one before unless *replace*.
+
+    Returns:
+        How many the source has now, and whether anything changed.
+    """
+    held = _read(sources_secret(relay))
+    before = _of_source(relay, held or {}, source)
+    same = next((it for it in before if it["value"] == value), None)
+    newest = same or {"value": value, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    others = [it for it in before if it["value"] != value]
+    kept = [newest] if replace else [newest, *others][:OVERLAP]
+    if same is not None and before[0] is same and not replace:
+        kept = before  # the same again must not push the one before out
+    changed = _write(sources_secret(relay), held, {**(held or {}), source: kept}, "Signing secrets of sources")
+    return len(kept), changed
+
+
+def _of_source(relay: str, held: dict[str, Any], source: str) -> list[dict[str, str]]:
+    values = held.get(source, [])
+    if not isinstance(values, list) or not all(isinstance(it, dict) and _is_text(it.get("value")) for it in values):
+        raise Failure(
+            f"the secret {sources_secret(relay)} doesn't hold a list of values for {source}: mend it in Secrets Manager"
+        )
+    return values
+
+
+def _text_of(name: str, held: dict[str, Any], key: str) -> str | None:
+    value = held.get(key)
+    if value is not None and not _is_text(value):
+        raise Failure(f"the secret {name} has no text as its {key}: mend it in Secrets Manager")
+    return value
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _read(name: str) -> dict[str, Any] | None:
+    """Return the JSON object in the secret *name*; None where there is no such secret."""
+    client = aws.client("secretsmanager")
+    with aws.speaking_to("Secrets Manager"), _deleted_told(name):
+        try:
+            text = client.get_secret_value(SecretId=name).get("SecretString", "")
+        except client.exceptions.ResourceNotFoundException:
+            return None
+    try:
+        held = json.loads(text)
+    except (ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict):
+        raise Failure(f"the secret {name} is no JSON object: mend it in Secrets Manager, or delete it and set it again")
+    return held
+
+
+def _write(name: str, before: dict[str, Any] | None, after: dict[str, Any], description: str) -> bool:
+    """Make or change the secret *name*; tell whether there was anything to change."""
+    if before == after:
+        return False
+    client = aws.client("secretsmanager")
+    with aws.speaking_to("Secrets Manager"), _deleted_told(name):
+        if before is None:
+            client.create_secret(Name=name, Description=description, SecretString=json.dumps(after))
+        else:
+            client.put_secret_value(SecretId=name, SecretString=json.dumps(after))
+    return True
+
+
+@contextmanager
+def _deleted_told(name: str) -> Iterator[None]:
+    """Translate AWS's answer about a secret that waits for its deletion."""
+    try:
+        yield
+    except ClientError as error:
+        if aws.code_of(error) != "InvalidRequestException":
+            raise
+        raise Failure(
+            f"the secret {name} is marked for deletion: run `aws secretsmanager restore-secret --secret-id {name}`"
+        ) from error

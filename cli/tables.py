@@ -1,0 +1,142 @@
+"""What people read: tables whose ids are always whole, on a terminal and in a pipe, and one JSON object a line.
+
+Hides rich.  No text of a stranger's reaches the terminal as more than text.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from cli.command import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+STYLES = {
+    "delivered": "green",
+    "succeeded": "green",
+    "ok": "green",
+    "in_flight": "cyan",
+    "pending": "yellow",
+    "look": "yellow",
+    "skipped": "dim",
+    "dead_lettered": "red",
+    "unpublishable": "red",
+    "failed": "red",
+    "missing": "red",
+}
+PIPE_WIDTH_MAX = 10_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its title and how a record fills it.
+
+    Attributes:
+        whole: Never wrapped, however narrow the terminal: an id, that one copies.
+    """
+
+    title: str
+    cell: Callable[[Mapping[str, Any]], object]
+    whole: bool = False
+
+
+def table(columns: Iterable[Column], records: Iterable[Mapping[str, Any]], *, title: str | None = None) -> None:
+    """Print *records* as a table."""
+    wanted = list(columns)
+    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    rows = [[_text(column.cell(record)) for column in wanted] for record in records]
+    for index, column in enumerate(wanted):
+        widest = max((row[index].cell_len for row in rows), default=0)
+        shown.add_column(
+            column.title,
+            header_style="bold",
+            overflow="fold",
+            no_wrap=column.whole,
+            min_width=max(widest, len(column.title)) if column.whole else len(column.title),
+        )
+    for row in rows:
+        shown.add_row(*row)
+    _print(shown)
+
+
+def facts(pairs: Mapping[str, object]) -> None:
+    """Print *pairs* as two columns; what is None is left out."""
+    shown = Table.grid(padding=(0, 2, 0, 0))
+    shown.add_column(style="bold", no_wrap=True)
+    shown.add_column(overflow="fold")
+    for name, value in pairs.items():
+        if value is not None:
+            shown.add_row(name, _text(value))
+    _print(shown)
+
+
+def heading(text: str) -> None:
+    """Print the title of what follows."""
+    _print(Text(f"\n{text}", style="bold"))
+
+
+def line(text: str) -> None:
+    """Print one line for people."""
+    _print(_text(text))
+
+
+def json_line(record: object) -> None:
+    """Print *record* as one line of JSON, in ASCII: any terminal and any pipe takes it."""
+    click.echo(json.dumps(record))
+
+
+def aside(text: str) -> None:
+    """Tell people something on standard error, so that it stays out of what a program reads."""
+    click.echo(printable(text), err=True)
+
+
+def time_text(value: object) -> str:
+    """Return an ISO 8601 time in whole seconds, as people read it."""
+    if not isinstance(value, str):
+        return "-"
+    try:
+        return datetime.fromisoformat(value).strftime("%Y-%m-%d %H:%M:%SZ")
+    except ValueError:
+        return value
+
+
+def size_text(size_bytes: object) -> str:
+    """Return a number of bytes as people read it."""
+    if not isinstance(size_bytes, int):
+        return "-"
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1024:.1f} KiB" if size_bytes < 1024**2 else f"{size_bytes / 1024**2:.1f} MiB"
+
+
+def _text(value: object) -> Text:
+    text = "-" if value is None or value == "" else printable(str(value))
+    return Text(text, style=STYLES.get(text, ""))
+
+
+def _print(shown: Table | Text) -> None:
+    """Print *shown* as wide as it needs in a pipe; on a terminal as narrow as it is, but for what must stay whole."""
+    terminal = sys.stdout.isatty()
+    console = Console(
+        file=sys.stdout, highlight=False, markup=False, emoji=False, no_color=not terminal, soft_wrap=False
+    )
+    wide = console.options.update(width=PIPE_WIDTH_MAX)
+    needed = Measurement.get(console, wide, shown)
+    width = max(console.width, needed.minimum) if terminal else max(needed.maximum, 1)
+    if terminal:
+        console.print(shown, width=width, crop=False)
+        return
+    with console.capture() as captured:
+        console.print(shown, width=width, crop=False)
+    sys.stdout.writelines(f"{it.rstrip()}\n" for it in captured.get().splitlines())

@@ -1,0 +1,96 @@
+"""One relay for the whole run: the real CDK app on a local AWS, a local QStash, and destinations that behave as told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.local.destinations import DEAD, Destinations, flaky
+from infra.local.dev import running
+from tests.deployed.clients import Outage, Relay, secrets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONFIG = """
+[relay]
+name = "deployed"
+
+[schemes.acme]
+signature = "X-Acme-Signature: {{base64}}"
+algorithm = "hmac-sha512"
+id = "X-Acme-Id"
+type = "body:kind"
+forward = ["X-Acme-Kind"]
+
+[sources]
+github = {{ scheme = "github", to = ["apps"] }}
+acme = {{ scheme = "acme", to = ["bytes"] }}
+late = {{ scheme = "acme", to = ["late"] }}
+orders = {{ scheme = "acme", to = ["aws"] }}
+mute = {{ scheme = "acme", to = ["bytes"] }}
+
+[url_groups.apps]
+retries = 2
+retry_delay = "100"
+destinations = {{ healthy = "{url}/healthy", flaky = "{url}/flaky", dead = "{url}/dead" }}
+
+[url_groups.bytes]
+destinations = {{ bytes = "{url}/bytes" }}
+
+[url_groups.late]
+destinations = {{ late = "{url}/late" }}
+
+[url_groups.aws.destinations]
+ledger = {{ eventbridge = "default", detail_type = "order" }}
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what waits for the relay's minutely sweep last, so that it waits while the others run."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+@pytest.fixture(scope="session")
+def destinations() -> Iterator[Destinations]:
+    """Serve the destinations of `CONFIG`."""
+    with Destinations() as served:
+        for name in ("healthy", "bytes", "late"):
+            served.behave(name)
+        served.behave("flaky", flaky(2))
+        served.behave("dead", DEAD)
+        yield served
+
+
+@pytest.fixture(scope="session")
+def relay(destinations: Destinations, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """Deploy the relay of `CONFIG`; the source `mute` has no signing secret."""
+    config = tmp_path_factory.mktemp("relay") / "relay.toml"
+    config.write_text(CONFIG.format(url=destinations.base_url))
+    with running(config, environ={}) as local:
+        destinations.expect_signatures(local.qstash_current_signing_key, local.qstash_next_signing_key)
+        relay = Relay(local)
+        kept = {name: value for name, value in secrets_of(relay, "sources").items() if name != "mute"}
+        relay.put_secret("sources", kept)
+        yield relay
+
+
+@pytest.fixture(scope="session")
+def outage(relay: Relay) -> Outage:
+    """Stop QStash, send a webhook, let QStash go on: what ingest couldn't publish is now due."""
+    pid = relay.local.qstash_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        answer = relay.send("late", b"late", id="late-1")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    return Outage(answer)
+
+
+@pytest.fixture(autouse=True)
+def _early_outage(outage: Outage) -> None:
+    """Have the outage first of all, in every run: its end is a minute away."""
