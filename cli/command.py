@@ -6,6 +6,7 @@ Nothing here is slow to import: `relay --help` needs it all.
 from __future__ import annotations
 
 import functools
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -101,3 +102,13 @@ class Moment(click.ParamType[datetime]):
 def printable(text: str) -> str:
     """Return *text* on one line, without the control characters by which a stranger could steer a terminal."""
     return "".join(it if it.isprintable() else " " for it in text)
+
+
+def json_line(record: object) -> None:
+    """Print *record* as one line of JSON, in ASCII: any terminal and any pipe takes it."""
+    click.echo(json.dumps(record))
+
+
+def aside(text: str) -> None:
+    """Tell people something on standard error, so that it stays out of what a program reads."""
+    click.echo(printable(text), err=True)

@@ -18,7 +18,7 @@ def delivery() -> None:
 @delivery.command("list")
 @filters
 @asking
-def list_(asked: Asked, **given: Any) -> None:
+def list_(asked: Asked, /, **given: Any) -> None:
     """List deliveries, newest event first."""
     from cli.tables import Column, time_text
 

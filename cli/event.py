@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Failure, asking, printable
+from cli.command import Asked, Failure, asking, json_line, printable
 from cli.listing import filters, listing
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def event() -> None:
 @event.command("list")
 @filters
 @asking
-def list_(asked: Asked, **given: Any) -> None:
+def list_(asked: Asked, /, **given: Any) -> None:
     """List events, newest first."""
     from cli.tables import Column, size_text, time_text
 
@@ -49,7 +49,6 @@ def show(asked: Asked, event_id: str, body: bool) -> None:  # noqa: FBT001
     if not event_id.startswith(("rly_", "dlv_")) and ":" not in event_id.strip(":"):
         raise click.BadParameter("an id is rly_…, dlv_… or SOURCE:ID, with the source's own id", param_hint="ID")
     from cli.deployed import Deployed
-    from cli.tables import json_line
 
     found = Deployed.find(asked.name).get("events", event_id, body="true" if body else None)
     if asked.as_json:

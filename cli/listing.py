@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Moment
+from cli.command import Asked, Moment, aside, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,7 +42,7 @@ def listing(asked: Asked, what: str, columns: list[Column], given: Mapping[str, 
     if given["all_"] and given["limit"]:
         raise click.UsageError("--all and --limit contradict each other: choose one")
     from cli.deployed import Deployed
-    from cli.tables import aside, json_line, table
+    from cli.tables import table
 
     query = _query(given)
     limit = None if given["all_"] else given["limit"] or LIMIT_DEFAULT

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Failure, asking
+from cli.command import Asked, Failure, asking, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def _bodies(
 
 
 def _tell(asked: Asked, answers: list[dict[str, Any]]) -> None:
-    from cli.tables import Column, json_line, table
+    from cli.tables import Column, table
 
     if asked.as_json:
         for answer in answers:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from cli.command import Asked, Failure, asking
+from cli.command import Asked, Failure, aside, asking, json_line
 
 QSTASH = "qstash"
 SECRET_MAX_CHARS = 4096
@@ -27,13 +27,13 @@ def secret() -> None:
 def set_(asked: Asked, what: str, url: str | None, replace: bool) -> None:  # noqa: FBT001
     """Set a secret, asked for without an echo, or read from standard input.
 
-    NAME is `qstash`, whose token is then set, or a source.  A source's new signing secret is valid beside the one before,
-    so that nothing is refused while you change it over there.
+    NAME is `qstash`, whose token is then set, or a source.  A source's new signing secret is valid beside the one
+    before, so that nothing is refused while you change it over there.
     """
     _check(what, url, replace=replace)
     value = _given("QStash token" if what == QSTASH else f"Signing secret of {what}")
     from cli import secrets
-    from cli.tables import aside, json_line, line
+    from cli.tables import line
 
     if what == QSTASH:
         _check_token(value)
@@ -72,7 +72,7 @@ def _given(prompt: str) -> str:
         value = str(click.prompt(prompt, hide_input=True, err=True))
     else:
         try:
-            value = click.get_binary_stream("stdin").read(2 * SECRET_MAX_CHARS).decode()
+            value = sys.stdin.buffer.read(2 * SECRET_MAX_CHARS).decode()
         except UnicodeDecodeError:
             raise Failure("the secret isn't UTF-8 text: pipe it in as text") from None
         value = value.removesuffix("\n").removesuffix("\r")

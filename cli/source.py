@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli.command import Asked, asking
+from cli.command import Asked, aside, asking, json_line
 
 
 @click.group()
@@ -19,7 +19,7 @@ def list_(asked: Asked) -> None:
     from cli import secrets
     from cli.aws import Denied
     from cli.deployed import Deployed
-    from cli.tables import Column, aside, json_line, table
+    from cli.tables import Column, table
 
     sources = Deployed.find(asked.name).config()["sources"]
     held: dict[str, int] | None = None

@@ -5,13 +5,11 @@ Hides rich.  No text of a stranger's reaches the terminal as more than text.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -89,16 +87,6 @@ def heading(text: str) -> None:
 def line(text: str) -> None:
     """Print one line for people."""
     _print(_text(text))
-
-
-def json_line(record: object) -> None:
-    """Print *record* as one line of JSON, in ASCII: any terminal and any pipe takes it."""
-    click.echo(json.dumps(record))
-
-
-def aside(text: str) -> None:
-    """Tell people something on standard error, so that it stays out of what a program reads."""
-    click.echo(printable(text), err=True)
 
 
 def time_text(value: object) -> str:

@@ -126,7 +126,14 @@ def _header_pattern(text: str) -> str:
 
 def _of_a_row(setting: str, text: str) -> str:
     """Return *text* if the engine that will read the row takes it."""
-    row = {"signature": "X: {hex}", "algorithm": "hmac-sha256", "id": None, "type": [], "forward": [], "timeout_s": 1}
+    row: dict[str, object] = {
+        "signature": "X: {hex}",
+        "algorithm": "hmac-sha256",
+        "id": None,
+        "type": [],
+        "forward": [],
+        "timeout_s": 1,
+    }
     try:
         Row.of({**row, setting: text})
     except ValueError as error:

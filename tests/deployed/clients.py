@@ -8,7 +8,7 @@ import hmac
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -24,15 +24,18 @@ if TYPE_CHECKING:
 
     from infra.local.dev import LocalRelay
 
+T = TypeVar("T")
+
 POLL_S = 0.05
 SETTLED_S = 20
 
 
 @dataclass(frozen=True)
 class Outage:
-    """What a source was answered while QStash was down."""
+    """What a source was answered while QStash refused connections, and while it took them and was silent."""
 
-    answer: httpx.Response
+    refused: httpx.Response
+    unanswered: httpx.Response
 
 
 class Relay:
@@ -41,6 +44,10 @@ class Relay:
     def __init__(self, local: LocalRelay) -> None:
         self.local = local
         self._http = httpx.Client(timeout=30, trust_env=False)
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._http.close()
 
     # -- a source ---------------------------------------------------------------------------------------------------
 
@@ -135,6 +142,12 @@ class Relay:
         """Return a client of the local AWS."""
         return aws.client(service, self.local.aws_endpoint_url)
 
+    def secret(self, kind: str) -> dict[str, Any]:
+        """Return the relay's secret *kind*."""
+        name = f"{self.local.name}/{kind}"
+        value: dict[str, Any] = json.loads(self.aws("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+        return value
+
     def put_secret(self, kind: str, value: Mapping[str, Any]) -> None:
         """Set the relay's secret *kind*."""
         name = f"{self.local.name}/{kind}"
@@ -147,14 +160,7 @@ class Relay:
         return {(it["pk"]["S"], it["sk"]["S"]): it for it in items if it["pk"]["S"] != "LEASE"}
 
 
-def secrets_of(relay: Relay, kind: str) -> dict[str, Any]:
-    """Return the relay's secret *kind*."""
-    text = relay.aws("secretsmanager").get_secret_value(SecretId=f"{relay.local.name}/{kind}")["SecretString"]
-    value: dict[str, Any] = json.loads(text)
-    return value
-
-
-def eventually[T](look: Callable[[], T | None], what: str, timeout_s: float = SETTLED_S) -> T:
+def eventually(look: Callable[[], T | None], what: str, timeout_s: float = SETTLED_S) -> T:
     """Return what *look* returns, as soon as it is true."""
     deadline = time.monotonic() + timeout_s
     while not (found := look()):

@@ -1,19 +1,23 @@
-"""One relay for the whole run: the real CDK app on a local AWS, a local QStash, and destinations that behave as told."""
+"""One relay for the whole run: the real CDK app on a local AWS, a local QStash, and destinations that obey."""
 
 from __future__ import annotations
 
 import os
 import signal
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.local.aws import free_port
 from infra.local.destinations import DEAD, Destinations, flaky
 from infra.local.dev import running
-from tests.deployed.clients import Outage, Relay, secrets_of
+from tests.deployed.clients import Outage, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import httpx
 
 CONFIG = """
 [relay]
@@ -51,7 +55,7 @@ ledger = {{ eventbridge = "default", detail_type = "order" }}
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what waits for the relay's minutely sweep last, so that it waits while the others run."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    items.sort(key=lambda item: item.path.name == "test_outage.py")
 
 
 @pytest.fixture(scope="session")
@@ -72,25 +76,40 @@ def relay(destinations: Destinations, tmp_path_factory: pytest.TempPathFactory) 
     config.write_text(CONFIG.format(url=destinations.base_url))
     with running(config, environ={}) as local:
         destinations.expect_signatures(local.qstash_current_signing_key, local.qstash_next_signing_key)
-        relay = Relay(local)
-        kept = {name: value for name, value in secrets_of(relay, "sources").items() if name != "mute"}
-        relay.put_secret("sources", kept)
-        yield relay
+        with closing(Relay(local)) as relay:
+            kept = {name: value for name, value in relay.secret("sources").items() if name != "mute"}
+            relay.put_secret("sources", kept)
+            yield relay
 
 
 @pytest.fixture(scope="session")
 def outage(relay: Relay) -> Outage:
-    """Stop QStash, send a webhook, let QStash go on: what ingest couldn't publish is now due."""
+    """Send a webhook while QStash refuses connections, and another while it takes them and is silent."""
+    refused = _send_to_nowhere(relay)
     pid = relay.local.qstash_pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
-        answer = relay.send("late", b"late", id="late-1")
+        unanswered = relay.send("late", b"unanswered")
     finally:
         os.kill(pid, signal.SIGCONT)
-    return Outage(answer)
+    return Outage(refused, unanswered)
+
+
+def _send_to_nowhere(relay: Relay) -> httpx.Response:
+    """Send a webhook while the secret names a QStash that isn't there, then have ingest start anew with the right."""
+    right = relay.secret("qstash")
+    relay.put_secret("qstash", right | {"url": f"http://127.0.0.1:{free_port()}"})
+    try:
+        return relay.send("late", b"refused")
+    finally:
+        relay.put_secret("qstash", right)
+        lambda_ = relay.aws("lambda")
+        names = [it["FunctionName"] for it in lambda_.list_functions()["Functions"]]
+        (ingest,) = [name for name in names if name.startswith(f"{relay.local.name}-Ingest")]
+        lambda_.update_function_configuration(FunctionName=ingest, Description="has the right secret")
 
 
 @pytest.fixture(autouse=True)
 def _early_outage(outage: Outage) -> None:
-    """Have the outage first of all, in every run: its end is a minute away."""
+    """Have the outage before any test: it takes the relay a minute to mend it."""

@@ -499,6 +499,20 @@ def test_a_replayed_dead_letter_is_published_to_its_destination_alone(world: Wor
     assert world.statuses(event.id)["erp"] is Status.DELIVERED
 
 
+def test_each_replay_has_a_deduplication_id_of_its_own(world: World) -> None:
+    """A second replay to the same destination isn't swallowed as a duplicate of the first."""
+    event = world.post().event
+    generation = event.generation
+    for _ in range(3):
+        world.report(event, "erp", "failure", status=500, retried=2, generation=generation, scope="d.erp")
+        replay = replay_event(world.store, event.id, destinations=["erp"], include_delivered=False, by=None, reason=None)
+        generation = replay.deliveries[0].generation
+        world.sweep(seconds=1)
+
+    ids = [it.headers["Upstash-Deduplication-Id"] for it in world.wire.published]
+    assert len(set(ids)) == len(ids) == 2 + 3
+
+
 def test_a_late_report_of_the_old_generation_does_not_touch_the_new_one(world: World) -> None:
     """The replay is in flight until its own report comes."""
     event = world.post().event

@@ -1,0 +1,265 @@
+"""What has to be there for a relay to work, looked at in the order in which it is set up.
+
+Each look is a generator of findings; what can't be looked at, since something before it is missing, is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from cli import aws, secrets
+from cli.command import Failure
+from cli.deployed import Deployed, Stack, find_stack
+from relay.errors import RelayError
+from relay.qstash import DEFAULT_URL, QStash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+State = Literal["ok", "missing", "look", "skipped"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        state: `missing` keeps the relay from working; `look` doesn't, and is worth a look; `skipped` can't be told.
+        todo: The exact next command, or what else to do.
+    """
+
+    check: str
+    state: State
+    found: str
+    todo: str | None = None
+
+
+class Examination:
+    """Looks at the relay called *name*."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._relay: Deployed | None = None
+        self._config: dict[str, Any] | None = None
+        self._qstash: QStash | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what each check finds; what a failed one leaves unknown isn't asked for."""
+        credentials = self._credentials()
+        yield credentials
+        steps: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+            ("secret qstash", self._secret_qstash),
+            ("stack", self._look_at_stack),
+            ("configuration", self._look_at_config),
+            ("signing secrets", self._signing_secrets),
+            ("QStash", self._look_at_qstash),
+            ("URL groups", self._url_groups),
+            ("signing keys", self._signing_keys),
+            ("orphans", self._orphans),
+        )
+        for check, look in steps:
+            if credentials.state != "ok":
+                yield Finding(check, "skipped", "needs the AWS credentials")
+                continue
+            try:
+                yield from look()
+            except _Skipped as needs:
+                yield Finding(check, "skipped", f"needs {needs}")
+            except Failure as error:
+                yield Finding(check, "missing", *_split(error.message))
+
+    def _credentials(self) -> Finding:
+        try:
+            sts = aws.client("sts")
+            with aws.speaking_to("AWS"):
+                caller = sts.get_caller_identity()
+        except Failure as error:
+            return Finding("AWS credentials", "missing", *_split(error.message))
+        return Finding("AWS credentials", "ok", f"{caller['Arn']} in {aws.session().region_name}")
+
+    def _secret_qstash(self) -> Iterator[Finding]:
+        name = secrets.qstash_secret(self._name)
+        token, url = secrets.qstash(self._name)
+        if token is None:
+            yield Finding("secret qstash", "missing", f"no QStash token in {name}", self._command("secret set qstash"))
+            return
+        self._qstash = QStash(token, url or DEFAULT_URL)
+        yield Finding("secret qstash", "ok", f"a token in {name}")
+
+    def _look_at_stack(self) -> Iterator[Finding]:
+        stack = find_stack(self._name)
+        if stack is None:
+            found = f"no stack {self._name} in {aws.session().region_name}"
+            yield Finding("stack", "missing", found, "make deploy")
+            return
+        if "RelayUrl" in stack.outputs:
+            self._relay = Deployed(stack)
+        if stack.steady and self._relay:
+            yield Finding("stack", "ok", f"{stack.status}, {self._relay.url}")
+        elif stack.status.endswith("_IN_PROGRESS"):
+            wait = f"aws cloudformation describe-stack-events --stack-name {self._name}"
+            yield Finding("stack", "missing", f"{stack.status}: it isn't done yet", f"wait; watch it with: {wait}")
+        elif stack.status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
+            found = f"{stack.status}: its first deploy, or its end, failed"
+            delete = f"aws cloudformation delete-stack --stack-name {self._name}"
+            yield Finding("stack", "missing", found, f"{delete}; then make deploy")
+        elif stack.steady:
+            found = f"{stack.status}, without an output RelayUrl: no relay"
+            yield Finding("stack", "missing", found, "relay --name NAME doctor, with the name in relay.toml")
+        else:
+            yield Finding("stack", "missing", stack.status, "make deploy")
+
+    def _look_at_config(self) -> Iterator[Finding]:
+        if self._relay is None:
+            raise _Skipped("the stack")
+        self._config = config = self._relay.config()
+        counted = ", ".join(f"{len(config[it])} {it.replace('_', ' ')}" for it in ("sources", "destinations"))
+        yield Finding("configuration", "ok", f"/v1/config answers: version {config['version']}, {counted}")
+
+    def _signing_secrets(self) -> Iterator[Finding]:
+        if self._config is None:
+            raise _Skipped("the configuration")
+        counts = secrets.counts(self._name)
+        for source in self._config["sources"]:
+            check = f"signing secret of {source}"
+            if count := counts.get(source, 0):
+                yield Finding(check, "ok", f"{count}, of which any may sign" if count > 1 else "one")
+            else:
+                todo = self._command(f"secret set {shlex.quote(source)}")
+                yield Finding(check, "missing", f"none: the relay refuses what {source} sends", todo)
+
+    def _look_at_qstash(self) -> Iterator[Finding]:
+        if self._qstash is None:
+            raise _Skipped("the secret qstash")
+        try:
+            self._qstash.signing_keys()
+        except RelayError as error:
+            answered = getattr(error, "answered", None)
+            known = answered in {401, 403}
+            todo = self._command("secret set qstash") if known else f"curl -sS {shlex.quote(self._qstash.url)}/v2/keys"
+            found = "QStash refuses the token" if known else f"{self._qstash.url}: {error}"
+            self._qstash = None
+            yield Finding("QStash", "missing", found, todo)
+        else:
+            yield Finding("QStash", "ok", f"{self._qstash.url} takes the token")
+
+    def _url_groups(self) -> Iterator[Finding]:
+        relay, config, qstash = self._deployed_with_qstash()
+        wanted = _wanted_groups(config)
+        try:
+            held = qstash.groups()
+        except RelayError as error:
+            raise Failure(f"QStash's URL groups can't be read: {error}: run this again in a minute") from error
+        missing, extra = _compare(wanted, held, config["name"])
+        if not missing and not extra:
+            yield Finding("URL groups", "ok", f"QStash has {', '.join(wanted) or 'none, as wanted'}, as configured")
+        if missing:
+            yield Finding(
+                "URL groups", "missing", f"QStash lacks {', '.join(missing)}", _sync_command(relay, config, wanted)
+            )
+        if extra:
+            groups = ", ".join(sorted({group for group, _ in extra}))
+            named = ", ".join(f"{endpoint} in {group}" for group, endpoint in extra)
+            todo = f"remove it under {groups} at https://console.upstash.com/qstash: it gets every event"
+            yield Finding("URL groups", "missing", f"QStash has, and the configuration hasn't: {named}", todo)
+
+    def _signing_keys(self) -> Iterator[Finding]:
+        relay, _, qstash = self._deployed_with_qstash()
+        try:
+            current, following = qstash.signing_keys()
+            known = self._keys_of(relay.stack)
+        except RelayError as error:
+            yield Finding("signing keys", "skipped", f"can't be compared: {error}")
+            return
+        if {current, following} <= {known.get("current"), known.get("next")}:
+            yield Finding("signing keys", "ok", "the relay has QStash's current and next")
+        elif current in {known.get("current"), known.get("next")}:
+            yield Finding("signing keys", "look", "QStash has rolled them: sweep takes the next within a minute")
+        else:
+            todo = f"aws lambda invoke --function-name {relay.stack.outputs.get('SweepFunction')} /dev/stdout"
+            yield Finding("signing keys", "missing", "the relay doesn't have QStash's: it refuses its calls", todo)
+
+    def _keys_of(self, stack: Stack) -> Mapping[str, Any]:
+        from relay.store import Store
+
+        outputs = stack.outputs
+        store = Store(outputs["TableName"], outputs.get("BucketName", ""), dynamodb=aws.client("dynamodb"))
+        return store.keys()
+
+    def _orphans(self) -> Iterator[Finding]:
+        if self._config is None:
+            raise _Skipped("the configuration")
+        count = int(self._config.get("counts", {}).get("orphans", 0))
+        if count:
+            found = f"{count} reports of QStash fit no event: another relay of the same name, or expired events"
+            yield Finding("orphans", "look", found)
+        else:
+            yield Finding("orphans", "ok", "none: each report of QStash found its event")
+
+    def _deployed_with_qstash(self) -> tuple[Deployed, dict[str, Any], QStash]:
+        if self._relay is None or self._config is None:
+            raise _Skipped("the configuration")
+        if self._qstash is None:
+            raise _Skipped("QStash")
+        return self._relay, self._config, self._qstash
+
+    def _command(self, rest: str) -> str:
+        return f"relay --name {self._name} {rest}" if self._name != "relay" else f"relay {rest}"
+
+
+class _Skipped(Exception):
+    """A check can't be made, since what it needs is missing; that is told elsewhere."""
+
+
+def _split(message: str) -> tuple[str, str | None]:
+    """Return a failure's message as what was found and, after its last colon, what to do."""
+    found, colon, todo = message.rpartition(": ")
+    return (found, todo) if colon else (message, None)
+
+
+def _wanted_groups(config: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    """Return the URL groups that QStash should have, as the deploy asks for them."""
+    base = config["base_urls"][0]
+    return {
+        f"{config['name']}.{group}": [
+            {"name": name, "url": config["destinations"][name]["url"] or f"{base}/qstash/deliver/{name}"}
+            for name in settings["destinations"]
+        ]
+        for group, settings in config["url_groups"].items()
+    }
+
+
+def _compare(
+    wanted: Mapping[str, list[dict[str, str]]], held: Mapping[str, list[dict[str, str]]], relay: str
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return what QStash lacks, in words, and the endpoints (group, name) that it has beyond what is wanted."""
+    missing: list[str] = []
+    for group, endpoints in wanted.items():
+        if group not in held:
+            missing.append(group)
+            continue
+        urls = {it.get("name"): it["url"] for it in held[group]}
+        missing += [f"{it['name']} ({it['url']}) in {group}" for it in endpoints if urls.get(it["name"]) != it["url"]]
+    extra = []
+    for group, members in held.items():
+        if group.startswith(f"{relay}."):
+            names = {it["name"] for it in wanted.get(group, [])}
+            extra += [(group, it.get("name") or it["url"]) for it in members if it.get("name") not in names]
+    return missing, extra
+
+
+def _sync_command(relay: Deployed, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Return the command that has the relay put its URL groups into QStash again.
+
+    A deploy wouldn't: CloudFormation sees no change in what is wanted.
+    """
+    desired = json.dumps({"relay": config["name"], "groups": wanted})
+    payload = json.dumps({"RequestType": "Create", "ResourceProperties": {"Desired": desired}})
+    function = relay.stack.outputs.get("SyncFunction")
+    return (
+        f"aws lambda invoke --function-name {function} --cli-binary-format raw-in-base64-out"
+        f" --payload {shlex.quote(payload)} /dev/stdout"
+    )

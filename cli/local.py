@@ -1,0 +1,144 @@
+"""`relay dev` and `relay qstash`: the relay, or only QStash, on this machine until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.command import Asked, Failure, asking, json_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from infra.local.dev import LocalRelay
+
+
+@click.command()
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default="relay.toml",
+    show_default=True,
+    help="What to deploy.",
+)
+@click.option("--iam", is_flag=True, help="Enforce IAM, as AWS does.")
+@asking
+def dev(asked: Asked, file: Path, iam: bool) -> None:  # noqa: FBT001
+    """Run the whole relay on this machine.
+
+    A local AWS gets the real stack, and there is a local QStash.  Signing secrets come from RELAY_SECRET_{SOURCE}, or
+    are made up; QSTASH_URL and QSTASH_TOKEN choose another QStash.  SIGINT (Ctrl-C) or SIGTERM ends it, and leaves
+    nothing behind.
+    """
+    try:
+        _run(asked, file, iam=iam)
+    except KeyboardInterrupt:
+        return
+    except SystemExit as ended:
+        if ended.code not in {None, 0, 128 + signal.SIGTERM}:
+            raise
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="a free one", help="On 127.0.0.1.")
+@click.option("--test-hosts", is_flag=True, help="Answer well-known public test hosts here, don't call them.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="Seconds that a delivered message stays.",
+)
+@asking
+def qstash(asked: Asked, port: int, test_hosts: bool, grace: float) -> None:  # noqa: FBT001
+    """Run only the local QStash on this machine.
+
+    Any QStash client can use it, until SIGINT (Ctrl-C) or SIGTERM.
+    """
+    from infra.local.qstash.server import serve
+
+    serve(port=port, as_json=asked.as_json, test_hosts=test_hosts, grace_s=grace)
+
+
+def _run(asked: Asked, file: Path, *, iam: bool) -> None:
+    """Run the relay until a signal, which the sandbox makes an exception of: all is put away on its way here."""
+    from cli.check import checked
+    from infra.local.dev import running
+    from infra.local.sandbox import LocalError
+
+    checked(file, allow_local=True)
+    try:
+        with _progress(silent=asked.as_json) as step, running(file, iam=iam, step=step) as relay:
+            step(None)
+            if asked.as_json:
+                json_line(_line(relay))
+            else:
+                _tell(relay)
+            while True:
+                signal.pause()
+    except LocalError as error:
+        reason, *log = str(error).splitlines()
+        for text in log:
+            click.echo(text, err=True)
+        raise Failure(reason) from error
+
+
+@contextmanager
+def _progress(*, silent: bool) -> Iterator[Callable[[str | None], None]]:
+    """Give a function that shows what is being done, on standard error; None: all is done."""
+    if silent:
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    status = console.status("Starting")
+
+    def step(text: str | None) -> None:
+        if text is None:
+            status.stop()
+        elif console.is_terminal:
+            status.update(text)
+        else:
+            console.print(text)
+
+    if console.is_terminal:
+        status.start()
+    try:
+        yield step
+    finally:
+        status.stop()
+
+
+def _line(relay: LocalRelay) -> dict[str, Any]:
+    return {
+        "relay_url": relay.relay_url,
+        "qstash_url": relay.qstash_url,
+        "qstash_token": relay.qstash_token,
+        "qstash_current_signing_key": relay.qstash_current_signing_key,
+        "qstash_next_signing_key": relay.qstash_next_signing_key,
+        "aws_endpoint_url": relay.aws_endpoint_url,
+        "table_name": relay.table_name,
+        "secrets": relay.secrets,
+        "aws_access_key_id": relay.access_key_id,
+        "aws_secret_access_key": relay.secret_access_key,
+        "region": relay.region,
+        "name": relay.name,
+    }
+
+
+def _tell(relay: LocalRelay) -> None:
+    """Print where all is, and what makes the other commands reach it."""
+    click.echo(f"The relay {relay.name} runs on this machine.  Ctrl-C ends it.\n")
+    for source in relay.secrets:
+        click.echo(f"  {source:<12} {relay.relay_url}/webhooks/{source}")
+    click.echo(f"  {'QStash':<12} {relay.qstash_url}\n  {'AWS':<12} {relay.aws_endpoint_url}\n")
+    click.echo("In another terminal, for `relay send`, `relay event list` and the others:\n")
+    for name, value in relay.environment().items():
+        click.echo(f"export {name}={shlex.quote(value)}")

@@ -1,0 +1,280 @@
+"""The relay with IAM enforced: each function's role suffices, and /v1 is for operators alone.
+
+Elsewhere the local AWS lets every role do everything, so a missing grant shows here first.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from infra.local.aws import client
+from infra.local.destinations import DEAD, HEALTHY, Destinations
+from infra.local.dev import running
+from tests.deployed.clients import Relay, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from infra.local.dev import LocalRelay
+
+CONFIG = """
+[relay]
+name = "gate"
+
+[sources.github]
+scheme = "github"
+to = ["all"]
+
+[url_groups.all]
+retries = 0
+destinations = {{ builder = "{builder}", ledger = {{ eventbridge = "default", detail_type = "github" }} }}
+"""
+LARGE = json.dumps({"action": "opened", "padding": "x" * 100_000}).encode()  # too large for an item: it is in S3
+
+
+@pytest.fixture(scope="module")
+def builder() -> Iterator[Destinations]:
+    """Serve the destination `builder`."""
+    with Destinations() as served:
+        served.behave("builder")
+        yield served
+
+
+@pytest.fixture(scope="module")
+def relay(builder: Destinations, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """Deploy the relay with IAM enforced; the caller is an operator who may ask and replay."""
+    config = tmp_path_factory.mktemp("gate") / "relay.toml"
+    config.write_text(CONFIG.format(builder=f"{builder.base_url}/builder"))
+    with running(config, iam=True, environ={}) as local:
+        yield Relay(local)
+
+
+@pytest.fixture(scope="module")
+def bus(relay: Relay) -> Callable[[str], dict[str, Any]]:
+    """Put a queue behind the bus; return what waits for an event's entry and returns its detail."""
+    sqs, events = relay.aws("sqs"), relay.aws("events")
+    url = sqs.create_queue(QueueName="ledger")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    rule = events.put_rule(Name="ledger", EventPattern='{"source":["relay.github"]}')["RuleArn"]
+    allowed = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
+        },
+    }
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(allowed)})
+    events.put_targets(Rule="ledger", Targets=[{"Id": "ledger", "Arn": arn}])
+    seen: dict[str, dict[str, Any]] = {}
+
+    def entry(event_id: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+                detail = json.loads(message["Body"])["detail"]
+                seen[detail["event_id"]] = detail
+            return seen.get(event_id)
+
+        return eventually(look, f"{event_id} is on the bus")
+
+    return entry
+
+
+@pytest.fixture(scope="module")
+def event_id(relay: Relay, bus: Callable[[str], dict[str, Any]]) -> str:  # noqa: ARG001  # it must listen first
+    """Post a webhook whose body goes to the bucket; return its event."""
+    answer = relay.push(LARGE)
+    assert answer.status_code == 202, answer.text
+    accepted: str = answer.json()["event_id"]
+    return accepted
+
+
+# -- roles ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b'{"action":"opened"}', LARGE], ids=["small", "large"])
+def test_ingest_may_read_its_secrets_save_an_event_with_its_body_and_publish_it(relay: Relay, body: bytes) -> None:
+    """202 says that it is saved; `published`, that QStash's token was readable and its answer recorded."""
+    answer = relay.push(body)
+
+    assert answer.status_code == 202, answer.text
+    assert relay.event(answer.json()["event_id"])["published"] is True
+
+
+def test_sync_may_read_the_token_and_keep_the_keys(relay: Relay) -> None:
+    """The deploy succeeded, and what sync had to leave behind is there."""
+    held = {it["name"]: it["endpoints"] for it in relay.qstash("/v2/topics")}
+
+    assert {it["name"] for it in held["gate.all"]} == {"builder", "ledger"}
+    assert {("KEYS", "KEYS"), ("DESIRED", "DESIRED")} <= relay.records().keys()
+
+
+def test_record_may_write_what_qstash_reports(relay: Relay, builder: Destinations, event_id: str) -> None:
+    """A delivery is delivered once its callback is recorded."""
+    delivery = relay.delivery(event_id, "builder", "delivered")
+
+    assert [it["status_code"] for it in delivery["attempts"]] == [200]
+    assert [it.body for it in builder.received("builder", event_id)] == [LARGE]
+
+
+def test_deliver_may_read_the_body_hand_it_over_and_record_that(
+    relay: Relay, bus: Callable[[str], dict[str, Any]], event_id: str
+) -> None:
+    """The bus gets the event, and the delivery says when."""
+    detail = bus(event_id)
+
+    assert detail["body"] == json.loads(LARGE)
+    assert relay.delivery(event_id, "ledger", "delivered")["received_at"] is not None
+
+
+def test_query_may_read_the_table_its_indexes_and_the_body(relay: Relay, event_id: str) -> None:
+    """Every question that an operator can ask."""
+    shown = relay.ask(f"events/{event_id}", body="true")
+    lists = {path: relay.ask(path) for path in ("events", "deliveries", "config")}
+
+    assert shown.status_code == 200, shown.text
+    assert shown.json()["body"].encode() == LARGE
+    assert {path: it.status_code for path, it in lists.items()} == dict.fromkeys(lists, 200)
+    assert event_id in [it["id"] for it in lists["events"].json()["events"]]
+
+
+def test_query_may_start_a_replay_and_wake_sweep_which_may_publish_it(relay: Relay, builder: Destinations) -> None:
+    """From a dead letter to a delivery, by way of the operator, query, sweep and QStash, sooner than sweep's minute."""
+    builder.behave("builder", DEAD)
+    event = relay.push(LARGE).json()["event_id"]
+    dead = relay.delivery(event, "builder", "dead_lettered")
+    builder.behave("builder", HEALTHY)
+
+    answer = relay.replay(delivery_ids=[dead["id"]], reason="repaired")
+
+    assert answer.status_code == 202, answer.text
+    delivered = relay.delivery(event, "builder", "delivered")
+    assert [it["status_code"] for it in delivered["attempts"]] == [503, 200]
+    assert [it.body for it in builder.received("builder", event)] == [LARGE, LARGE]
+
+
+def test_sweep_may_take_its_lease_and_look_for_what_is_due(relay: Relay) -> None:
+    """It reports no failure; where it was already running, it is asked again."""
+    done = eventually(lambda: _sweep(relay), "sweep ran")
+
+    assert "FunctionError" not in done, done
+    assert done["failed"] == 0
+
+
+def test_a_role_without_its_grants_is_refused(relay: Relay) -> None:
+    """Else nothing above says anything: the local AWS must judge the roles of functions."""
+    iam = relay.aws("iam")
+    function = relay.local.outputs["SweepFunction"]
+    role = relay.aws("lambda").get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+    policies = {
+        name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    }
+    assert policies
+    try:
+        for name in policies:
+            iam.delete_role_policy(RoleName=role, PolicyName=name)
+        done = eventually(lambda: _sweep(relay), "sweep ran")
+    finally:
+        for name, document in policies.items():
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+
+    assert "AccessDenied" in json.dumps(done)
+
+
+def _sweep(relay: Relay) -> dict[str, Any] | None:
+    """Invoke sweep; return what it says, with FunctionError where it failed, or None where another run holds on."""
+    answer = relay.aws("lambda").invoke(FunctionName=relay.local.outputs["SweepFunction"], Payload=b"{}")
+    said: dict[str, Any] = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        return said | {"FunctionError": answer["FunctionError"]}
+    return None if said["skipped"] else said
+
+
+# -- callers of /v1 ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["events", "events/rly_x", "deliveries", "config"])
+def test_an_unsigned_question_is_refused(relay: Relay, path: str) -> None:
+    """No route of /v1 is open."""
+    answer = httpx.get(f"{relay.local.relay_url}/v1/{path}", trust_env=False)
+
+    assert answer.status_code == 403
+
+
+def test_an_unsigned_replay_is_refused(relay: Relay) -> None:
+    """Nor is the one that changes something."""
+    answer = httpx.post(f"{relay.local.relay_url}/v1/replays", json={"delivery_ids": ["dlv_x"]}, trust_env=False)
+
+    assert answer.status_code == 403
+
+
+def test_an_operators_key_with_a_wrong_secret_is_refused(relay: Relay) -> None:
+    """The signature is checked, not only the key's name."""
+    wrong = relay.local.secret_access_key[::-1]
+
+    assert _as(relay, relay.local.access_key_id, wrong).ask("config").status_code == 403
+
+
+def test_an_unknown_key_is_refused(relay: Relay) -> None:
+    """A well-formed signature of nobody's."""
+    assert _as(relay, "AKIA" + "Q" * 16, "x" * 40).ask("config").status_code == 403
+
+
+def test_a_signature_that_covers_another_path_is_refused(relay: Relay) -> None:
+    """Who overhears one question can't ask another."""
+    local = relay.local
+    request = AWSRequest(method="GET", url=f"{local.relay_url}/v1/config")
+    SigV4Auth(Credentials(local.access_key_id, local.secret_access_key), "execute-api", local.region).add_auth(request)
+
+    headers = dict(request.headers.items())
+    answer = httpx.get(f"{local.relay_url}/v1/events", headers=headers, trust_env=False)
+
+    assert answer.status_code == 403
+
+
+def test_a_principal_of_the_account_without_the_policy_is_refused(relay: Relay) -> None:
+    """To be of the account isn't enough."""
+    stranger = _principal(relay, "stranger")
+
+    assert stranger.ask("config").status_code == 403
+    assert stranger.replay(delivery_ids=["dlv_x"]).status_code == 403
+
+
+def test_the_read_policy_lets_its_holder_ask_and_not_replay(relay: Relay) -> None:
+    """A replay calls other people's systems: it takes the other policy."""
+    reader = _principal(relay, "reader", relay.local.outputs["OperatorReadPolicy"])
+
+    assert reader.ask("config").status_code == 200
+    assert reader.replay(delivery_ids=["dlv_x"]).status_code == 403
+
+
+def test_the_operate_policy_lets_its_holder_replay(relay: Relay) -> None:
+    """The relay itself answers: there is no such delivery."""
+    assert relay.replay(delivery_ids=["dlv_x"]).status_code in {400, 404}
+
+
+def _as(relay: Relay, key: str, secret: str) -> Relay:
+    """Return the relay as the holder of another key sees it."""
+    other: LocalRelay = replace(relay.local, access_key_id=key, secret_access_key=secret)
+    return Relay(other)
+
+
+def _principal(relay: Relay, name: str, *policies: str) -> Relay:
+    """Make an IAM user with the managed *policies*; return the relay as they see it."""
+    iam = client("iam", relay.local.aws_endpoint_url)
+    iam.create_user(UserName=name)
+    for policy in policies:
+        iam.attach_user_policy(UserName=name, PolicyArn=policy)
+    made = iam.create_access_key(UserName=name)["AccessKey"]
+    return _as(relay, made["AccessKeyId"], made["SecretAccessKey"])

@@ -1,0 +1,144 @@
+"""The asset holds what runs in Lambda and nothing else, and the same input makes the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra import asset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FLAT = {"name": "relay", "sources": {}}
+EM_AARCH64 = 183  # the ELF header's machine
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Iterator[Path]:
+    """The asset as it goes to AWS."""
+    with asset.built(FLAT) as directory:
+        yield directory
+
+
+def digest(directory: Path) -> str:
+    """Return a hash of all paths and bytes below *directory*."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    lines = [f"{path.relative_to(directory)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def test_the_asset_holds_the_functions_their_configuration_and_what_they_import(bundled: Path) -> None:
+    names = {path.name for path in bundled.iterdir() if path.suffix != ".dist-info"}
+
+    ours = {path.name for path in asset.FUNCTIONS.iterdir() if not path.name.startswith(("__pycache__", "."))}
+    locked = {line.split("==")[0] for line in asset.LOCK.read_text().splitlines() if "==" in line}
+    installed = {path.name.split("-")[0].replace("_", "-") for path in bundled.glob("*.dist-info")}
+    assert ours < names
+    assert {"relay.json", "httpx", "jwt", "aws_lambda_powertools"} < names
+    assert installed == locked
+
+
+@pytest.mark.parametrize(
+    "unwanted",
+    [
+        *("boto3", "botocore", "pydantic*", "aws_cdk", "infra", "cli", "tests", "test", "bin"),
+        *("*.pyc", "__pycache__", "RECORD", "INSTALLER", "direct_url.json", ".*"),
+    ],
+)
+def test_the_asset_holds_nothing_else(bundled: Path, unwanted: str) -> None:
+    found = [path for path in bundled.rglob(unwanted) if "aws_lambda_powertools" not in path.parts]
+
+    assert found == []
+
+
+def test_the_asset_holds_licences_and_versions(bundled: Path) -> None:
+    for distribution in bundled.glob("*.dist-info"):
+        assert (distribution / "METADATA").is_file()
+
+
+def test_compiled_extensions_are_lambdas(bundled: Path) -> None:
+    for path in bundled.rglob("*.so*"):
+        header = path.read_bytes()[:20]
+        assert struct.unpack_from("<H", header, 18) == (EM_AARCH64,)
+
+
+def test_the_wheels_are_for_lambda_whatever_this_machine_is(tmp_path: Path) -> None:
+    """A lock with a compiled package: none is in ours now, and the day one is, it must be for arm64."""
+    full = (asset.ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8").split("\n")
+    start = next(number for number, line in enumerate(full) if line.startswith("pydantic-core=="))
+    end = next(number for number in range(start + 1, len(full)) if not full[number].startswith(" "))
+    lock = tmp_path / "functions.txt"
+    lock.write_text("\n".join(full[start:end]) + "\n", encoding="utf-8")
+
+    (extension,) = asset.wheels(lock, tmp_path / "cache").rglob("*.so")
+
+    assert "cpython-313-aarch64" in extension.name
+    assert struct.unpack_from("<H", extension.read_bytes(), 18) == (EM_AARCH64,)
+
+
+def test_the_configuration_is_beside_the_functions(bundled: Path) -> None:
+    assert json.loads((bundled / "relay.json").read_text(encoding="utf-8")) == FLAT
+
+
+def test_the_local_asset_holds_the_functions_and_their_configuration_only() -> None:
+    with asset.built(FLAT, bundled=False) as directory:
+        names = {path.name for path in directory.iterdir()}
+
+    ours = {path.name for path in asset.FUNCTIONS.iterdir() if not path.name.startswith(("__pycache__", "."))}
+    assert names == ours | {"relay.json"}
+
+
+def test_nothing_of_the_build_stays_behind() -> None:
+    with asset.built(FLAT, bundled=False) as directory:
+        assert directory.is_dir()
+
+    assert not directory.parent.exists()
+
+
+def test_two_builds_from_nothing_are_the_same(tmp_path: Path) -> None:
+    digests = []
+    for name in ("one", "two"):
+        with asset.built(FLAT, cache=tmp_path / name) as directory:
+            digests.append(digest(directory))
+
+    assert digests[0] == digests[1]
+
+
+def test_a_lock_is_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / "functions.txt"
+    shutil.copy(asset.LOCK, lock)
+    first = asset.wheels(lock, tmp_path / "cache")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))  # no uv beside it either
+
+    again = asset.wheels(lock, tmp_path / "cache")
+
+    assert again == first
+    lock.write_text(lock.read_text() + "\n# changed\n")
+    with pytest.raises(asset.AssetError, match="run `make setup`"):
+        asset.wheels(lock, tmp_path / "cache")
+
+
+def test_what_uv_says_is_told_in_one_line_and_nothing_looks_ready(tmp_path: Path) -> None:
+    lock = tmp_path / "functions.txt"
+    lock.write_text("httpx==0.28.1\n", encoding="utf-8")  # no hash
+
+    with pytest.raises(asset.AssetError) as caught:
+        asset.wheels(lock, tmp_path / "cache")
+
+    assert "httpx" in str(caught.value)
+    assert "hash" in str(caught.value).lower()
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_missing_lock_is_told(tmp_path: Path) -> None:
+    with pytest.raises(asset.AssetError, match="make lock"):
+        asset.wheels(tmp_path / "none.txt", tmp_path / "cache")

@@ -1,0 +1,293 @@
+"""relay.toml: every mistake is told by its path and line, all at once; what is right is flattened for the functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.config import ConfigError, built_in_schemes, flatten, load
+from relay.settings import Settings
+from tests.infra.conftest import CONFIG, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Told = Callable[..., dict[str, str]]
+
+BASE = """
+[relay]
+name = "relay"
+[sources.github]
+scheme = "github"
+to = ["audit"]
+[url_groups.audit.destinations]
+ledger = "https://example.com/in"
+"""
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Told:
+    """Return a function that loads a text and returns what was told, by path."""
+
+    def load_text(text: str, *, allow_local: bool = False) -> dict[str, str]:
+        file = tmp_path / "relay.toml"
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError) as caught:
+            load(file, allow_local=allow_local)
+        return {it.path: it.message for it in caught.value.mistakes}
+
+    return load_text
+
+
+def test_the_file_of_this_repository_is_right_and_hands_github_to_a_bus() -> None:
+    flat = flatten(load(ROOT / "relay.toml"))
+
+    assert flat == {
+        "name": "relay",
+        "retention_days": 30,
+        "sources": {
+            "github": {
+                "scheme": "github",
+                "row": {
+                    "signature": "X-Hub-Signature-256: sha256={hex}",
+                    "algorithm": "hmac-sha256",
+                    "id": "X-GitHub-Delivery",
+                    "type": ["X-GitHub-Event", "body:action"],
+                    "forward": ["X-GitHub-*", "X-Hub-Signature-256"],
+                    "timeout_s": 10,
+                },
+                "to": ["audit"],
+            }
+        },
+        "url_groups": {"audit": {"retries": 5, "retry_delay": None, "timeout_s": 30, "destinations": ["ledger"]}},
+        "destinations": {"ledger": {"group": "audit", "url": None, "eventbridge": "default", "detail_type": "github"}},
+    }
+
+
+def test_settings_are_resolved_and_defaults_filled_in(tmp_path: Path) -> None:
+    (tmp_path / "relay.toml").write_text(CONFIG, encoding="utf-8")
+
+    flat = flatten(load(tmp_path / "relay.toml"))
+
+    assert flat["sources"]["my-acme"]["row"] == {
+        "signature": "X-Acme-Signature: {base64}",
+        "algorithm": "hmac-sha512",
+        "id": None,
+        "type": ["body:kind"],
+        "forward": [],
+        "timeout_s": 10,
+    }
+    assert flat["url_groups"]["ci"] == {
+        "retries": 2,
+        "retry_delay": "1000 * (1 + retried)",
+        "timeout_s": 120,
+        "destinations": ["builder"],
+    }
+    assert list(flat["destinations"]) == ["ledger", "books", "builder"]
+    assert flat["retention_days"] == 14
+
+
+def test_the_functions_read_what_is_flattened(tmp_path: Path) -> None:
+    (tmp_path / "relay.toml").write_text(CONFIG, encoding="utf-8")
+
+    settings = Settings.of({"RELAY_BASE_URLS": "https://r.example"}, flatten(load(tmp_path / "relay.toml")))
+
+    assert settings.source("my-acme").row.encoding == "base64"
+    assert settings.groups["ci"].timeout_s == 120
+    assert settings.destination_url("ledger") == "https://r.example/qstash/deliver/ledger"
+
+
+def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
+    assert "github" in built_in_schemes()
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "said"),
+    [
+        # relay
+        ('[relay]\nname = "Relay"', "relay.name", "lower-case"),
+        ('[relay]\nname = "my.relay"', "relay.name", "no dot"),
+        ('[relay]\nname = "1relay"', "relay.name", "beginning with a letter"),
+        (f'[relay]\nname = "{"a" * 31}"', "relay.name", "30 characters"),
+        ("[relay]\nretention_days = 0", "relay.retention_days", "greater than or equal to 1"),
+        ('[relay]\nretention_days = "30"', "relay.retention_days", "whole number"),
+        ("[relay]\nretention_days = true", "relay.retention_days", "whole number"),
+        ("[relay]\nretention = 3", "relay.retention", "did you mean 'retention_days'?"),
+        ('[relay]\nurl = "http://a.example"', "relay.url", "must be https"),
+        ('[relay]\nurl = "https://a.example/?b=c"', "relay.url", "no query"),
+        ("relay = 3", "relay", "table"),
+        ("[source.x]", "source", "did you mean 'sources'?"),
+        # sources
+        ('[sources."a.b"]\nscheme = "github"\nto = ["x"]', "sources.a.b", "letters, digits"),
+        ('[sources."-"]\nscheme = "github"\nto = ["x"]', "sources.-", "a letter or a digit"),
+        (f'[sources.{"a" * 65}]\nscheme = "github"\nto = ["x"]', "sources." + "a" * 65, "64 characters"),
+        ('[sources.x]\nto = ["g"]', "sources.x.scheme", "is missing"),
+        ('[sources.x]\nscheme = "github"', "sources.x.to", "is missing"),
+        ('[sources.x]\nscheme = "github"\nto = []', "sources.x.to", "is empty"),
+        ('[sources.x]\nscheme = "github"\nto = "g"', "sources.x.to", "list"),
+        ('[sources.x]\nscheme = "github"\nto = [1]', "sources.x.to.0", "string"),
+        ('[sources.x]\nscheme = "github"\nroutes = []', "sources.x.routes", "no 'routes' yet"),
+        ('[sources.x]\nscheme = "github"\ncron = "* * * * *"', "sources.x.cron", "no 'cron' yet"),
+        ('[[sources.x.routes]]\nto = ["g"]', "sources.x.routes", "no 'routes' yet"),
+        ('[sources.x]\nscheme = "githb"', "sources.x.scheme", "did you mean 'github'?"),
+        ('[sources.x]\nscheme = "zzz"', "sources.x.scheme", "there are github"),
+        # schemes
+        ("[schemes.x]", "schemes.x.signature", "is missing"),
+        ('[schemes.x]\nsignature = "X-Sig"', "schemes.x.signature", "must look like"),
+        ('[schemes.x]\nsignature = "X-Sig: {hax}"', "schemes.x.signature", "must look like"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nalgorithm = "md5"', "schemes.x.algorithm", "hmac-sha256"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nid = "body:"', "schemes.x.id", "dotted path"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nid = "X Y"', "schemes.x.id", "header's name"),
+        ('[schemes.x]\nsignature = "X: {hex}"\ntype = ["a b"]', "schemes.x.type.0", "header's name"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nforward = ["*"]', "schemes.x.forward.0", "'authorization'"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nforward = ["Cook*"]', "schemes.x.forward.0", "'cookie'"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nforward = ["a b"]', "schemes.x.forward.0", "header's name"),
+        ('[schemes.x]\nsignature = "X: {hex}"\ntimeout_s = 0', "schemes.x.timeout_s", "greater"),
+        ('[schemes.x]\nsignature = "X: {hex}"\ntolerance_s = 3', "schemes.x.tolerance_s", "yet"),
+        ('[schemes.github]\nsignature = "X: {hex}"', "schemes.github", "built in"),
+        # URL groups and destinations
+        ("[url_groups.g]", "url_groups.g.destinations", "needs a destination"),
+        ("[url_groups.g.destinations]", "url_groups.g.destinations", "needs a destination"),
+        ("[url_groups.g]\nretries = -1", "url_groups.g.retries", "greater than or equal to 0"),
+        ('[url_groups.g]\ntimeout = "30"', "url_groups.g.timeout", "a unit"),
+        ('[url_groups.g]\ntimeout = "0s"', "url_groups.g.timeout", "a unit"),
+        ('[url_groups.g]\ntimeout = "1d"', "url_groups.g.timeout", "a unit"),
+        ("[url_groups.g]\ntimeout = 30", "url_groups.g.timeout", "a unit"),
+        ("[url_groups.g]\nretry = 30", "url_groups.g.retry", "did you mean 'retries'?"),
+        ("[url_groups.g.flow_control]\nrate = 3", "url_groups.g.flow_control", "yet"),
+        ('[url_groups.g.destinations]\n"a.b" = "https://a.example"', "url_groups.g.destinations.a.b", "letters"),
+        ("[url_groups.g.destinations]\nd = 3", "url_groups.g.destinations.d", "must be a URL"),
+        ('[url_groups.g.destinations]\nd = "http://a.example"', "url_groups.g.destinations.d.url", "https"),
+        ("[url_groups.g.destinations.d]", "url_groups.g.destinations.d", "either 'url' or 'eventbridge'"),
+        (
+            '[url_groups.g.destinations.d]\nurl = "https://a.example"\neventbridge = "default"',
+            "url_groups.g.destinations.d",
+            "either 'url' or 'eventbridge'",
+        ),
+        (
+            '[url_groups.g.destinations.d]\neventbridge = "default"',
+            "url_groups.g.destinations.d",
+            "'eventbridge' and 'detail_type' go together",
+        ),
+        (
+            '[url_groups.g.destinations.d]\neventbridge = "a b"\ndetail_type = "x"',
+            "url_groups.g.destinations.d.eventbridge",
+            "event bus",
+        ),
+        (
+            '[url_groups.g.destinations.d]\nurl = "https://a.example"\nheaders = {}',
+            "url_groups.g.destinations.d.headers",
+            "yet",
+        ),
+        ('[url_groups.g.destinations.d]\nul = "https://a.example"', "url_groups.g.destinations.d.ul", "'url'"),
+    ],
+)
+def test_a_mistake_is_told_by_its_path_with_what_to_do(told: Told, text: str, path: str, said: str) -> None:
+    mistakes = told(text)
+
+    assert said in mistakes.get(path, ""), mistakes
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *("import os", "retried.__class__", "__import__('os')", "lambda: 1", "retried ** 2", "pow(2, tries)", ""),
+        *("[1]", "'a'", "1 if retried else 2", "True", "pow(2", "sin(1)", "pow(x=1)", "1 < 2", "(" * 300),
+    ],
+)
+def test_a_retry_delay_that_isnt_qstashs_arithmetic_is_refused(told: Told, expression: str) -> None:
+    mistakes = told(
+        f'{BASE}\n[url_groups.g]\nretry_delay = "{expression}"\ndestinations = {{ d = "https://a.example" }}'
+    )
+
+    assert "QStash's arithmetic" in mistakes["url_groups.g.retry_delay"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["1000", "1000 * (1 + retried)", "pow(2, retried) * 1000", "max(1000, pow(2, retried) * 100)", "-1.5 + sqrt(4)"],
+)
+def test_a_retry_delay_of_qstashs_documentation_is_taken_as_it_is(tmp_path: Path, expression: str) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(BASE.replace("[url_groups", f'[url_groups.audit]\nretry_delay = "{expression}"\n[url_groups', 1))
+
+    assert flatten(load(file))["url_groups"]["audit"]["retry_delay"] == expression
+
+
+def test_a_missing_url_group_is_told_with_the_nearest_name(told: Told) -> None:
+    assert told(BASE.replace('["audit"]', '["audt"]')) == {
+        "sources.github.to": "there is no URL group 'audt': did you mean 'audit'?"
+    }
+
+
+def test_a_url_group_named_twice_is_told(told: Told) -> None:
+    assert "twice" in told(BASE.replace('["audit"]', '["audit", "audit"]'))["sources.github.to"]
+
+
+def test_a_destinations_name_is_unique_in_the_whole_file(told: Told) -> None:
+    mistakes = told(BASE + '[url_groups.b.destinations]\nledger = "https://b.example/"')
+
+    assert mistakes == {
+        "url_groups.b.destinations.ledger": "'ledger' is also in URL group 'audit': a destination's name is unique"
+    }
+
+
+def test_a_url_group_has_as_many_destinations_as_qstash_takes(told: Told) -> None:
+    many = "\n".join(f'd{number} = "https://a.example/"' for number in range(100))
+
+    assert "101 destinations" in told(BASE + many)["url_groups.audit.destinations"]
+
+
+def test_sources_that_would_share_an_output_are_told(told: Told) -> None:
+    rest = '[sources.{}]\nscheme = "github"\nto = ["audit"]\n'
+
+    mistakes = told(BASE + rest.format("a-b") + rest.format("a_b"))
+
+    assert "share the stack output WebhookAB" in mistakes["sources.a_b"]
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file_with_their_lines(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(
+        '[relay]\nname = "A.b"\n\n[sources.x]  # who\nscheme = "githb"\nto = ["nowhere"]\n\n'
+        '[url_groups.g]\ntimeout = "3"\n[url_groups.g.destinations]\nd = "http://10.0.0.1"\n'
+    )
+
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+
+    assert [(it.path, it.line) for it in caught.value.mistakes] == [
+        ("relay.name", 2),
+        ("sources.x.scheme", 5),
+        ("sources.x.to", 6),
+        ("url_groups.g.timeout", 9),
+        ("url_groups.g.destinations.d.url", 11),
+    ]
+    assert str(caught.value).splitlines()[1].startswith(f"{file}:5: sources.x.scheme: there is no scheme 'githb'")
+
+
+def test_broken_toml_is_told_with_its_line(told: Told, tmp_path: Path) -> None:
+    assert "isn't TOML" in told("[relay]\nname = \n")[""]
+
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "relay.toml")
+
+    assert caught.value.mistakes[0].line == 2
+
+
+def test_a_file_that_isnt_there_or_isnt_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+
+    for name, said in (("none.toml", "can't be read: No such file"), (".", "can't be read"), ("binary.toml", "UTF-8")):
+        with pytest.raises(ConfigError, match=said):
+            load(tmp_path / name)
+
+
+def test_this_machine_is_a_destination_only_of_a_local_relay(told: Told, tmp_path: Path) -> None:
+    text = BASE.replace("https://example.com", "http://127.0.0.1:8000")
+
+    assert told(text).keys() == {"url_groups.audit.destinations.ledger.url"}
+
+    assert load(tmp_path / "relay.toml", allow_local=True).url_groups["audit"].destinations["ledger"].url is not None

@@ -1,0 +1,97 @@
+"""Each role may do exactly this, and nothing else: a change of any permission must change this file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.infra.conftest import Synthesized
+
+RECORDS = (
+    sorted(
+        f"dynamodb:{verb}"
+        for verb in (
+            *("GetItem", "BatchGetItem", "Query"),
+            *("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),
+        )
+    ),
+    ["<StorageTable>"],
+)
+INDEXES = (["dynamodb:Query"], ["<StorageTable>/index/*"])
+READ_BODIES = (["s3:GetObject"], ["<StorageBucket>/bodies/*"])
+SECRET = "arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:shop"
+TOKEN = (["secretsmanager:GetSecretValue"], [f"{SECRET}/qstash-??????"])
+BUS = "arn:<AWS::Partition>:events:<AWS::Region>:<AWS::AccountId>:event-bus"
+TRACES = (["xray:PutTelemetryRecords", "xray:PutTraceSegments"], ["*"])  # X-Ray has nothing narrower
+
+EXPECTED = {
+    "ingest": {
+        "Records": RECORDS,
+        "SaveBodies": (["s3:GetObject", "s3:PutObject"], ["<StorageBucket>/bodies/*"]),
+        "QStashToken": TOKEN,
+        "SigningSecrets": (["secretsmanager:GetSecretValue"], [f"{SECRET}/sources-??????"]),
+    },
+    "record": {"Records": RECORDS},
+    "deliver": {
+        "Records": RECORDS,
+        "ReadBodies": READ_BODIES,
+        "HandOver": (["events:PutEvents"], [f"{BUS}/accounting", f"{BUS}/default"]),
+    },
+    "query": {
+        "Records": RECORDS,
+        "Indexes": INDEXES,
+        "ReadBodies": READ_BODIES,
+        "WakeSweep": (["lambda:InvokeFunction"], ["<Sweep>"]),
+    },
+    "sweep": {"Records": RECORDS, "Indexes": INDEXES, "ReadBodies": READ_BODIES, "QStashToken": TOKEN},
+    "sync": {"Records": RECORDS, "QStashToken": TOKEN},
+}
+
+
+@pytest.mark.parametrize("verb", EXPECTED)
+def test_a_function_may_do_exactly_what_its_verb_needs(real: Synthesized, verb: str) -> None:
+    logs = (["logs:CreateLogStream", "logs:PutLogEvents"], [f"<{verb.capitalize()}Logs>"])
+
+    assert real.statements(verb) == {**EXPECTED[verb], "Logs": logs, "": TRACES}
+
+
+@pytest.mark.parametrize("verb", EXPECTED)
+def test_a_function_has_a_role_of_its_own_without_managed_policies(real: Synthesized, verb: str) -> None:
+    role_id = real.function(verb)["Properties"]["Role"]["Fn::GetAtt"][0]
+    others = [it for it in EXPECTED if it != verb]
+
+    role = real.template["Resources"][role_id]["Properties"]
+
+    assert set(role) == {"AssumeRolePolicyDocument"}
+    assert role["AssumeRolePolicyDocument"]["Statement"] == [
+        {"Action": "sts:AssumeRole", "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
+    ]
+    assert role_id not in [real.function(it)["Properties"]["Role"]["Fn::GetAtt"][0] for it in others]
+
+
+def test_there_are_no_roles_and_policies_but_the_functions_and_the_custom_resources(real: Synthesized) -> None:
+    assert len(real.of_type("AWS::IAM::Role")) == len(EXPECTED) + 1
+    assert len(real.of_type("AWS::IAM::Policy")) == len(EXPECTED) + 1
+    (framework,) = [it for id_, it in real.of_type("AWS::IAM::Policy").items() if id_.startswith("QStashProvider")]
+    actions = {str(it["Action"]) for it in framework["Properties"]["PolicyDocument"]["Statement"]}
+    assert actions == {"lambda:InvokeFunction", "lambda:GetFunction"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "routes"),
+    [("OperatorRead", ["GET/v1/*"]), ("OperatorOperate", ["GET/v1/*", "POST/v1/replays"])],
+)
+def test_an_operators_policy_opens_these_routes_and_finds_this_stack(
+    real: Synthesized, policy: str, routes: list[str]
+) -> None:
+    (it,) = [it for id_, it in real.of_type("AWS::IAM::ManagedPolicy").items() if policy in id_]
+    api = "arn:<AWS::Partition>:execute-api:<AWS::Region>:<AWS::AccountId>:<GatewayApi>/$default"
+
+    ask, find = it["Properties"]["PolicyDocument"]["Statement"]
+
+    resources = ask["Resource"] if isinstance(ask["Resource"], list) else [ask["Resource"]]
+    assert ask["Action"] == "execute-api:Invoke"
+    assert [real.plain(one) for one in resources] == [f"{api}/{route}" for route in routes]
+    assert (find["Action"], find["Resource"]) == ("cloudformation:DescribeStacks", {"Ref": "AWS::StackId"})

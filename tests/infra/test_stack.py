@@ -1,0 +1,347 @@
+"""What the stack promises of storage, functions, routes, order, alarms and outputs: the local AWS drops much of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from relay.metrics import Metric
+
+if TYPE_CHECKING:
+    from tests.infra.conftest import Synthesized
+
+VERBS = {
+    # verb: (timeout in s, memory in MB, what its environment names beside the usual)
+    "ingest": (29, 1024, {"RELAY_QSTASH_SECRET": "shop/qstash", "RELAY_SOURCES_SECRET": "shop/sources"}),
+    "record": (15, 512, {}),
+    "deliver": (29, 512, {}),
+    "query": (29, 512, {"RELAY_SWEEP_FUNCTION": "<Sweep>"}),
+    "sweep": (55, 512, {"RELAY_QSTASH_SECRET": "shop/qstash"}),
+    "sync": (300, 512, {"RELAY_QSTASH_SECRET": "shop/qstash"}),
+}
+URL = "https://<GatewayApi>.execute-api.<AWS::Region>.<AWS::URLSuffix>"
+
+# -- storage ------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_forgets_by_itself_and_by_nothing_else(real: Synthesized) -> None:
+    table = real.one("AWS::DynamoDB::Table")
+
+    properties = table["Properties"]
+
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["DeletionProtectionEnabled"] is True
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert "SSESpecification" not in properties  # DynamoDB's own key: always on, free
+
+
+def test_the_table_has_these_keys_and_indexes(real: Synthesized) -> None:
+    properties = real.one("AWS::DynamoDB::Table")["Properties"]
+
+    indexes = {it["IndexName"]: it for it in properties["GlobalSecondaryIndexes"]}
+
+    assert _keys(properties) == ["pk", "sk"]
+    assert {name: _keys(it) for name, it in indexes.items()} == {
+        "feed": ["feed_pk", "feed_sk"],
+        "due": ["due_pk", "due_sk"],
+    }
+    assert indexes["due"]["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    assert {"status", "received_at", "expires_at"} <= set(indexes["feed"]["Projection"]["NonKeyAttributes"])
+    assert len(properties["GlobalSecondaryIndexes"]) == 2
+    assert {it["AttributeType"] for it in properties["AttributeDefinitions"]} == {"S"}
+
+
+def _keys(properties: dict[str, Any]) -> list[str]:
+    return [it["AttributeName"] for it in properties["KeySchema"]]
+
+
+def test_the_bucket_is_private_encrypted_and_kept(real: Synthesized) -> None:
+    bucket = real.one("AWS::S3::Bucket")
+
+    properties = bucket["Properties"]
+
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(properties["PublicAccessBlockConfiguration"]) == 4
+    rules = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rules == [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+    assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_the_bucket_refuses_requests_without_tls(real: Synthesized) -> None:
+    (statement,) = real.one("AWS::S3::BucketPolicy")["Properties"]["PolicyDocument"]["Statement"]
+
+    assert (statement["Effect"], statement["Action"], statement["Principal"]) == ("Deny", "s3:*", {"AWS": "*"})
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert [real.plain(it) for it in statement["Resource"]] == ["<StorageBucket>", "<StorageBucket>/*"]
+
+
+def test_bodies_go_a_day_after_their_records(real: Synthesized) -> None:
+    rules = real.one("AWS::S3::Bucket")["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    bodies = {it["Prefix"]: it for it in rules if "Prefix" in it}
+
+    assert bodies.keys() == {"bodies/"}
+    assert (bodies["bodies/"]["ExpirationInDays"], bodies["bodies/"]["Status"]) == (15, "Enabled")
+
+
+# -- functions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_function_runs_on_python_3_13_on_arm_within_its_limits(real: Synthesized, verb: str) -> None:
+    timeout_s, memory_mb, _ = VERBS[verb]
+
+    properties = real.function(verb)["Properties"]
+
+    assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["arm64"])
+    assert (properties["Timeout"], properties["MemorySize"]) == (timeout_s, memory_mb)
+    assert properties["TracingConfig"] == {"Mode": "Active"}
+    assert "ReservedConcurrentExecutions" not in properties  # a limit that nobody set would lose webhooks
+    assert "FunctionName" not in properties
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_functions_environment_names_what_it_needs_and_holds_no_secret(real: Synthesized, verb: str) -> None:
+    variables = real.function(verb)["Properties"]["Environment"]["Variables"]
+
+    assert {name: real.plain(it) for name, it in variables.items()} == {
+        "RELAY_TABLE": "<StorageTable>",
+        "RELAY_BUCKET": "<StorageBucket>",
+        "RELAY_BASE_URLS": URL,
+        "POWERTOOLS_SERVICE_NAME": verb,
+        "POWERTOOLS_METRICS_NAMESPACE": "FanoutRelay",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+        **VERBS[verb][2],
+    }
+
+
+def test_every_function_is_one_of_the_verbs_or_the_custom_resources(real: Synthesized) -> None:
+    handlers = sorted(it["Properties"]["Handler"] for it in real.of_type("AWS::Lambda::Function").values())
+
+    assert handlers == sorted([*(f"{verb}.handler" for verb in VERBS), "framework.onEvent"])
+
+
+def test_every_function_writes_to_a_log_group_that_forgets_after_a_month(real: Synthesized) -> None:
+    groups = real.of_type("AWS::Logs::LogGroup")
+
+    used = [
+        it["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] for it in real.of_type("AWS::Lambda::Function").values()
+    ]
+
+    assert len(used) == len(set(used))
+    assert set(used) < groups.keys()
+    assert {it["Properties"]["RetentionInDays"] for it in groups.values()} == {30}
+
+
+def test_nothing_calls_a_function_twice_by_itself(real: Synthesized) -> None:
+    limits = real.of_type("AWS::Lambda::EventInvokeConfig").values()
+
+    assert len(limits) == len(VERBS)
+    assert {it["Properties"]["MaximumRetryAttempts"] for it in limits} == {0}
+
+
+def test_sweep_runs_every_minute_without_retries(real: Synthesized) -> None:
+    rule = real.one("AWS::Events::Rule")["Properties"]
+
+    (target,) = rule["Targets"]
+
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 minute)", "ENABLED")
+    assert real.plain(target["Arn"]) == "<Sweep>"
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 0}
+
+
+# -- the front door -----------------------------------------------------------------------------------------------
+
+OPEN = {
+    "ANY /webhooks/{source}": "<Ingest>",
+    "POST /qstash/callback/{proxy+}": "<Record>",
+    "POST /qstash/failure/{proxy+}": "<Record>",
+    "POST /qstash/deliver/{destination}": "<Deliver>",
+}
+GUARDED = {
+    "GET /v1/events": "<Query>",
+    "GET /v1/events/{event_id}": "<Query>",
+    "GET /v1/deliveries": "<Query>",
+    "GET /v1/config": "<Query>",
+    "POST /v1/replays": "<Query>",
+}
+
+
+def test_these_routes_are_open_and_those_ask_iam(real: Synthesized) -> None:
+    routes = [it["Properties"] for it in real.of_type("AWS::ApiGatewayV2::Route").values()]
+
+    authorized = {it["RouteKey"]: it["AuthorizationType"] for it in routes}
+
+    assert authorized == {**dict.fromkeys(OPEN, "NONE"), **dict.fromkeys(GUARDED, "AWS_IAM")}
+
+
+def test_every_route_goes_to_its_function_in_payload_format_2(real: Synthesized) -> None:
+    routes = [it["Properties"] for it in real.of_type("AWS::ApiGatewayV2::Route").values()]
+    goes = {}
+    for it in routes:
+        integration = real.template["Resources"][it["Target"]["Fn::Join"][1][1]["Ref"]]["Properties"]
+        assert integration["PayloadFormatVersion"] == "2.0"
+        goes[it["RouteKey"]] = real.plain(integration["IntegrationUri"])
+
+    assert goes == {**OPEN, **GUARDED}
+
+
+def test_the_stage_limits_nothing_and_logs_no_path(real: Synthesized) -> None:
+    stage = real.one("AWS::ApiGatewayV2::Stage")["Properties"]
+
+    logged = json.loads(stage["AccessLogSettings"]["Format"])
+
+    assert (stage["StageName"], stage["AutoDeploy"]) == ("$default", True)
+    assert not {"DefaultRouteSettings", "RouteSettings"} & set(stage)
+    assert real.plain(stage["AccessLogSettings"]["DestinationArn"]) == "<GatewayAccessLogs>"
+    assert {"request_id", "route", "status", "integration_error"} <= set(logged)
+    # A callback's path holds a MAC.
+    assert not re.search(r"\$context\.(path|requestPath|customDomain|http\.path)", stage["AccessLogSettings"]["Format"])
+
+
+# -- sync ---------------------------------------------------------------------------------------------------------
+
+
+def test_sync_is_told_the_whole_desired_state_in_one_property(real: Synthesized) -> None:
+    properties = real.one("Custom::QStash")["Properties"]
+
+    desired = json.loads(real.plain(properties["Desired"]))
+
+    assert desired == {
+        "relay": "shop",
+        "groups": {
+            "shop.audit": [
+                {"name": "ledger", "url": f"{URL}/qstash/deliver/ledger"},
+                {"name": "books", "url": f"{URL}/qstash/deliver/books"},
+            ],
+            "shop.ci": [{"name": "builder", "url": "https://ci.example.com/hooks/github"}],
+        },
+    }
+    assert set(properties) == {"ServiceToken", "ServiceTimeout", "Desired"}
+    assert VERBS["sync"][0] < int(properties["ServiceTimeout"]) < 3600
+
+
+def test_qstash_changes_before_the_functions_do(real: Synthesized) -> None:
+    (sync,) = real.of_type("Custom::QStash")
+    (table,) = real.of_type("AWS::DynamoDB::Table")
+
+    waits = {verb: sync in real.function(verb).get("DependsOn", []) for verb in VERBS}
+
+    assert waits == {**dict.fromkeys(VERBS, True), "sync": False}
+    assert real.template["Resources"][sync]["DependsOn"] == [table]
+
+
+def test_an_own_domain_is_given_to_qstash_and_the_apis_url_still_accepted(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    from tests.infra.conftest import CONFIG, LOCAL, synthesize
+
+    config = CONFIG.replace("[relay]", '[relay]\nurl = "https://hooks.example.com/in/"')
+    stack = synthesize(tmp_path_factory.mktemp("domain"), config, local=True)
+
+    urls = stack.function("record")["Properties"]["Environment"]["Variables"]["RELAY_BASE_URLS"]
+
+    assert urls == f"https://hooks.example.com/in,{LOCAL['base_url']}"
+    assert "https://hooks.example.com/in/qstash/deliver/ledger" in stack.one("Custom::QStash")["Properties"]["Desired"]
+    assert stack.template["Outputs"]["WebhookGithub"]["Value"] == "https://hooks.example.com/in/webhooks/github"
+
+
+# -- alarms and outputs -------------------------------------------------------------------------------------------
+
+
+def test_every_function_has_an_alarm_for_its_errors(real: Synthesized) -> None:
+    alarms = [it["Properties"] for it in real.of_type("AWS::CloudWatch::Alarm").values()]
+
+    watched = {
+        real.plain(dimension["Value"])
+        for it in alarms
+        if it["MetricName"] == "Errors"
+        for dimension in it["Dimensions"]
+    }
+
+    assert watched == {f"<{verb.capitalize()}>" for verb in VERBS}
+
+
+def test_alarms_watch_what_the_functions_count(real: Synthesized) -> None:
+    alarms = [it["Properties"] for it in real.of_type("AWS::CloudWatch::Alarm").values()]
+
+    own = {
+        (it["MetricName"], it["Dimensions"][0]["Value"]): (it["Statistic"], it["Threshold"])
+        for it in alarms
+        if it["Namespace"] == "FanoutRelay"
+    }
+
+    assert own == {
+        ("Unpublishable", "ingest"): ("Sum", 0),
+        ("Unpublishable", "sweep"): ("Sum", 0),
+        ("DeadLettered", "record"): ("Sum", 0),
+        ("Orphans", "record"): ("Sum", 0),
+        ("DueAge", "sweep"): ("Maximum", 300),
+    }
+    assert {name for name, _ in own} <= {it.value for it in Metric}
+
+
+def test_every_alarm_tells_the_topic_and_says_what_to_do(real: Synthesized) -> None:
+    (topic,) = real.of_type("AWS::SNS::Topic")
+
+    for alarm in real.of_type("AWS::CloudWatch::Alarm").values():
+        properties = alarm["Properties"]
+        assert properties["AlarmActions"] == [{"Ref": topic}]
+        assert len(properties["AlarmDescription"]) > 40
+        assert "Metrics" not in properties  # metric math, which the local AWS refuses
+
+
+def test_silence_is_an_alarm_only_for_sweep(real: Synthesized) -> None:
+    alarms = [it["Properties"] for it in real.of_type("AWS::CloudWatch::Alarm").values()]
+
+    missing = {it["MetricName"] for it in alarms if it["TreatMissingData"] == "breaching"}
+
+    assert missing == {"Invocations"}
+
+
+def test_the_outputs_are_what_a_person_needs(real: Synthesized) -> None:
+    outputs = {name: real.plain(it["Value"]) for name, it in real.template["Outputs"].items()}
+
+    assert outputs == {
+        "RelayUrl": URL,
+        "RelayName": "shop",
+        "TableName": "<StorageTable>",
+        "BucketName": "<StorageBucket>",
+        "SyncFunction": "<Sync>",
+        "SweepFunction": "<Sweep>",
+        "OperatorReadPolicy": "<GatewayOperatorRead>",
+        "OperatorOperatePolicy": "<GatewayOperatorOperate>",
+        "AlarmTopic": "<AlarmsTopic>",
+        "WebhookGithub": f"{URL}/webhooks/github",
+        "WebhookMyAcme": f"{URL}/webhooks/my-acme",
+    }
+
+
+def test_nothing_has_a_physical_name_but_the_api_which_may_share_it(real: Synthesized) -> None:
+    names = {
+        *("TableName", "BucketName", "FunctionName", "RoleName", "LogGroupName", "TopicName", "AlarmName"),
+        *("ManagedPolicyName", "Name"),
+    }
+
+    kinds = {
+        (it["Type"], name)
+        for it in real.template["Resources"].values()
+        for name in names & set(it.get("Properties", {}))
+    }
+
+    assert kinds == {
+        ("AWS::ApiGatewayV2::Api", "Name"),
+        ("AWS::Lambda::Permission", "FunctionName"),  # a reference
+        ("AWS::Lambda::EventInvokeConfig", "FunctionName"),  # a reference
+    }
+
+
+def test_the_stack_holds_no_value_of_a_secret(real: Synthesized) -> None:
+    assert real.of_type("AWS::SecretsManager::Secret") == {}
+    assert "resolve:secretsmanager" not in json.dumps(real.template)
