@@ -42,7 +42,7 @@ def session() -> boto3.Session:
         Failure: There is no such profile.
     """
     with speaking_to("AWS"):
-        return boto3.Session()
+        return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)  # boto3 knows only AWS_DEFAULT_REGION
 
 
 def client(service: str) -> Any:

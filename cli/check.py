@@ -28,8 +28,8 @@ def check(asked: Asked, file: Path) -> None:
     if asked.as_json:
         json_line({"file": str(file), "ok": True, **facts})
         return
-    counted = ", ".join(f"{count} {what.replace('url_groups', 'URL groups')}" for what, count in facts.items())
-    click.echo(f"{file}: ok ({counted})")
+    counted = ", ".join(f"{what.replace('url_groups', 'URL groups')}: {count}" for what, count in facts.items())
+    click.echo(f"{file} is right ({counted})")
 
 
 def checked(file: Path, *, as_json: bool = False, allow_local: bool = False) -> Config:

@@ -35,7 +35,7 @@ def _record(finding: Finding) -> dict[str, Any]:
 
 
 def _tell(findings: list[Finding]) -> None:
-    from cli.tables import Column, line, table
+    from cli.tables import Column, heading, table
 
     table(
         [
@@ -47,6 +47,6 @@ def _tell(findings: list[Finding]) -> None:
     )
     todo = [it for it in findings if it.todo]
     if todo:
-        line("")
+        heading("Next")
         for finding in todo:
-            line(f"{finding.check}: {finding.todo}")
+            click.echo(f"{finding.check}: {finding.todo}")

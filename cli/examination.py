@@ -116,8 +116,8 @@ class Examination:
         if self._relay is None:
             raise _Skipped("the stack")
         self._config = config = self._relay.config()
-        counted = ", ".join(f"{len(config[it])} {it.replace('_', ' ')}" for it in ("sources", "destinations"))
-        yield Finding("configuration", "ok", f"/v1/config answers: version {config['version']}, {counted}")
+        counted = ", ".join(f"{it}: {len(config[it])}" for it in ("sources", "destinations"))
+        yield Finding("configuration", "ok", f"/v1/config answers ({counted})")
 
     def _signing_secrets(self) -> Iterator[Finding]:
         if self._config is None:

@@ -34,6 +34,8 @@ STYLES = {
     "missing": "red",
 }
 PIPE_WIDTH_MAX = 10_000
+GAP = 2
+NARROWEST = 8  # of a column that wraps
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,20 @@ class Column:
     whole: bool = False
 
 
-def table(columns: Iterable[Column], records: Iterable[Mapping[str, Any]], *, title: str | None = None) -> None:
+def table(columns: Iterable[Column], records: Iterable[Mapping[str, Any]]) -> None:
     """Print *records* as a table."""
     wanted = list(columns)
-    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     rows = [[_text(column.cell(record)) for column in wanted] for record in records]
+    needed = 0
     for index, column in enumerate(wanted):
-        widest = max((row[index].cell_len for row in rows), default=0)
-        shown.add_column(
-            column.title,
-            header_style="bold",
-            overflow="fold",
-            no_wrap=column.whole,
-            min_width=max(widest, len(column.title)) if column.whole else len(column.title),
-        )
+        widest = max([len(column.title), *(row[index].cell_len for row in rows)])
+        narrowest = widest if column.whole else min(widest, max(len(column.title), NARROWEST))
+        needed += narrowest + GAP
+        shown.add_column(column.title, header_style="bold", overflow="fold", no_wrap=column.whole, min_width=narrowest)
     for row in rows:
         shown.add_row(*row)
-    _print(shown)
+    _print(shown, needed)
 
 
 def facts(pairs: Mapping[str, object]) -> None:
@@ -113,18 +112,17 @@ def _text(value: object) -> Text:
     return Text(text, style=STYLES.get(text, ""))
 
 
-def _print(shown: Table | Text) -> None:
-    """Print *shown* as wide as it needs in a pipe; on a terminal as narrow as it is, but for what must stay whole."""
+def _print(shown: Table | Text, needed: int = 0) -> None:
+    """Print *shown* as wide as it needs in a pipe; on a terminal as narrow as that is, but never below *needed*."""
     terminal = sys.stdout.isatty()
-    console = Console(
-        file=sys.stdout, highlight=False, markup=False, emoji=False, no_color=not terminal, soft_wrap=False
-    )
-    wide = console.options.update(width=PIPE_WIDTH_MAX)
-    needed = Measurement.get(console, wide, shown)
-    width = max(console.width, needed.minimum) if terminal else max(needed.maximum, 1)
+    if not terminal:
+        wide = Console(file=sys.stdout, width=PIPE_WIDTH_MAX)
+        needed = Measurement.get(wide, wide.options, shown).maximum
+    width = max(needed, Console().width if terminal else 1)
+    console = Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False, no_color=not terminal)
     if terminal:
-        console.print(shown, width=width, crop=False)
+        console.print(shown, crop=False)
         return
     with console.capture() as captured:
-        console.print(shown, width=width, crop=False)
+        console.print(shown, crop=False)
     sys.stdout.writelines(f"{it.rstrip()}\n" for it in captured.get().splitlines())

@@ -98,7 +98,8 @@ def _install(lock: Path, target: Path) -> None:
 
 def _strip(target: Path) -> None:
     """Take out of *target* what doesn't run in Lambda."""
-    shutil.rmtree(target / "bin", ignore_errors=True)
+    for directory in (target / "bin", *target.glob("*/tests")):
+        shutil.rmtree(directory, ignore_errors=True)
     for path in sorted(target.rglob("*")):
         noted = path.parent.suffix == ".dist-info" and path.name in _INSTALLER_NOTES
         if noted or path.suffix == ".pyc" or (path.parent == target and path.name.startswith(".")):

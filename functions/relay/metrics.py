@@ -7,7 +7,6 @@ from enum import StrEnum
 from aws_lambda_powertools import single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-
 NAMESPACE = "FanoutRelay"
 
 

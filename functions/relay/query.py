@@ -260,7 +260,10 @@ def _delivery_row(item: Item) -> dict[str, Any]:
 
 
 def attempts_json(delivery: Delivery) -> list[dict[str, Any]]:
-    """Return the delivery's attempts, the oldest first."""
+    """Return the delivery's attempts: message by message, the oldest first, each in the order QStash made them."""
+    first_heard: dict[str, datetime] = {}
+    for attempt in sorted(delivery.attempts.values()):
+        first_heard.setdefault(attempt.message_id, attempt.at)
     return [
         {
             "number": it.number,
@@ -271,5 +274,5 @@ def attempts_json(delivery: Delivery) -> list[dict[str, Any]]:
             "generation": it.generation,
             "response": it.response,
         }
-        for it in sorted(delivery.attempts.values(), key=lambda it: (it.at, it.number))
+        for it in sorted(delivery.attempts.values(), key=lambda it: (first_heard[it.message_id], it.number))
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ CHECKOUT = Path(__file__).parents[2]
 EVENTS = CHECKOUT / "events" / "github"
 RETRIES = 3
 SETTLE_S = 60
+WIDTH_MIN = 150  # ids are shown whole
 CONFIG = """\
 [relay]
 name = "demo"
@@ -56,14 +58,13 @@ class Demo:
         self.environment = {**os.environ, **environment}
         self.wrong: list[str] = []
 
-    def relay(self, *words: str, fails: bool = False) -> list[dict[str, Any]]:
-        """Run the `relay` command as a person would; show it and its output, and return the same as JSON."""
-        shown = " ".join(words).replace(str(CHECKOUT) + "/", "")
+    def relay(self, *words: str, fails: bool = False) -> None:
+        """Run the `relay` command as a person would; show it and its output."""
+        shown = shlex.join(words).replace(f"{CHECKOUT}/", "")
         self.console.print(f"\n[bold]$ relay {shown}[/bold]", highlight=False)
         result = self._run(*words)
         self.console.print((result.stdout + result.stderr).rstrip(), markup=False, highlight=False, soft_wrap=True)
         self.check(f"`relay {shown}` ends with", result.returncode, 1 if fails else 0)
-        return []
 
     def ask(self, *words: str) -> list[dict[str, Any]]:
         """Run the `relay` command for its JSON lines, and show nothing."""
@@ -84,6 +85,7 @@ class Demo:
 
     def await_(self, what: str, ready: Callable[[], tuple[int, int]]) -> None:
         """Wait, with a display of how far it is, until *ready* says (n, n)."""
+        self.console.print()
         with _progress(self.console) as progress:
             task = progress.add_task(what, total=None)
             deadline = time.monotonic() + SETTLE_S
@@ -102,7 +104,7 @@ def _progress(console: Console) -> Progress:
 
 def main() -> None:
     """Run the demo; end with 0 only if every number was as it should be."""
-    console = Console(width=max(Console().width, 110), highlight=False)
+    console = Console(width=max(Console().width, WIDTH_MIN), highlight=False)
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory() as folder, Destinations() as destinations:
@@ -153,7 +155,7 @@ def _in_and_out(demo: Demo, destinations: Destinations) -> None:
 
     expected = {"healthy": 2, "flaky": 2 * 3, "dead": 2 * (1 + RETRIES)}
     demo.await_(
-        "\nrequests at the destinations",
+        "requests at the destinations",
         lambda: (sum(len(destinations.received(name)) for name in expected), sum(expected.values())),
     )
     demo.await_("deliveries settled", lambda: (_settled(demo), 6))
@@ -196,7 +198,7 @@ def _replay(demo: Demo, destinations: Destinations) -> None:
     dead = [it["id"] for it in demo.ask("delivery", "list", "--status", "dead_lettered")]
     demo.check("dead letters:", len(dead), 2)
     demo.relay("replay", "start", *dead, "--reason", "destination repaired")
-    demo.await_("\nreplayed deliveries settled", lambda: (_settled(demo), 6))
+    demo.await_("replayed deliveries settled", lambda: (_settled(demo), 6))
 
     demo.relay("delivery", "list", "--destination", "dead")
     after = {name: len(destinations.received(name)) for name in before}

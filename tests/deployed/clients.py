@@ -95,10 +95,19 @@ class Relay:
         headers = {"Upstash-Signature": token, "Content-Type": "application/json"}
         return self._http.post(url, content=body, headers=headers)
 
-    def qstash(self, path: str) -> Any:
+    def qstash(self, path: str, method: str = "GET", **json_body: Any) -> Any:
         """Return what QStash says at *path*."""
         headers = {"Authorization": f"Bearer {self.local.qstash_token}"}
-        return self._http.get(self.local.qstash_url + path, headers=headers).raise_for_status().json()
+        answer = self._http.request(method, self.local.qstash_url + path, headers=headers, json=json_body or None)
+        return answer.raise_for_status().json() if answer.content else None
+
+    def groups(self, relay: str) -> dict[str, dict[str, str]]:
+        """Return QStash's URL groups under the name *relay*: group -> endpoint -> URL."""
+        return {
+            group["name"]: {it["name"]: it["url"] for it in group["endpoints"]}
+            for group in self.qstash("/v2/topics")
+            if group["name"].startswith(f"{relay}.")
+        }
 
     def dead_letter(self, event_id: str) -> dict[str, Any]:
         """Return QStash's dead letter of the delivery of *event_id* to `dead`, once the relay knows of it."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,29 +18,13 @@ if TYPE_CHECKING:
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 
 
-def app(*context: str, outdir: Path) -> subprocess.CompletedProcess[str]:
-    """Run `cdk synth --quiet` with *context*."""
-    flags = [it for one in context for it in ("--context", one)]
-    return subprocess.run(  # noqa: S603  # our own command
-        [CDK, "synth", "--quiet", "--output", outdir, *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-@pytest.fixture(autouse=True)
-def _installed() -> None:
+def test_cdk_synth_makes_the_stack_and_says_nothing(tmp_path: Path) -> None:
     if not CDK.exists():
         pytest.skip("the CDK's command line isn't installed: run `make setup`")
-
-
-def test_cdk_synth_makes_the_stack_and_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "relay.toml").write_text(CONFIG, encoding="utf-8")
+    command = [CDK, "synth", "--quiet", "--output", tmp_path / "out", "--context", f"config={tmp_path / 'relay.toml'}"]
 
-    done = app(f"config={tmp_path / 'relay.toml'}", outdir=tmp_path / "out")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
 
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == ""
@@ -47,10 +33,29 @@ def test_cdk_synth_makes_the_stack_and_says_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "shop.template.json").is_file()
 
 
+def test_without_an_environment_the_cdk_says_what_to_run(tmp_path: Path) -> None:
+    command = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["app"]
+
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S602
+
+    assert (done.returncode, done.stderr) == (1, "There is no .venv here: run `make setup` first.\n")
+
+
 def test_a_wrong_configuration_is_told_whole_and_nothing_is_made(tmp_path: Path) -> None:
     (tmp_path / "relay.toml").write_text('[relay]\nname = "A.b"\nretention = 3\n', encoding="utf-8")
 
-    done = app(f"config={tmp_path / 'relay.toml'}", outdir=tmp_path / "out")
+    context = json.dumps({"config": str(tmp_path / "relay.toml")})
+    environment = {**os.environ, "CDK_CONTEXT_JSON": context, "CDK_OUTDIR": str(tmp_path / "out")}
+
+    done = subprocess.run(  # noqa: S603  # what cdk.json has the CDK run
+        [sys.executable, "-m", "infra.app"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
     assert done.returncode == 1
     assert "relay.name: must be" in done.stderr

@@ -340,6 +340,23 @@ def test_callbacks_tell_each_destinations_story(world: World) -> None:
     assert shown["body"] == "{}"
 
 
+def test_attempts_are_shown_in_the_order_they_were_made(world: World) -> None:
+    """Callbacks overtake one another; a replay's attempts come after those before it."""
+    event = world.post().event
+    for message, retried in [("msg_a", 1), ("msg_a", 0), ("msg_b", 0), ("msg_a", 2)]:
+        world.clock.at += timedelta(seconds=1)
+        world.report(event, "erp", status=500, sourceMessageId=message, retried=retried)
+
+    shown = query.attempts_json(world.store.delivery(event, "erp"))
+
+    assert [(it["message_id"], it["number"]) for it in shown] == [
+        ("msg_a", 1),
+        ("msg_a", 2),
+        ("msg_a", 3),
+        ("msg_b", 1),
+    ]
+
+
 def test_a_489_is_dead_at_its_first_attempt(world: World) -> None:
     """The failure callback says so, retries left or not."""
     event = world.post().event
@@ -505,7 +522,9 @@ def test_each_replay_has_a_deduplication_id_of_its_own(world: World) -> None:
     generation = event.generation
     for _ in range(3):
         world.report(event, "erp", "failure", status=500, retried=2, generation=generation, scope="d.erp")
-        replay = replay_event(world.store, event.id, destinations=["erp"], include_delivered=False, by=None, reason=None)
+        replay = replay_event(
+            world.store, event.id, destinations=["erp"], include_delivered=False, by=None, reason=None
+        )
         generation = replay.deliveries[0].generation
         world.sweep(seconds=1)
 
