@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+import click
 import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -86,7 +87,9 @@ class Deployed:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.url = stack.outputs["RelayUrl"].rstrip("/")
-        self._http = client(self.url)
+        timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        self._http = httpx.Client(timeout=timeout, transport=transport(self.url))
+        click.get_current_context().call_on_close(self._http.close)
 
     @classmethod
     def find(cls, name: str) -> Deployed:
@@ -181,9 +184,9 @@ class Deployed:
         return Failure(f"{message or 'the relay gave an answer that can not be read'} ({asked}): run `relay doctor`")
 
 
-def client(url: str) -> httpx.Client:
-    """Return an HTTP client for *url*; a proxy doesn't count on this machine."""
-    return httpx.Client(timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S), trust_env=not aws.is_loopback(url))
+def transport(url: str) -> httpx.HTTPTransport | None:
+    """Return a way to *url* around any proxy where it is on this machine; None for httpx's own choice."""
+    return httpx.HTTPTransport() if aws.is_loopback(url) else None
 
 
 @contextmanager

@@ -10,9 +10,11 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import click
+
 from cli import aws, secrets
 from cli.command import Failure
-from cli.deployed import Deployed, Stack, find_stack
+from cli.deployed import Deployed, Stack, find_stack, transport
 from relay.errors import RelayError
 from relay.qstash import DEFAULT_URL, QStash
 
@@ -86,7 +88,10 @@ class Examination:
         if token is None:
             yield Finding("secret qstash", "missing", f"no QStash token in {name}", self._command("secret set qstash"))
             return
-        self._qstash = QStash(token, url or DEFAULT_URL)
+        way = transport(url or DEFAULT_URL)
+        if way is not None:
+            click.get_current_context().call_on_close(way.close)
+        self._qstash = QStash(token, url or DEFAULT_URL, transport=way)
         yield Finding("secret qstash", "ok", f"a token in {name}")
 
     def _look_at_stack(self) -> Iterator[Finding]:

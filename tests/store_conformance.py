@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.errors import UpstreamError
+from relay.items import SHARDS, shard_of
 from relay.model import Attempt, Event, Report, Status, event_id, iso, new_generation
-from relay.store import SHARDS, shard_of
 
 if TYPE_CHECKING:
     from relay.store import Store

@@ -17,8 +17,9 @@ from relay.model import Delivery, Event, EventId, Status, delivery_id, event_id,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from relay.items import Item
     from relay.settings import Settings
-    from relay.store import Item, Store
+    from relay.store import Store
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200

@@ -1,15 +1,4 @@
-"""The table and the bucket: how everything is kept.  Hides the keys, the indexes and the conditional writes.
-
-| item     | pk               | sk                       | index `feed`: pk, sk                          | index `due` |
-|----------|------------------|--------------------------|-----------------------------------------------|-------------|
-| EVENT    | `rly_…`          | `EVENT`                  | `events#{shard}`, `{received}#{id}`           | see below   |
-| BODY     | `rly_…`          | `BODY#{sha256}`          |                                               |             |
-| DELIVERY | `rly_…`          | `DELIVERY#{destination}` | `{status}#{shard}`, `{received}#{id}#{dest}`  | see below   |
-| REPLAY   | `REPLAY#{id}`    | delivery's id            |                                               |             |
-| ORPHAN   | `ORPHAN#{event}` | `{message}.{n}.{kind}`   |                                               |             |
-
-`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) and `DESIRED` (what deploys want of QStash)
-are single items under a pk of that name.
+"""The table and the bucket: how everything is kept.  Hides DynamoDB, S3 and the conditional writes; see `relay.items`.
 
 * An event's small items never hold the body, so an update never pays for it.  A body goes first, to an item of its
   own or (above `INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its
@@ -21,24 +10,26 @@ are single items under a pk of that name.
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from relay import aws
 from relay.errors import UpstreamError
-from relay.model import (
-    Attempt,
-    Delivery,
-    Event,
-    EventId,
-    Generation,
-    Status,
-    from_iso,
-    iso,
+from relay.items import (
+    SHARDS,
+    Item,
+    body_key,
+    delivery_item,
+    delivery_of,
+    event_item,
+    event_of,
+    plain,
+    ttl,
+    wire,
 )
+from relay.model import Delivery, Event, EventId, from_iso, iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,17 +37,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-SHARDS = 8  # fixed: 8 partitions of an index take 8,000 small writes a second
 INLINE_BODY_MAX_BYTES = 64 * 1024  # an item holds 400 KB; above this a bucket's PUT is far cheaper, too
 CHANGE_TRIES = 8
 PAGE_READS_MAX = 10
-
-Item = dict[str, Any]
-
-
-def shard_of(event: str) -> int:
-    """Return the index shard of *event*: stable, so that an item finds its partition again."""
-    return zlib.crc32(event.encode()) % SHARDS
 
 
 class Store:
@@ -96,7 +79,7 @@ class Store:
         """Save *body* under its event and hash; saving the same again changes nothing."""
         if len(body) > INLINE_BODY_MAX_BYTES:
             with aws.speaking_to("S3"):
-                self._s3.put_object(Bucket=self.bucket, Key=_body_key(event, sha256), Body=body)
+                self._s3.put_object(Bucket=self.bucket, Key=body_key(event, sha256), Body=body)
             return
         self._put(
             {
@@ -104,7 +87,7 @@ class Store:
                 "sk": f"BODY#{sha256}",
                 "kind": "BODY",
                 "body": body,
-                "expires_at": _ttl(expires_at),
+                "expires_at": ttl(expires_at),
             }
         )
 
@@ -116,7 +99,7 @@ class Store:
         """
         if event.size_bytes > INLINE_BODY_MAX_BYTES:
             with aws.speaking_to("S3"):
-                answer = self._s3.get_object(Bucket=self.bucket, Key=_body_key(event.id, event.sha256))
+                answer = self._s3.get_object(Bucket=self.bucket, Key=body_key(event.id, event.sha256))
                 return answer["Body"].read()
         item = self._get(event.id, f"BODY#{event.sha256}")
         if item is None:
@@ -131,13 +114,13 @@ class Store:
         Returns:
             None where it was saved now, else the event that was there.
         """
-        old = self._put_if_absent(_event_item(event, due_at))
-        return None if old is None else _event(old)
+        old = self._put_if_absent(event_item(event, due_at))
+        return None if old is None else event_of(old)
 
     def event(self, event: EventId) -> Event | None:
         """Return the event, or None."""
         item = self._get(event, "EVENT")
-        return None if item is None else _event(item)
+        return None if item is None else event_of(item)
 
     def events(self, ids: Iterable[EventId]) -> list[Event]:
         """Return those of *ids* that exist, in their order."""
@@ -149,13 +132,13 @@ class Store:
         known: dict[str, Delivery] = {}
         for item in self._query(
             KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
-            ExpressionAttributeValues=_wire({":pk": event, ":low": "DELIVERY#", ":high": "EVENT"}),
+            ExpressionAttributeValues=wire({":pk": event, ":low": "DELIVERY#", ":high": "EVENT"}),
             ConsistentRead=True,
         ):
             if item["kind"] == "EVENT":
-                found = _event(item)
+                found = event_of(item)
             else:
-                delivery = _delivery(item)
+                delivery = delivery_of(item)
                 known[delivery.destination] = delivery
         if found is None:
             return None
@@ -190,7 +173,7 @@ class Store:
     def delivery(self, event: Event, destination: str) -> Delivery:
         """Return the delivery as it stands: its record, or what the event alone implies."""
         item = self._get(event.id, f"DELIVERY#{destination}")
-        return Delivery.of(event, destination) if item is None else _delivery(item)
+        return Delivery.of(event, destination) if item is None else delivery_of(item)
 
     def change_delivery(
         self,
@@ -219,14 +202,14 @@ class Store:
             if after == before and before.version:
                 return before, before
             after = replace(after, version=before.version + 1)
-            item = _delivery_item(after)
+            item = delivery_item(after)
             if before.version:
                 old = self._put_if(item, "version = :version", {":version": before.version})
             else:
                 old = self._put_if_absent(item)
             if old is None:
                 return before, after
-            before = _delivery(old) if old else self.delivery(event, destination)
+            before = delivery_of(old) if old else self.delivery(event, destination)
         raise UpstreamError("DynamoDB", "the delivery is changing too fast")
 
     def start_replay(self, record: Item, before: Delivery, after: Delivery) -> bool:
@@ -237,11 +220,11 @@ class Store:
         """
         put = {
             "TableName": self.table,
-            "Item": _wire(_delivery_item(replace(after, version=before.version + 1))),
+            "Item": wire(delivery_item(replace(after, version=before.version + 1))),
             "ConditionExpression": "version = :version",
-            "ExpressionAttributeValues": _wire({":version": before.version}),
+            "ExpressionAttributeValues": wire({":version": before.version}),
         }
-        writes: Any = [{"Put": {"TableName": self.table, "Item": _wire(record)}}, {"Put": put}]
+        writes: Any = [{"Put": {"TableName": self.table, "Item": wire(record)}}, {"Put": put}]
         with aws.speaking_to("DynamoDB"):
             try:
                 self._dynamodb.transact_write_items(TransactItems=writes)
@@ -265,11 +248,11 @@ class Store:
                 TableName=self.table,
                 IndexName="due",
                 KeyConditionExpression="due_pk = :pk AND due_sk <= :now",
-                ExpressionAttributeValues=_wire({":pk": f"outbox#{shard}", ":now": iso(self.now())}),
+                ExpressionAttributeValues=wire({":pk": f"outbox#{shard}", ":now": iso(self.now())}),
                 Limit=limit,
             )
         found = []
-        for item in map(_plain, answer["Items"]):
+        for item in map(plain, answer["Items"]):
             destination = item["sk"].removeprefix("DELIVERY#") if item["sk"] != "EVENT" else None
             found.append((EventId(item["pk"]), destination, from_iso(item["due_sk"])))
         return found
@@ -313,7 +296,7 @@ class Store:
         self, partition: str, since: str, below: str, equal: Mapping[str, str], limit: int
     ) -> tuple[list[Item], str | None]:
         names = {"#expires": "expires_at", **{f"#f{n}": name for n, name in enumerate(equal)}}
-        values = {":pk": partition, ":since": since, ":below": below, ":now": _ttl(self.now())}
+        values = {":pk": partition, ":since": since, ":below": below, ":now": ttl(self.now())}
         values |= {f":f{n}": value for n, value in enumerate(equal.values())}
         kept = " AND ".join(["#expires > :now", *(f"#f{n} = :f{n}" for n in range(len(equal)))])
         request: Any = {
@@ -322,7 +305,7 @@ class Store:
             "KeyConditionExpression": "feed_pk = :pk AND feed_sk BETWEEN :since AND :below",
             "FilterExpression": kept,
             "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": _wire(values),
+            "ExpressionAttributeValues": wire(values),
             "ScanIndexForward": False,
             "Limit": max(limit + 1, 25),
         }
@@ -330,11 +313,11 @@ class Store:
         for _ in range(PAGE_READS_MAX):
             with aws.speaking_to("DynamoDB"):
                 answer = self._dynamodb.query(**request)
-            found += [item for item in map(_plain, answer["Items"]) if item["feed_sk"] != below]
+            found += [item for item in map(plain, answer["Items"]) if item["feed_sk"] != below]
             last = answer.get("LastEvaluatedKey")
             if not last:
                 return found, None
-            stopped_at = _plain(last)["feed_sk"]
+            stopped_at = plain(last)["feed_sk"]
             if len(found) > limit:
                 return found, stopped_at
             request["ExclusiveStartKey"] = last
@@ -349,16 +332,16 @@ class Store:
             "sk": key,
             "kind": "ORPHAN",
             **details,
-            "expires_at": _ttl(expires_at),
+            "expires_at": ttl(expires_at),
         }
         if self._put_if_absent(item) is not None:
             return False
         with aws.speaking_to("DynamoDB"):
             self._dynamodb.update_item(
                 TableName=self.table,
-                Key=_wire({"pk": "COUNT", "sk": "orphans"}),
+                Key=wire({"pk": "COUNT", "sk": "orphans"}),
                 UpdateExpression="ADD amount :one",
-                ExpressionAttributeValues=_wire({":one": 1}),
+                ExpressionAttributeValues=wire({":one": 1}),
             )
         return True
 
@@ -394,10 +377,10 @@ class Store:
         with aws.speaking_to("DynamoDB"):
             self._dynamodb.update_item(
                 TableName=self.table,
-                Key=_wire({"pk": "KEYS", "sk": "KEYS"}),
+                Key=wire({"pk": "KEYS", "sk": "KEYS"}),
                 UpdateExpression="SET #current = :current, #next = :next, mac = if_not_exists(mac, :mac)",
                 ExpressionAttributeNames={"#current": "current", "#next": "next"},
-                ExpressionAttributeValues=_wire({":current": current, ":next": following, ":mac": mac}),
+                ExpressionAttributeValues=wire({":current": current, ":next": following, ":mac": mac}),
             )
 
     def desired(self) -> dict[str, Item]:
@@ -412,38 +395,38 @@ class Store:
 
     def _get(self, pk: str, sk: str) -> Item | None:
         with aws.speaking_to("DynamoDB"):
-            answer = self._dynamodb.get_item(TableName=self.table, Key=_wire({"pk": pk, "sk": sk}), ConsistentRead=True)
-        item = _plain(answer.get("Item", {}))
-        if not item or item.get("expires_at", float("inf")) <= _ttl(self.now()):
+            answer = self._dynamodb.get_item(TableName=self.table, Key=wire({"pk": pk, "sk": sk}), ConsistentRead=True)
+        item = plain(answer.get("Item", {}))
+        if not item or item.get("expires_at", float("inf")) <= ttl(self.now()):
             return None
         return item
 
     def _query(self, **request: Any) -> Iterator[Item]:
-        now = _ttl(self.now())
+        now = ttl(self.now())
         while True:
             with aws.speaking_to("DynamoDB"):
                 answer = self._dynamodb.query(TableName=self.table, **request)
-            yield from (it for it in map(_plain, answer["Items"]) if it.get("expires_at", now + 1) > now)
+            yield from (it for it in map(plain, answer["Items"]) if it.get("expires_at", now + 1) > now)
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _put(self, item: Item) -> None:
         with aws.speaking_to("DynamoDB"):
-            self._dynamodb.put_item(TableName=self.table, Item=_wire(item))
+            self._dynamodb.put_item(TableName=self.table, Item=wire(item))
 
     def _put_if_absent(self, item: Item) -> Item | None:
         """Put *item* unless one is there that hasn't expired; return that one, else None."""
         condition = "attribute_not_exists(pk) OR expires_at <= :now"
-        return self._put_if(item, condition, {":now": _ttl(self.now())})
+        return self._put_if(item, condition, {":now": ttl(self.now())})
 
     def _put_if(self, item: Item, condition: str, values: Item, names: dict[str, str] | None = None) -> Item | None:
         """Put *item* on *condition*; return None where it held, else the item that was there ({}: none)."""
         request: Any = {
             "TableName": self.table,
-            "Item": _wire(item),
+            "Item": wire(item),
             "ConditionExpression": condition,
-            "ExpressionAttributeValues": _wire(values),
+            "ExpressionAttributeValues": wire(values),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         if names:
@@ -453,7 +436,7 @@ class Store:
                 self._dynamodb.put_item(**request)
             except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
                 answer: Any = error.response
-                return _plain(answer.get("Item", {}))
+                return plain(answer.get("Item", {}))
         return None
 
     def _update_if(
@@ -462,10 +445,10 @@ class Store:
         """Update on *condition*; where it doesn't hold, somebody else was faster and nothing is owed."""
         request: Any = {
             "TableName": self.table,
-            "Key": _wire({"pk": key[0], "sk": key[1]}),
+            "Key": wire({"pk": key[0], "sk": key[1]}),
             "UpdateExpression": change,
             "ConditionExpression": condition,
-            "ExpressionAttributeValues": _wire(values),
+            "ExpressionAttributeValues": wire(values),
         }
         if names:
             request["ExpressionAttributeNames"] = {f"#{name}": name for name in names}
@@ -474,136 +457,3 @@ class Store:
                 self._dynamodb.update_item(**request)
             except self._dynamodb.exceptions.ConditionalCheckFailedException:
                 return
-
-
-# -- items ----------------------------------------------------------------------------------------------------------
-
-
-def _ttl(moment: datetime) -> int:
-    return int(moment.timestamp())
-
-
-def _body_key(event: str, sha256: str) -> str:
-    return f"bodies/{event}/{sha256}"
-
-
-def _wire(item: Mapping[str, Any]) -> dict[str, Any]:
-    from boto3.dynamodb.types import TypeSerializer
-
-    serialize = TypeSerializer().serialize
-    return {name: serialize(value) for name, value in item.items() if value is not None}
-
-
-def _plain(item: Mapping[str, Any]) -> Item:
-    from boto3.dynamodb.types import TypeDeserializer
-
-    deserialize = TypeDeserializer().deserialize
-    return {name: deserialize(value) for name, value in item.items()}
-
-
-def _event_item(event: Event, due_at: datetime) -> Item:
-    item = asdict(event)
-    item.pop("id")
-    received = iso(event.received_at)
-    return item | {
-        "pk": event.id,
-        "sk": "EVENT",
-        "kind": "EVENT",
-        "received_at": received,
-        "expires_at": _ttl(event.expires_at),
-        "unpublished": set(event.unpublished) or None,
-        "feed_pk": f"events#{shard_of(event.id)}",
-        "feed_sk": f"{received}#{event.id}",
-        "due_pk": f"outbox#{shard_of(event.id)}" if event.unpublished else None,
-        "due_sk": iso(due_at) if event.unpublished else None,
-    }
-
-
-def _event(item: Item) -> Event:
-    return Event(
-        id=EventId(item["pk"]),
-        source=item["source"],
-        idempotency_key=item["idempotency_key"],
-        event_type=item["event_type"],
-        received_at=from_iso(item["received_at"]),
-        content_type=item.get("content_type"),
-        headers=item["headers"],
-        sha256=item["sha256"],
-        size_bytes=int(item["size_bytes"]),
-        expected=item["expected"],
-        generation=Generation(item["generation"]),
-        expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC),
-        unpublished=frozenset(item.get("unpublished", ())),
-    )
-
-
-def _delivery_item(delivery: Delivery) -> Item:
-    received = iso(delivery.event_received_at)
-    return {
-        "pk": delivery.event_id,
-        "sk": f"DELIVERY#{delivery.destination}",
-        "kind": "DELIVERY",
-        "destination": delivery.destination,
-        "group": delivery.group,
-        "source": delivery.source,
-        "event_type": delivery.event_type,
-        "received_at": received,
-        "generation": delivery.generation,
-        "since": iso(delivery.since),
-        "expires_at": _ttl(delivery.expires_at),
-        "status": delivery.status.value,
-        "attempts": {key: _attempt_item(attempt) for key, attempt in delivery.attempts.items()},
-        "attempts_count": len(delivery.attempts),
-        "message_id": delivery.message_id,
-        "dlq_id": delivery.dlq_id,
-        "published_at": iso(delivery.published_at) if delivery.published_at else None,
-        "handed_over_at": iso(delivery.handed_over_at) if delivery.handed_over_at else None,
-        "updated_at": iso(delivery.updated_at),
-        "version": delivery.version,
-        "feed_pk": f"{delivery.status.value}#{shard_of(delivery.event_id)}",
-        "feed_sk": f"{received}#{delivery.event_id}#{delivery.destination}",
-        "due_pk": f"outbox#{shard_of(delivery.event_id)}" if delivery.due_at else None,
-        "due_sk": iso(delivery.due_at) if delivery.due_at else None,
-    }
-
-
-def _attempt_item(attempt: Attempt) -> Item:
-    item = asdict(attempt) | {"at": iso(attempt.at)}
-    return {name: value for name, value in item.items() if value is not None}
-
-
-def _delivery(item: Item) -> Delivery:
-    def moment(name: str) -> datetime | None:
-        return from_iso(item[name]) if item.get(name) else None
-
-    return Delivery(
-        event_id=EventId(item["pk"]),
-        destination=item["destination"],
-        group=item["group"],
-        source=item["source"],
-        event_type=item["event_type"],
-        event_received_at=from_iso(item["received_at"]),
-        generation=Generation(item["generation"]),
-        since=from_iso(item["since"]),
-        expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC),
-        status=Status(item["status"]),
-        attempts={key: _attempt(it) for key, it in item["attempts"].items()},
-        message_id=item.get("message_id"),
-        dlq_id=item.get("dlq_id"),
-        published_at=moment("published_at"),
-        handed_over_at=moment("handed_over_at"),
-        due_at=moment("due_sk"),
-        version=int(item["version"]),
-    )
-
-
-def _attempt(item: Item) -> Attempt:
-    return Attempt(
-        at=from_iso(item["at"]),
-        number=int(item["number"]),
-        message_id=item["message_id"],
-        generation=Generation(item["generation"]),
-        succeeded=item["succeeded"],
-        status_code=int(item["status_code"]) if "status_code" in item else None,
-        response=item.get("response"),
-    )

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.errors import QStashError, UpstreamError
-from relay.store import SHARDS
+from relay.items import SHARDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,6 +6,7 @@ Elsewhere the local AWS lets every role do everything, so a missing grant shows 
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,6 @@ from tests.deployed.clients import Relay, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from infra.local.dev import LocalRelay
 
 CONFIG = """
 [relay]
@@ -53,8 +52,8 @@ def relay(builder: Destinations, tmp_path_factory: pytest.TempPathFactory) -> It
     """Deploy the relay with IAM enforced; the caller is an operator who may ask and replay."""
     config = tmp_path_factory.mktemp("gate") / "relay.toml"
     config.write_text(CONFIG.format(builder=f"{builder.base_url}/builder"))
-    with running(config, iam=True, environ={}) as local:
-        yield Relay(local)
+    with running(config, iam=True, environ={}) as local, closing(Relay(local)) as relay:
+        yield relay
 
 
 @pytest.fixture(scope="module")
@@ -223,12 +222,18 @@ def test_an_operators_key_with_a_wrong_secret_is_refused(relay: Relay) -> None:
     """The signature is checked, not only the key's name."""
     wrong = relay.local.secret_access_key[::-1]
 
-    assert _as(relay, relay.local.access_key_id, wrong).ask("config").status_code == 403
+    with _as(relay, relay.local.access_key_id, wrong) as operator:
+        answer = operator.ask("config")
+
+    assert answer.status_code == 403
 
 
 def test_an_unknown_key_is_refused(relay: Relay) -> None:
     """A well-formed signature of nobody's."""
-    assert _as(relay, "AKIA" + "Q" * 16, "x" * 40).ask("config").status_code == 403
+    with _as(relay, "AKIA" + "Q" * 16, "x" * 40) as nobody:
+        answer = nobody.ask("config")
+
+    assert answer.status_code == 403
 
 
 def test_a_signature_that_covers_another_path_is_refused(relay: Relay) -> None:
@@ -245,18 +250,18 @@ def test_a_signature_that_covers_another_path_is_refused(relay: Relay) -> None:
 
 def test_a_principal_of_the_account_without_the_policy_is_refused(relay: Relay) -> None:
     """To be of the account isn't enough."""
-    stranger = _principal(relay, "stranger")
+    with _principal(relay, "stranger") as stranger:
+        answers = stranger.ask("config"), stranger.replay(delivery_ids=["dlv_x"])
 
-    assert stranger.ask("config").status_code == 403
-    assert stranger.replay(delivery_ids=["dlv_x"]).status_code == 403
+    assert [it.status_code for it in answers] == [403, 403]
 
 
 def test_the_read_policy_lets_its_holder_ask_and_not_replay(relay: Relay) -> None:
     """A replay calls other people's systems: it takes the other policy."""
-    reader = _principal(relay, "reader", relay.local.outputs["OperatorReadPolicy"])
+    with _principal(relay, "reader", relay.local.outputs["OperatorReadPolicy"]) as reader:
+        answers = reader.ask("config"), reader.replay(delivery_ids=["dlv_x"])
 
-    assert reader.ask("config").status_code == 200
-    assert reader.replay(delivery_ids=["dlv_x"]).status_code == 403
+    assert [it.status_code for it in answers] == [200, 403]
 
 
 def test_the_operate_policy_lets_its_holder_replay(relay: Relay) -> None:
@@ -264,13 +269,12 @@ def test_the_operate_policy_lets_its_holder_replay(relay: Relay) -> None:
     assert relay.replay(delivery_ids=["dlv_x"]).status_code in {400, 404}
 
 
-def _as(relay: Relay, key: str, secret: str) -> Relay:
+def _as(relay: Relay, key: str, secret: str) -> closing[Relay]:
     """Return the relay as the holder of another key sees it."""
-    other: LocalRelay = replace(relay.local, access_key_id=key, secret_access_key=secret)
-    return Relay(other)
+    return closing(Relay(replace(relay.local, access_key_id=key, secret_access_key=secret)))
 
 
-def _principal(relay: Relay, name: str, *policies: str) -> Relay:
+def _principal(relay: Relay, name: str, *policies: str) -> closing[Relay]:
     """Make an IAM user with the managed *policies*; return the relay as they see it."""
     iam = client("iam", relay.local.aws_endpoint_url)
     iam.create_user(UserName=name)

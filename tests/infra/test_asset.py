@@ -48,7 +48,7 @@ def test_the_asset_holds_the_functions_their_configuration_and_what_they_import(
 @pytest.mark.parametrize(
     "unwanted",
     [
-        *("boto3", "botocore", "pydantic*", "aws_cdk", "infra", "cli", "tests", "test", "bin"),
+        *("boto3", "botocore", "pydantic", "pydantic_core", "aws_cdk", "infra", "cli", "tests", "test", "bin"),
         *("*.pyc", "__pycache__", "RECORD", "INSTALLER", "direct_url.json", ".*"),
     ],
 )

@@ -22,7 +22,15 @@ def test_cdk_synth_makes_the_stack_and_says_nothing(tmp_path: Path) -> None:
     if not CDK.exists():
         pytest.skip("the CDK's command line isn't installed: run `make setup`")
     (tmp_path / "relay.toml").write_text(CONFIG, encoding="utf-8")
-    command = [CDK, "synth", "--quiet", "--output", tmp_path / "out", "--context", f"config={tmp_path / 'relay.toml'}"]
+    command = [
+        str(CDK),
+        "synth",
+        "--quiet",
+        "--output",
+        str(tmp_path / "out"),
+        "--context",
+        f"config={tmp_path / 'relay.toml'}",
+    ]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
 
@@ -47,7 +55,7 @@ def test_a_wrong_configuration_is_told_whole_and_nothing_is_made(tmp_path: Path)
     context = json.dumps({"config": str(tmp_path / "relay.toml")})
     environment = {**os.environ, "CDK_CONTEXT_JSON": context, "CDK_OUTDIR": str(tmp_path / "out")}
 
-    done = subprocess.run(  # noqa: S603  # what cdk.json has the CDK run
+    done = subprocess.run(  # what cdk.json has the CDK run
         [sys.executable, "-m", "infra.app"],
         cwd=ROOT,
         env=environment,

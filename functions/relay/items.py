@@ -1,0 +1,174 @@
+"""The items of the table: their keys, their indexes, and how the model's nouns become items and come back.
+
+| item     | pk               | sk                       | index `feed`: pk, sk                          | index `due` |
+|----------|------------------|--------------------------|-----------------------------------------------|-------------|
+| EVENT    | `rly_…`          | `EVENT`                  | `events#{shard}`, `{received}#{id}`           | see below   |
+| BODY     | `rly_…`          | `BODY#{sha256}`          |                                               |             |
+| DELIVERY | `rly_…`          | `DELIVERY#{destination}` | `{status}#{shard}`, `{received}#{id}#{dest}`  | see below   |
+| REPLAY   | `REPLAY#{id}`    | delivery's id            |                                               |             |
+| ORPHAN   | `ORPHAN#{event}` | `{message}.{n}.{kind}`   |                                               |             |
+
+`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) and `DESIRED` (what deploys want of QStash)
+are single items under a pk of that name.
+
+Both indexes have `SHARDS` partitions of each kind.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from relay.model import Attempt, Delivery, Event, EventId, Generation, Status, from_iso, iso
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHARDS = 8  # fixed: 8 partitions of an index take 8,000 small writes a second
+
+Item = dict[str, Any]
+
+_SERIALIZE = TypeSerializer().serialize
+_DESERIALIZE = TypeDeserializer().deserialize
+
+
+def shard_of(event: str) -> int:
+    """Return the index shard of *event*: stable, so that an item finds its partition again."""
+    return zlib.crc32(event.encode()) % SHARDS
+
+
+def ttl(moment: datetime) -> int:
+    """Return *moment* as DynamoDB's TTL takes it: epoch seconds."""
+    return int(moment.timestamp())
+
+
+def body_key(event: str, sha256: str) -> str:
+    """Return the key of a body in the bucket."""
+    return f"bodies/{event}/{sha256}"
+
+
+def wire(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *item* as DynamoDB takes it; attributes that are None are left out."""
+    return {name: _SERIALIZE(value) for name, value in item.items() if value is not None}
+
+
+def plain(item: Mapping[str, Any]) -> Item:
+    """Return the item that DynamoDB gave, as Python values."""
+    return {name: _DESERIALIZE(value) for name, value in item.items()}
+
+
+def event_item(event: Event, due_at: datetime) -> Item:
+    """Return the EVENT item of *event*; with an outbox mark where it owes a publish."""
+    item = asdict(event)
+    item.pop("id")
+    received = iso(event.received_at)
+    return item | {
+        "pk": event.id,
+        "sk": "EVENT",
+        "kind": "EVENT",
+        "received_at": received,
+        "expires_at": ttl(event.expires_at),
+        "unpublished": set(event.unpublished) or None,
+        "feed_pk": f"events#{shard_of(event.id)}",
+        "feed_sk": f"{received}#{event.id}",
+        "due_pk": f"outbox#{shard_of(event.id)}" if event.unpublished else None,
+        "due_sk": iso(due_at) if event.unpublished else None,
+    }
+
+
+def event_of(item: Item) -> Event:
+    """Return the event that its EVENT item says."""
+    return Event(
+        id=EventId(item["pk"]),
+        source=item["source"],
+        idempotency_key=item["idempotency_key"],
+        event_type=item["event_type"],
+        received_at=from_iso(item["received_at"]),
+        content_type=item.get("content_type"),
+        headers=item["headers"],
+        sha256=item["sha256"],
+        size_bytes=int(item["size_bytes"]),
+        expected=item["expected"],
+        generation=Generation(item["generation"]),
+        expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC),
+        unpublished=frozenset(item.get("unpublished", ())),
+    )
+
+
+def delivery_item(delivery: Delivery) -> Item:
+    """Return the DELIVERY item of *delivery*."""
+    received = iso(delivery.event_received_at)
+    return {
+        "pk": delivery.event_id,
+        "sk": f"DELIVERY#{delivery.destination}",
+        "kind": "DELIVERY",
+        "destination": delivery.destination,
+        "group": delivery.group,
+        "source": delivery.source,
+        "event_type": delivery.event_type,
+        "received_at": received,
+        "generation": delivery.generation,
+        "since": iso(delivery.since),
+        "expires_at": ttl(delivery.expires_at),
+        "status": delivery.status.value,
+        "attempts": {key: _attempt_item(attempt) for key, attempt in delivery.attempts.items()},
+        "attempts_count": len(delivery.attempts),
+        "message_id": delivery.message_id,
+        "dlq_id": delivery.dlq_id,
+        "published_at": iso(delivery.published_at) if delivery.published_at else None,
+        "handed_over_at": iso(delivery.handed_over_at) if delivery.handed_over_at else None,
+        "updated_at": iso(delivery.updated_at),
+        "version": delivery.version,
+        "feed_pk": f"{delivery.status.value}#{shard_of(delivery.event_id)}",
+        "feed_sk": f"{received}#{delivery.event_id}#{delivery.destination}",
+        "due_pk": f"outbox#{shard_of(delivery.event_id)}" if delivery.due_at else None,
+        "due_sk": iso(delivery.due_at) if delivery.due_at else None,
+    }
+
+
+def _attempt_item(attempt: Attempt) -> Item:
+    item = asdict(attempt) | {"at": iso(attempt.at)}
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def delivery_of(item: Item) -> Delivery:
+    """Return the delivery that its DELIVERY item says."""
+
+    def moment(name: str) -> datetime | None:
+        return from_iso(item[name]) if item.get(name) else None
+
+    return Delivery(
+        event_id=EventId(item["pk"]),
+        destination=item["destination"],
+        group=item["group"],
+        source=item["source"],
+        event_type=item["event_type"],
+        event_received_at=from_iso(item["received_at"]),
+        generation=Generation(item["generation"]),
+        since=from_iso(item["since"]),
+        expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC),
+        status=Status(item["status"]),
+        attempts={key: _attempt(it) for key, it in item["attempts"].items()},
+        message_id=item.get("message_id"),
+        dlq_id=item.get("dlq_id"),
+        published_at=moment("published_at"),
+        handed_over_at=moment("handed_over_at"),
+        due_at=moment("due_sk"),
+        version=int(item["version"]),
+    )
+
+
+def _attempt(item: Item) -> Attempt:
+    return Attempt(
+        at=from_iso(item["at"]),
+        number=int(item["number"]),
+        message_id=item["message_id"],
+        generation=Generation(item["generation"]),
+        succeeded=item["succeeded"],
+        status_code=int(item["status_code"]) if "status_code" in item else None,
+        response=item.get("response"),
+    )
