@@ -72,8 +72,7 @@ def _seconds(value: object) -> int:
 
 def _retry_delay(text: str) -> str:
     try:
-        tree = ast.parse(text.strip(), mode="eval")
-        plain = all(_is_arithmetic(node) for node in ast.walk(tree))
+        plain = _is_arithmetic(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         plain = False
     if not plain:
@@ -84,16 +83,17 @@ def _retry_delay(text: str) -> str:
     return text
 
 
-def _is_arithmetic(node: ast.AST) -> bool:
+def _is_arithmetic(node: ast.expr) -> bool:
     match node:
-        case ast.Call(func=ast.Name(id=called), keywords=[]):
-            return called in _DELAY_FUNCTIONS
-        case ast.Name(id=read):
-            return read == "retried" or read in _DELAY_FUNCTIONS
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), right=right):
+            return _is_arithmetic(left) and _is_arithmetic(right)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+            return _is_arithmetic(operand)
+        case ast.Call(func=ast.Name(id=called), args=[_, *_] as arguments, keywords=[]):
+            return called in _DELAY_FUNCTIONS and all(map(_is_arithmetic, arguments))
         case ast.Constant(value=value):
             return isinstance(value, int | float) and not isinstance(value, bool)
-    operators = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub, ast.UAdd)
-    return isinstance(node, (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Load, *operators))
+    return isinstance(node, ast.Name) and node.id == "retried"
 
 
 def _public_url(text: str, info: ValidationInfo) -> str:

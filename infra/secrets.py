@@ -34,7 +34,7 @@ class Secrets(Construct):
         arn = Stack.of(self).format_arn(
             service="secretsmanager",
             resource="secret",
-            resource_name=f"{name}-*",
+            resource_name=f"{name}-??????",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
         function.allow(sid, ["secretsmanager:GetSecretValue"], [arn])

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay import signatures
-from relay.errors import BodyTooLarge, UpstreamError
+from relay.errors import BodyTooLarge, RelayError
 from relay.model import Event, event_id, new_generation
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Acceptance:
 
     event: Event
     duplicate: bool
-    failure: UpstreamError | None = None
+    failure: RelayError | None = None
 
 
 def accept(
@@ -65,7 +65,7 @@ def accept(
         return Acceptance(old, duplicate=True)
     try:
         publisher().publish_event(event, body, timeout_s=_budget_s(source))
-    except UpstreamError as failure:
+    except RelayError as failure:  # the event is durable: whatever keeps QStash from it is the sweep's to mend
         return Acceptance(event, duplicate=False, failure=failure)
     return Acceptance(event, duplicate=False)
 

@@ -61,6 +61,11 @@ class Publisher:
         failure: QStashError | None = None
         for group in sorted(event.unpublished):
             names = [name for name, of in event.expected.items() if of == group]
+            self._refuse(event, [it for it in names if not self._goes_to(it, group)], event.generation)
+            names = [it for it in names if self._goes_to(it, group)]
+            if not names:
+                done.add(group)
+                continue
             message = self._message(
                 event, body, group, self.settings.qstash_group(group), event.generation, group_scope(group)
             )
@@ -85,12 +90,22 @@ class Publisher:
         name = delivery.destination
         destination = self.settings.destinations.get(name)
         if destination is None:
-            self.store.change_delivery(event, name, lambda it: it.refused(delivery.generation))
-            count(Metric.UNPUBLISHABLE)
+            self._refuse(event, [name], delivery.generation)
             return
         url = self.settings.destination_url(name)
         message = self._message(event, body, destination.group, url, delivery.generation, destination_scope(name))
         self._send(event, [name], message, delivery.generation, delivery.since, None)
+
+    def _goes_to(self, name: str, group: str) -> bool:
+        """Tell whether the configuration, as it stands now, still has the destination *name* in *group*."""
+        return group in self.settings.groups and name in self.settings.groups[group].destinations
+
+    def _refuse(self, event: Event, names: list[str], generation: Generation) -> None:
+        """Record that QStash will never take *generation* of the deliveries *names*."""
+        for name in names:
+            self.store.change_delivery(event, name, lambda it: it.refused(generation))
+        if names:
+            count(Metric.UNPUBLISHABLE, len(names))
 
     def _send(
         self,
@@ -107,9 +122,7 @@ class Publisher:
         except QStashError as error:
             if not error.permanent:
                 raise
-            for name in names:
-                self.store.change_delivery(event, name, lambda it: it.refused(generation))
-            count(Metric.UNPUBLISHABLE, len(names))
+            self._refuse(event, names, generation)
             return
         self._attach(event, names, accepted, generation)
 

@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 POLL_S = 0.05
 SETTLED_S = 20
+ATTEMPTS = {"healthy": 1, "flaky": 3, "dead": 3}
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,8 @@ class Relay:
         }
 
     def dead_letter(self, event_id: str) -> dict[str, Any]:
-        """Return QStash's dead letter of the delivery of *event_id* to `dead`, once the relay knows of it."""
-        dlq_id = self.delivery(event_id, "dead", "dead_lettered")["dlq_id"]
-        found: dict[str, Any] = self.qstash(f"/v2/dlq/{dlq_id}")
+        """Return QStash's dead letter of the delivery of *event_id* to `dead`, once all its deliveries are over."""
+        found: dict[str, Any] = self.qstash(f"/v2/dlq/{self.settled(event_id)['dead']['dlq_id']}")
         return found
 
     # -- an operator ------------------------------------------------------------------------------------------------
@@ -145,6 +145,20 @@ class Relay:
 
         return eventually(look, f"{event_id} at {destination} is {status}", timeout_s)
 
+    def settled(self, event_id: str) -> dict[str, Any]:
+        """Wait until every attempt that a `push` leads to is known, and return its deliveries by destination.
+
+        QStash reports each attempt, and a dead letter again, in any order.
+        """
+
+        def look() -> dict[str, Any] | None:
+            found = self.event(event_id)["deliveries"]
+            attempts = {name: len(it["attempts"]) for name, it in found.items()}
+            done = attempts == ATTEMPTS and found["dead"]["dlq_id"] and found["flaky"]["status"] == "delivered"
+            return found if done else None
+
+        return eventually(look, f"every attempt of {event_id} is known")
+
     # -- the owner --------------------------------------------------------------------------------------------------
 
     def aws(self, service: str) -> Any:
@@ -162,11 +176,11 @@ class Relay:
         name = f"{self.local.name}/{kind}"
         self.aws("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(value))
 
-    def records(self) -> dict[tuple[str, str], Any]:
-        """Return everything in the table but leases, which come and go by themselves."""
+    def records(self, event_id: str) -> dict[tuple[str, str], Any]:
+        """Return everything that the table holds of *event_id*."""
         pages = self.aws("dynamodb").get_paginator("scan").paginate(TableName=self.local.table_name)
         items = [item for page in pages for item in page["Items"]]
-        return {(it["pk"]["S"], it["sk"]["S"]): it for it in items if it["pk"]["S"] != "LEASE"}
+        return {(it["pk"]["S"], it["sk"]["S"]): it for it in items if event_id in it["pk"]["S"]}
 
 
 def eventually(look: Callable[[], T | None], what: str, timeout_s: float = SETTLED_S) -> T:

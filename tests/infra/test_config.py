@@ -194,7 +194,20 @@ def test_a_mistake_is_told_by_its_path_with_what_to_do(told: Told, text: str, pa
     "expression",
     [
         *("import os", "retried.__class__", "__import__('os')", "lambda: 1", "retried ** 2", "pow(2, tries)", ""),
-        *("[1]", "'a'", "1 if retried else 2", "True", "pow(2", "sin(1)", "pow(x=1)", "1 < 2", "(" * 300),
+        *(
+            "[1]",
+            "'a'",
+            "1 if retried else 2",
+            "True",
+            "pow(2",
+            "sin(1)",
+            "pow(x=1)",
+            "1 < 2",
+            "pow * 2",
+            "pow()",
+            "(" * 300,
+            "-" * 9999 + "1",
+        ),
     ],
 )
 def test_a_retry_delay_that_isnt_qstashs_arithmetic_is_refused(told: Told, expression: str) -> None:

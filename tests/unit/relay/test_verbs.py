@@ -14,7 +14,16 @@ import pytest
 
 from relay import callbacks, query, reconcile
 from relay.accept import BODY_MAX_BYTES, Acceptance, accept
-from relay.errors import BadRequest, BodyTooLarge, NotFound, QStashError, SignatureError, Undeliverable, UpstreamError
+from relay.errors import (
+    BadRequest,
+    BodyTooLarge,
+    NotFound,
+    OperatorError,
+    QStashError,
+    SignatureError,
+    Undeliverable,
+    UpstreamError,
+)
 from relay.model import Event, EventId, Generation, Status, group_scope
 from relay.publish import CARRIED_BODY_MAX_BYTES, CLAIM_CHECK_TYPE, Publisher
 from relay.qstash import QStash
@@ -28,6 +37,8 @@ from tests.local_table import make_table
 from tests.store_conformance import Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conftest import LocalClients
 
 SECRET = "s3cret"
@@ -136,7 +147,13 @@ class World:
         self.qstash = QStash("token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire))
         self.publisher = Publisher(self.settings, self.store, self.qstash, MAC)
 
-    def post(self, body: bytes = b"{}", key: str = "d-1", headers: dict[str, str] | None = None) -> Acceptance:
+    def post(
+        self,
+        body: bytes = b"{}",
+        key: str = "d-1",
+        headers: dict[str, str] | None = None,
+        publisher: Callable[[], Publisher] | None = None,
+    ) -> Acceptance:
         digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         given = {
             "x-hub-signature-256": f"sha256={digest}",
@@ -152,7 +169,7 @@ class World:
             secrets=[SECRET],
             settings=self.settings,
             store=self.store,
-            publisher=lambda: self.publisher,
+            publisher=publisher or (lambda: self.publisher),
         )
 
     def sweep(self, seconds: float = 40) -> Any:
@@ -275,6 +292,38 @@ def test_a_publish_that_can_never_succeed_is_unpublishable(world: World) -> None
         "builder": Status.IN_FLIGHT,
     }
     assert world.sweep().published == 0
+
+
+def test_what_went_out_of_the_configuration_is_unpublishable_and_stops_nothing(world: World) -> None:
+    """A deploy can remove what an event still waits for; the outbox goes on."""
+    world.wire.failures = [500, 500]
+    event = world.post().event
+    left = {**FLAT["url_groups"]["audit"], "destinations": ["erp"]}
+    destinations = {"erp": FLAT["destinations"]["erp"]}
+    flat = FLAT | {"sources": {}, "url_groups": {"audit": left}, "destinations": destinations}
+    world.publisher.settings = Settings.of({"RELAY_BASE_URLS": BASE}, flat)
+    del world.wire.topics["relay.audit"]["ledger"]
+
+    swept = world.sweep()
+
+    assert (swept.published, swept.failed) == (1, 0)
+    assert world.statuses(event.id) == {
+        "ledger": Status.UNPUBLISHABLE,
+        "erp": Status.IN_FLIGHT,
+        "builder": Status.UNPUBLISHABLE,
+    }
+
+
+def test_an_event_is_acknowledged_though_nothing_is_there_to_publish_with(world: World) -> None:
+    """No token, no keys yet: the event is durable, and the sweep's."""
+
+    def nothing() -> Publisher:
+        raise OperatorError("no token")
+
+    accepted = world.post(publisher=nothing)
+
+    assert isinstance(accepted.failure, OperatorError)
+    assert world.sweep().published == 1
 
 
 def test_a_body_too_large_is_refused_before_anything(world: World) -> None:

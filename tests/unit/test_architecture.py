@@ -1,0 +1,228 @@
+"""Which module may import what: read from the code, so that a decision that is hidden in one module stays there."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+FUNCTIONS = CHECKOUT / "functions"
+QSTASH = CHECKOUT / "infra" / "local" / "qstash"
+HANDLERS = sorted(FUNCTIONS.glob("*.py"))
+RELAY = sorted((FUNCTIONS / "relay").glob("*.py"))
+
+OWNERS = {  # a package -> the modules that may import it, and all that each may import of it
+    "boto3": {"relay/aws.py": {"boto3"}, "relay/items.py": {"boto3.dynamodb.types"}},
+    "botocore": {"relay/aws.py": {"botocore.config", "botocore.exceptions"}},
+    "httpx": {"relay/qstash.py": {"httpx"}},
+    "jwt": {"relay/signing.py": {"jwt"}},
+    "aws_lambda_powertools": {
+        "relay/gateway.py": {"aws_lambda_powertools"},
+        "relay/metrics.py": {"aws_lambda_powertools", "aws_lambda_powertools.metrics"},
+    },
+}
+SETS_ENVIRONMENT = {CHECKOUT / "infra" / "app.py"}  # for the CDK's Node, which reads it as it is imported
+PURE = {  # nothing here reaches a disk, a network, a clock's wait or another process
+    *("base64", "binascii", "hashlib", "hmac", "secrets", "dataclasses", "datetime", "enum", "typing", "json", "re"),
+    *("collections", "functools", "itertools", "math", "relay"),
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement: whose, of what, and whether it runs (not only type checkers read it)."""
+
+    module: str
+    name: str
+    runs: bool
+
+    @property
+    def package(self) -> str:
+        """The top-level package."""
+        return self.name.partition(".")[0]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """Return the parsed code of *path*."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(path: Path) -> list[Import]:
+    """Return every import in *path*, wherever it stands; `from relay import x` is an import of relay.x."""
+    module = str(path.relative_to(FUNCTIONS)) if path.is_relative_to(FUNCTIONS) else path.name
+    found: list[Import] = []
+
+    def visit(node: ast.AST, *, runs: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            here = runs and not (isinstance(node, ast.If) and _is_type_checking(node.test) and child in node.body)
+            match child:
+                case ast.Import(names=names):
+                    found.extend(Import(module, it.name, here) for it in names)
+                case ast.ImportFrom(module="relay", level=0, names=names):
+                    found.extend(Import(module, f"relay.{it.name}", here) for it in names)
+                case ast.ImportFrom(module=name, level=0):
+                    found.append(Import(module, name or "", here))
+            visit(child, runs=here)
+
+    visit(tree(path), runs=True)
+    return found
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return "TYPE_CHECKING" in (getattr(test, "id", ""), getattr(test, "attr", ""))
+
+
+def all_imports(paths: list[Path]) -> list[Import]:
+    """Return the imports of all *paths*."""
+    return [it for path in paths for it in imports(path)]
+
+
+def test_the_rules_are_about_code_that_is_there() -> None:
+    """A folder that moved would make every rule below true of nothing."""
+    assert {path.stem for path in HANDLERS} == {"ingest", "record", "deliver", "query", "sweep", "sync"}
+    assert {"aws", "errors", "model", "qstash", "signing", "store", "wiring"} <= {path.stem for path in RELAY}
+    assert (QSTASH / "server.py") in QSTASH.rglob("*.py")
+
+
+@pytest.mark.parametrize("package", OWNERS)
+def test_each_foreign_package_has_one_owner(package: str) -> None:
+    """AWS, HTTP, JWT and Powertools each stop at the module that hides them."""
+    used: dict[str, set[str]] = {}
+    for it in all_imports([*HANDLERS, *RELAY]):
+        if it.package == package and it.runs:
+            used.setdefault(it.module, set()).add(it.name)
+
+    assert used == OWNERS[package]
+
+
+def test_the_functions_import_no_package_without_an_owner() -> None:
+    """What an asset doesn't hold can't be imported; what nobody owns is in nobody's hands."""
+    known = {*OWNERS, *sys.stdlib_module_names, "relay"}
+
+    assert [it for it in all_imports([*HANDLERS, *RELAY]) if it.runs and it.package not in known] == []
+
+
+@pytest.mark.parametrize("module", ["model", "errors"])
+def test_model_and_errors_are_pure(module: str) -> None:
+    """The core imports of the relay nothing but itself, and no module that does I/O."""
+    for it in imports(FUNCTIONS / "relay" / f"{module}.py"):
+        assert it.package in PURE | {"__future__"}, it
+        assert it.package != "relay" or it.name in {"relay.errors", "relay.model"}, it
+
+
+def test_the_functions_import_nothing_that_stays_behind() -> None:
+    """The asset holds functions/ and no other folder of the project."""
+    assert [it for it in all_imports([*HANDLERS, *RELAY]) if it.package in {"infra", "cli", "tests"}] == []
+
+
+def test_the_relay_doesnt_import_its_handlers() -> None:
+    """Imports point inwards: a handler knows its verb, no verb its handler."""
+    assert [it for it in all_imports(RELAY) if it.package in {path.stem for path in HANDLERS}] == []
+
+
+def test_the_local_qstash_stands_alone() -> None:
+    """It imitates QStash for any client, so it knows none of ours."""
+    ours = {"relay", "infra", "cli", "tests", *(path.stem for path in HANDLERS)}
+
+    assert [it for it in all_imports(sorted(QSTASH.rglob("*.py"))) if it.package in ours] == []
+    assert all(
+        node.level <= len(path.relative_to(QSTASH).parts)
+        for path in QSTASH.rglob("*.py")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom)
+    )
+
+
+@pytest.mark.parametrize("folder", ["functions", "infra", "cli"])
+def test_no_module_reads_the_environment_as_it_is_imported(folder: str) -> None:
+    """Else what a program sees depends on when it was imported."""
+    for path in {*(CHECKOUT / folder).rglob("*.py")} - SETS_ENVIRONMENT:
+        assert _environment_reads(tree(path)) == [], path.relative_to(CHECKOUT)
+
+
+def test_only_the_wiring_reads_the_environment_of_a_function() -> None:
+    """Every other module is handed the settings it needs."""
+    readers = {path.name for path in [*HANDLERS, *RELAY] if _environment_reads(tree(path), everywhere=True)}
+
+    assert readers == {"wiring.py"}
+
+
+def _environment_reads(module: ast.Module, *, everywhere: bool = False) -> list[int]:
+    """Return the lines where *module* names os.environ or os.getenv as it is imported, or *everywhere*."""
+    lines: list[int] = []
+
+    def visit(node: ast.AST) -> None:
+        match node:
+            case ast.Attribute(value=ast.Name(id="os"), attr="environ" | "environb" | "getenv" | "getenvb"):
+                lines.append(node.lineno)
+            case ast.ImportFrom(module="os", names=names) if {it.name for it in names} & {"environ", "getenv"}:
+                lines.append(node.lineno)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda() if not everywhere:
+                # Its body runs later; its defaults and decorators run now.
+                now = [*node.args.defaults, *filter(None, node.args.kw_defaults), *getattr(node, "decorator_list", [])]
+                for child in now:
+                    visit(child)
+                return
+            case ast.If(test=test) if _is_main(test) and not everywhere:
+                return
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(module)
+    return lines
+
+
+def _is_main(test: ast.expr) -> bool:
+    return isinstance(test, ast.Compare) and getattr(test.left, "id", "") == "__name__"
+
+
+@pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)
+def test_a_handler_hides_no_error(path: Path) -> None:
+    """It catches what the relay raises on purpose; anything else is Lambda's to report."""
+    caught = {
+        name.id if isinstance(name, ast.Name) else ast.unparse(name)
+        for handler in ast.walk(tree(path))
+        if isinstance(handler, ast.ExceptHandler)
+        for name in (handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type or ast.Name("all")])
+    }
+    ours = {node.name for node in tree(FUNCTIONS / "relay" / "errors.py").body if isinstance(node, ast.ClassDef)}
+
+    assert caught <= ours
+
+
+@pytest.mark.parametrize("verb", ["record", "deliver"])
+def test_a_verb_that_doesnt_speak_to_qstash_doesnt_load_http(verb: str) -> None:
+    """These two answer every attempt of every delivery; their cold start shouldn't pay for httpx."""
+    assert "httpx" not in loaded(verb)
+
+
+@pytest.mark.parametrize("verb", ["record", "deliver", "query"])
+def test_a_verb_that_doesnt_speak_to_qstash_works_without_its_token(verb: str) -> None:
+    """It asks its environment for no secret's name, and has no grant to read one."""
+    named = {it.value for it in ast.walk(tree(FUNCTIONS / f"{verb}.py")) if isinstance(it, ast.Constant)}
+
+    assert not {"RELAY_QSTASH_SECRET", "RELAY_SOURCES_SECRET"} & named
+
+
+def test_record_loads_neither_qstash_nor_the_vault() -> None:
+    """A report is checked with keys from the table, and written there: it needs no secret."""
+    assert not {"relay.qstash", "relay.vault", "relay.publish"} & loaded("record")
+
+
+@cache
+def loaded(verb: str) -> frozenset[str]:
+    """Return the modules that a fresh interpreter has once it has imported the handler *verb*, as Lambda does."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(FUNCTIONS)!r}); import {verb}, json;"
+        f"assert {verb}.__file__.startswith({str(FUNCTIONS)!r}); print(json.dumps(sorted(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], env={}, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603  # our own words
+    return frozenset(json.loads(run.stdout))
