@@ -45,8 +45,9 @@ def session() -> boto3.Session:
         return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)  # boto3 knows only AWS_DEFAULT_REGION
 
 
+@cache
 def client(service: str) -> Any:
-    """Return a client of the AWS *service* that gives up within a minute."""
+    """Return the client of the AWS *service*, made once, which gives up within a minute."""
     endpoint = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_S,

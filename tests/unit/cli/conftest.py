@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -186,12 +188,11 @@ def clients(local_clients: LocalClients) -> tuple[Any, Any]:
 @pytest.fixture
 def undeployed(
     local_clients: LocalClients, clients: tuple[Any, Any], server: Server, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Relay]:
+) -> Relay:
     """Give a relay that there is only the name of, and AWS credentials."""
     name = local_clients.new_name()
     aws_variables(monkeypatch, AWS_ENDPOINT_URL=local_clients.url, RELAY_NAME=name)
-    yield Relay(name, server, *clients, local_clients.dynamodb)
-    aws.session.cache_clear()
+    return Relay(name, server, *clients, local_clients.dynamodb)
 
 
 @pytest.fixture
@@ -203,22 +204,34 @@ def deployed(undeployed: Relay) -> Relay:
     return undeployed
 
 
+_AWS_VARIABLES = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "hush-hush",
+    "AWS_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_PROFILE": "",
+    "AWS_DEFAULT_REGION": "",
+    "AWS_SESSION_TOKEN": "",
+    "AWS_ENDPOINT_URL": "",
+    "HTTP_PROXY": "",
+}
+
+
 def aws_variables(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
-    """Set what AWS clients read, and hide this machine's own."""
-    aws.session.cache_clear()
-    given = {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "hush-hush",
-        "AWS_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        **variables,
-    }
-    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in given.items():
+    """Set what AWS clients read, and hide this machine's own; "" takes a variable out."""
+    given = {name: variables.get(name, os.environ.get(name, "")) for name in ("AWS_ENDPOINT_URL", "RELAY_NAME")}
+    for name, value in {**_AWS_VARIABLES, **given, **variables}.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    _forget_clients(tuple((name, os.environ.get(name)) for name in _AWS_VARIABLES))
+
+
+@lru_cache(maxsize=1)
+def _forget_clients(_: object) -> None:
+    """Have clients made anew, once the variables are others than before: making them takes long."""
+    aws.session.cache_clear()
+    aws.client.cache_clear()
 
 
 def event(number: int, **changes: Any) -> dict[str, Any]:

@@ -269,7 +269,7 @@ def test_an_answer_that_is_not_the_relays_counts_as_refused(deployed: Relay, ans
         "{}",
         '{"requestContext": {"http": {"method": "POST", "path": "/webhooks/github"}}, "headers": []}',
         '{"requestContext": {"http": {"method": "POST", "path": "/webhooks/github"}}, "headers": {}, "body": 1}',
-        '{"requestContext": {"http": {"method": "PUT", "path": "/"}}, "headers": {}, "body": "*", "isBase64Encoded": 1}',
+        '{"requestContext": {"http": {"method": "PUT", "path": "/"}}, "headers": {}, "body": "*", "isBase64Encoded":1}',
         "\ufeff{}",
         "[" * 100_000,
     ],

@@ -87,7 +87,7 @@ def test_a_refusal_of_aws_says_whose_it_is(undeployed: Relay, monkeypatch: pytes
 
 
 def test_aws_region_counts_though_boto3_does_not_know_it(undeployed: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    aws_variables(monkeypatch, AWS_REGION="eu-west-1")
 
     assert "region eu-west-1" in undeployed.run("event", "list").stderr
 
@@ -165,7 +165,7 @@ def test_an_unknown_event_is_told_with_where_to_look(deployed: Relay) -> None:
 
 def test_every_question_is_signed_as_aws_documents_it(deployed: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """The signature is computed here again, from what came over the wire."""
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "a session")
+    aws_variables(monkeypatch, AWS_SESSION_TOKEN="a session")
     deployed.server.says("GET", "/v1/events/acme%3Aa%2Fb", {**event(1), "headers": {}, "deliveries": []})
     deployed.server.says("GET", "/v1/events", {"events": [], "cursor": None})
     deployed.server.says("POST", "/v1/replays", {"id": "rpl_1", "deliveries": [{}], "skipped": []}, status=202)

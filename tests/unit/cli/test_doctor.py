@@ -1,0 +1,194 @@
+"""`relay doctor`: each thing that can be missing is found, with the next command."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from relay.store import Store
+from tests.local_table import make_table
+from tests.unit.cli.conftest import SECRET, TOKEN, aws_variables
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Relay
+
+KEYS = {"current": "sig_one", "next": "sig_two"}
+
+
+@pytest.fixture
+def whole(deployed: Relay) -> Relay:
+    """Give a relay that lacks nothing."""
+    deployed.keep("qstash", {"token": TOKEN, "url": deployed.server.url})
+    held = deployed.kept("sources") | {"acme": [{"value": SECRET, "created_at": "2026-11-01T00:00:00+00:00"}]}
+    deployed.secretsmanager.put_secret_value(SecretId=f"{deployed.name}/sources", SecretString=json.dumps(held))
+    deployed.server.says("GET", "/v2/keys", KEYS)
+    deployed.server.says("GET", "/v2/topics", _groups(deployed))
+    make_table(deployed.dynamodb, deployed.name)
+    store = Store(deployed.name, deployed.name, dynamodb=deployed.dynamodb)
+    store.save_keys(current="sig_one", following="sig_two", mac="mac")
+    return deployed
+
+
+def _groups(relay: Relay, **changes: str) -> list[dict[str, Any]]:
+    urls = {"ledger": f"{relay.server.url}/qstash/deliver/ledger", "erp": "https://erp.example.com/in", **changes}
+    endpoints = [{"name": name, "url": url} for name, url in urls.items() if url]
+    return [{"name": f"{relay.name}.audit", "endpoints": endpoints}, {"name": "another.audit", "endpoints": []}]
+
+
+def _examined(relay: Relay) -> dict[str, dict[str, Any]]:
+    shown = relay.run("doctor", "--json")
+    found = {it["check"]: it for it in map(json.loads, shown.stdout.splitlines())}
+    assert shown.exit_code == (1 if "missing" in {it["state"] for it in found.values()} else 0)
+    return found
+
+
+def _only_missing(relay: Relay) -> dict[str, Any]:
+    missing = [it for it in _examined(relay).values() if it["state"] == "missing"]
+    assert len(missing) == 1, missing
+    return missing[0]
+
+
+def test_a_relay_that_lacks_nothing_is_all_ok_and_ends_with_0(whole: Relay) -> None:
+    found = _examined(whole)
+
+    assert {it["state"] for it in found.values()} == {"ok"}
+    assert list(found) == [
+        "AWS credentials",
+        "secret qstash",
+        "stack",
+        "configuration",
+        "signing secret of github",
+        "signing secret of acme",
+        "QStash",
+        "URL groups",
+        "signing keys",
+        "orphans",
+    ]
+    assert whole.server.asked("/v2/keys")[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_for_people_the_next_commands_follow_the_table(undeployed: Relay) -> None:
+    shown = undeployed.run("doctor")
+
+    assert shown.exit_code == 1
+    assert f"secret qstash: relay --name {undeployed.name} secret set qstash" in shown.stdout.splitlines()
+    assert "stack: make deploy" in shown.stdout.splitlines()
+    assert shown.stderr.startswith("error: 2 of 9 checks failed")
+
+
+def test_without_credentials_nothing_else_is_asked(undeployed: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws_variables(monkeypatch, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+
+    found = _examined(undeployed)
+
+    assert found.pop("AWS credentials")["state"] == "missing"
+    assert {it["state"] for it in found.values()} == {"skipped"}
+
+
+def test_a_source_without_a_secret_is_named(whole: Relay) -> None:
+    held = {"github": whole.kept("sources")["github"]}
+    whole.secretsmanager.put_secret_value(SecretId=f"{whole.name}/sources", SecretString=json.dumps(held))
+
+    missing = _only_missing(whole)
+
+    assert missing["check"] == "signing secret of acme"
+    assert missing["next"] == f"relay --name {whole.name} secret set acme"
+
+
+def test_a_token_that_qstash_refuses_is_to_be_set_again(whole: Relay) -> None:
+    whole.server.says("GET", "/v2/keys", {"error": "unable to authenticate: invalid token"}, status=401)
+
+    missing = _only_missing(whole)
+
+    assert missing["check"] == "QStash"
+    assert missing["next"].endswith("secret set qstash")
+
+
+def test_a_qstash_that_does_not_answer_is_named(whole: Relay) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    whole.run("secret", "set", "qstash", "--url", url, stdin=TOKEN)
+
+    missing = _only_missing(whole)
+
+    assert missing["check"] == "QStash"
+    assert url in missing["found"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacks"),
+    [({"erp": ""}, "erp (https://erp.example.com/in)"), ({"erp": "https://old.example.com"}, "erp (https://erp")],
+    ids=["absent", "elsewhere"],
+)
+def test_an_endpoint_that_qstash_lacks_is_put_back_by_the_command_told(
+    whole: Relay, changes: dict[str, str], lacks: str
+) -> None:
+    whole.server.says("GET", "/v2/topics", _groups(whole, **changes))
+
+    missing = _only_missing(whole)
+
+    assert missing["check"] == "URL groups"
+    assert lacks in missing["found"]
+    assert missing["next"].startswith("aws lambda invoke --function-name the-sync ")
+    payload = json.loads(missing["next"].split("'")[1])
+    assert json.loads(payload["ResourceProperties"]["Desired"])["groups"] == {
+        f"{whole.name}.audit": _groups(whole)[0]["endpoints"]
+    }
+
+
+def test_a_group_that_qstash_lacks_is_named(whole: Relay) -> None:
+    whole.server.says("GET", "/v2/topics", [])
+
+    assert f"{whole.name}.audit" in _only_missing(whole)["found"]
+
+
+def test_an_endpoint_too_many_is_named(whole: Relay) -> None:
+    """It would get every event."""
+    whole.server.says("GET", "/v2/topics", _groups(whole, spy="https://spy.example.com"))
+
+    assert "spy in" in _only_missing(whole)["found"]
+
+
+@pytest.mark.parametrize(
+    ("held", "state"),
+    [(("sig_one", "sig_two"), "ok"), (("sig_zero", "sig_one"), "look"), (("sig_old", "sig_older"), "missing")],
+)
+def test_signing_keys_are_compared_with_qstashs(whole: Relay, held: tuple[str, str], state: str) -> None:
+    store = Store(whole.name, whole.name, dynamodb=whole.dynamodb)
+    store.save_keys(current=held[0], following=held[1], mac="mac")
+
+    assert _examined(whole)["signing keys"]["state"] == state
+
+
+def test_orphans_are_worth_a_look_and_no_failure(whole: Relay) -> None:
+    whole.configure(counts={"orphans": 3})
+
+    found = _examined(whole)["orphans"]
+
+    assert found["state"] == "look"
+    assert found["found"].startswith("3 ")
+
+
+def test_a_configuration_that_can_not_be_asked_skips_what_needs_it(whole: Relay) -> None:
+    whole.server.says("GET", "/v1/config", {"message": "Forbidden"}, status=403)
+
+    found = _examined(whole)
+
+    assert found["configuration"]["state"] == "missing"
+    assert "policy/read" in found["configuration"]["next"]
+    assert {found[it]["state"] for it in ("signing secrets", "URL groups", "signing keys", "orphans")} == {"skipped"}
+    assert found["QStash"]["state"] == "ok"
+
+
+def test_a_stack_that_is_no_relay_is_found(undeployed: Relay) -> None:
+    undeployed.keep("qstash", {"token": TOKEN, "url": undeployed.server.url})
+    undeployed.server.says("GET", "/v2/keys", KEYS)
+    undeployed.stack({})
+
+    missing = _only_missing(undeployed)
+
+    assert missing["check"] == "stack"
+    assert "no relay" in missing["found"]
