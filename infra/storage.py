@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from infra.functions import RelayFunction
 
 BODIES = "bodies/"
-_READ = ("GetItem", "BatchGetItem", "Query")
-_WRITE = ("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")  # never Scan: no question needs one
+_READ = ("GetItem", "Query")
+_WRITE = ("PutItem", "UpdateItem")  # no Scan: no question needs one; no DeleteItem: records expire
 _FEED_ATTRIBUTES = [
     *("kind", "source", "event_type", "destination", "group", "status", "received_at", "updated_at", "size_bytes"),
     *("sha256", "idempotency_key", "attempts_count", "message_id", "dlq_id", "generation", "expires_at"),
@@ -46,7 +46,7 @@ class Storage(Construct):
     def grant_accept(self, function: RelayFunction) -> None:
         """Let *function* save events, and bodies that are too large for an item."""
         self._grant_records(function)
-        function.allow("SaveBodies", ["s3:GetObject", "s3:PutObject"], [self._bodies])
+        function.allow("SaveBodies", ["s3:PutObject"], [self._bodies])
 
     def grant_record(self, function: RelayFunction) -> None:
         """Let *function* record what became of deliveries."""

@@ -117,9 +117,12 @@ def test_ingest_may_read_its_secrets_save_an_event_with_its_body_and_publish_it(
 def test_sync_may_read_the_token_and_keep_the_keys(relay: Relay) -> None:
     """The deploy succeeded, and what sync had to leave behind is there."""
     held = {it["name"]: it["endpoints"] for it in relay.qstash("/v2/topics")}
+    table = relay.aws("dynamodb")
+    kept = table.get_item(TableName=relay.local.table_name, Key={"pk": {"S": "KEYS"}, "sk": {"S": "KEYS"}})["Item"]
 
     assert {it["name"] for it in held["gate.all"]} == {"builder", "ledger"}
-    assert {("KEYS", "KEYS"), ("DESIRED", "DESIRED")} <= relay.records().keys()
+    assert kept["current"]["S"] == relay.local.qstash_current_signing_key
+    assert kept["next"]["S"] == relay.local.qstash_next_signing_key
 
 
 def test_record_may_write_what_qstash_reports(relay: Relay, builder: Destinations, event_id: str) -> None:
@@ -152,7 +155,7 @@ def test_query_may_read_the_table_its_indexes_and_the_body(relay: Relay, event_i
 
 
 def test_query_may_start_a_replay_and_wake_sweep_which_may_publish_it(relay: Relay, builder: Destinations) -> None:
-    """From a dead letter to a delivery, by way of the operator, query, sweep and QStash; nothing else wakes sweep here."""
+    """From a dead letter to a delivery, by way of query, sweep and QStash; nothing else wakes sweep here."""
     builder.behave("builder", DEAD)
     event = relay.push(LARGE).json()["event_id"]
     dead = relay.delivery(event, "builder", "dead_lettered")

@@ -13,8 +13,8 @@ RECORDS = (
     sorted(
         f"dynamodb:{verb}"
         for verb in (
-            *("GetItem", "BatchGetItem", "Query"),
-            *("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),
+            *("GetItem", "Query"),
+            *("PutItem", "UpdateItem"),
         )
     ),
     ["<StorageTable>"],
@@ -29,7 +29,7 @@ TRACES = (["xray:PutTelemetryRecords", "xray:PutTraceSegments"], ["*"])  # X-Ray
 EXPECTED = {
     "ingest": {
         "Records": RECORDS,
-        "SaveBodies": (["s3:GetObject", "s3:PutObject"], ["<StorageBucket>/bodies/*"]),
+        "SaveBodies": (["s3:PutObject"], ["<StorageBucket>/bodies/*"]),
         "QStashToken": TOKEN,
         "SigningSecrets": (["secretsmanager:GetSecretValue"], [f"{SECRET}/sources-??????"]),
     },

@@ -37,8 +37,8 @@ def test_without_a_stack_every_command_says_to_deploy(undeployed: Relay, words: 
     assert re.fullmatch(r"error: there is no stack \S+ in region us-east-1: .*make deploy.*\n", shown.stderr)
 
 
-@pytest.mark.parametrize("words", [*COMMANDS, ("secret", "set", "github")], ids=" ".join)
-def test_without_credentials_every_command_says_to_sign_in(
+@pytest.mark.parametrize("words", [("event", "list"), ("secret", "set", "github")], ids=" ".join)
+def test_without_credentials_a_command_says_to_sign_in(
     undeployed: Relay, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     aws_variables(monkeypatch, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")

@@ -83,7 +83,9 @@ def test_an_error_in_a_sandbox_is_not_hidden_and_leaves_nothing() -> None:
             start(sandbox, "sleep 600")
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, fail)
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
     assert not sandbox.folder.exists()
 
 
