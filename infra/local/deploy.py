@@ -89,6 +89,6 @@ class Deployment:
         flags = ["--app", self.assembly, "--method", "direct", "--require-approval", "never", "--progress", "events"]
         flags += ["--no-notices", "--no-version-reporting", "--no-lookups", "--ci"]
         cdk = self._sandbox.start("cdk deploy", ["node", _CDK, "deploy", self._name, *flags], environment)
-        cdk.wait(DEPLOY_S, "the last lines below say which resource and why")
+        cdk.wait(DEPLOY_S, "the lines below say which resource and why")
         stack = self._aws.client("cloudformation").describe_stacks(StackName=self._name)["Stacks"][0]
         return {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}

@@ -8,7 +8,6 @@ sandbox's own process is killed.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 5  # the local AWS may hang for an hour after SIGTERM, when a custom resource is being made
 POLL_S = 0.02
 LOG_TAIL_LINES = 25
+LOG_CAUSES = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT")  # no proxies, no credentials, no PYTHONPATH
@@ -55,9 +55,12 @@ class Process:
         return self._out.read_text(encoding="utf-8", errors="replace")
 
     def failed(self, what: str, todo: str) -> LocalError:
-        """Return the error that tells *what* the process did, the end of its log, and what *todo*."""
+        """Return the error that tells *what* the process did, what its log says of it, and what *todo*."""
         text = self._log.read_text(encoding="utf-8", errors="replace") + self.output
-        tail = "\n".join("  | " + line for line in text.splitlines()[-LOG_TAIL_LINES:])
+        lines = text.splitlines()
+        # What CloudFormation says of the cause comes before a rollback, which can be longer than the tail.
+        telling = [line for line in lines[:-LOG_TAIL_LINES] if "_FAILED" in line][:LOG_CAUSES]
+        tail = "\n".join("  | " + line for line in telling + lines[-LOG_TAIL_LINES:])
         return LocalError(f"{self.name} {what}: {todo}" + (f"\n{tail}" if tail else ""))
 
     def wait(self, timeout_s: float, todo: str) -> None:
@@ -106,10 +109,10 @@ class Sandbox:
             self._handlers = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         try:
             with self._held():
-                self.folder = Path(tempfile.mkdtemp(prefix="fanout-relay-"))
                 self._watchdog = subprocess.Popen(  # noqa: S603  # our own script
                     [sys.executable, "-I", "-S", _WATCHDOG], stdin=subprocess.PIPE, start_new_session=True
                 )
+                self.folder = Path(tempfile.mkdtemp(prefix="fanout-relay-"))
                 self._tell("folder", self.folder)
         except BaseException:
             self._clean_up()
@@ -187,9 +190,7 @@ class Sandbox:
         for process in reversed(self._processes):
             process.end(deadline)
             self._tell("forget", process.pid)
-        if hasattr(self, "folder"):
-            shutil.rmtree(self.folder, ignore_errors=True)
-        if hasattr(self, "_watchdog"):
+        if hasattr(self, "_watchdog"):  # it removes the folder
             assert self._watchdog.stdin is not None  # noqa: S101  # opened as a pipe
             self._watchdog.stdin.close()
             self._watchdog.wait()

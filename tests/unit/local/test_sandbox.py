@@ -149,6 +149,14 @@ def test_a_failure_tells_what_failed_its_last_words_and_what_to_do(sandbox: Sand
     assert all(word in str(told.value) for word in ("the thing", "exit status 3", "no room left", "make room"))
 
 
+def test_a_cause_that_a_long_rollback_buries_is_told(sandbox: Sandbox) -> None:
+    """CloudFormation names the cause first, and then undoes everything, line by line."""
+    process = start(sandbox, "echo 'CREATE_FAILED Table: no'; for n in $(seq 99); do echo DELETE $n; done; exit 1")
+
+    with pytest.raises(LocalError, match="CREATE_FAILED Table: no"):
+        process.wait(10, "look")
+
+
 def test_a_process_that_ends_instead_of_getting_ready_is_told_at_once(sandbox: Sandbox) -> None:
     process = start(sandbox, "exit 0")
     began = time.monotonic()
