@@ -73,8 +73,6 @@ def add_signing_secret(relay: str, source: str, value: str, *, replace: bool) ->
     newest = same or {"value": value, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
     others = [it for it in before if it["value"] != value]
     kept = [newest] if replace else [newest, *others][:OVERLAP]
-    if same is not None and before[0] is same and not replace:
-        kept = before  # the same again must not push the one before out
     changed = _write(sources_secret(relay), held, {**(held or {}), source: kept}, "Signing secrets of sources")
     return len(kept), changed
 

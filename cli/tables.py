@@ -119,7 +119,7 @@ def _print(shown: Table | Text, needed: int = 0) -> None:
         wide = Console(file=sys.stdout, width=PIPE_WIDTH_MAX)
         needed = Measurement.get(wide, wide.options, shown).maximum
     width = max(needed, Console().width if terminal else 1)
-    console = Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False, no_color=not terminal)
+    console = Console(file=sys.stdout, width=width, highlight=False, no_color=not terminal)
     if terminal:
         console.print(shown, crop=False)
         return

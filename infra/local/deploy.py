@@ -78,7 +78,7 @@ class Deployment:
             LocalError: Either failed.
         """
         assert self._synth is not None  # noqa: S101  # synthesize() comes first
-        self._synth.wait(SYNTH_S, "`make synth CONFIG=…` shows it alone")
+        self._synth.wait(SYNTH_S, "the lines below say why; `npx cdk synth` shows it alone")
         environment = self._sandbox.environment(
             **self._aws.environment(),
             CDK_HOME=str(self._sandbox.folder / "home" / ".cdk"),
@@ -86,7 +86,16 @@ class Deployment:
             CDK_DISABLE_VERSION_CHECK="true",
             NO_COLOR="1",
         )
-        flags = ["--app", self.assembly, "--method", "direct", "--require-approval", "never", "--progress", "events"]
+        flags = [
+            "--app",
+            str(self.assembly),
+            "--method",
+            "direct",
+            "--require-approval",
+            "never",
+            "--progress",
+            "events",
+        ]
         flags += ["--no-notices", "--no-version-reporting", "--no-lookups", "--ci"]
         cdk = self._sandbox.start("cdk deploy", ["node", _CDK, "deploy", self._name, *flags], environment)
         cdk.wait(DEPLOY_S, "the lines below say which resource and why")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+GIVEN_SECRET = "given by the environment"
 CONFIG = """
 [relay]
 name = "deployed"
@@ -74,7 +75,7 @@ def relay(destinations: Destinations, tmp_path_factory: pytest.TempPathFactory) 
     """Deploy the relay of `CONFIG`; the source `mute` has no signing secret."""
     config = tmp_path_factory.mktemp("relay") / "relay.toml"
     config.write_text(CONFIG.format(url=destinations.base_url))
-    with running(config, environ={}) as local:
+    with running(config, environ={"RELAY_SECRET_ACME": GIVEN_SECRET}) as local:
         destinations.expect_signatures(local.qstash_current_signing_key, local.qstash_next_signing_key)
         with closing(Relay(local)) as relay:
             kept = {name: value for name, value in relay.secret("sources").items() if name != "mute"}

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.deployed.conftest import GIVEN_SECRET
+
 if TYPE_CHECKING:
     from infra.local.destinations import Destinations
     from tests.deployed.clients import Relay
@@ -35,6 +37,14 @@ def test_a_duplicate_is_delivered_once(relay: Relay, destinations: Destinations)
     later = relay.send("acme", b"later").json()["event_id"]
     destinations.await_received("bytes", 1, event_id=later, timeout_s=20)
     assert len(destinations.received("bytes", event_id)) == 1
+
+
+def test_a_signing_secret_is_the_one_given_or_made_up(relay: Relay) -> None:
+    secrets = relay.local.secrets
+
+    assert secrets["acme"] == GIVEN_SECRET
+    assert len(set(secrets.values())) == len(secrets)
+    assert [relay.send("acme", b"{}").status_code, relay.push().status_code] == [202, 202]
 
 
 def test_an_unknown_source_gets_404(relay: Relay) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from functools import reduce
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import pytest
 
@@ -190,7 +190,7 @@ def _authorization(call: Call) -> str:
         [
             call.method,
             quote(call.path, safe="/~"),
-            "&".join(sorted(call.query.split("&"))),
+            "&".join(sorted(f"{quote(k, safe='~')}={quote(v, safe='~')}" for k, v in parse_qsl(call.query))),
             *(f"{name}:{call.headers[name]}" for name in names),
             "",
             ";".join(names),
