@@ -330,6 +330,8 @@ def _mistakes_between(raw: dict[str, Any]) -> Iterator[Wrong]:
         if isinstance(scheme, str) and scheme not in known:
             yield f"{at}.scheme", f"there is no scheme '{scheme}'{nearest(scheme, known)}"
         yield from _mistakes_of_to(f"{at}.to", source.get("to"), list(groups))
+        if name == "qstash":
+            yield at, "'qstash' is what `relay secret set` calls QStash's own token: choose another name"
         twin = outputs.setdefault(output_name(name), name)
         if twin != name:
             yield at, f"'{name}' and '{twin}' would share the stack output {output_name(name)}: rename one"

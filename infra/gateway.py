@@ -67,13 +67,15 @@ class Gateway(Construct):
             stack.format_arn(service="execute-api", resource=self.api.api_id, resource_name=f"$default/{route}")
             for route in routes
         ]
+        # By name, whatever its id: that is how the relay command asks for it.
+        this_stack = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
         return iam.ManagedPolicy(
             self,
             id_,
             description=description,
             statements=[
                 iam.PolicyStatement(sid="Ask", actions=["execute-api:Invoke"], resources=arns),
-                iam.PolicyStatement(sid="Find", actions=["cloudformation:DescribeStacks"], resources=[stack.stack_id]),
+                iam.PolicyStatement(sid="Find", actions=["cloudformation:DescribeStacks"], resources=[this_stack]),
             ],
         )
 

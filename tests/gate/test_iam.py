@@ -6,8 +6,12 @@ Elsewhere the local AWS lets every role do everything, so a missing grant shows 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -289,3 +293,13 @@ def _principal(relay: Relay, name: str, *policies: str) -> closing[Relay]:
         iam.attach_user_policy(UserName=name, PolicyArn=policy)
     made = iam.create_access_key(UserName=name)["AccessKey"]
     return _as(relay, made["AccessKeyId"], made["SecretAccessKey"])
+
+
+def test_the_operate_policy_is_all_that_the_command_needs(relay: Relay) -> None:
+    """It finds the relay by its stack's name, and asks."""
+    command = [str(Path(sys.executable).with_name("relay")), "event", "list", "--json"]
+    environment = {**os.environ, **relay.local.environment()}
+
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+
+    assert (shown.returncode, shown.stderr) == (0, "")

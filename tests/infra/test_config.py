@@ -261,6 +261,12 @@ def test_sources_that_would_share_an_output_are_told(told: Told) -> None:
     assert "share the stack output WebhookAB" in mistakes["sources.a_b"]
 
 
+def test_a_source_is_not_named_like_qstashs_own_secret(told: Told) -> None:
+    mistakes = told(BASE + '[sources.qstash]\nscheme = "github"\nto = ["audit"]\n')
+
+    assert "choose another name" in mistakes["sources.qstash"]
+
+
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file_with_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "relay.toml"
     file.write_text(
