@@ -52,7 +52,7 @@ types: setup
 	$(BIN)/mypy
 
 synth: setup
-	npx cdk synth --quiet
+	npx cdk synth --quiet --context config=$(CONFIG)
 
 gate: setup
 	$(BIN)/pytest tests/gate

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.conftest import LocalClients
 
 POM = Path(__file__).parent / "dynamodb-local" / "pom.xml"
+LOOPBACK = POM.with_name("Loopback.java")
 JARS = Path(__file__).parents[2] / ".cache" / "dynamodb-local"
 START_S = 30
 
@@ -46,8 +47,7 @@ def dynamodb_local() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     java = shutil.which("java") or "java"
-    command = [java, f"-Djava.library.path={folder}", "-cp", f"{folder}/*"]
-    command += ["software.amazon.dynamodb.services.local.main.ServerRunner", "-inMemory", "-port", str(port)]
+    command = [java, f"-Djava.library.path={folder}", "-cp", f"{folder}/*", str(LOOPBACK), str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:  # noqa: S603
         try:
             _wait_for(port, server)
