@@ -254,6 +254,7 @@ class Delivery:
             attempts=attempts,
             status=self._raised(report.status),
             dlq_id=max(filter(None, (self.dlq_id, report.dlq_id)), default=None),
+            due_at=None,
         )
 
     def published(self, generation: Generation, message_id: str, at: datetime) -> Delivery:
@@ -273,6 +274,12 @@ class Delivery:
         if generation != self.generation:
             return self
         return replace(self, status=self._raised(Status.UNPUBLISHABLE), due_at=None)
+
+    def owed(self, generation: Generation, due_at: datetime) -> Delivery:
+        """Return the delivery with a publish of its own owed at *due_at*, where QStash lacks *generation* of it."""
+        if generation != self.generation or self.status is not Status.PENDING:
+            return self
+        return replace(self, due_at=self.due_at or due_at)
 
     def postponed(self, due_at: datetime) -> Delivery:
         """Return the delivery with its publish put off to *due_at*, where one is owed."""

@@ -26,7 +26,7 @@ ROOT_KEY = "test"  # the local AWS never checks signatures of its root key
 READY_S = 30
 CHECKOUT = Path(__file__).parents[2]
 _PYTHON = CHECKOUT / ".venv-aws" / "bin" / "python"
-_TODO = "free its port or memory if the lines below say so, run `make setup` again if not"
+_ADVICE = "free its port or memory if the lines below say so, run `make setup` again if not"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class AwsProcess:
         Raises:
             LocalError: It doesn't.
         """
-        self.process.wait_until(self._answers, READY_S, _TODO)
+        self.process.wait_until(self._answers, READY_S, _ADVICE)
 
     def _answers(self) -> bool:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

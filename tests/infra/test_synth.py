@@ -8,8 +8,6 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.infra.conftest import CONFIG, ROOT
 
 if TYPE_CHECKING:
@@ -19,8 +17,7 @@ CDK = ROOT / "node_modules" / ".bin" / "cdk"
 
 
 def test_cdk_synth_makes_the_stack_and_says_nothing(tmp_path: Path) -> None:
-    if not CDK.exists():
-        pytest.skip("the CDK's command line isn't installed: run `make setup`")
+    assert CDK.exists(), "the CDK's command line isn't installed: run `make setup`"
     (tmp_path / "relay.toml").write_text(CONFIG, encoding="utf-8")
     command = [
         str(CDK),

@@ -294,6 +294,30 @@ def test_a_publish_that_can_never_succeed_is_unpublishable(world: World) -> None
     assert world.sweep().published == 0
 
 
+def test_a_destination_that_qstashs_group_lacks_is_published_to_alone(world: World) -> None:
+    """Somebody removed the endpoint in QStash's console: what is expected is still delivered."""
+    del world.wire.topics["relay.audit"]["erp"]
+    event = world.post().event
+    assert world.statuses(event.id)["erp"] is Status.PENDING
+
+    swept = world.sweep(seconds=150)
+
+    assert swept.published == 1
+    assert str(world.wire.published[-1].url).endswith("/v2/publish/https://erp.example.com/in")
+    assert world.statuses(event.id)["erp"] is Status.IN_FLIGHT
+    assert world.sweep(seconds=150).published == 0
+
+
+def test_a_destination_whose_callback_came_is_not_published_to_again(world: World) -> None:
+    """In the middle of a deploy QStash's answer can name its new URL: the callback tells by name."""
+    world.wire.topics["relay.audit"]["erp"] = "https://erp.example.com/new"
+    event = world.post().event
+
+    world.report(event, "erp", status=500)
+
+    assert world.sweep(seconds=150).published == 0
+
+
 def test_what_went_out_of_the_configuration_is_unpublishable_and_stops_nothing(world: World) -> None:
     """A deploy can remove what an event still waits for; the outbox goes on."""
     world.wire.failures = [500, 500]
