@@ -1,4 +1,4 @@
-"""`relay dev` and `relay qstash`: the relay, or only QStash, on this machine until SIGINT or SIGTERM."""
+"""`relay dev`: the relay on this machine until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -43,27 +43,6 @@ def dev(asked: Asked, file: Path, iam: bool) -> None:  # noqa: FBT001
     except SystemExit as ended:
         if ended.code not in {None, 0, 128 + signal.SIGTERM}:
             raise
-
-
-@click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="a free one", help="On 127.0.0.1.")
-@click.option("--test-hosts", is_flag=True, help="Answer well-known public test hosts here, don't call them.")
-@click.option(
-    "--grace",
-    type=click.FloatRange(min=0),
-    default=10.0,
-    show_default=True,
-    help="Seconds that a delivered message stays.",
-)
-@asking
-def qstash(asked: Asked, port: int, test_hosts: bool, grace: float) -> None:  # noqa: FBT001
-    """Run only the local QStash on this machine.
-
-    Any QStash client can use it, until SIGINT (Ctrl-C) or SIGTERM.
-    """
-    from infra.local.qstash.server import serve
-
-    serve(port=port, as_json=asked.as_json, test_hosts=test_hosts, grace_s=grace)
 
 
 def _run(asked: Asked, file: Path, *, iam: bool) -> None:

@@ -6,6 +6,7 @@ import click
 
 from cli import check, delivery, doctor, event, local, replay, secret, send, source
 from cli.command import json_option, name_option
+from infra.local.qstash.__main__ import main as qstash
 from relay import VERSION
 
 
@@ -31,7 +32,7 @@ for _command in (
     doctor.doctor,
     check.check,
     local.dev,
-    local.qstash,
+    qstash,
 ):
     relay.add_command(_command)
 

@@ -155,8 +155,8 @@ def _await_qstash(process: Process | None, given: Mapping[str, str]) -> dict[str
         return _ask_qstash(given["QSTASH_URL"].rstrip("/"), given["QSTASH_TOKEN"])
     todo = "run `relay qstash` to see it alone"
     process.wait_until(lambda: "\n" in process.output, QSTASH_READY_S, todo)
-    facts: dict[str, str] = json.loads(process.output.splitlines()[0])
-    return facts
+    facts = json.loads(process.output.splitlines()[0])
+    return _ask_qstash(facts["qstash_url"], facts["qstash_token"])
 
 
 def _ask_qstash(url: str, token: str) -> dict[str, str]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from starlette.responses import Response
 
 from . import selection
 from .grammar import Refused
-from .publish import Publication, plan
+from .options import split_target
+from .state import Wanted
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from .engine import Engine
-    from .options import Headers
     from .state import User
 
 
@@ -35,6 +35,10 @@ class Call:
         return self.engine.clock.now()
 
     @property
+    def now_ms(self) -> int:
+        return int(self.now_s * 1000)
+
+    @property
     def query(self) -> str:
         return str(self.request.scope["query_string"].decode("latin-1"))
 
@@ -43,8 +47,13 @@ class Call:
         return parse_qs(self.query, keep_blank_values=True)
 
     def path(self, part: str) -> str:
-        """Return a part of the path."""
-        return str(self.request.path_params[part])
+        """Return a part of the path, decoded."""
+        return unquote(self.request.path_params[part])
+
+    @property
+    def ends(self) -> str:
+        """Return the last part of the path: the verb, for instance ``pause``."""
+        return str(self.request.url.path.rpartition("/")[2])
 
     @property
     def headers(self) -> dict[str, list[str]]:
@@ -71,17 +80,16 @@ class Call:
         """Return filters from the query and, as the Python SDK sends them, from the body."""
         return self.params | (selection.from_json(self.json_object()) if self.body.strip() else {})
 
-    def plan(self, destination: str, headers: Headers, body: bytes) -> Publication:
-        """Return what a publish of this user, at this time, would send."""
-        caller_ip = self.request.client.host if self.request.client else ""
-        return plan(
-            self.user,
-            destination=destination,
-            headers=headers,
-            body=body,
-            caller_ip=caller_ip,
-            now_s=self.now_s,
-            settings=self.engine.settings,
+    @property
+    def caller_ip(self) -> str:
+        return self.request.client.host if self.request.client else ""
+
+    def wanted(self, queue_name: str | None = None) -> Wanted:
+        """Return what this publish asks for, with the settings of the query among its headers, which win."""
+        destination, settings = split_target(self.request.path_params["destination"], self.query)
+        headers = settings | self.headers
+        return Wanted(
+            destination=destination, headers=headers, body=self.body, caller_ip=self.caller_ip, queue_name=queue_name
         )
 
 

@@ -1,7 +1,6 @@
 """The life of a message: wait, attempt, report, and either end or wait again.
 
-One task per message; a message that waits costs a timer and nothing else.  What a delivery may have to wait for
-or suffer besides (a place in a queue, a flow-control slot, a fault) belongs around `Engine._attempt`.
+One task per message; a message that waits costs a timer or a place in a line, and nothing else.
 """
 
 from __future__ import annotations
@@ -10,64 +9,97 @@ import asyncio
 import json
 import logging
 import math
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import aiohttp
 
-from .grammar import DAY_S, canonical, evaluate, request_target, reset_delay_s
+from .clock import all_idle
+from .faults import Faults
+from .grammar import DAY_S, evaluate, reset_delay_s
 from .options import Callback, read_options
 from .signing import sign
-from .state import Answer, Clock, DeadLetter, LogRow, Message, Settings, User
-from .views import MAX_CALLBACK_BODY_BYTES, answer_extra, callback_body
+from .state import Answer, DeadLetter, LogRow, Message, Outgoing, Settings, User
+from .views import callback_body
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from .clock import Clock
+    from .faults import Fault
+    from .options import Headers
 
 logger = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 1_000
-# Shorter than common servers keep an idle connection, so that no attempt meets one that is being closed.
-KEEPALIVE_S = 1.0
 _RESETS = ("Retry-After", "X-Ratelimit-Reset", "X-Ratelimit-Reset-Requests", "X-Ratelimit-Reset-Tokens")
+_PATIENCE_S = 1.0  # how long a clock that is put forward waits at each step for destinations to answer
 
 
 class Engine:
-    """Delivers messages until it is closed."""
+    """Delivers messages until it is closed.
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        settings: Settings,
-        transport: httpx.AsyncBaseTransport | None = None,
-        mounts: Mapping[str, httpx.AsyncBaseTransport] | None = None,
-    ) -> None:
+    Args:
+        clock: Where time comes from.
+        settings: Limits, windows and sizes; read anew whenever they matter.
+        send: Makes one request; it may raise what aiohttp raises, `OSError` and `ValueError`.
+    """
+
+    def __init__(self, clock: Clock, settings: Settings, send: Callable[[Outgoing], Awaitable[Answer]]) -> None:
         self.clock = clock
         self.settings = settings
+        self.faults = Faults()
+        self.under_way = 0  # requests to destinations
+        self.up = asyncio.Event()
+        self.up.set()
+        self._send = send
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._client = httpx.AsyncClient(
-            transport=transport,
-            mounts=mounts,
-            timeout=None,  # noqa: S113 - _within bounds every attempt as a whole
-            trust_env=False,
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S),
-        )
+        self._raise_at: Callable[[], None] = lambda: None
 
     async def close(self) -> None:
-        """Drop whatever is pending and close every connection."""
+        """Drop whatever is pending."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.aclose()
+
+    async def settle(self) -> None:
+        """Return once all tasks wait, and every destination has answered or had a second for it."""
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        await all_idle()
+        while self.under_way and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.001)
+            await all_idle()
+
+    def go_down(self, seconds: float | None = None) -> None:
+        """Answer nobody and deliver nothing, for so long or until `come_up`."""
+        self.come_up()
+        self.up.clear()
+        if seconds is not None:
+            self._raise_at = self.clock.call_later(seconds, self.up.set)
+
+    def come_up(self) -> None:
+        """Be there again."""
+        self._raise_at()
+        self.up.set()
 
     def accept(self, user: User, message: Message) -> None:
         """Take charge of a message."""
         user.messages[message.id] = message
+        if message.options.flow_control:
+            user.limit_flow(message.options.flow_control, self.clock)
         self._note(user, message, "CREATED")
-        task = asyncio.create_task(self._live(user, message))
-        self._tasks[message.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(message.id, None))
+        self.start(message.id, self._live(user, message, self.faults.of_message(message)))
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work* on the side, under a *name* that `stop` knows it by."""
+        task = asyncio.create_task(work)
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.get(name) is task and self._tasks.pop(name))
+
+    def stop(self, name: str) -> None:
+        """End what was started under that name, if it has not ended."""
+        if task := self._tasks.pop(name, None):
+            task.cancel()
 
     def cancel(self, user: User, message: Message) -> None:
         """See to it that no further attempt starts; one that is under way is left to end."""
@@ -76,30 +108,62 @@ class Engine:
         if message.active:
             message.cancel_requested = True
         else:
-            self._tasks[message.id].cancel()
+            message.outcome = "FAIL"
+            self.stop(message.id)
             self._note(user, message, "CANCELED")
 
-    async def _live(self, user: User, message: Message) -> None:
+    async def _live(self, user: User, message: Message, fault: Fault | None) -> None:
+        if fault and await fault.befall(user, message, self.clock) == "lose":
+            del user.messages[message.id]
+            return
+        await self._due(message)
+        queue = user.queues.get(message.queue_name) if message.queue_name else None
+        if queue is None:
+            await self._deliver(user, message, fault)
+            return
+        async with queue.line:
+            reports = [self._tasks[it] for it in await self._deliver(user, message, fault) if it in self._tasks]
+            if reports:  # the next of the queue waits for them, too
+                await asyncio.wait(reports)
+
+    async def _due(self, message: Message) -> None:
+        await self.clock.sleep(message.due_ms / 1000 - self.clock.now())
+
+    async def _deliver(self, user: User, message: Message, fault: Fault | None) -> list[str]:
+        """Make attempts until one is the last, and return the ids of the reports of all of them."""
+        flow, reports = message.options.flow_control, list[str]()
         while True:
-            await self.clock.sleep(max(0.0, message.due_ms / 1000 - self.clock.now()))
-            message.active = True
-            self._note(user, message, "ACTIVE")
-            answer = await self._attempt(user, message)
-            message.active = False
-            wait_s = self._conclude(user, message, answer)
+            await self.up.wait()
+            async with user.flow_keys[flow.key] if flow else nullcontext(), user.line:
+                message.active = True
+                self._note(user, message, "ACTIVE")
+                answer = await self._attempt(user, message)
+                if fault and fault.do == "duplicate":
+                    await self.clock.sleep(fault.seconds)
+                    await self._attempt(user, message)
+                fault, message.active = None, False
+            if message.overtook:
+                message.overtook.set()
+            wait_s = self._conclude(user, message, answer, reports)
             if wait_s is None:
-                return
+                return reports
             message.retried += 1
+            await self._due(message)
 
     async def _attempt(self, user: User, message: Message) -> Answer:
+        outgoing, self.under_way = self._outgoing(user, message), self.under_way + 1
         try:
-            request = self._request(user, message)
-            return await self._within(message.options.timeout_s, request)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            async with self.clock.timeout(message.options.timeout_s):
+                return await self._send(outgoing)
+        except TimeoutError:
+            return Answer(0, error=f"context deadline exceeded: no response within {message.options.timeout_s} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             # ValueError: a host that is no IDNA name comes as UnicodeError out of the resolver.
             return Answer(0, error=f"{type(error).__name__}: {error}".rstrip(": "))
+        finally:
+            self.under_way -= 1
 
-    def _request(self, user: User, message: Message) -> httpx.Request:
+    def _outgoing(self, user: User, message: Message) -> Outgoing:
         signature = sign(key=user.current_key, url=message.url, body=message.body, now_s=self.clock.now())
         own = {
             "Upstash-Message-Id": message.id,
@@ -107,106 +171,68 @@ class Engine:
             "Upstash-Signature": signature,
             "Upstash-Caller-Ip": message.caller_ip,
             "Upstash-Topic-Name": message.topic_name,
+            "Upstash-Schedule-Id": message.schedule_id,
+            "Upstash-Region": self.settings.region,
         }
-        headers = {"Accept-Encoding": ["gzip"], "User-Agent": ["Upstash-QStash"]}
-        headers |= message.options.header
-        headers |= {name: [value] for name, value in own.items() if value}
-        return httpx.Request(
-            message.options.method,
-            message.url,
-            headers=[
-                (name.encode(), value.encode("utf-8", "surrogateescape"))
-                for name, values in headers.items()
-                for value in values
-            ],
-            content=message.body,
-            # httpx would normalise the URL; a destination gets, and verifies, what was published.
-            extensions={"target": request_target(message.url)},
-        )
+        header = {"Accept-Encoding": ["gzip"], "User-Agent": ["Upstash-QStash"], **message.options.header}
+        header |= {name: [value] for name, value in own.items() if value}
+        return Outgoing(message.options.method, message.url, header, message.body)
 
-    async def _within(self, timeout_s: float, request: httpx.Request) -> Answer:
-        """Send *request*, for at most *timeout_s* by our clock."""
-        call = asyncio.create_task(self._send(request))
-        alarm = asyncio.create_task(self.clock.sleep(timeout_s))
-        try:
-            await asyncio.wait((call, alarm), return_when=asyncio.FIRST_COMPLETED)
-            if call.done():
-                return call.result()
-            return Answer(0, error=f"context deadline exceeded: no response within {timeout_s} s")
-        finally:
-            call.cancel()
-            alarm.cancel()
-            await asyncio.gather(call, alarm, return_exceptions=True)
+    def _conclude(self, user: User, message: Message, answer: Answer, reports: list[str]) -> float | None:
+        """Write down what came of an attempt, report it, and return how long to wait for the next, if any.
 
-    async def _send(self, request: httpx.Request) -> Answer:
-        response = await self._client.send(request, stream=True, follow_redirects=False)
-        try:
-            body = b""
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) >= MAX_CALLBACK_BODY_BYTES:
-                    break
-        finally:
-            await response.aclose()
-        header: dict[str, list[str]] = {}
-        for name, value in response.headers.raw:
-            header.setdefault(canonical(name.decode("latin-1")), []).append(value.decode("utf-8", "surrogateescape"))
-        return Answer(response.status_code, header, body[:MAX_CALLBACK_BODY_BYTES])
-
-    def _conclude(self, user: User, message: Message, answer: Answer) -> float | None:
-        """Write down what came of an attempt, report it, and return how long to wait for the next, if any."""
+        The ids of the reports are added to *reports*.
+        """
         options = message.options
         wait_s: float | None = None
         if not answer.succeeded:
-            self._note(user, message, "ERROR", answer_extra(answer))
+            self._note(user, message, "ERROR", answer)
             if answer.retryable and message.retried < options.retries and not message.cancel_requested:
                 wait_s = retry_wait_s(message, answer, self.clock.now())
-        self._say(message, answer, wait_s)
+        _say(message, answer, wait_s)
         if options.callback:
-            self._report(user, message, options.callback, callback_body(message, answer, None))
+            reports.append(self._report(user, message, options.callback, callback_body(message, answer, None)))
         if wait_s is not None:
             message.due_ms = math.ceil((self.clock.now() + wait_s) * 1000)
-            self._note(user, message, "RETRY", {"nextDeliveryTime": message.due_ms})
+            self._note(user, message, "RETRY", next_ms=message.due_ms)
             return wait_s
         user.messages.pop(message.id, None)
+        message.outcome = "SUCCESS" if answer.succeeded else "FAIL"
         if answer.succeeded:
-            user.keep_delivered(message, self.clock.now(), self.settings)
+            message.readable_until_s = self.clock.now() + self.settings.grace_s
+            user.delivered.keep(message.id, message)
             self._note(user, message, "DELIVERED")
         elif message.cancel_requested:
             self._note(user, message, "CANCELED")
         else:
-            self._fail(user, message, answer)
+            dead_letter = DeadLetter(user.stamp(self.clock.now()), message, answer)
+            user.dead_letters.keep(dead_letter.id, dead_letter)
+            self._note(user, message, "FAILED")
+            if options.failure_callback:
+                body = callback_body(message, answer, dead_letter)
+                reports.append(self._report(user, message, options.failure_callback, body))
         return None
 
-    def _fail(self, user: User, message: Message, answer: Answer) -> None:
-        dead_letter = DeadLetter(user.stamp(self.clock.now()), message, answer)
-        user.bury(dead_letter, self.settings)
-        self._note(user, message, "FAILED")
-        if message.options.failure_callback:
-            body = callback_body(message, answer, dead_letter)
-            self._report(user, message, message.options.failure_callback, body)
-
-    def _report(self, user: User, source: Message, callback: Callback, body: dict[str, Any]) -> None:
+    def _report(self, user: User, source: Message, callback: Callback, body: dict[str, Any]) -> str:
         now_ms = int(self.clock.now() * 1000)
-        self.accept(
-            user,
-            Message(
-                url=callback.url,
-                options=callback.options,
-                body=json.dumps(body, separators=(",", ":")).encode(),
-                created_ms=now_ms,
-                due_ms=now_ms,
-                caller_ip=source.caller_ip,
-            ),
+        report = Message(
+            url=callback.url,
+            options=callback.options,
+            body=json.dumps(body, separators=(",", ":")).encode(),
+            created_ms=now_ms,
+            due_ms=now_ms,
+            caller_ip=source.caller_ip,
+            reports=source,
         )
+        self.accept(user, report)
+        return report.id
 
-    def revive(self, user: User, dead_letter: DeadLetter, overrides: Mapping[str, list[str]]) -> Message:
+    def revive(self, user: User, dead_letter: DeadLetter, overrides: Headers) -> Message:
         """Take a dead letter out of the DLQ and send it again, as a new message with all its retries."""
-        old = dead_letter.message
+        old, now_ms = dead_letter.message, int(self.clock.now() * 1000)
         # It was delayed once already.
         given = {k: v for k, v in old.options.given.items() if k not in ("upstash-delay", "upstash-not-before")}
-        options = read_options(given | dict(overrides), self.settings.limits)
-        now_ms = int(self.clock.now() * 1000)
+        options = read_options({**given, **overrides}, self.settings.limits)
         message = Message(
             url=old.url,
             options=options,
@@ -215,30 +241,27 @@ class Engine:
             due_ms=now_ms + options.delay_s * 1000,
             topic_name=old.topic_name,
             endpoint_name=old.endpoint_name,
+            queue_name=old.queue_name if old.queue_name in user.queues else None,
+            schedule_id=old.schedule_id,
             caller_ip=old.caller_ip,
+            reports=old.reports,
         )
-        del user.dead_letters[dead_letter.id]
+        user.dead_letters.drop(dead_letter.id)
         self.accept(user, message)
         return message
 
-    def _note(self, user: User, message: Message, state: str, extra: Mapping[str, Any] | None = None) -> None:
-        row = LogRow(user.stamp(self.clock.now()), state, message, extra or {})
-        user.note(row, self.settings)
+    def _note(
+        self, user: User, message: Message, state: str, answer: Answer | None = None, next_ms: int | None = None
+    ) -> None:
+        row = LogRow(user.stamp(self.clock.now()), state, message, answer, next_ms)
+        user.log.keep(str(row.stamp), row)
 
-    @staticmethod
-    def _say(message: Message, answer: Answer, wait_s: float | None) -> None:
-        came = answer.status or answer.error
-        then = "" if answer.succeeded else " dead" if wait_s is None else f" again in {wait_s:.3g} s"
-        logger.info(
-            "%s attempt %d/%d %s %s -> %s%s",
-            message.id,
-            message.retried + 1,
-            message.options.retries + 1,
-            message.options.method,
-            message.url,
-            came,
-            then,
-        )
+
+def _say(message: Message, answer: Answer, wait_s: float | None) -> None:
+    came = answer.status or answer.error
+    then = "" if answer.succeeded else " dead" if wait_s is None else f" again in {wait_s:.3g} s"
+    number, of, method = message.retried + 1, message.options.retries + 1, message.options.method
+    logger.info("%s attempt %d/%d %s %s -> %s%s", message.id, number, of, method, message.url, came, then)
 
 
 def retry_wait_s(message: Message, answer: Answer, now_s: float) -> float:

@@ -7,47 +7,59 @@ Source: https://upstash.com/docs/qstash/api-reference
 
 from __future__ import annotations
 
+import ast
 import math
+import operator
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Literal
 
-import httpx
+from yarl import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 DAY_S = 86_400
+WEEK_S = 7 * DAY_S
 MAX_EXPRESSION_CHARS = 1_000
-MAX_EXPRESSION_DEPTH = 50
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name, RFC 9110 section 5.6.2
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NO_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # surrogates: what came was not UTF-8
 _DURATION = re.compile(r"(?:[0-9]{1,12}[smhd])+")
-_DURATION_PART = re.compile(r"([0-9]+)([smhd])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": DAY_S}
-_GO_DURATION = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{1,15})?(?:ns|us|µs|ms|s|m|h))+")
-_GO_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
+_GO_PART = r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ns|us|µs|ms|s|m|h)"
 _GO_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3_600.0}
 _URL = re.compile(r"(?i:https?)://[\x21-\x7e]+")
 
 
 class Refused(Exception):
-    """A request that gets a 4xx answer: its status and the text of its ``error``."""
+    """A request that gets a 4xx answer: its status, the text of its ``error``, and headers to go with it."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
+        self.headers = headers
+
+
+def rate_limited(quota: Literal["daily", "burst"], limit: int | None, reset_s: int) -> Refused:
+    """Return the 429 of a quota that is used up until *reset_s*, in Unix seconds.
+
+    Source: https://upstash.com/docs/qstash/api/api-ratelimiting
+    """
+    prefix = "RateLimit" if quota == "daily" else "Burst-RateLimit"
+    figures = {"Limit": limit or 0, "Remaining": 0, "Reset": reset_s}
+    text = f"{quota} rate limit exceeded, current limit: {limit}"
+    return Refused(429, text, {f"{prefix}-{name}": str(figure) for name, figure in figures.items()})
 
 
 def duration_s(text: str, field: str) -> int:
     """Read a duration such as ``1d10h30m`` as seconds; a number without a unit is refused."""
     if not _DURATION.fullmatch(text):
         raise Refused(400, f"invalid {field}: {text!r} is not a duration such as 50s, 3m or 1d10h30m")
-    return sum(int(number) * _UNIT_S[unit] for number, unit in _DURATION_PART.findall(text))
+    return sum(int(number) * _UNIT_S[unit] for number, unit in re.findall(r"([0-9]+)([smhd])", text))
 
 
 def whole(text: str, field: str) -> int:
@@ -58,7 +70,7 @@ def whole(text: str, field: str) -> int:
 
 
 def flag(text: str, field: str) -> bool:
-    """Read a boolean as Go's ``strconv.ParseBool`` does."""
+    """Read a boolean as Go's ``strconv.ParseBool`` does; nothing is false."""
     if text in {"1", "t", "T", "TRUE", "true", "True"}:
         return True
     if text in {"0", "f", "F", "FALSE", "false", "False", ""}:
@@ -67,10 +79,68 @@ def flag(text: str, field: str) -> bool:
 
 
 def name(text: object, field: str) -> str:
-    """Return *text* if it may name a URL group or an endpoint."""
+    """Return *text* if it may name a URL group, an endpoint, a queue or a schedule."""
     if not isinstance(text, str) or not NAME.fullmatch(text):
         raise Refused(400, f"invalid {field}: {text!r} must match {NAME.pattern}")
     return text
+
+
+@dataclass(frozen=True)
+class FlowControl:
+    """The limits that a publish gives its flow-control key; None: no limit."""
+
+    key: str
+    parallelism: int | None
+    rate: int | None
+    period_s: int
+
+
+def flow_control(key: str | None, text: str | None) -> FlowControl | None:
+    """Read the two ``Upstash-Flow-Control`` headers: a key, and for instance ``parallelism=3, rate=4, period=2s``."""
+    if not key and not text:
+        return None
+    if not key or not text:
+        raise Refused(400, "Upstash-Flow-Control-Key and Upstash-Flow-Control-Value are required together")
+    field, limits = "Upstash-Flow-Control-Value", dict[str, int]()
+    for part in text.split(","):
+        name, _, value = (side.strip() for side in part.partition("="))
+        if name not in ("parallelism", "rate", "period") or name in limits:
+            raise Refused(400, f"invalid {field}: {part.strip()!r} is none of parallelism=, rate= and period=")
+        read = duration_s if name == "period" and not value.isdecimal() else whole
+        limits[name] = read(value, f"{field} {name}")
+        if not limits[name]:
+            raise Refused(400, f"invalid {field}: {name} must be at least 1")
+    if limits.keys() <= {"period"}:
+        raise Refused(400, f"invalid {field}: parallelism or rate is required")
+    if limits.setdefault("period", 1) > WEEK_S:
+        raise Refused(400, f"invalid {field}: period must be at most one week")
+    return FlowControl(key, limits.get("parallelism"), limits.get("rate"), limits["period"])
+
+
+@dataclass(frozen=True)
+class Redaction:
+    """What of a message nobody is shown; header names in lower case."""
+
+    body: bool = False
+    every_header: bool = False
+    headers: frozenset[str] = frozenset()
+
+    def hides(self, header_name: str) -> bool:
+        """Return whether the value of a header is not shown."""
+        return self.every_header or header_name.lower() in self.headers
+
+
+def redaction(text: str) -> Redaction:
+    """Read ``Upstash-Redact-Fields``: ``body``, ``header`` for all of them, ``header[Name]``; ``headers`` as well."""
+    fields, names = set[str](), set[str]()
+    for field in filter(None, (part.strip() for part in text.split(","))):
+        if named := re.fullmatch(r"headers?\[\s*([^\[\]]+?)\s*\]", field):
+            names.add(named[1].lower())
+        elif field in ("body", "header", "headers"):
+            fields.add(field)
+        else:
+            raise Refused(400, f"invalid Upstash-Redact-Fields: {field!r} is none of body, header and header[Name]")
+    return Redaction("body" in fields, not fields <= {"body"}, frozenset(names))
 
 
 def destination_url(text: object, field: str = "destination url") -> str:
@@ -81,19 +151,14 @@ def destination_url(text: object, field: str = "destination url") -> str:
     if not isinstance(text, str) or not re.match(r"(?i:https?)://", text):
         raise Refused(400, f"invalid {field}: endpoint has invalid scheme, add http:// or https://")
     try:
-        parsed = httpx.URL(text)
-        urlsplit(text)
-    except (httpx.InvalidURL, ValueError) as error:
+        URL(text)
+        url = URL(text, encoded=True)
+        usable = bool(_URL.fullmatch(text) and url.host and url.port is not None)
+    except ValueError as error:
         raise Refused(400, f"invalid {field}: {error}") from error
-    if not _URL.fullmatch(text) or not parsed.host:
+    if not usable:
         raise Refused(400, f"invalid {field}: {text!r} is not a URL")
     return text
-
-
-def request_target(url: str) -> bytes:
-    """Return what stands in the request line for *url*: path and query byte for byte, fragment dropped."""
-    rest = re.sub(r"^[^:]+://[^/?#]*", "", url).partition("#")[0]
-    return (rest if rest.startswith("/") else f"/{rest}").encode("ascii")
 
 
 def canonical(header_name: str) -> str:
@@ -103,12 +168,8 @@ def canonical(header_name: str) -> str:
 
 def header_value(text: object, field: str) -> str:
     """Return *text*, stripped, if it may be sent as a header's value."""
-    if not isinstance(text, str) or _CONTROL.search(text):
+    if not isinstance(text, str) or _NO_VALUE.search(text):
         raise Refused(400, f"invalid {field}: not a header value")
-    try:
-        text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        raise Refused(400, f"invalid {field}: not a header value") from error
     return text.strip(" \t")
 
 
@@ -129,8 +190,8 @@ def reset_delay_s(text: str, now_s: float) -> float | None:
 def _reset_s(text: str, now_s: float) -> float | None:
     if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", text):
         return float(text)
-    if _GO_DURATION.fullmatch(text):
-        return sum(float(number) * _GO_UNIT_S[unit] for number, unit in _GO_PART.findall(text))
+    if re.fullmatch(f"(?:{_GO_PART})+", text):
+        return sum(float(number) * _GO_UNIT_S[unit] for number, unit in re.findall(_GO_PART, text))
     try:
         date = datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
     except ValueError:
@@ -151,117 +212,60 @@ def evaluate(expression: str, retried: int) -> float:
 
     A result that is no number (0/0), or is infinite, counts as a day: better late than hammering.
     """
-    if len(expression) > MAX_EXPRESSION_CHARS:
-        raise Refused(400, "invalid Upstash-Retry-Delay: the expression is too long")
-    value = _Expression(expression, retried).value()
+    # Python's own parser reads it, once it is nothing but what both grammars mean the same by; nothing is evaluated
+    # but the few kinds of nodes that `_value` knows.
+    if len(expression) > MAX_EXPRESSION_CHARS or not _EXPRESSION.fullmatch(expression):
+        raise Refused(400, f"invalid Upstash-Retry-Delay: {expression[:80]!r} is not arithmetic with retried")
+    try:
+        value = _value(ast.parse(expression.strip(), mode="eval").body, retried)
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise Refused(
+            400, f"invalid Upstash-Retry-Delay: {expression[:80]!r} is not arithmetic with retried"
+        ) from error
     return DAY_S * 1000.0 if math.isnan(value) else min(max(value, 0.0), DAY_S * 1000.0)
 
 
-_FUNCTIONS: dict[str, tuple[int, int, Callable[..., float]]] = {
-    "pow": (2, 2, math.pow),
-    "sqrt": (1, 1, math.sqrt),
-    "abs": (1, 1, abs),
-    "exp": (1, 1, math.exp),
-    "floor": (1, 1, math.floor),
-    "ceil": (1, 1, math.ceil),
-    "round": (1, 1, round),
-    "min": (1, 99, lambda *values: min(values)),
-    "max": (1, 99, lambda *values: max(values)),
+_EXPRESSION = re.compile(
+    r"(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.])|[a-z]+(?![\w.])|[-+*/(), \t])*"
+)
+_FUNCTIONS: dict[str, tuple[range, Callable[..., float]]] = {  # how many arguments, and what comes of them
+    "pow": (range(2, 3), math.pow),
+    "sqrt": (range(1, 2), math.sqrt),
+    "abs": (range(1, 2), abs),
+    "exp": (range(1, 2), math.exp),
+    "floor": (range(1, 2), math.floor),
+    "ceil": (range(1, 2), math.ceil),
+    "round": (range(1, 2), round),
+    "min": (range(1, 100), lambda *values: min(values)),
+    "max": (range(1, 100), lambda *values: max(values)),
 }
-_LEXEME = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+|[A-Za-z_]+|[-+*/(),])\s*", re.ASCII)
+_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    # As IEEE 754 (and so Go) has it, where Python would raise.
+    ast.Div: lambda a, b: a / b if b else math.nan if not a or math.isnan(a) else math.copysign(math.inf, a),
+}
 
 
-class _Expression:
-    """A recursive-descent reader that computes while it reads; nothing is ever handed to `eval`."""
-
-    def __init__(self, text: str, retried: int) -> None:
-        self._retried = retried
-        self._lexemes = self._split(text)
-        self._depth = 0
-
-    @staticmethod
-    def _split(text: str) -> list[str]:
-        lexemes, position = [], 0
-        while position < len(text):
-            found = _LEXEME.match(text, position)
-            if not found:
-                raise Refused(400, f"invalid Upstash-Retry-Delay: unexpected {text[position]!r}")
-            lexemes.append(found[1])
-            position = found.end()
-        return [*lexemes, ""]
-
-    def value(self) -> float:
-        result = self._sum()
-        if self._next():
-            raise self._unexpected()
-        return result
-
-    def _next(self) -> str:
-        return self._lexemes[0]
-
-    def _take(self, *wanted: str) -> str:
-        if self._next() not in wanted:
-            raise self._unexpected()
-        return self._lexemes.pop(0)
-
-    def _unexpected(self) -> Refused:
-        return Refused(400, f"invalid Upstash-Retry-Delay: unexpected {self._next() or 'end'!r}")
-
-    def _sum(self) -> float:
-        self._depth += 1
-        if self._depth > MAX_EXPRESSION_DEPTH:
-            raise Refused(400, "invalid Upstash-Retry-Delay: the expression is nested too deeply")
-        result = self._product()
-        while self._next() in ("+", "-"):
-            sign = 1 if self._take("+", "-") == "+" else -1
-            result += sign * self._product()
-        self._depth -= 1
-        return result
-
-    def _product(self) -> float:
-        result = self._factor()
-        while self._next() in ("*", "/"):
-            if self._take("*", "/") == "*":
-                result *= self._factor()
-            else:
-                divisor = self._factor()
-                # As IEEE 754 (and so Go) has it, where Python would raise.
-                result = result / divisor if divisor else math.nan if not result else math.inf * result
-        return result
-
-    def _factor(self) -> float:
-        negative = False
-        while self._next() in ("+", "-"):
-            negative ^= self._take("+", "-") == "-"
-        value = self._atom()
-        return -value if negative else value
-
-    def _atom(self) -> float:
-        lexeme = self._next()
-        if lexeme == "(":
-            self._take("(")
-            value = self._sum()
-            self._take(")")
-            return value
-        if lexeme == "retried":
-            return float(self._retried) if self._take("retried") else 0.0
-        if lexeme in _FUNCTIONS:
-            return self._call(self._take(lexeme))
-        if lexeme[:1] in tuple(".0123456789"):
-            return float(self._take(lexeme))
-        raise self._unexpected()
-
-    def _call(self, function: str) -> float:
-        fewest, most, compute = _FUNCTIONS[function]
-        self._take("(")
-        arguments = [self._sum()]
-        while self._take(",", ")") == ",":
-            arguments.append(self._sum())
-        if not fewest <= len(arguments) <= most:
-            raise Refused(400, f"invalid Upstash-Retry-Delay: wrong number of arguments of {function}")
-        try:
-            return float(compute(*arguments))
-        except OverflowError:
-            return math.inf
-        except ValueError:
-            return math.nan
+def _value(node: ast.expr, retried: int) -> float:
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return float(number) if number < 10**300 else math.inf
+        case ast.Name(id="retried"):
+            return float(retried)
+        case ast.UnaryOp(op=ast.UAdd() | ast.USub() as sign, operand=operand):
+            return _value(operand, retried) * (-1 if isinstance(sign, ast.USub) else 1)
+        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _OPERATORS:
+            return _OPERATORS[type(sign)](_value(left, retried), _value(right, retried))
+        case ast.Call(func=ast.Name(id=function), args=nodes, keywords=[]) if function in _FUNCTIONS:
+            number_wanted, compute = _FUNCTIONS[function]
+            arguments = [_value(node, retried) for node in nodes]
+            if len(arguments) in number_wanted:
+                try:
+                    return float(compute(*arguments))
+                except OverflowError:
+                    return math.inf
+                except ValueError:
+                    return math.nan
+    raise Refused(400, "invalid Upstash-Retry-Delay: only numbers, retried, + - * / and QStash's functions are allowed")

@@ -7,73 +7,37 @@ callback.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, unquote_plus
 
-from .grammar import (
-    NAME,
-    TOKEN,
-    Refused,
-    canonical,
-    destination_url,
-    duration_s,
-    evaluate,
-    flag,
-    header_value,
-    whole,
-)
+from . import grammar
+from .grammar import NAME, TOKEN, FlowControl, Redaction, Refused, canonical, destination_url, duration_s, whole
+
+if TYPE_CHECKING:
+    from .limits import Limits
 
 Headers = Mapping[str, Sequence[str]]
+Read = TypeVar("Read")
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # These belong to one connection or are made anew for a delivery, so they are never forwarded.
-NOT_FORWARDED = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-    }
+_NOT_FORWARDED = frozenset(
+    {"connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization"}
     | {"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-# Asked for, these would change what happens; ignoring them in silence would be worse than saying no.
-UNSUPPORTED = (
-    "upstash-cron",
-    "upstash-schedule-id",
-    "upstash-queue-name",
-    "upstash-flow-control-key",
-    "upstash-flow-control-value",
-    "upstash-redact-fields",
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What an account may ask for; more is answered with 412. The figures are the pay-as-you-go plan's.
-
-    Source: https://upstash.com/docs/qstash/overall/pricing (retries: the Developer API's example user)
-    """
-
-    delay_s: int = 31_536_000
-    timeout_s: int = 7_200
-    retries: int = 999
-    message_bytes: int = 10 * 1024 * 1024
-    request_bytes: int = 100 * 1024 * 1024
-    groups: int = 100
-    endpoints: int = 100
+# They belong to a schedule; ignoring them in silence would be worse than saying no.
+OF_SCHEDULES = ("upstash-cron", "upstash-schedule-id", "upstash-queue-name")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a message is to be delivered; *given* is what it was read from, so that it can be read again."""
+    """Every setting of one message, checked; *given* is what they were read from."""
 
     given: Headers
     method: str
-    header: dict[str, list[str]]  # sent to the destination: Content-Type and what is forwarded
+    header: Mapping[str, list[str]]  # what is forwarded, by Go-canonical names
     delay_s: int
     not_before_s: int | None
     retries: int
@@ -81,10 +45,12 @@ class Options:
     timeout_s: int
     timeout_given: bool
     labels: tuple[str, ...]
-    deduplication_id: str | None
+    deduplication_id: str
     content_based: bool
     callback: Callback | None
     failure_callback: Callback | None
+    flow_control: FlowControl | None
+    redaction: Redaction
 
 
 @dataclass(frozen=True)
@@ -121,112 +87,84 @@ def split_target(tail: str, query: str) -> tuple[str, dict[str, list[str]]]:
     return tail, settings
 
 
-def check_destination(destination: str) -> str | None:
-    """Return the name of a URL group, or None for a URL; refuse everything else."""
-    if not destination:
-        raise Refused(400, "a non-empty destination must be provided")
-    if NAME.fullmatch(destination):
-        return destination
-    destination_url(destination)
-    return None
-
-
 def read_options(headers: Headers, limits: Limits) -> Options:
     """Read every setting, or refuse with the name of the header that is wrong."""
-    checked = {key: [header_value(value, key) for value in values] for key, values in headers.items()}
-    for key in UNSUPPORTED:
-        if key in checked:
-            raise Refused(400, f"{canonical(key)} is not supported by this server")
-    retries = _retries(checked, limits)
-    timeout = _one(checked, "upstash-timeout")
-    not_before = _one(checked, "upstash-not-before")
-    retry_delay = _one(checked, "upstash-retry-delay")
-    if retry_delay is not None:
-        evaluate(retry_delay, 0)
+    given = {key: [grammar.header_value(value, key) for value in values] for key, values in headers.items()}
+    for key in OF_SCHEDULES:
+        if key in given:
+            raise Refused(400, f"{canonical(key)} belongs to a schedule: POST /v2/schedules/")
+
+    def text(setting: str) -> str:
+        return ",".join(given.get(f"upstash-{setting}", ()))
+
+    def read(setting: str, reader: Callable[[str, str], Read], default: Read) -> Read:
+        return reader(text(setting), canonical(f"upstash-{setting}")) if text(setting) else default
+
+    retries = _within(read("retries", whole, 3), limits.retries, "maxRetries")
+    if retry_delay := text("retry-delay"):
+        grammar.evaluate(retry_delay, 0)
     return Options(
-        given=checked,
-        method=_method(checked),
-        header=_forwarded(checked),
-        delay_s=_delay(checked, limits),
-        not_before_s=None if not_before is None else whole(not_before, "Upstash-Not-Before"),
+        given=given,
+        method=read("method", _method, "POST"),
+        header=_forwarded(given, everything=read("header-forward", grammar.flag, False)),  # noqa: FBT003
+        delay_s=_within(read("delay", duration_s, 0), limits.delay_s, "maxDelay"),
+        not_before_s=read("not-before", whole, None),
         retries=retries,
-        retry_delay=retry_delay,
-        timeout_s=limits.timeout_s if timeout is None else _timeout(timeout, limits),
-        timeout_given=timeout is not None,
-        labels=tuple(part.strip() for part in (_one(checked, "upstash-label") or "").split(",") if part.strip()),
-        deduplication_id=_deduplication_id(checked),
-        content_based=_flag(checked, "upstash-content-based-deduplication"),
-        callback=_callback(checked, "callback", retries, limits),
-        failure_callback=_callback(checked, "failure-callback", retries, limits),
+        retry_delay=retry_delay or None,
+        timeout_s=_within(read("timeout", duration_s, 0), limits.timeout_s, "maxTimeout") or limits.timeout_s,
+        timeout_given=bool(text("timeout")),
+        labels=tuple(filter(None, (label.strip() for label in text("label").split(",")))),
+        deduplication_id=read("deduplication-id", _deduplication_id, ""),
+        content_based=read("content-based-deduplication", grammar.flag, False),  # noqa: FBT003
+        callback=_callback(given, "callback", retries, limits),
+        failure_callback=_callback(given, "failure-callback", retries, limits),
+        flow_control=grammar.flow_control(text("flow-control-key"), text("flow-control-value")),
+        redaction=grammar.redaction(text("redact-fields")),
     )
 
 
-def _one(headers: Headers, key: str) -> str | None:
-    return ",".join(headers[key]) if headers.get(key) else None
+def _within(value: int, limit: int, quota: str) -> int:
+    if value > limit:
+        raise Refused(412, f"quota {quota} exceeded, current limit: {limit}")
+    return value
 
 
-def _flag(headers: Headers, key: str) -> bool:
-    return flag(_one(headers, key) or "", canonical(key))
+def _method(text: str, field: str) -> str:
+    if text.upper() not in METHODS:
+        raise Refused(400, f"invalid {field}: {text!r} is none of {', '.join(METHODS)}")
+    return text.upper()
 
 
-def _method(headers: Headers) -> str:
-    method = _one(headers, "upstash-method") or "POST"
-    if method.upper() not in METHODS:
-        raise Refused(400, f"invalid Upstash-Method: {method!r} is none of {', '.join(METHODS)}")
-    return method.upper()
-
-
-def _retries(headers: Headers, limits: Limits) -> int:
-    retries = whole(_one(headers, "upstash-retries") or "3", "Upstash-Retries")
-    if retries > limits.retries:
-        raise Refused(412, f"quota maxRetries exceeded, current limit: {limits.retries}")
-    return retries
-
-
-def _delay(headers: Headers, limits: Limits) -> int:
-    delay = duration_s(_one(headers, "upstash-delay") or "0s", "Upstash-Delay")
-    if delay > limits.delay_s:
-        raise Refused(412, f"quota maxDelay exceeded, current limit: {limits.delay_s}")
-    return delay
-
-
-def _timeout(text: str, limits: Limits) -> int:
-    timeout = duration_s(text, "Upstash-Timeout")
-    if timeout > limits.timeout_s:
-        raise Refused(412, f"quota maxTimeout exceeded, current limit: {limits.timeout_s}")
-    return timeout or limits.timeout_s
-
-
-def _deduplication_id(headers: Headers) -> str | None:
-    deduplication_id = _one(headers, "upstash-deduplication-id")
-    if deduplication_id and ":" in deduplication_id:
+def _deduplication_id(text: str, _: str) -> str:
+    if ":" in text:
         raise Refused(400, "DeduplicationId cannot contain ':'")
-    return deduplication_id or None
+    return text
 
 
-def _forwarded(headers: Headers) -> dict[str, list[str]]:
-    everything = _flag(headers, "upstash-header-forward")
-    header: dict[str, list[str]] = {}
+def _forwarded(headers: Headers, *, everything: bool) -> dict[str, list[str]]:
+    plain: dict[str, list[str]] = {}
     explicit: dict[str, list[str]] = {}
     for key, values in headers.items():
         wanted = key.removeprefix("upstash-forward-")
-        if wanted == key:
-            if key == "content-type" or (everything and not key.startswith("upstash-") and key != "authorization"):
-                header[canonical(key)] = list(values)
-        elif not TOKEN.fullmatch(wanted):
-            raise Refused(400, f"invalid Upstash-Forward: {wanted!r} is not a header name")
-        else:
+        if wanted != key:
             explicit[canonical(wanted)] = list(values)
-    return {key: values for key, values in (header | explicit).items() if key.lower() not in NOT_FORWARDED}
+        elif key == "content-type" or (everything and not key.startswith("upstash-") and key != "authorization"):
+            plain[canonical(key)] = list(values)
+    forwarded = {key: values for key, values in (plain | explicit).items() if key.lower() not in _NOT_FORWARDED}
+    for key in forwarded:
+        if not TOKEN.fullmatch(key):
+            raise Refused(400, f"invalid Upstash-Forward: {key!r} is not a header name")
+    return forwarded
 
 
 def _callback(headers: Headers, kind: str, retries: int, limits: Limits) -> Callback | None:
-    url = _one(headers, f"upstash-{kind}")
+    url = ",".join(headers.get(f"upstash-{kind}", ()))
     if not url:
         return None
     destination_url(url, f"Upstash-{canonical(kind)} url")
     prefix = f"upstash-{kind}-"
     own = {"upstash-" + key.removeprefix(prefix): v for key, v in headers.items() if key.startswith(prefix)}
+    own = {key: v for key, v in own.items() if "-callback" not in key}  # a report is not itself reported
     if "upstash-delay" in own or "upstash-not-before" in own:
         raise Refused(400, f"Upstash-{canonical(kind)}-Delay is not allowed: a callback cannot be delayed")
     defaults = {"content-type": ["application/json"], "upstash-retries": [str(retries)]}

@@ -1,4 +1,4 @@
-"""Publishing: from a destination and headers to messages, through URL groups and deduplication.
+"""Publishing: from a destination and headers to messages, through URL groups, quotas and deduplication.
 
 In two steps, so that a batch is refused as a whole before any of it is sent: `plan` may refuse, `commit` can't.
 """
@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .grammar import Refused
-from .options import Headers, Options, check_destination, read_options
-from .state import Message, Settings, User
+from .grammar import DAY_S, NAME, Refused, destination_url, rate_limited
+from .options import Options, read_options
+from .state import Group, Message, Settings, User, Wanted
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -22,94 +22,97 @@ if TYPE_CHECKING:
 class Publication:
     """What one publish comes to: messages, each under its deduplication key, if it has one."""
 
-    group: str | None
+    is_group: bool
     messages: list[tuple[object | None, Message]]
 
 
-@dataclass(frozen=True)
-class Published:
-    """The answer to a publish; *duplicate* if nothing was new."""
-
-    value: Any
-    duplicate: bool
-
-
-def plan(
-    user: User,
-    *,
-    destination: str,
-    headers: Headers,
-    body: bytes,
-    caller_ip: str,
-    now_s: float,
-    settings: Settings,
-) -> Publication:
+def plan(engine: Engine, user: User, wanted: Wanted) -> Publication:
     """Return what a publish would send, or refuse it."""
-    limits = settings.limits
-    if len(body) > limits.message_bytes:
+    limits = engine.settings.limits
+    if wanted.queue_name is not None and wanted.queue_name not in user.queues and len(user.queues) >= limits.queues:
+        raise Refused(412, f"quota maxQueues exceeded, current limit: {limits.queues}")
+    if len(wanted.body) > limits.message_bytes:
         raise Refused(412, f"quota maxMessageSize exceeded, current limit: {limits.message_bytes}")
-    group_name = check_destination(destination)
-    endpoints: list[tuple[str, str | None]] = [(destination, None)]
-    if group_name is not None:
-        group = user.groups.get(group_name)
-        if group is None:
-            raise Refused(404, f"topic {group_name} not found")
-        endpoints, headers = group.endpoints, group.headers | dict(headers)
-    options = read_options(headers, limits)
-    created_ms = int(now_s * 1000)
+    group = _group(user, wanted.destination)
+    options = read_options({**(group.headers if group else {}), **wanted.headers}, limits)
+    created_ms = int(engine.clock.now() * 1000)
     due_ms = created_ms + options.delay_s * 1000
     if options.not_before_s is not None:
         due_ms = max(created_ms, options.not_before_s * 1000)
     if due_ms - created_ms > limits.delay_s * 1000:
         raise Refused(412, f"quota maxDelay exceeded, current limit: {limits.delay_s}")
     messages = [
-        (
-            _deduplication_key(options, destination, body, group_name and url),
-            Message(
-                url=url,
-                options=options,
-                body=body,
-                created_ms=created_ms,
-                due_ms=due_ms,
-                topic_name=group_name,
-                endpoint_name=endpoint_name,
-                caller_ip=caller_ip,
-            ),
+        Message(
+            url=url,
+            options=options,
+            body=wanted.body,
+            created_ms=created_ms,
+            due_ms=due_ms,
+            topic_name=group.name if group else None,
+            endpoint_name=endpoint_name,
+            queue_name=wanted.queue_name,
+            schedule_id=wanted.schedule_id,
+            caller_ip=wanted.caller_ip,
         )
-        for url, endpoint_name in endpoints
+        for url, endpoint_name in (group.endpoints if group else [(wanted.destination, None)])
     ]
-    return Publication(group_name, messages)
+    keyed = [(_deduplication_key(options, wanted, one, engine.settings), one) for one in messages]
+    return Publication(is_group=group is not None, messages=keyed)
 
 
-def commit(engine: Engine, user: User, publication: Publication) -> Published:
-    """Send what is not a duplicate, and return the answer."""
-    answers, new = [], 0
-    now_s = engine.clock.now()
+def _group(user: User, destination: str) -> Group | None:
+    """Return the URL group that a destination names, None if it is a URL, or refuse it."""
+    if not destination:
+        raise Refused(400, "a non-empty destination must be provided")
+    if not NAME.fullmatch(destination):
+        destination_url(destination)
+        return None
+    if destination not in user.groups:
+        raise Refused(404, f"topic {destination} not found")
+    return user.groups[destination]
+
+
+def spend(engine: Engine, user: User, publications: list[Publication]) -> None:
+    """Count what is about to be sent against the day's messages, or refuse all of it."""
+    limit, now_s = engine.settings.limits.messages_per_day, engine.clock.now()
+    new = [key for one in publications for key, _ in one.messages if not (key and user.seen(key, now_s))]
+    day = int(now_s // DAY_S)
+    if not user.spend("messages", len(new), limit, day):
+        raise rate_limited("daily", limit, (day + 1) * DAY_S)
+
+
+def commit(engine: Engine, user: User, publication: Publication) -> tuple[Any, bool]:
+    """Send what is not a duplicate; return the answer, and whether all of it was."""
+    answers, new, now_s = [], 0, engine.clock.now()
     for key, message in publication.messages:
         seen = user.seen(key, now_s) if key else None
         answer: dict[str, object] = {"messageId": seen or message.id}
-        if publication.group is not None:
+        if publication.is_group:
             answer["url"] = message.url
         if seen:
             answer["deduplicated"] = True
         else:
             new += 1
             if key:
-                user.remember(key, message.id, now_s, engine.settings)
+                user.remember(key, message.id, now_s)
+            if message.queue_name:
+                user.queue(message.queue_name, message.created_ms)
             engine.accept(user, message)
         answers.append(answer)
-    return Published(answers if publication.group is not None else answers[0], duplicate=not new)
+    return answers if publication.is_group else answers[0], not new
 
 
-def _deduplication_key(options: Options, destination: str, body: bytes, endpoint_url: str | None) -> object | None:
+def _deduplication_key(options: Options, wanted: Wanted, message: Message, settings: Settings) -> object | None:
     """Return what makes a publish the same as another: its id, or else its content, if either is asked for.
 
-    An id counts whatever URL it is published to; in a group, for each endpoint by itself, so that a publish
-    repeated after an endpoint was added reaches the new one only.
+    An id counts whatever URL it is published to, unless the scope says else; in a group, for each endpoint by itself,
+    so that a publish repeated after an endpoint was added reaches the new one only.
     """
+    endpoint = message.url if message.topic_name else None
     if options.deduplication_id:
-        return ("id", options.deduplication_id, endpoint_url)
+        scope = wanted.destination if settings.deduplication_scope == "destination" else None
+        return ("id", options.deduplication_id, endpoint, scope)
     if options.content_based:
-        header = json.dumps([destination, sorted(options.header.items())]).encode()
-        return ("content", hashlib.sha256(header).digest(), hashlib.sha256(body).digest(), endpoint_url)
+        header = json.dumps([wanted.destination, sorted(options.header.items())]).encode()
+        return ("content", hashlib.sha256(header).digest(), hashlib.sha256(wanted.body).digest(), endpoint)
     return None

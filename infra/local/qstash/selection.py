@@ -8,30 +8,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from .grammar import Refused, whole
-from .state import DeadLetter, LogRow, Message, stamp_text
+from .state import DeadLetter, LogRow, Message, Stamp, stamp_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Reversible, Sequence
 
-Stamped = TypeVar("Stamped", DeadLetter, LogRow)
+Row = TypeVar("Row", DeadLetter, LogRow)
 
-_COMMON = {"url", "topicName", "scheduleId", "queueName", "label", "flowControlKey", "callerIp", "callerIP"}
-_PAGING = {"fromDate", "toDate", "count", "cursor", "order"}
-_TOLERATED = {"api", "qstash_token"}
-MESSAGE_FILTERS = _COMMON | _PAGING | _TOLERATED | {"messageIds", "host", "path"}
-DEAD_LETTER_FILTERS = _COMMON | _PAGING | _TOLERATED | {"messageId", "dlqIds", "responseStatus"}
-LOG_FILTERS = _COMMON | _PAGING | _TOLERATED | {"messageId", "messageIds", "state", "host", "path"}
-STATES = {"CREATED", "ACTIVE", "RETRY", "ERROR", "DELIVERED", "FAILED", "CANCEL_REQUESTED", "CANCELED"}
-_IN_PROGRESS = {"ACTIVE", "RETRY", "ERROR"}
-_ID_LISTS = {"messageIds", "dlqIds"}
-_FOREVER_MS = "9" * 15
-
-# A message has these to be chosen by.  No message has a queue, a schedule or a flow-control key yet, so asking
-# for one selects nothing.
+# What a message is chosen by.
 _FACTS: dict[str, Callable[[Message], Sequence[str | None]]] = {
     "url": lambda message: [message.url],
     "host": lambda message: [urlsplit(message.url).hostname, urlsplit(message.url).netloc],
@@ -42,10 +31,20 @@ _FACTS: dict[str, Callable[[Message], Sequence[str | None]]] = {
     "callerIP": lambda message: [message.caller_ip],
     "messageId": lambda message: [message.id],
     "messageIds": lambda message: [message.id],
-    "scheduleId": lambda _: [],
-    "queueName": lambda _: [],
-    "flowControlKey": lambda _: [],
+    "scheduleId": lambda message: [message.schedule_id],
+    "queueName": lambda message: [message.queue_name],
+    "flowControlKey": lambda message: [flow.key] if (flow := message.options.flow_control) else [],
 }
+_PAGING = {"fromDate", "toDate", "count", "cursor", "order"}
+_TOLERATED = {"api", "qstash_token"}
+MESSAGE_FILTERS = _FACTS.keys() - {"messageId"} | _PAGING | _TOLERATED
+DEAD_LETTER_FILTERS = (
+    _FACTS.keys() - {"messageIds", "host", "path"} | _PAGING | _TOLERATED | {"dlqIds", "responseStatus"}
+)
+LOG_FILTERS = _FACTS.keys() | _PAGING | _TOLERATED | {"state"}
+_STATES = {"CREATED", "ACTIVE", "RETRY", "ERROR", "DELIVERED", "FAILED", "CANCEL_REQUESTED", "CANCELED"}
+_IN_PROGRESS = {"ACTIVE", "RETRY", "ERROR"}
+_FOREVER_MS = "9" * 15
 
 
 @dataclass(frozen=True)
@@ -56,41 +55,30 @@ class Selection:
     from_ms: int
     to_ms: int
     count: int
-    cursor: tuple[int, int] | None
+    cursor: Stamp | None
     latest_first: bool
-
-    def takes(self, message: Message, at_ms: int, extra: Mapping[str, str] | None = None) -> bool:
-        """Return whether *message*, whose time is *at_ms*, is meant; *extra* are facts beside its own."""
-        if not self.from_ms <= at_ms <= self.to_ms:
-            return False
-        facts = extra or {}
-        return all(
-            facts[name] in values if name in facts else not values.isdisjoint(_FACTS[name](message))
-            for name, values in self.wanted.items()
-        )
 
     def messages(self, messages: Iterable[Message]) -> list[Message]:
         """Return the messages that are meant, at most `count`."""
-        return [message for message in messages if self.takes(message, message.created_ms)][: self.count]
+        return list(islice((one for one in messages if self._takes(one, one.created_ms, {})), self.count))
 
-    def dead_letters(self, dead_letters: Iterable[DeadLetter]) -> tuple[list[DeadLetter], dict[str, str]]:
-        """Return a page of dead letters, and the cursor of the next as a field, if there is one."""
-        return self._page(row for row in dead_letters if self.takes(row.message, row.stamp[0], _of_dead_letter(row)))
+    def page(self, rows: Reversible[Row]) -> tuple[list[Row], str | None]:
+        """Return a page of *rows* (oldest first), and the cursor of the next, if there is one."""
+        ordered = reversed(rows) if self.latest_first else iter(rows)
+        meant = (
+            row for row in ordered if self._is_behind(row.stamp) and self._takes(row.message, row.stamp[0], _of(row))
+        )
+        page = list(islice(meant, self.count + 1))
+        return page[: self.count], stamp_text(page[self.count - 1].stamp) if len(page) > self.count else None
 
-    def log(self, rows: Iterable[LogRow]) -> tuple[list[LogRow], dict[str, str]]:
-        """Return a page of the log, and the cursor of the next as a field, if there is one."""
-        return self._page(row for row in rows if self.takes(row.message, row.stamp[0], {"state": row.state}))
+    def _is_behind(self, stamp: Stamp) -> bool:
+        return self.cursor is None or (stamp < self.cursor if self.latest_first else stamp > self.cursor)
 
-    def _page(self, rows: Iterable[Stamped]) -> tuple[list[Stamped], dict[str, str]]:
-        """Return the first `count` of *rows* (oldest first, all that are meant) behind the cursor."""
-        ordered = list(rows)
-        if self.latest_first:
-            ordered.reverse()
-        if self.cursor is not None:
-            cursor, latest = self.cursor, self.latest_first
-            ordered = [row for row in ordered if (row.stamp < cursor if latest else row.stamp > cursor)]
-        page = ordered[: self.count]
-        return page, {"cursor": stamp_text(page[-1].stamp)} if len(ordered) > len(page) else {}
+    def _takes(self, message: Message, at_ms: int, own: Mapping[str, str]) -> bool:
+        return self.from_ms <= at_ms <= self.to_ms and all(
+            own[name] in values if name in own else not values.isdisjoint(_FACTS[name](message))
+            for name, values in self.wanted.items()
+        )
 
 
 def read_selection(
@@ -100,22 +88,19 @@ def read_selection(
     for name in params:
         if name not in allowed:
             raise Refused(400, f"unknown parameter {name!r}")
-    wanted = {}
-    for name in params.keys() - _PAGING - _TOLERATED:
-        values = params[name]
-        if name in _ID_LISTS:
-            values = [part.strip() for value in values for part in value.split(",")]
-        wanted[name] = frozenset(_states(values) if name == "state" else values)
-    order = _last(params, "order") or ("latestFirst" if latest_first else "earliestFirst")
+
+    def last(name: str, default: str) -> str:
+        return params.get(name, [""])[-1] or default
+
+    order = last("order", "latestFirst" if latest_first else "earliestFirst")
     if order not in ("latestFirst", "earliestFirst"):
         raise Refused(400, f"invalid order: {order!r} is neither earliestFirst nor latestFirst")
-    count = _last(params, "count")
     return Selection(
-        wanted,
-        from_ms=whole(_last(params, "fromDate") or "0", "fromDate"),
-        to_ms=whole(_last(params, "toDate") or _FOREVER_MS, "toDate"),
-        count=most if count is None else max(1, min(most, whole(count, "count"))),
-        cursor=_cursor(_last(params, "cursor")),
+        {name: _values(name, params[name]) for name in params.keys() - _PAGING - _TOLERATED},
+        from_ms=whole(last("fromDate", "0"), "fromDate"),
+        to_ms=whole(last("toDate", _FOREVER_MS), "toDate"),
+        count=max(1, min(most, whole(last("count", str(most)), "count"))),
+        cursor=_cursor(last("cursor", "")),
         latest_first=order == "latestFirst",
     )
 
@@ -132,25 +117,25 @@ def from_json(value: Mapping[str, Any]) -> dict[str, list[str]]:
     return params
 
 
-def _last(params: Mapping[str, Sequence[str]], name: str) -> str | None:
-    return params[name][-1] if params.get(name) else None
+def _values(name: str, values: Sequence[str]) -> frozenset[str]:
+    if name in ("messageIds", "dlqIds"):
+        return frozenset(part.strip() for value in values for part in value.split(","))
+    if name != "state":
+        return frozenset(values)
+    states = {"CANCELED" if value == "CANCELLED" else value for value in values}
+    if wrong := states - _STATES - {"IN_PROGRESS"}:
+        raise Refused(400, f"invalid state: {min(wrong)!r}")
+    return frozenset(states | _IN_PROGRESS if "IN_PROGRESS" in states else states)
 
 
-def _states(values: Sequence[str]) -> set[str]:
-    states: set[str] = set()
-    for value in values:
-        state = "CANCELED" if value == "CANCELLED" else value
-        if state not in STATES | {"IN_PROGRESS"}:
-            raise Refused(400, f"invalid state: {value!r}")
-        states |= _IN_PROGRESS if state == "IN_PROGRESS" else {state}
-    return states
-
-
-def _of_dead_letter(row: DeadLetter) -> dict[str, str]:
+def _of(row: DeadLetter | LogRow) -> dict[str, str]:
+    """Return what a row itself is chosen by, beside its message."""
+    if isinstance(row, LogRow):
+        return {"state": row.state}
     return {"dlqIds": row.id, "responseStatus": str(row.answer.status)}
 
 
-def _cursor(text: str | None) -> tuple[int, int] | None:
+def _cursor(text: str) -> Stamp | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,15}-[0-9]{1,15}", text):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -14,20 +15,29 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .asgi import app
+from .app import app
+from .limits import PLANS
 from .state import Settings, documented_users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .state import User
-
 HOST = "127.0.0.1"  # it holds no secret worth having and calls whatever it is told to: never for other machines
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def serve(*, port: int = 0, as_json: bool = False, test_hosts: bool = False, grace_s: float = 10.0) -> None:
+def serve(
+    *,
+    port: int = 0,
+    as_json: bool = False,
+    test_hosts: bool = False,
+    grace_s: float = 10.0,
+    plan: str = "payg",
+    admin: bool = False,
+) -> None:
     """Run the local QStash until SIGINT or SIGTERM, and then return at once, dropping what is pending.
 
     Args:
@@ -36,36 +46,48 @@ def serve(*, port: int = 0, as_json: bool = False, test_hosts: bool = False, gra
             ``export`` lines.
         test_hosts: Answer well-known public test hosts here instead of calling them.
         grace_s: How long a delivered message stays readable, in seconds.
+        plan: Whose limits hold, of `limits.PLANS`.
+        admin: Have the admin API; its token is that of ``QSTASH_ADMIN_TOKEN``, or a new one.
 
     Raises:
         SystemExit: With status 1, if the port cannot be had.
     """
     try:
-        listener = _listen(port)
+        listener = socket.create_server((HOST, port), backlog=2048)
     except OSError as error:
         sys.stderr.write(f"qstash: cannot listen on {HOST}:{port}: {error}\n")
         raise SystemExit(1) from None
     _log_to_stderr()
     users = documented_users(os.environ)
-    url = f"http://{HOST}:{listener.getsockname()[1]}"
-    application = app(users=users, settings=Settings(grace_s=grace_s), test_hosts=test_hosts)
-    config = uvicorn.Config(application, log_level="critical", access_log=False, lifespan="off", ws="none")
+    settings = Settings(grace_s=grace_s, limits=PLANS[plan], region=os.environ.get("QSTASH_REGION", ""))
+    admin_token = (os.environ.get("QSTASH_ADMIN_TOKEN") or secrets.token_urlsafe()) if admin else ""
+    facts = {
+        "qstash_url": f"http://{HOST}:{listener.getsockname()[1]}",
+        "qstash_token": users[0].token,
+        "qstash_current_signing_key": users[0].current_key,
+        "qstash_next_signing_key": users[0].next_key,
+        "qstash_read_only_token": users[0].read_only_token,
+        **({"qstash_admin_token": admin_token} if admin else {}),
+    }
+    application = app(users=users, settings=settings, test_hosts=test_hosts, admin_token=admin_token)
+    config = uvicorn.Config(
+        application, http=_Protocol, log_level="critical", access_log=False, lifespan="off", ws="none"
+    )
 
     async def run() -> None:
         async with application.router.lifespan_context(application):
-            await _Server(config, lambda: _announce(url, users[0], as_json=as_json)).serve([listener])
+            await _Server(config, lambda: _announce(facts, as_json=as_json)).serve([listener])
 
     with listener:
-        asyncio.run(run())
+        uvloop.run(run())
 
 
-def _listen(port: int) -> socket.socket:
-    if not 0 <= port <= 65_535:  # the library would leave its socket open
-        raise OSError("ports end at 65535")
-    listener = socket.create_server((HOST, port), backlog=2048)
-    # asyncio sets it only where the protocol is named, which here it is not; without it every answer takes 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
+class _Protocol(HttpToolsProtocol):
+    """Lets the application end a connection without an answer, which ASGI has no word for."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {"abort": self.transport.abort}  # type: ignore[dict-item]
 
 
 class _Server(uvicorn.Server):
@@ -95,13 +117,7 @@ class _Server(uvicorn.Server):
         self.should_exit = self.force_exit = True
 
 
-def _announce(url: str, user: User, *, as_json: bool) -> None:
-    facts = {
-        "qstash_url": url,
-        "qstash_token": user.token,
-        "qstash_current_signing_key": user.current_key,
-        "qstash_next_signing_key": user.next_key,
-    }
+def _announce(facts: dict[str, str], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(facts) + "\n")
     else:

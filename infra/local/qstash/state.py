@@ -5,54 +5,56 @@ A user sees nothing of another.  Histories are bounded: a server that runs for d
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
-from .options import Limits
+from .limits import Limits
+from .line import FlowKey, Line
 from .signing import message_id, random_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import asyncio
+    from collections.abc import Mapping, Reversible
 
-    from .options import Options
+    from .clock import Clock
+    from .cron import Cron
+    from .grammar import FlowControl
+    from .options import Headers, Options
 
-
-class Clock(Protocol):
-    """Where the server's time comes from; a test brings its own to make a day pass at once."""
-
-    def now(self) -> float:
-        """Return Unix seconds."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Return once *seconds* have passed."""
+_MAX_REMEMBERED = 1_000_000  # deduplication keys, each user
 
 
-class RealClock:
-    """The machine's clock."""
-
-    def now(self) -> float:
-        return time.time()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Settings:
-    """What may differ between two servers."""
+    """What may differ between two servers, and may be changed while one runs."""
 
     limits: Limits = field(default_factory=Limits)
     grace_s: float = 10.0  # how long a delivered message stays readable
     deduplication_window_s: float = 600.0
-    history: int = 10_000  # dead letters, log rows and delivered messages kept, each, per user
+    deduplication_scope: Literal["account", "destination"] = "account"  # of an explicit id
+    log_lag_s: float = 0.0  # how old a log row must be to be shown
+    log_rows: int | None = None  # how many of the newest log rows are shown
+    history: int = 100_000  # log rows, dead letters and delivered messages kept, each, per user
+    history_bytes: int = 128 * 1024 * 1024  # of bodies, in each of them
+    region: str = ""  # sent as Upstash-Region
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What somebody asks to be published."""
+
+    destination: str
+    headers: Headers
+    body: bytes
+    caller_ip: str = ""
+    queue_name: str | None = None
+    schedule_id: str | None = None
+
+
+@dataclass(kw_only=True, eq=False)
 class Message:
-    """One body on its way to one URL; a callback is a message like any other."""
+    """One body on its way to one URL; a callback is a message like any other, and knows whose attempt it reports."""
 
     url: str
     options: Options
@@ -61,15 +63,35 @@ class Message:
     due_ms: int
     topic_name: str | None = None
     endpoint_name: str | None = None
+    queue_name: str | None = None
+    schedule_id: str | None = None
     caller_ip: str = ""
+    reports: Message | None = None
     id: str = field(default_factory=message_id)
     retried: int = 0
     active: bool = False  # an attempt is under way
     cancel_requested: bool = False
+    outcome: str = "IN_PROGRESS"  # then SUCCESS or FAIL
+    readable_until_s: float = 0.0  # once it is delivered
+    overtook: asyncio.Event | None = None  # a fault holds another message until this one was attempted
     not_before_ms: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.not_before_ms = self.due_ms
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.body)
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """One request to a destination; *url* is called as it stands, byte for byte."""
+
+    method: str
+    url: str
+    header: Mapping[str, list[str]]
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -92,11 +114,14 @@ class Answer:
         return not (self.status == 489 and refusal == "true")
 
 
+Stamp = tuple[int, int]  # Unix ms and a number: the order in which a user's things happened
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """A message whose attempts are spent."""
 
-    stamp: tuple[int, int]
+    stamp: Stamp
     message: Message
     answer: Answer
 
@@ -104,26 +129,76 @@ class DeadLetter:
     def id(self) -> str:
         return stamp_text(self.stamp)
 
+    @property
+    def size_bytes(self) -> int:
+        return len(self.message.body) + len(self.answer.body)
+
 
 @dataclass(frozen=True)
 class LogRow:
-    """One state that a message came into, with what only this row knows, in wire names."""
+    """One state that a message came into, with the answer that brought it there and when it is tried next, if so."""
 
-    stamp: tuple[int, int]
+    stamp: Stamp
     state: str
     message: Message
-    extra: Mapping[str, Any]
+    answer: Answer | None = None
+    next_ms: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.message.body) + (len(self.answer.body) if self.answer else 0)
+
+
+def stamp_text(stamp: Stamp) -> str:
+    """Write a stamp as Redis writes the id of a stream's entry: ``<unix-ms>-<seq>``."""
+    return f"{stamp[0]}-{stamp[1]}"
+
+
+class _Sized(Protocol):
+    @property
+    def size_bytes(self) -> int: ...
+
+
+Kept = TypeVar("Kept", bound=_Sized)
+
+
+class History(Generic[Kept]):
+    """The newest of what was kept, within a number and a size; the oldest is forgotten first."""
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most, self._most_bytes, self._bytes = most, most_bytes, 0
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+
+    def keep(self, key: str, value: Kept) -> None:
+        """Add an entry under a new key."""
+        self._kept[key] = value
+        self._bytes += value.size_bytes
+        while len(self._kept) > self._most or self._bytes > self._most_bytes:
+            self.drop(next(iter(self._kept)))
+
+    def drop(self, key: str) -> None:
+        """Take an entry out, if it is there."""
+        if (value := self._kept.pop(key, None)) is not None:
+            self._bytes -= value.size_bytes
+
+    def get(self, key: str) -> Kept | None:
+        """Return the entry under *key*."""
+        return self._kept.get(key)
+
+    def values(self) -> Reversible[Kept]:
+        """Return all entries, oldest first."""
+        return self._kept.values()
 
 
 @dataclass
 class Group:
-    """A URL group: endpoints (URL to name, in order of insertion) and default headers."""
+    """A URL group: endpoints (URL and name, in order of insertion) and default headers."""
 
     name: str
     created_ms: int
     updated_ms: int
-    endpoints: list[tuple[str, str | None]] = field(default_factory=list)  # (url, name)
-    headers: dict[str, list[str]] = field(default_factory=dict)
+    endpoints: list[tuple[str, str | None]] = field(default_factory=list)
+    headers: Headers = field(default_factory=dict)
 
     def put(self, url: str, name: str | None) -> None:
         """Add an endpoint, or change the one of that name; one without a name is known by its URL."""
@@ -139,23 +214,58 @@ class Group:
         self.endpoints = [e for e in self.endpoints if not (e[1] == name if name else e[0] == url)]
 
 
-def stamp_text(stamp: tuple[int, int]) -> str:
-    """Write a stamp as Redis writes the id of a stream's entry: ``<unix-ms>-<seq>``."""
-    return f"{stamp[0]}-{stamp[1]}"
+@dataclass
+class Queue:
+    """A queue: whoever has a place in its line is being delivered, and keeps it over retries and callbacks."""
+
+    name: str
+    created_ms: int
+    updated_ms: int
+    line: Line = field(default_factory=lambda: Line(1))
+
+
+@dataclass
+class Schedule:
+    """What to publish and when; *options* are what its headers say."""
+
+    id: str
+    cron: Cron
+    wanted: Wanted
+    options: Options
+    created_ms: int
+    paused: bool = False
+    last_ms: int = 0
+    last: list[Message] = field(default_factory=list)
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What an account calls with, and what its deliveries are signed with."""
+
+    token: str
+    current_key: str
+    next_key: str
+    read_only_token: str
 
 
 class User:
-    """One account: a token, two signing keys, and all that was made with the token."""
+    """One account, and all that was made with its token."""
 
-    def __init__(self, *, token: str, current_key: str, next_key: str) -> None:
-        self.token = token
-        self.current_key = current_key
-        self.next_key = next_key
+    def __init__(self, credentials: Credentials, settings: Settings) -> None:
+        self.token, self.read_only_token = credentials.token, credentials.read_only_token
+        self.current_key, self.next_key = credentials.current_key, credentials.next_key
         self.messages: dict[str, Message] = {}  # pending, active or waiting for a retry
         self.groups: dict[str, Group] = {}
-        self.dead_letters: dict[str, DeadLetter] = {}  # by stamp, oldest first
-        self.log: deque[LogRow] = deque()
-        self._delivered: OrderedDict[str, tuple[float, Message]] = OrderedDict()
+        self.queues: dict[str, Queue] = {}
+        self.schedules: dict[str, Schedule] = {}
+        self.flow_keys: dict[str, FlowKey] = {}
+        self.line = Line(settings.limits.global_parallelism)
+        self.dead_letters = History[DeadLetter](settings.history, settings.history_bytes)
+        self.log = History[LogRow](settings.history, settings.history_bytes)
+        self.delivered = History[Message](settings.history, settings.history_bytes)
+        self.spent: dict[str, tuple[int, int]] = {}  # of a quota: the period, and how much of it
+        self._settings = settings
         self._seen: OrderedDict[object, tuple[float, str]] = OrderedDict()
         self._stamp = (0, 0)
 
@@ -163,90 +273,98 @@ class User:
         """Make the next signing key the current one."""
         self.current_key, self.next_key = self.next_key, f"sig_{random_id()}"
 
-    def stamp(self, now_s: float) -> tuple[int, int]:
+    def stamp(self, now_s: float) -> Stamp:
         """Return a new stamp, larger than every stamp before, even if the clock was put back."""
         now_ms = int(now_s * 1000)
         last_ms, sequence = self._stamp
         self._stamp = (now_ms, 0) if now_ms > last_ms else (last_ms, sequence + 1)
         return self._stamp
 
-    def note(self, row: LogRow, settings: Settings) -> None:
-        """Write a log row, forgetting the oldest."""
-        self.log.append(row)
-        if len(self.log) > settings.history:
-            self.log.popleft()
+    def spend(self, quota: str, number: int, limit: int | None, period: int) -> bool:
+        """Take *number* out of a *quota*'s *limit* for this *period*; return False if that is more than is left."""
+        last, spent = self.spent.get(quota, (period, 0))
+        spent = number + (spent if last == period else 0)
+        if limit is not None and spent > limit:
+            return False
+        self.spent[quota] = (period, spent)
+        return True
 
-    def bury(self, dead_letter: DeadLetter, settings: Settings) -> None:
-        """Keep a dead letter, forgetting the oldest."""
-        self.dead_letters[dead_letter.id] = dead_letter
-        if len(self.dead_letters) > settings.history:
-            del self.dead_letters[next(iter(self.dead_letters))]
+    def shown_log(self, now_s: float) -> Reversible[LogRow]:
+        """Return the rows of the log that may be seen: late and few of them, if that was asked for."""
+        lag_s, most = self._settings.log_lag_s, self._settings.log_rows
+        if not lag_s and most is None:
+            return self.log.values()
+        rows = [row for row in self.log.values() if row.stamp[0] <= (now_s - lag_s) * 1000]
+        return rows if most is None else rows[max(0, len(rows) - most) :]
 
-    def keep_delivered(self, message: Message, now_s: float, settings: Settings) -> None:
-        """Let a delivered message be read for some seconds more."""
-        if settings.grace_s > 0:
-            self._delivered[message.id] = (now_s + settings.grace_s, message)
-        if len(self._delivered) > settings.history:
-            self._delivered.popitem(last=False)
-        self._forget_delivered(now_s)
+    def queue(self, name: str, now_ms: int) -> Queue:
+        """Return the queue of that name, made if need be."""
+        return self.queues.setdefault(name, Queue(name, now_ms, now_ms))
+
+    def limit_flow(self, wanted: FlowControl, clock: Clock) -> None:
+        """Make the key that a publish names, or change its limits."""
+        if wanted.key not in self.flow_keys:
+            self.flow_keys[wanted.key] = FlowKey(clock)
+        self.flow_keys[wanted.key].limit(wanted)
 
     def find(self, wanted_id: str, now_s: float) -> Message | None:
         """Return a message that is in the system, or was delivered a moment ago."""
-        self._forget_delivered(now_s)
-        return self.messages.get(wanted_id) or self._delivered.get(wanted_id, (0, None))[1]
-
-    def _forget_delivered(self, now_s: float) -> None:
-        while self._delivered and next(iter(self._delivered.values()))[0] <= now_s:
-            self._delivered.popitem(last=False)
+        delivered = self.delivered.get(wanted_id)
+        return self.messages.get(wanted_id) or (delivered if delivered and now_s < delivered.readable_until_s else None)
 
     def seen(self, key: object, now_s: float) -> str | None:
         """Return the id of the message published under the deduplication *key* within the window."""
-        while self._seen and next(iter(self._seen.values()))[0] <= now_s:
-            self._seen.popitem(last=False)
-        return self._seen[key][1] if key in self._seen else None
+        at_s, message_id = self._seen.get(key, (-1e18, None))
+        return message_id if now_s < at_s + self._settings.deduplication_window_s else None
 
-    def remember(self, key: object, wanted_id: str, now_s: float, settings: Settings) -> None:
+    def remember(self, key: object, wanted_id: str, now_s: float) -> None:
         """Start the window of a deduplication *key*."""
-        self._seen[key] = (now_s + settings.deduplication_window_s, wanted_id)
+        self._seen[key] = (now_s, wanted_id)
+        self._seen.move_to_end(key)
+        window_s = self._settings.deduplication_window_s
+        while self._seen and (
+            len(self._seen) > _MAX_REMEMBERED or next(iter(self._seen.values()))[0] + window_s <= now_s
+        ):
+            self._seen.popitem(last=False)
 
 
-def documented_users(environment: Mapping[str, str]) -> list[User]:
-    """Return the four users of Upstash's own development server; the environment may replace the first.
+def documented_users(environment: Mapping[str, str]) -> list[Credentials]:
+    """Return the four users of Upstash's own development server; the environment may replace the first's.
 
-    Source: https://upstash.com/docs/qstash/howto/local-development
+    Source: https://upstash.com/docs/qstash/howto/local-development; their read-only tokens are of our own making.
     """
-    return [
-        User(token=token, current_key=current, next_key=following)
-        for token, current, following in (
-            (
-                environment.get("QSTASH_TOKEN") or _DOCUMENTED[0][0],
-                environment.get("QSTASH_CURRENT_SIGNING_KEY") or _DOCUMENTED[0][1],
-                environment.get("QSTASH_NEXT_SIGNING_KEY") or _DOCUMENTED[0][2],
-            ),
-            *_DOCUMENTED[1:],
-        )
-    ]
+    first = Credentials(
+        token=environment.get("QSTASH_TOKEN") or _DOCUMENTED[0].token,
+        current_key=environment.get("QSTASH_CURRENT_SIGNING_KEY") or _DOCUMENTED[0].current_key,
+        next_key=environment.get("QSTASH_NEXT_SIGNING_KEY") or _DOCUMENTED[0].next_key,
+        read_only_token=environment.get("QSTASH_READ_ONLY_TOKEN") or _DOCUMENTED[0].read_only_token,
+    )
+    return [first, *_DOCUMENTED[1:]]
 
 
 _DOCUMENTED = (
-    (
+    Credentials(
         "eyJVc2VySUQiOiJkZWZhdWx0VXNlciIsIlBhc3N3b3JkIjoiZGVmYXVsdFBhc3N3b3JkIn0=",
         "sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r",
         "sig_5ZB6DVzB1wjE8S6rZ7eenA8Pdnhs",
+        "read-only-defaultUser",
     ),
-    (
+    Credentials(
         "eyJVc2VySUQiOiJ0ZXN0VXNlcjEiLCJQYXNzd29yZCI6InRlc3RQYXNzd29yZCJ9",
         "sig_7GVPjvuwsfqF65iC8fSrs1dfYruM",
         "sig_5NoELc3EFnZn4DVS5bDs2Nk4b7Ua",
+        "read-only-testUser1",
     ),
-    (
+    Credentials(
         "eyJVc2VySUQiOiJ0ZXN0VXNlcjIiLCJQYXNzd29yZCI6InRlc3RQYXNzd29yZCJ9",
         "sig_6jWGaWRxHsw4vMSPJprXadyvrybF",
         "sig_7qHbvhmahe5GwfePDiS5Lg3pi6Qx",
+        "read-only-testUser2",
     ),
-    (
+    Credentials(
         "eyJVc2VySUQiOiJ0ZXN0VXNlcjMiLCJQYXNzd29yZCI6InRlc3RQYXNzd29yZCJ9",
         "sig_5T8FcSsynBjn9mMLBsXhpacRovJf",
         "sig_7GFR4YaDshFcqsxWRZpRB161jguD",
+        "read-only-testUser3",
     ),
 )

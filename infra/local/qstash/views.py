@@ -1,34 +1,26 @@
 """The JSON that leaves the server: the names and forms of QStash's objects.
 
-Empty fields are left out, as the real service does.
+Empty fields are left out, as the real service does; what is always there stands in the first dictionary of each.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .options import Callback
-    from .state import Answer, DeadLetter, Group, LogRow, Message
-
-MAX_CALLBACK_BODY_BYTES = 10 * 1024 * 1024
+    from .grammar import Redaction
+    from .line import FlowKey
+    from .options import Options
+    from .state import Answer, DeadLetter, Group, LogRow, Message, Queue, Schedule, User
 
 
 def message_view(message: Message) -> dict[str, Any]:
     """Return a message as ``GET /v2/messages/{id}`` shows it."""
     options = message.options
-    shown = {
-        **_origin(message),
-        "header": _header(options.header),
-        **_body("body", message.body),
-        **_callbacks(options.callback, options.failure_callback, suffix="Header"),
-        "callerIP": message.caller_ip,
-        "retryDelayExpression": options.retry_delay,
-        **_labels(message),
-    }
     always = {
         "messageId": message.id,
         "url": message.url,
@@ -37,33 +29,21 @@ def message_view(message: Message) -> dict[str, Any]:
         "notBefore": message.not_before_ms,
         "createdAt": message.created_ms,
     }
-    return always | _filled(shown)
+    shown = {**_content(options, message.body), **_callbacks(options, "Header"), "callerIP": message.caller_ip}
+    return always | _filled(_origin(message) | shown | _tags(options))
 
 
 def dead_letter_view(dead_letter: DeadLetter) -> dict[str, Any]:
     """Return a dead letter as the DLQ shows it; its response's body is text where it can be."""
     answer = dead_letter.answer
-    shown = {"responseHeader": _header(answer.header), **_body("responseBody", answer.body)}
     always = {"dlqId": dead_letter.id, "responseStatus": answer.status}
+    shown = {"responseHeader": _header(answer.header), **_text_or_base64("responseBody", answer.body)}
     return message_view(dead_letter.message) | always | _filled(shown)
 
 
 def log_view(row: LogRow) -> dict[str, Any]:
     """Return a log row; names that clients spell in two ways are given in both."""
     message, options = row.message, row.message.options
-    shown = {
-        **_origin(message),
-        "method": options.method,
-        "header": _header(options.header),
-        "body": _base64(message.body),
-        **_callbacks(options.callback, options.failure_callback, suffix="Headers"),
-        "timeout": options.timeout_s * 1000 if options.timeout_given else None,
-        "retryDelayExpression": options.retry_delay,
-        "retryDelayExpr": options.retry_delay,
-        "callerIP": message.caller_ip,
-        **_labels(message),
-        **row.extra,
-    }
     always = {
         "time": row.stamp[0],
         "messageId": message.id,
@@ -71,19 +51,21 @@ def log_view(row: LogRow) -> dict[str, Any]:
         "url": message.url,
         "maxRetries": options.retries,
     }
-    return always | _filled(shown)
-
-
-def answer_extra(answer: Answer) -> dict[str, Any]:
-    """Return what a log row of a failed attempt says about the answer."""
-    header = _header(answer.header)
-    return {
-        "responseStatus": answer.status,
-        "responseBody": _base64(answer.body),
-        "responseHeader": header,
-        "responseHeaders": header,
-        "error": answer.error,
+    shown = {
+        "method": options.method,
+        "header": _header(options.header, options.redaction),
+        "body": _redacted(message.body) if options.redaction.body else _base64(message.body),
+        **_callbacks(options, "Headers"),
+        "timeout": options.timeout_s * 1000 if options.timeout_given else None,
+        "retryDelayExpr": options.retry_delay,
+        "callerIP": message.caller_ip,
+        "nextDeliveryTime": row.next_ms,
     }
+    if answer := row.answer:
+        always["responseStatus"] = answer.status
+        shown["responseBody"], shown["error"] = _base64(answer.body), answer.error
+        shown["responseHeader"] = shown["responseHeaders"] = _header(answer.header)
+    return always | _filled(_origin(message) | shown | _tags(options))
 
 
 def callback_body(message: Message, answer: Answer, dead_letter: DeadLetter | None) -> dict[str, Any]:
@@ -91,16 +73,10 @@ def callback_body(message: Message, answer: Answer, dead_letter: DeadLetter | No
 
     The real service sends integers, arrays of header values, and no ``retried`` when it is 0.
     """
-    shown = {
-        "retried": message.retried,
-        "dlqId": dead_letter.id if dead_letter else None,
-        **_origin(message),
-        "callerIP": message.caller_ip,
-    }
     always = {
         "status": answer.status,
         "header": _header(answer.header),
-        "body": _base64(answer.body[:MAX_CALLBACK_BODY_BYTES]),
+        "body": _base64(answer.body),
         "sourceMessageId": message.id,
         "url": message.url,
         "method": message.options.method,
@@ -110,18 +86,81 @@ def callback_body(message: Message, answer: Answer, dead_letter: DeadLetter | No
         "notBefore": message.not_before_ms,
         "createdAt": message.created_ms,
     }
-    return always | _filled(shown)
+    shown = {
+        "retried": message.retried,
+        "dlqId": dead_letter and dead_letter.id,
+        "callerIP": message.caller_ip,
+    }
+    return always | _filled(_origin(message) | shown)
 
 
 def group_view(group: Group) -> dict[str, Any]:
     """Return a URL group."""
-    endpoints = [{"url": url} | ({"name": name} if name else {}) for url, name in group.endpoints]
+    endpoints = [_filled({"url": url, "name": name}) for url, name in group.endpoints]
+    times = {"createdAt": group.created_ms, "updatedAt": group.updated_ms}
+    return {"name": group.name, **times, "endpoints": endpoints}
+
+
+def queue_view(queue: Queue, user: User) -> dict[str, Any]:
+    """Return a queue; its lag is what it has not finished yet."""
     return {
-        "name": group.name,
-        "createdAt": group.created_ms,
-        "updatedAt": group.updated_ms,
-        "endpoints": endpoints,
+        "name": queue.name,
+        "createdAt": queue.created_ms,
+        "updatedAt": queue.updated_ms,
+        "parallelism": queue.line.places,
+        "paused": queue.line.paused,
+        "lag": sum(message.queue_name == queue.name for message in user.messages.values()),
     }
+
+
+def schedule_view(schedule: Schedule, now_s: float) -> dict[str, Any]:
+    """Return a schedule."""
+    options, wanted, next_s = schedule.options, schedule.wanted, schedule.cron.next_s(now_s)
+    always = {
+        "scheduleId": schedule.id,
+        "cron": schedule.cron.text,
+        "destination": wanted.destination,
+        "createdAt": schedule.created_ms,
+        "method": options.method,
+        "isPaused": schedule.paused,
+        "retries": options.retries,
+    }
+    shown = {
+        **_content(options, wanted.body),
+        **_callbacks(options, "Header"),
+        "delay": options.delay_s,
+        "timeout": options.timeout_s if options.timeout_given else None,
+        "queueName": wanted.queue_name,
+        "callerIP": wanted.caller_ip,
+        "callerIp": wanted.caller_ip,
+        "lastScheduleTime": schedule.last_ms,
+        "nextScheduleTime": next_s and int(next_s * 1000),
+        "lastScheduleStates": {message.id: message.outcome for message in schedule.last},
+        "error": schedule.error,
+    }
+    return always | _filled(shown | _tags(options))
+
+
+def flow_key_view(name: str, key: FlowKey) -> dict[str, Any]:
+    """Return the state of a flow-control key; 0 for a limit that it doesn't have."""
+    return {
+        "flowControlKey": name,
+        "waitListSize": key.waiting,
+        "parallelismMax": key.places or 0,
+        "parallelismCount": key.taken,
+        "rateMax": key.rate or 0,
+        "rateCount": key.turns,
+        "ratePeriod": key.period_s,
+        "ratePeriodStart": int(key.period_start_s),
+        "isPaused": key.paused,
+        "isPinnedParallelism": key.pinned_parallelism,
+        "isPinnedRate": key.pinned_rate,
+    }
+
+
+def page_view(name: str, page: tuple[list[Any], str | None]) -> dict[str, Any]:
+    """Return a page of a listing under *name*, with the cursor of the next, if there is one."""
+    return {name: page[0]} | ({"cursor": page[1]} if page[1] else {})
 
 
 def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,33 +168,50 @@ def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _origin(message: Message) -> dict[str, Any]:
-    return {"topicName": message.topic_name, "endpointName": message.endpoint_name}
+    return {
+        "topicName": message.topic_name,
+        "endpointName": message.endpoint_name,
+        "queueName": message.queue_name,
+        "scheduleId": message.schedule_id,
+    }
 
 
-def _labels(message: Message) -> dict[str, Any]:
-    labels = list(message.options.labels)
-    return {"label": labels[0] if labels else None, "labels": labels}
-
-
-def _callbacks(callback: Callback | None, failure: Callback | None, *, suffix: str) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
-    for name, given in (("callback", callback), ("failureCallback", failure)):
-        if given:
-            shown[name] = given.url
-            shown[name + suffix] = _header(given.options.header)
+def _tags(options: Options) -> dict[str, Any]:
+    shown: dict[str, Any] = {"retryDelayExpression": options.retry_delay}
+    if options.labels:
+        shown |= {"label": options.labels[0], "labels": options.labels}
+    if flow := options.flow_control:
+        shown |= {"flowControlKey": flow.key, "parallelism": flow.parallelism}
+        shown |= {"rate": flow.rate, "period": flow.period_s}
     return shown
 
 
-def _header(header: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    return {name: [_shown(value) for value in values] for name, values in header.items()}
+def _content(options: Options, body: bytes) -> dict[str, Any]:
+    shown = {"body": _redacted(body)} if options.redaction.body else _text_or_base64("body", body)
+    return {"header": _header(options.header, options.redaction), **shown}
 
 
-def _shown(text: str) -> str:
-    """Header values are bytes to us; what is not UTF-8 cannot be shown in JSON as it is."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _callbacks(options: Options, suffix: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, given in (("callback", options.callback), ("failureCallback", options.failure_callback)):
+        if given:
+            shown[name] = given.url
+            shown[name + suffix] = _header(given.options.header, given.options.redaction)
+    return shown
 
 
-def _body(name: str, body: bytes) -> dict[str, str]:
+def _header(header: Mapping[str, list[str]], redaction: Redaction | None = None) -> dict[str, list[str]]:
+    return {
+        name: [_redacted(value.encode()) for value in values] if redaction and redaction.hides(name) else values
+        for name, values in header.items()
+    }
+
+
+def _redacted(value: bytes) -> str:
+    return f"REDACTED:{hashlib.sha256(value).hexdigest()}"
+
+
+def _text_or_base64(name: str, body: bytes) -> dict[str, str]:
     try:
         return {name: body.decode()}
     except UnicodeDecodeError:

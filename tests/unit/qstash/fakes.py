@@ -1,10 +1,8 @@
-"""What the server's tests stand on: a clock that tests move, a destination that remembers, and a client."""
+"""What the server's tests stand on: a clock that stands still, a destination that remembers, and a client."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,50 +10,16 @@ from typing import Any
 
 import httpx
 
-from infra.local.qstash.asgi import app
-from infra.local.qstash.state import Settings, documented_users
+from infra.local.qstash.app import app
+from infra.local.qstash.clock import Clock, all_idle
+from infra.local.qstash.grammar import canonical
+from infra.local.qstash.state import Answer, Outgoing, Settings, documented_users
 
 START_S = 1_800_000_000.0
 URL = "https://destination.test/hook"
 USERS = documented_users({})
 TOKEN = USERS[0].token
-
-
-class FakeClock:
-    """Time that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self._now = START_S
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-
-    def now(self) -> float:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds <= 0:
-            return
-        future = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), future))
-        await future
-
-    async def advance(self, seconds: float) -> None:
-        """Let *seconds* pass, waking every sleeper at its time."""
-        end = self._now + seconds
-        await settle()
-        while self._sleepers and self._sleepers[0][0] <= end:
-            at, _, future = heapq.heappop(self._sleepers)
-            self._now = max(self._now, at)
-            if not future.done():
-                future.set_result(None)
-            await settle()
-        self._now = end
-
-
-async def settle() -> None:
-    """Let every task run until it waits."""
-    for _ in range(40):
-        await asyncio.sleep(0)
+ADMIN = {"Authorization": "Bearer admin"}
 
 
 Answering = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
@@ -69,7 +33,7 @@ class Destination:
     default: Answering = field(default=lambda _: httpx.Response(200))
     requests: list[httpx.Request] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
-    clock: FakeClock | None = None
+    clock: Clock | None = None
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -81,6 +45,16 @@ class Destination:
         given = answer if isinstance(answer, httpx.Response) else answer(request)
         return given if isinstance(given, httpx.Response) else await given
 
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """Be the network: hand a request over in httpx's form, and its answer back."""
+        headers = [(name.encode(), value.encode()) for name, values in outgoing.header.items() for value in values]
+        request = httpx.Request(outgoing.method, outgoing.url, headers=headers, content=outgoing.body)
+        response = await self(request)
+        header: dict[str, list[str]] = {}
+        for name, value in response.headers.raw:
+            header.setdefault(canonical(name.decode()), []).append(value.decode())
+        return Answer(response.status_code, header, response.content)
+
     def to(self, host: str) -> list[httpx.Request]:
         """Return the requests that went to *host*."""
         return [request for request in self.requests if request.url.host == host]
@@ -91,7 +65,7 @@ class Local:
     """A running server: a client of it, its clock, and all that its deliveries reach."""
 
     http: httpx.AsyncClient
-    clock: FakeClock
+    clock: Clock
     destination: Destination
 
     async def publish(self, to: str = URL, body: bytes = b"body", expect: int = 200, **headers: str) -> Any:
@@ -99,7 +73,7 @@ class Local:
         given = {f"Upstash-{name.replace('_', '-')}": value for name, value in headers.items()}
         response = await self.http.post(f"/v2/publish/{to}", content=body, headers=given)
         assert response.status_code == expect, response.text
-        await settle()
+        await all_idle()
         return response.json()
 
     async def get(self, path: str, **params: str) -> Any:
@@ -113,6 +87,19 @@ class Local:
         body = {"endpoints": [{"name": one, "url": url} for one, url in endpoints]}
         response = await self.http.post(f"/v2/topics/{name}/endpoints", json=body)
         assert response.status_code == 200, response.text
+
+    async def admin(self, method: str, path: str, body: object = None, expect: int = 200) -> Any:
+        """Call the admin API."""
+        response = await self.http.request(method, f"/admin/{path}", json=body, headers=ADMIN)
+        assert response.status_code == expect, response.text
+        return response.json()
+
+    @asynccontextmanager
+    async def passing(self, seconds: float) -> AsyncIterator[None]:
+        """Let *seconds* pass while the block waits."""
+        passing = asyncio.create_task(self.clock.advance(seconds))
+        yield
+        await passing
 
     async def states(self, message_id: str) -> list[str]:
         """Return the states that a message went through, first to last."""
@@ -131,16 +118,17 @@ async def local(
     settings: Settings | None = None,
     default: Answering = lambda _: httpx.Response(200),
     test_hosts: bool = False,
+    admin: bool = False,
 ) -> AsyncIterator[Local]:
     """Run a server of its own, whose deliveries get *answers* and then *default*."""
-    clock = FakeClock()
+    clock = Clock(START_S)
     destination = Destination(list(answers), default=default, clock=clock)
     application = app(
-        users=documented_users({}),
         clock=clock,
         settings=settings,
-        transport=httpx.MockTransport(destination),
+        send=destination.send,
         test_hosts=test_hosts,
+        admin_token=ADMIN["Authorization"].removeprefix("Bearer ") if admin else "",
     )
     async with (
         application.router.lifespan_context(application),

@@ -9,13 +9,15 @@ import json
 import math
 from typing import Any
 
+import aiohttp
 import httpx
 import jwt
 import pytest
 
+from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Settings
 
-from .fakes import START_S, URL, USERS, FakeClock, local, run, settle
+from .fakes import START_S, URL, USERS, local, run
 
 CALLBACK = "https://callback.test/done?a=1"
 FAILURE = "https://failure.test/dead"
@@ -68,7 +70,7 @@ async def test_a_delivery_carries_the_published_bytes_and_headers() -> None:
 async def test_header_forward_forwards_all_but_the_callers_own() -> None:
     async with local() as server:
         await server.http.post(f"/v2/publish/{URL}", headers={"X-A": "1", "Upstash-Header-Forward": "true"})
-        await settle()
+        await all_idle()
         headers = server.destination.requests[0].headers
         assert headers["X-A"] == "1"
         assert "Authorization" not in headers
@@ -188,7 +190,8 @@ async def test_489_with_its_header_is_not_retried() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [httpx.ConnectError("refused"), httpx.ReadError(""), OSError("x"), UnicodeError("idna")]
+    "error",
+    [aiohttp.ClientConnectionError("refused"), aiohttp.ClientPayloadError(), OSError("x"), UnicodeError("idna")],
 )
 def test_an_attempt_without_a_response_failed(error: Exception) -> None:
     @run
@@ -340,7 +343,7 @@ async def test_a_dead_letter_is_retried_as_a_new_message_with_all_its_retries() 
         await server.clock.advance(1)
         dead = (await server.dead_letters())[0]
         response = await server.http.post(f"/v2/dlq/retry/{dead['dlqId']}")
-        await settle()
+        await all_idle()
         new = response.json()["messageId"]
         assert response.status_code == 201
         assert new != old["messageId"]
@@ -406,7 +409,7 @@ async def test_dead_letters_are_deleted_and_retried_in_bulk() -> None:
         retried = await server.http.post(f"/v2/dlq/retry?dlqIds={ids[2]}&dlqIds={ids[4]}")
         assert len(retried.json()["responses"]) == 2
         assert await server.dead_letters() == []
-        await settle()
+        await all_idle()
         assert len(server.destination.requests) == 5 + 3
 
 
@@ -595,12 +598,12 @@ async def test_a_test_host_sleeps_when_asked() -> None:
         assert (await server.states(published["messageId"]))[-1] == "DELIVERED"
 
 
-def test_the_fake_clock_wakes_sleepers_in_order() -> None:
+def test_a_clock_that_stands_still_wakes_sleepers_in_order() -> None:
     """Every figure above rests on it."""
 
     @run
     async def body() -> None:
-        clock, woken = FakeClock(), list[tuple[int, float]]()
+        clock, woken = Clock(START_S), list[tuple[int, float]]()
 
         async def sleeper(seconds: int) -> None:
             await clock.sleep(seconds)

@@ -18,7 +18,6 @@ from infra.local.qstash.grammar import (
     duration_s,
     evaluate,
     flag,
-    request_target,
     reset_delay_s,
 )
 
@@ -170,19 +169,6 @@ def test_true_is_spelled_as_go_spells_it(text: str) -> None:
 def test_any_text_is_a_url_unchanged_or_refused(text: str) -> None:
     with contextlib.suppress(Refused):
         assert destination_url(text) == text
-
-
-@pytest.mark.parametrize(
-    ("url", "target"),
-    [
-        ("https://a", b"/"),
-        ("https://a?x=1", b"/?x=1"),
-        ("https://a/b//c/?", b"/b//c/?"),
-        ("http://u:p@a:81/a%20b%2Fc?y=%20&z='#frag", b"/a%20b%2Fc?y=%20&z='"),
-    ],
-)
-def test_the_request_line_is_the_urls_own_bytes(url: str, target: bytes) -> None:
-    assert request_target(url) == target
 
 
 def test_header_names_are_spelled_as_go_spells_them() -> None:

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from infra.local.qstash.options import Limits
+from infra.local.qstash.clock import all_idle
+from infra.local.qstash.limits import Limits
 from infra.local.qstash.state import Settings, documented_users
 
-from .fakes import START_S, TOKEN, URL, USERS, Local, local, run, settle
+from .fakes import START_S, TOKEN, URL, USERS, Local, local, run
 
 A, B, C = ("https://a.test/1", "https://b.test/2", "https://c.test/3")
 
@@ -27,7 +28,7 @@ async def test_a_call_needs_a_known_token() -> None:
             response = await server.http.post(f"/v2/publish/{URL}", headers=headers)
             assert response.status_code == 401
             assert response.json() == {"error": "unable to authenticate: invalid token"}
-        await settle()
+        await all_idle()
         assert server.destination.requests == []
 
 
@@ -36,7 +37,7 @@ async def test_a_token_may_come_in_the_query_and_goes_no_further() -> None:
     async with local() as server:
         del server.http.headers["Authorization"]
         response = await server.http.post(f"/v2/publish/{URL}?a=1&qstash_token={TOKEN}&b=2")
-        await settle()
+        await all_idle()
         assert response.status_code == 200
         assert str(server.destination.requests[0].url) == f"{URL}?a=1&b=2"
 
@@ -129,8 +130,11 @@ def test_a_destination_that_is_none_is_refused(tail: str, status: int, text: str
         ("callback", "nowhere", 400),
         ("failure_callback", "ftp://x", 400),
         ("flow_control_key", "k", 400),
-        ("redact_fields", "body", 400),
-        ("cron", "* * * * *", 400),
+        ("flow_control_value", "rate=1", 400),
+        ("redact_fields", "everything", 400),
+        ("cron", "* * *", 400),
+        ("schedule_id", "s", 400),
+        ("queue_name", "q", 400),
     ],
 )
 def test_a_setting_that_cannot_be_honoured_is_refused_by_name(name: str, value: str, status: int) -> None:
@@ -299,7 +303,7 @@ async def test_a_batch_answers_item_by_item() -> None:
         ]
         response = await server.http.post("/v2/batch", json=items)
         answers = response.json()
-        await settle()
+        await all_idle()
         assert response.status_code == 200
         assert [item["url"] for item in answers[1]] == [A, B]
         assert answers[3] == answers[2] | {"deduplicated": True}
@@ -312,12 +316,12 @@ async def test_a_batch_answers_item_by_item() -> None:
 async def test_a_batch_with_one_wrong_item_sends_nothing() -> None:
     async with local() as server:
         wrong: list[Any] = [{"destination": "nobody"}, {"destination": 5}, {}, 7, {"destination": A, "body": 1}]
-        wrong += [{"destination": A, "headers": {"Upstash-Delay": 5}}, {"destination": A, "queue": "q"}]
+        wrong += [{"destination": A, "headers": {"Upstash-Delay": 5}}, {"destination": A, "queue": "no name"}]
         for item in wrong:
             response = await server.http.post("/v2/batch", json=[{"destination": A}, item])
             assert 400 <= response.status_code < 500
             assert set(response.json()) == {"error"}
-        await settle()
+        await all_idle()
         assert server.destination.requests == []
 
 
@@ -335,7 +339,7 @@ async def test_keys_rotate() -> None:
 @run
 async def test_an_unknown_route_is_404_in_json() -> None:
     async with local() as server:
-        for method, path in (("GET", "/v2/queues"), ("POST", "/v2/schedules/x"), ("GET", "/"), ("GET", "/v2/batch")):
+        for method, path in (("GET", "/v2/queue"), ("POST", "/v2/publish"), ("GET", "/"), ("GET", "/v2/batch")):
             response = await server.http.request(method, path)
             assert response.status_code in (404, 405)
             assert set(response.json()) == {"error"}

@@ -1,0 +1,136 @@
+"""Faults on command: rules that say what goes wrong, for whom, and how often.
+
+A rule is about calls of the API, about deliveries, or about callbacks.  It strikes in the order in which they come, so
+that the same seed and the same calls meet the same faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .clock import Clock
+    from .state import Message, User
+
+_OF_CALLS = ("answer", "hang", "drop", "void", "down", "rotate")
+_OF_MESSAGES = ("lose", "delay", "duplicate", "reorder", "rotate")
+_LAST = 100  # of what a rule struck: so many are told
+
+
+class Fault(BaseModel):
+    """One rule.
+
+    What may happen to a call: ``answer`` with *status*, or with 429 and the headers of a *quota*; ``hang`` for
+    *seconds*, then drop the connection; ``drop`` it at once; ``void``: do what was asked, then drop it after *seconds*;
+    ``down``: drop this and every other call, and hold all deliveries, for *seconds*; ``rotate`` the signing keys and
+    go on.
+
+    To a delivery or callback: ``lose`` it without a trace; ``delay`` it by *seconds*; ``duplicate`` its first attempt,
+    *seconds* later; ``reorder``: hold it until the next one struck was attempted, for *seconds* at most; ``rotate``.
+
+    *match* has globs: of a call its method and path; of a message its destination's URL, its URL group and labels (of a
+    callback: those of what it reports).  The first *after* that match are let pass; of the others each is struck with
+    *probability*, until *count* were.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    on: Literal["call", "delivery", "callback"]
+    do: Literal["answer", "hang", "drop", "void", "down", "lose", "delay", "duplicate", "reorder", "rotate"]
+    match: dict[Literal["method", "path", "destination", "group", "label"], str] = {}
+    count: int | None = Field(None, ge=1)
+    after: int = Field(0, ge=0)
+    probability: float = Field(1.0, ge=0, le=1)
+    seed: int = 0
+    status: int = Field(500, ge=400, le=599)
+    quota: Literal["daily", "burst"] | None = None
+    seconds: float = Field(10.0, ge=0, le=31_536_000)
+
+    _random: random.Random = PrivateAttr()
+    _seen: int = PrivateAttr(0)
+    _hits: int = PrivateAttr(0)
+    _last: deque[str] = PrivateAttr()
+    _held: asyncio.Event | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _belongs(self) -> Self:
+        if self.do not in (_OF_CALLS if self.on == "call" else _OF_MESSAGES):
+            raise ValueError(f"{self.do!r} is nothing that happens to a {self.on}")
+        if "seconds" not in self.model_fields_set and self.do in ("void", "duplicate"):
+            self.seconds = 0.0
+        self._random, self._last = random.Random(self.seed), deque(maxlen=_LAST)  # noqa: S311 - a seeded one is meant
+        return self
+
+    def strikes(self, on: str, facts: Mapping[str, Sequence[str | None]], what: str) -> bool:
+        """Return whether this happens to *what*, and remember it."""
+        if on != self.on or not all(_meets(facts.get(name, ()), glob) for name, glob in self.match.items()):
+            return False
+        self._seen += 1
+        drawn = self._random.random()
+        spent = self.count is not None and self._hits >= self.count
+        if self._seen <= self.after or spent or drawn >= self.probability:
+            return False
+        self._hits += 1
+        self._last.append(what)
+        return True
+
+    async def befall(self, user: User, message: Message, clock: Clock) -> str:
+        """Let what happens to a message before its first attempt happen, and return what it was."""
+        if self.do == "delay":
+            message.due_ms += int(self.seconds * 1000)
+        elif self.do == "rotate":
+            user.rotate()
+        elif self.do == "reorder" and self._held:
+            message.overtook, self._held = self._held, None
+        elif self.do == "reorder":
+            self._held = overtaken = asyncio.Event()
+            with suppress(TimeoutError):
+                async with clock.timeout(self.seconds):
+                    await overtaken.wait()
+            self._held = None if self._held is overtaken else self._held
+        return self.do
+
+    def view(self) -> dict[str, Any]:
+        """Return the rule, how many it was about, how many it struck, and the last of them."""
+        return self.model_dump(exclude_defaults=True) | {"seen": self._seen, "hits": self._hits, "last": [*self._last]}
+
+
+class Faults:
+    """The rules, by their ids, in the order in which they were given; the first that strikes is the one."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, Fault] = {}
+        self._number = 0
+
+    def add(self, fault: Fault) -> str:
+        """Add a rule, and return its id."""
+        self._number += 1
+        self.rules[f"rule_{self._number}"] = fault
+        return f"rule_{self._number}"
+
+    def of_call(self, method: str, path: str) -> Fault | None:
+        """Return what happens to a call of the API."""
+        facts = {"method": [method], "path": [path]}
+        return next((it for it in self.rules.values() if it.strikes("call", facts, f"{method} {path}")), None)
+
+    def of_message(self, message: Message) -> Fault | None:
+        """Return what happens to a delivery or a callback."""
+        if not self.rules:
+            return None
+        source, on = message.reports or message, "callback" if message.reports else "delivery"
+        facts: dict[str, Sequence[str | None]]
+        facts = {"destination": [message.url], "group": [source.topic_name], "label": source.options.labels}
+        return next((it for it in self.rules.values() if it.strikes(on, facts, message.id)), None)
+
+
+def _meets(facts: Sequence[str | None], glob: str) -> bool:
+    return any(fact is not None and fnmatchcase(fact, glob) for fact in facts)

@@ -1,0 +1,69 @@
+"""Schedules: a publish at every time of a cron expression."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import grammar
+from .cron import read_cron
+from .grammar import Refused
+from .options import OF_SCHEDULES, read_options
+from .publish import commit, plan, spend
+from .signing import random_id
+from .state import Schedule, User, Wanted
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+def put_schedule(engine: Engine, user: User, asked: Wanted) -> Schedule:
+    """Make a schedule, or replace all of the one with the same id but its age and whether it is paused."""
+    cron, wanted_id, queue_name = (asked.headers.get(key, [""])[-1] for key in OF_SCHEDULES)
+    limits, now_ms = engine.settings.limits, int(engine.clock.now() * 1000)
+    to_publish = {key: values for key, values in asked.headers.items() if key not in OF_SCHEDULES}
+    if queue_name:
+        grammar.name(queue_name, "Upstash-Queue-Name")
+    schedule_id = grammar.name(wanted_id, "Upstash-Schedule-Id") if wanted_id else f"scd_{random_id()}"
+    wanted = replace(asked, headers=to_publish, queue_name=queue_name or None, schedule_id=schedule_id)
+    schedule = Schedule(schedule_id, read_cron(cron), wanted, read_options(to_publish, limits), now_ms)
+    plan(engine, user, wanted)  # may refuse
+    if old := user.schedules.get(schedule_id):
+        schedule.created_ms, schedule.paused = old.created_ms, old.paused
+        engine.stop(_task(user, schedule_id))
+    elif len(user.schedules) >= limits.schedules:
+        raise Refused(412, f"quota maxSchedules exceeded, current limit: {limits.schedules}")
+    user.schedules[schedule_id] = schedule
+    engine.start(_task(user, schedule_id), _run(engine, user, schedule))
+    return schedule
+
+
+def delete_schedule(engine: Engine, user: User, schedule: Schedule) -> None:
+    """Forget a schedule; what it has published already goes on."""
+    del user.schedules[schedule.id]
+    engine.stop(_task(user, schedule.id))
+
+
+def _task(user: User, schedule_id: str) -> str:
+    return f"schedule {schedule_id} of {user.token}"
+
+
+async def _run(engine: Engine, user: User, schedule: Schedule) -> None:
+    at_s: float | None = engine.clock.now()
+    # A timer may end a little early by the clock, so the next run is looked for after the last, not after now.
+    while at_s is not None and (at_s := schedule.cron.next_s(max(at_s, engine.clock.now()))) is not None:
+        await engine.clock.sleep(at_s - engine.clock.now())
+        if not schedule.paused:
+            _trigger(engine, user, schedule)
+
+
+def _trigger(engine: Engine, user: User, schedule: Schedule) -> None:
+    schedule.last_ms, schedule.last, schedule.error = int(engine.clock.now() * 1000), [], ""
+    try:
+        publication = plan(engine, user, schedule.wanted)
+        spend(engine, user, [publication])
+    except Refused as refused:  # for instance, its URL group is gone
+        schedule.error = refused.text
+        return
+    commit(engine, user, publication)
+    schedule.last = [message for _, message in publication.messages if message.id in user.messages]

@@ -1,0 +1,69 @@
+"""The network: how one request reaches a destination, and what comes back."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import aiohttp
+from yarl import URL
+
+from .grammar import canonical
+from .state import Answer
+
+if TYPE_CHECKING:
+    from .state import Outgoing, Settings
+
+# Shorter than common servers keep an idle connection, so that no attempt meets one that is being closed.
+_KEEPALIVE_S = 1.0
+_OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp adds none of its own
+_MAX_HEAD_BYTES = 64 * 1024  # of a line of an answer's head
+
+
+class Web:
+    """Makes requests, each once; the engine bounds how long one takes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __call__(self, outgoing: Outgoing) -> Answer:
+        """Send one request and read its answer, the body up to what a message may hold."""
+        header = [(name, value) for name, values in outgoing.header.items() for value in values]
+        async with self._open().request(
+            outgoing.method,
+            URL(outgoing.url, encoded=True),
+            headers=header,
+            data=io.BytesIO(outgoing.body),  # bytes would be written in one go, and warned of
+            skip_auto_headers=_OURS,
+            allow_redirects=False,
+        ) as response:
+            body, limit = bytearray(), self._settings.limits.message_bytes
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) >= limit:
+                    response.close()
+                    break
+            answered: dict[str, list[str]] = {}
+            for raw_name, raw_value in response.raw_headers:
+                name = canonical(raw_name.decode("latin-1"))
+                answered.setdefault(name, []).append(raw_value.decode("utf-8", "replace"))
+            return Answer(response.status, answered, bytes(body[:limit]))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:  # made where it is used: it belongs to the running loop
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                max_line_size=_MAX_HEAD_BYTES,
+                max_field_size=_MAX_HEAD_BYTES,
+            )
+            # Else it sends a PUT or DELETE again by itself, on a connection that was closed meanwhile.
+            self._session._retry_connection = False  # noqa: SLF001
+        return self._session
