@@ -259,7 +259,7 @@ class Engine:
 
 def _say(message: Message, answer: Answer, wait_s: float | None) -> None:
     came = answer.status or answer.error
-    then = "" if answer.succeeded else " dead" if wait_s is None else f" again in {wait_s:.3g} s"
+    then = "" if answer.succeeded else " dead" if wait_s is None else f" again in {wait_s:.1f} s"
     number, of, method = message.retried + 1, message.options.retries + 1, message.options.method
     logger.info("%s attempt %d/%d %s %s -> %s%s", message.id, number, of, method, message.url, came, then)
 

@@ -7,6 +7,7 @@ example account.  Where the price list only says "custom" or "more", a plan has 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 _YEAR_S = 365 * 86_400
 _MIB = 1024 * 1024
@@ -31,6 +32,8 @@ class Limits:
     calls_per_s: int | None = None  # that manage rather than send; more is answered with 429
 
 
+_fixed = partial(Limits, delay_s=10 * _YEAR_S, timeout_s=72_000, message_bytes=50 * _MIB)
+
 PLANS = {
     "free": Limits(
         delay_s=7 * 86_400,
@@ -45,10 +48,7 @@ PLANS = {
         calls_per_s=100,
     ),
     "payg": Limits(),
-    "1m": Limits(
-        delay_s=10 * _YEAR_S,
-        timeout_s=72_000,
-        message_bytes=50 * _MIB,
+    "1m": _fixed(
         groups=1_000,
         schedules=10_000,
         queues=1_000,
@@ -56,10 +56,7 @@ PLANS = {
         global_parallelism=200,
         messages_per_day=1_000_000,
     ),
-    "10m": Limits(
-        delay_s=10 * _YEAR_S,
-        timeout_s=72_000,
-        message_bytes=50 * _MIB,
+    "10m": _fixed(
         groups=10_000,
         schedules=100_000,
         queues=10_000,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -78,6 +79,7 @@ def serve(
         async with application.router.lifespan_context(application):
             await _Server(config, lambda: _announce(facts, as_json=as_json)).serve([listener])
 
+    gc.set_threshold(10_000, 20, 50)  # a full collection goes through all that is remembered, and nobody is served then
     with listener:
         uvloop.run(run())
 

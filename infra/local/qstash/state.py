@@ -5,8 +5,10 @@ A user sees nothing of another.  Histories are bounded: a server that runs for d
 
 from __future__ import annotations
 
+import base64
+import json
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 from .limits import Limits
@@ -333,38 +335,26 @@ def documented_users(environment: Mapping[str, str]) -> list[Credentials]:
 
     Source: https://upstash.com/docs/qstash/howto/local-development; their read-only tokens are of our own making.
     """
-    first = Credentials(
-        token=environment.get("QSTASH_TOKEN") or _DOCUMENTED[0].token,
-        current_key=environment.get("QSTASH_CURRENT_SIGNING_KEY") or _DOCUMENTED[0].current_key,
-        next_key=environment.get("QSTASH_NEXT_SIGNING_KEY") or _DOCUMENTED[0].next_key,
-        read_only_token=environment.get("QSTASH_READ_ONLY_TOKEN") or _DOCUMENTED[0].read_only_token,
+    default, *others = (
+        Credentials(_token(name, password), current_key, next_key, _token(name, "readOnly"))
+        for name, password, current_key, next_key in _DOCUMENTED
     )
-    return [first, *_DOCUMENTED[1:]]
+    given = {
+        "token": environment.get("QSTASH_TOKEN"),
+        "current_key": environment.get("QSTASH_CURRENT_SIGNING_KEY"),
+        "next_key": environment.get("QSTASH_NEXT_SIGNING_KEY"),
+        "read_only_token": environment.get("QSTASH_READ_ONLY_TOKEN"),
+    }
+    return [replace(default, **{name: value for name, value in given.items() if value}), *others]
 
 
-_DOCUMENTED = (
-    Credentials(
-        "eyJVc2VySUQiOiJkZWZhdWx0VXNlciIsIlBhc3N3b3JkIjoiZGVmYXVsdFBhc3N3b3JkIn0=",
-        "sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r",
-        "sig_5ZB6DVzB1wjE8S6rZ7eenA8Pdnhs",
-        "read-only-defaultUser",
-    ),
-    Credentials(
-        "eyJVc2VySUQiOiJ0ZXN0VXNlcjEiLCJQYXNzd29yZCI6InRlc3RQYXNzd29yZCJ9",
-        "sig_7GVPjvuwsfqF65iC8fSrs1dfYruM",
-        "sig_5NoELc3EFnZn4DVS5bDs2Nk4b7Ua",
-        "read-only-testUser1",
-    ),
-    Credentials(
-        "eyJVc2VySUQiOiJ0ZXN0VXNlcjIiLCJQYXNzd29yZCI6InRlc3RQYXNzd29yZCJ9",
-        "sig_6jWGaWRxHsw4vMSPJprXadyvrybF",
-        "sig_7qHbvhmahe5GwfePDiS5Lg3pi6Qx",
-        "read-only-testUser2",
-    ),
-    Credentials(
-        "eyJVc2VySUQiOiJ0ZXN0VXNlcjMiLCJQYXNzd29yZCI6InRlc3RQYXNzd29yZCJ9",
-        "sig_5T8FcSsynBjn9mMLBsXhpacRovJf",
-        "sig_7GFR4YaDshFcqsxWRZpRB161jguD",
-        "read-only-testUser3",
-    ),
+def _token(name: str, password: str) -> str:
+    return base64.b64encode(json.dumps({"UserID": name, "Password": password}, separators=(",", ":")).encode()).decode()
+
+
+_DOCUMENTED = (  # name, password, current and next signing key
+    ("defaultUser", "defaultPassword", "sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r", "sig_5ZB6DVzB1wjE8S6rZ7eenA8Pdnhs"),
+    ("testUser1", "testPassword", "sig_7GVPjvuwsfqF65iC8fSrs1dfYruM", "sig_5NoELc3EFnZn4DVS5bDs2Nk4b7Ua"),
+    ("testUser2", "testPassword", "sig_6jWGaWRxHsw4vMSPJprXadyvrybF", "sig_7qHbvhmahe5GwfePDiS5Lg3pi6Qx"),
+    ("testUser3", "testPassword", "sig_5T8FcSsynBjn9mMLBsXhpacRovJf", "sig_7GFR4YaDshFcqsxWRZpRB161jguD"),
 )

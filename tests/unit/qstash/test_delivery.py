@@ -555,6 +555,11 @@ async def test_histories_are_bounded() -> None:
             await server.publish(retries="0")
         assert len(await server.dead_letters()) == 5
         assert len((await server.get("/v2/logs"))["logs"]) == 5
+    async with local(default=lambda _: fail(), settings=Settings(history_bytes=35)) as server:
+        for _ in range(9):
+            await server.publish(body=b"ten bytes!", retries="0")
+        assert len(await server.dead_letters()) == 3
+        assert len((await server.get("/v2/logs"))["logs"]) == 3
 
 
 @run

@@ -10,6 +10,7 @@ import httpx
 import jwt
 import pytest
 
+from infra.local.destinations import Behaviour, Destinations
 from infra.local.qstash.clock import Clock, all_idle
 from tests.local_qstash import running_qstash
 
@@ -333,6 +334,18 @@ def test_over_the_wire_a_day_of_retries_passes_in_a_moment_and_a_dropped_call_ge
             with pytest.raises(httpx.RemoteProtocolError):
                 client.post("/v2/publish/http://127.0.0.1:9/x", headers=user)
             assert client.get("/v2/keys", headers=user).status_code == 200
+
+
+def test_a_clock_put_forward_waits_for_a_destination_that_answers() -> None:
+    """Else its attempt would meet its timeout, which is over in no time at all."""
+    with running_qstash("--admin") as facts, httpx.Client(base_url=facts.url) as client, Destinations() as there:
+        user, admin = ({"Authorization": f"Bearer {token}"} for token in (facts.token, facts.admin_token))
+        url = there.behave("slow", Behaviour(delay_s=0.1))
+        settings = {"Upstash-Timeout": "30s", "Upstash-Retries": "0"}
+        message = client.post(f"/v2/publish/{url}", headers=user | settings).json()["messageId"]
+        assert client.post("/admin/clock", json={"advance_s": 86_400}, headers=admin).status_code == 200
+        rows = client.get("/v2/logs", params={"messageId": message}, headers=user).json()["logs"]
+        assert rows[0]["state"] == "DELIVERED"
 
 
 def test_a_clock_that_runs_is_put_forward_past_what_waits() -> None:
