@@ -100,7 +100,7 @@ def read_selection(
         from_ms=whole(last("fromDate", "0"), "fromDate"),
         to_ms=whole(last("toDate", _FOREVER_MS), "toDate"),
         count=max(1, min(most, whole(last("count", str(most)), "count"))),
-        cursor=_cursor(last("cursor", "")),
+        cursor=_cursor(last("cursor", ""), latest_first=order == "latestFirst"),
         latest_first=order == "latestFirst",
     )
 
@@ -135,10 +135,10 @@ def _of(row: DeadLetter | LogRow) -> dict[str, str]:
     return {"dlqIds": row.id, "responseStatus": str(row.answer.status)}
 
 
-def _cursor(text: str) -> Stamp | None:
+def _cursor(text: str, *, latest_first: bool) -> Stamp | None:
+    """Read a cursor: a stamp or, as the JavaScript SDK's documentation has it, a time in milliseconds."""
     if not text:
         return None
-    if not re.fullmatch(r"[0-9]{1,15}-[0-9]{1,15}", text):
+    if not (found := re.fullmatch(r"([0-9]{1,15})(?:-([0-9]{1,15}))?", text)):
         raise Refused(400, f"invalid cursor: {text!r}")
-    at_ms, _, sequence = text.partition("-")
-    return int(at_ms), int(sequence)
+    return int(found[1]), int(found[2] or (_FOREVER_MS if latest_first else -1))
