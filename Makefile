@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= relay.toml
 
-.PHONY: setup demo test check lint types synth gate deploy lock clean
+.PHONY: setup demo test check lint types synth gate bench deploy lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     see webhooks go in, fan out, fail, be replayed and be found again, on this machine"
 	@echo "make test     unit, infra and deployed tests"
 	@echo "make check    make test, and lint, types, synth and the gates"
+	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
 	@echo "make deploy   deploy into the AWS account of AWS_PROFILE (CONFIG=FILE, default relay.toml)"
 	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
 
@@ -56,6 +57,10 @@ synth: setup
 
 gate: setup
 	$(BIN)/pytest tests/gate
+
+bench: setup
+	$(BIN)/python -m tests.bench.qstash
+	$(BIN)/python -m tests.bench.latency
 
 deploy: setup
 	npx cdk deploy --context config=$(CONFIG)
