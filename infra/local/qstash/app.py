@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from .admin import Admin
 from .call import Call, answer
@@ -78,6 +78,9 @@ def app(
     return application
 
 
+_NOUNS = {noun.lower(): noun for noun in (path.split("/")[2] for _, path, _ in ROUTES)}
+
+
 class _RawPaths:
     """Lets routes match the path as it is on the wire, so that a destination in it stays as it is."""
 
@@ -86,8 +89,11 @@ class _RawPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path = scope["raw_path"].decode("latin-1")
-            scope["path"] = path[:-1] if path in ("/v2/queues/", "/v2/flowControl/") else path
+            parts = scope["raw_path"].decode("latin-1").split("/", 3)
+            parts[2:3] = [_NOUNS.get(part.lower(), part) for part in parts[2:3]]  # the Go client says /v2/Schedules
+            if parts[2:] in (["queues", ""], ["flowControl", ""]):
+                parts.pop()
+            scope["path"] = "/".join(parts)
         await self._inner(scope, receive, send)
 
 
@@ -170,4 +176,8 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _no_such_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    return answer({"error": f"{request.method} {request.url.path}: {error.detail}"}, error.status_code)
+    response = answer({"error": f"{request.method} {request.url.path}: {error.detail}"}, error.status_code)
+    if error.status_code == 405:
+        matching = (it for it in request.app.routes if it.matches(request.scope)[0] != Match.NONE)
+        response.headers["Allow"] = ", ".join(sorted({method for it in matching for method in it.methods}))
+    return response

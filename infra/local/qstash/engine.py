@@ -9,14 +9,14 @@ import asyncio
 import json
 import logging
 import math
-from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from .clock import all_idle
 from .faults import Faults
-from .grammar import DAY_S, evaluate, reset_delay_s
+from .grammar import DAY_S, Redaction, evaluate, reset_delay_s
 from .options import Callback, read_options
 from .signing import sign
 from .state import Answer, DeadLetter, LogRow, Message, Outgoing, Settings, User
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _RESETS = ("Retry-After", "X-Ratelimit-Reset", "X-Ratelimit-Reset-Requests", "X-Ratelimit-Reset-Tokens")
+_HIDDEN_BODY = Redaction(body=True)
 _PATIENCE_S = 1.0  # how long a clock that is put forward waits at each step for destinations to answer
 
 
@@ -134,7 +135,7 @@ class Engine:
         flow, reports = message.options.flow_control, list[str]()
         while True:
             await self.up.wait()
-            async with user.flow_keys[flow.key] if flow else nullcontext(), user.line:
+            async with user.flow_keys[flow.key] if flow else user.line:
                 message.active = True
                 self._note(user, message, "ACTIVE")
                 answer = await self._attempt(user, message)
@@ -214,10 +215,11 @@ class Engine:
         return None
 
     def _report(self, user: User, source: Message, callback: Callback, body: dict[str, Any]) -> str:
-        now_ms = int(self.clock.now() * 1000)
+        now_ms, redaction = int(self.clock.now() * 1000), source.options.redaction
         report = Message(
             url=callback.url,
-            options=callback.options,
+            # What it reports is not shown in its body, either.
+            options=callback.options if redaction == Redaction() else replace(callback.options, redaction=_HIDDEN_BODY),
             body=json.dumps(body, separators=(",", ":")).encode(),
             created_ms=now_ms,
             due_ms=now_ms,

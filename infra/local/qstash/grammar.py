@@ -25,6 +25,7 @@ WEEK_S = 7 * DAY_S
 MAX_EXPRESSION_CHARS = 1_000
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
+ENDPOINT_NAME = re.compile(r"[A-Za-z0-9._ -]+")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name, RFC 9110 section 5.6.2
 _NO_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # surrogates: what came was not UTF-8
 _DURATION = re.compile(r"(?:[0-9]{1,12}[smhd])+")
@@ -55,6 +56,13 @@ def rate_limited(quota: Literal["daily", "burst"], limit: int | None, reset_s: i
     return Refused(429, text, {f"{prefix}-{name}": str(figure) for name, figure in figures.items()})
 
 
+def within(value: int, limit: int | None, quota: str) -> int:
+    """Return *value*, if it is not above the *limit* that an account has of a *quota*; None: it has none."""
+    if limit is not None and value > limit:
+        raise Refused(412, f"quota {quota} exceeded, current limit: {limit}")
+    return value
+
+
 def duration_s(text: str, field: str) -> int:
     """Read a duration such as ``1d10h30m`` as seconds; a number without a unit is refused."""
     if not _DURATION.fullmatch(text):
@@ -78,10 +86,10 @@ def flag(text: str, field: str) -> bool:
     raise Refused(400, f"invalid {field}: {text!r} is not a boolean")
 
 
-def name(text: object, field: str) -> str:
-    """Return *text* if it may name a URL group, an endpoint, a queue or a schedule."""
-    if not isinstance(text, str) or not NAME.fullmatch(text):
-        raise Refused(400, f"invalid {field}: {text!r} must match {NAME.pattern}")
+def name(text: object, field: str, pattern: re.Pattern[str] = NAME) -> str:
+    """Return *text* if it may name a URL group, a queue or a schedule; an endpoint has a pattern of its own."""
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise Refused(400, f"invalid {field}: {text!r} must match {pattern.pattern}")
     return text
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .state import Outgoing
 
-_STATUS_HOSTS = ("mock.httpstatus.io", "httpbin.org")
-_EXAMPLE_HOSTS = ("example.com", "example.org")
-_WELCOMING_HOSTS = ("api.openai.com", "api.resend.com")
+_STATUS_HOSTS = ("mock.httpstatus.io", "httpstat.us", "httpbin.org")
+_EXAMPLE_HOSTS = ("example.com", "example.net", "example.org")
+_WELCOMING_HOSTS = ("api.openai.com", "api.anthropic.com", "api.resend.com", "qstash.upstash.io")
 
 
 def answering_test_hosts(
@@ -32,7 +32,7 @@ def answering_test_hosts(
         if status is None:
             return await send(outgoing)
         sleep = url.query.get("sleep", "")
-        if url.host == "mock.httpstatus.io" and re.fullmatch(r"[0-9]{1,6}", sleep):
+        if url.host in _STATUS_HOSTS and re.fullmatch(r"[0-9]{1,6}", sleep):
             await clock.sleep(int(sleep) / 1000)
         text = f"{status} {HTTPStatus(status).phrase if status in set(HTTPStatus) else 'Unknown'}"
         return Answer(status, {"Content-Type": ["text/plain; charset=utf-8"]}, text.encode())

@@ -17,7 +17,7 @@ _MIB = 1024 * 1024
 class Limits:
     """The limits of one account; the figures are those of pay-as-you-go."""
 
-    delay_s: int = _YEAR_S
+    delay_s: int | None = _YEAR_S
     timeout_s: int = 7_200
     retries: int = 999
     message_bytes: int = 10 * _MIB
@@ -32,7 +32,7 @@ class Limits:
     calls_per_s: int | None = None  # that manage rather than send; more is answered with 429
 
 
-_fixed = partial(Limits, delay_s=10 * _YEAR_S, timeout_s=72_000, message_bytes=50 * _MIB)
+_fixed = partial(Limits, delay_s=None, timeout_s=72_000, message_bytes=50 * _MIB)
 
 PLANS = {
     "free": Limits(

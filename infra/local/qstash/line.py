@@ -22,6 +22,8 @@ class Line:
         self.taken = 0
         self.paused = False
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._keys_first = False
+        self.flow_keys: list[FlowKey] = []  # each waits in its own line for places of this one, too
 
     @property
     def waiting(self) -> int:
@@ -29,8 +31,8 @@ class Line:
         return len(self._waiting)
 
     async def __aenter__(self) -> Self:
-        if not self._waiting and self._free():
-            self._take()
+        if not self._waiting and self.free():
+            self.take()
             return self
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -41,12 +43,12 @@ class Line:
             if turn in self._waiting:
                 self._waiting.remove(turn)
             elif not turn.cancelled():
-                self._leave()  # the place came, and nobody was there any more
+                self.leave()  # the place came, and nobody was there any more
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._leave()
+        self.leave()
 
     def pause(self, *, paused: bool) -> None:
         """Give no more places, or give them again."""
@@ -55,31 +57,49 @@ class Line:
 
     def serve(self) -> None:
         """Give every free place to the next in line; to be called after a change of the limits, too."""
-        while self._waiting and self._free():
+        self._keys_first = not self._keys_first  # so that under load neither keeps the other waiting for ever
+        if self._keys_first:
+            self._serve_keys()
+        self._serve_own()
+        self._serve_keys()
+
+    def _serve_keys(self) -> None:
+        for key in self.flow_keys:
+            if key.waiting and self.free():
+                key.serve()
+
+    def _serve_own(self) -> None:
+        while self._waiting and self.free():
             turn = self._waiting.popleft()
             if not turn.done():
-                self._take()
+                self.take()
                 turn.set_result(None)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give a place back."""
         self.taken -= 1
         self.serve()
 
-    def _free(self) -> bool:
+    def free(self) -> bool:
+        """Return whether a place can be had now."""
         return not self.paused and (self.places is None or self.taken < self.places)
 
-    def _take(self) -> None:
+    def take(self) -> None:
+        """Take a free place."""
         self.taken += 1
 
 
 class FlowKey(Line):
     """The line of a flow-control key: besides places, at most *rate* turns in each period.
 
-    A period begins with the first turn after the one before it ended.
+    A period begins with the first turn after the one before it ended.  Who has a place here has one of the account's as
+    well: both are taken at once, so that a turn is counted when it begins, however long it waited for the other.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, account: Line) -> None:
         super().__init__()
+        self._account = account
+        account.flow_keys.append(self)
         self.rate: int | None = None
         self.period_s = 1
         self.turns = 0
@@ -87,6 +107,7 @@ class FlowKey(Line):
         self.pinned_parallelism = False
         self.pinned_rate = False
         self._clock = clock
+        self._uncounted = 0
         self._stop_alarm: Callable[[], None] | None = None
 
     def limit(self, wanted: FlowControl) -> None:
@@ -103,23 +124,37 @@ class FlowKey(Line):
             self._stop_alarm = None
         super().serve()
 
-    def reset(self) -> None:
-        """End the current period."""
+    def reset(self, *, places: bool = False) -> None:
+        """End the current period; with *places*, no longer count who has one, either."""
         self.turns, self.period_start_s = 0, self._clock.now()
+        if places:
+            self.taken, self._uncounted = 0, self._uncounted + self.taken
         self.serve()
 
-    def _free(self) -> bool:
-        if not super()._free():
+    def free(self) -> bool:
+        if not (super().free() and self._account.free()):
             return False
-        left_s = self.period_start_s + self.period_s - self._clock.now()
-        if left_s <= 0:
+        if self.is_over:
             self.turns, self.period_start_s = 0, self._clock.now()
         if self.rate is None or self.turns < self.rate:
             return True
         if self._stop_alarm is None:
+            left_s = self.period_start_s + self.period_s - self._clock.now()
             self._stop_alarm = self._clock.call_later(left_s, self.serve)
         return False
 
-    def _take(self) -> None:
-        super()._take()
+    @property
+    def is_over(self) -> bool:
+        """Whether the last period has ended, and no turn has begun another."""
+        return self._clock.now() >= self.period_start_s + self.period_s
+
+    def take(self) -> None:
+        super().take()
+        self._account.take()
         self.turns += 1
+
+    def leave(self) -> None:
+        if self._uncounted:  # whoever was there first leaves first
+            self.taken, self._uncounted = self.taken + 1, self._uncounted - 1
+        super().leave()
+        self._account.leave()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, unquote_plus
 
 from . import grammar
-from .grammar import NAME, TOKEN, FlowControl, Redaction, Refused, canonical, destination_url, duration_s, whole
+from .grammar import NAME, TOKEN, FlowControl, Redaction, Refused, canonical, destination_url, duration_s, whole, within
 
 if TYPE_CHECKING:
     from .limits import Limits
@@ -100,18 +100,18 @@ def read_options(headers: Headers, limits: Limits) -> Options:
     def read(setting: str, reader: Callable[[str, str], Read], default: Read) -> Read:
         return reader(text(setting), canonical(f"upstash-{setting}")) if text(setting) else default
 
-    retries = _within(read("retries", whole, 3), limits.retries, "maxRetries")
+    retries = within(read("retries", whole, 3), limits.retries, "maxRetries")
     if retry_delay := text("retry-delay"):
         grammar.evaluate(retry_delay, 0)
     return Options(
         given=given,
         method=read("method", _method, "POST"),
         header=_forwarded(given, everything=read("header-forward", grammar.flag, False)),  # noqa: FBT003
-        delay_s=_within(read("delay", duration_s, 0), limits.delay_s, "maxDelay"),
+        delay_s=within(read("delay", duration_s, 0), limits.delay_s, "maxDelay"),
         not_before_s=read("not-before", whole, None),
         retries=retries,
         retry_delay=retry_delay or None,
-        timeout_s=_within(read("timeout", duration_s, 0), limits.timeout_s, "maxTimeout") or limits.timeout_s,
+        timeout_s=within(read("timeout", duration_s, 0), limits.timeout_s, "maxTimeout") or limits.timeout_s,
         timeout_given=bool(text("timeout")),
         labels=tuple(filter(None, (label.strip() for label in text("label").split(",")))),
         deduplication_id=read("deduplication-id", _deduplication_id, ""),
@@ -121,12 +121,6 @@ def read_options(headers: Headers, limits: Limits) -> Options:
         flow_control=grammar.flow_control(text("flow-control-key"), text("flow-control-value")),
         redaction=grammar.redaction(text("redact-fields")),
     )
-
-
-def _within(value: int, limit: int, quota: str) -> int:
-    if value > limit:
-        raise Refused(412, f"quota {quota} exceeded, current limit: {limit}")
-    return value
 
 
 def _method(text: str, field: str) -> str:
@@ -164,7 +158,8 @@ def _callback(headers: Headers, kind: str, retries: int, limits: Limits) -> Call
     destination_url(url, f"Upstash-{canonical(kind)} url")
     prefix = f"upstash-{kind}-"
     own = {"upstash-" + key.removeprefix(prefix): v for key, v in headers.items() if key.startswith(prefix)}
-    own = {key: v for key, v in own.items() if "-callback" not in key}  # a report is not itself reported
+    for key in [key for key in own if key.startswith(("upstash-callback", "upstash-failure-callback"))]:
+        del own[key]  # a report is not itself reported
     if "upstash-delay" in own or "upstash-not-before" in own:
         raise Refused(400, f"Upstash-{canonical(kind)}-Delay is not allowed: a callback cannot be delayed")
     defaults = {"content-type": ["application/json"], "upstash-retries": [str(retries)]}

@@ -10,12 +10,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .grammar import DAY_S, NAME, Refused, destination_url, rate_limited
+from .grammar import DAY_S, NAME, Refused, destination_url, rate_limited, within
 from .options import Options, read_options
 from .state import Group, Message, Settings, User, Wanted
 
 if TYPE_CHECKING:
     from .engine import Engine
+
+
+LLM, LLM_URL = "api/llm", "https://qstash.upstash.io/llm/v1/chat/completions"  # Upstash's own language model
 
 
 @dataclass(frozen=True)
@@ -29,18 +32,15 @@ class Publication:
 def plan(engine: Engine, user: User, wanted: Wanted) -> Publication:
     """Return what a publish would send, or refuse it."""
     limits = engine.settings.limits
-    if wanted.queue_name is not None and wanted.queue_name not in user.queues and len(user.queues) >= limits.queues:
-        raise Refused(412, f"quota maxQueues exceeded, current limit: {limits.queues}")
-    if len(wanted.body) > limits.message_bytes:
-        raise Refused(412, f"quota maxMessageSize exceeded, current limit: {limits.message_bytes}")
+    within(len(wanted.body), limits.message_bytes, "maxMessageSize")
     group = _group(user, wanted.destination)
+    alone = LLM_URL if wanted.destination == LLM else wanted.destination
     options = read_options({**(group.headers if group else {}), **wanted.headers}, limits)
     created_ms = int(engine.clock.now() * 1000)
     due_ms = created_ms + options.delay_s * 1000
     if options.not_before_s is not None:
         due_ms = max(created_ms, options.not_before_s * 1000)
-    if due_ms - created_ms > limits.delay_s * 1000:
-        raise Refused(412, f"quota maxDelay exceeded, current limit: {limits.delay_s}")
+    within((due_ms - created_ms) // 1000, limits.delay_s, "maxDelay")
     messages = [
         Message(
             url=url,
@@ -54,7 +54,7 @@ def plan(engine: Engine, user: User, wanted: Wanted) -> Publication:
             schedule_id=wanted.schedule_id,
             caller_ip=wanted.caller_ip,
         )
-        for url, endpoint_name in (group.endpoints if group else [(wanted.destination, None)])
+        for url, endpoint_name in (group.endpoints if group else [(alone, None)])
     ]
     keyed = [(_deduplication_key(options, wanted, one, engine.settings), one) for one in messages]
     return Publication(is_group=group is not None, messages=keyed)
@@ -64,6 +64,8 @@ def _group(user: User, destination: str) -> Group | None:
     """Return the URL group that a destination names, None if it is a URL, or refuse it."""
     if not destination:
         raise Refused(400, "a non-empty destination must be provided")
+    if destination == LLM:
+        return None
     if not NAME.fullmatch(destination):
         destination_url(destination)
         return None
@@ -72,13 +74,21 @@ def _group(user: User, destination: str) -> Group | None:
     return user.groups[destination]
 
 
-def spend(engine: Engine, user: User, publications: list[Publication]) -> None:
-    """Count what is about to be sent against the day's messages, or refuse all of it."""
-    limit, now_s = engine.settings.limits.messages_per_day, engine.clock.now()
-    new = [key for one in publications for key, _ in one.messages if not (key and user.seen(key, now_s))]
+def admit(engine: Engine, user: User, publications: list[Publication]) -> None:
+    """Take what is about to be sent out of the account's quotas, or refuse all of it."""
+    limits, now_s = engine.settings.limits, engine.clock.now()
     day = int(now_s // DAY_S)
-    if not user.spend("messages", len(new), limit, day):
-        raise rate_limited("daily", limit, (day + 1) * DAY_S)
+    messages = [pair for one in publications for pair in one.messages]
+    limit_queues(engine, user, {message.queue_name for _, message in messages})
+    new = {key or message.id for key, message in messages if not (key and user.seen(key, now_s))}
+    if not user.spend("messages", len(new), limits.messages_per_day, day):
+        raise rate_limited("daily", limits.messages_per_day, (day + 1) * DAY_S)
+
+
+def limit_queues(engine: Engine, user: User, names: set[str | None]) -> None:
+    """Refuse to have queues of these *names*, if with the new ones among them there were too many."""
+    if new := names - user.queues.keys() - {None}:
+        within(len(user.queues) + len(new), engine.settings.limits.queues, "maxQueues")
 
 
 def commit(engine: Engine, user: User, publication: Publication) -> tuple[Any, bool]:

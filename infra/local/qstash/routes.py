@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from . import schedules, selection
 from .call import Call, answer
-from .grammar import WEEK_S, Refused, destination_url, flag, name, whole
+from .grammar import ENDPOINT_NAME, WEEK_S, Refused, destination_url, flag, name, whole, within
 from .options import read_options
-from .publish import commit, plan, spend
+from .publish import admit, commit, limit_queues, plan
 from .state import Group, Wanted
 from .views import (
     dead_letter_view,
@@ -73,7 +73,7 @@ def enqueue(call: Call) -> Response:
 
 def _publish(call: Call, wanted: Wanted) -> Response:
     publication = plan(call.engine, call.user, wanted)
-    spend(call.engine, call.user, [publication])
+    admit(call.engine, call.user, [publication])
     value, duplicate = commit(call.engine, call.user, publication)
     return answer(value, 202 if duplicate else 200)
 
@@ -84,7 +84,7 @@ def batch(call: Call) -> Response:
     if not isinstance(items, list):
         raise Refused(400, "the body is not a JSON array")
     planned = [plan(call.engine, call.user, _batch_item(call, item)) for item in items]
-    spend(call.engine, call.user, planned)
+    admit(call.engine, call.user, planned)
     return answer([commit(call.engine, call.user, publication)[0] for publication in planned])
 
 
@@ -144,15 +144,13 @@ def cancel_messages(call: Call) -> Response:
 
 @_route("POST", "/v2/queues")
 def put_queue(call: Call) -> Response:
-    wanted, limits = call.json_object(), call.engine.settings.limits
+    wanted = call.json_object()
     queue_name = name(wanted.get("queueName"), "queueName")
     parallelism, paused = wanted.get("parallelism", 1), wanted.get("paused", False)
     if type(parallelism) is not int or parallelism < 1 or not isinstance(paused, bool):
         raise Refused(400, "parallelism must be a number from 1 on, paused a boolean")
-    if parallelism > limits.parallelism:
-        raise Refused(412, f"quota maxParallelism exceeded, current limit: {limits.parallelism}")
-    if queue_name not in call.user.queues and len(call.user.queues) >= limits.queues:
-        raise Refused(412, f"quota maxQueues exceeded, current limit: {limits.queues}")
+    within(parallelism, call.engine.settings.limits.parallelism, "maxParallelism")
+    limit_queues(call.engine, call.user, {queue_name})
     queue = call.user.queue(queue_name, call.now_ms)
     queue.updated_ms, queue.line.places = call.now_ms, parallelism
     queue.line.pause(paused=paused)
@@ -250,7 +248,7 @@ def pause_flow_key(call: Call) -> Response:
 def pin_flow_key(call: Call) -> Response:
     key, params = _flow_key(call), call.params
     wanted = {part: whole(params[part][-1], part) for part in ("parallelism", "rate", "period") if part in params}
-    if not all(1 <= value <= WEEK_S for value in wanted.values()):
+    if 0 in wanted.values() or wanted.get("period", 0) > WEEK_S:
         raise Refused(400, "parallelism, rate and period must be at least 1, period at most one week")
     if "parallelism" in wanted:
         key.places, key.pinned_parallelism = wanted["parallelism"], True
@@ -271,7 +269,7 @@ def unpin_flow_key(call: Call) -> Response:
 
 @_route("POST", "/v2/flowControl/{key}/resetRate", "/v2/flowControl/{key}/reset")
 def reset_flow_key(call: Call) -> Response:
-    _flow_key(call).reset()
+    _flow_key(call).reset(places=call.ends == "reset")
     return answer({})
 
 
@@ -303,7 +301,7 @@ def _endpoints(call: Call) -> list[tuple[str | None, str | None]]:
         if not isinstance(endpoint, dict) or not (endpoint.get("url") or endpoint.get("name")):
             raise Refused(400, "an endpoint needs a url, a name or both")
         url = destination_url(endpoint["url"], "endpoint url") if endpoint.get("url") else None
-        checked.append((url, name(endpoint["name"], "endpoint name") if endpoint.get("name") else None))
+        checked.append((url, name(endpoint["name"], "endpoint name", ENDPOINT_NAME) if endpoint.get("name") else None))
     return checked
 
 
@@ -311,15 +309,13 @@ def _endpoints(call: Call) -> list[tuple[str | None, str | None]]:
 def put_endpoints(call: Call) -> Response:
     group_name, groups, limits = name(call.path("name"), "topic name"), call.user.groups, call.engine.settings.limits
     old = groups.get(group_name) or Group(group_name, call.now_ms, call.now_ms)
-    if group_name not in groups and len(groups) >= limits.groups:
-        raise Refused(412, f"quota maxTopics exceeded, current limit: {limits.groups}")
+    within(len(groups.keys() | {group_name}), limits.groups, "maxTopics")
     group = Group(group_name, old.created_ms, call.now_ms, list(old.endpoints), old.headers)
     for url, endpoint_name in _endpoints(call):
         if url is None:
             raise Refused(400, "an endpoint needs a url")
         group.put(url, endpoint_name)
-    if len(group.endpoints) > limits.endpoints:
-        raise Refused(412, f"quota maxEndpointsPerTopic exceeded, current limit: {limits.endpoints}")
+    within(len(group.endpoints), limits.endpoints, "maxEndpointsPerTopic")
     groups[group_name] = group
     return answer({})
 

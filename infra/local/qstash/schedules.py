@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from . import grammar
 from .cron import read_cron
-from .grammar import Refused
+from .grammar import Refused, within
 from .options import OF_SCHEDULES, read_options
-from .publish import commit, plan, spend
+from .publish import admit, commit, limit_queues, plan
 from .signing import random_id
 from .state import Schedule, User, Wanted
 
@@ -27,12 +27,13 @@ def put_schedule(engine: Engine, user: User, asked: Wanted) -> Schedule:
     schedule_id = grammar.name(wanted_id, "Upstash-Schedule-Id") if wanted_id else f"scd_{random_id()}"
     wanted = replace(asked, headers=to_publish, queue_name=queue_name or None, schedule_id=schedule_id)
     schedule = Schedule(schedule_id, read_cron(cron), wanted, read_options(to_publish, limits), now_ms)
-    plan(engine, user, wanted)  # may refuse
+    plan(engine, user, wanted)  # this may refuse, and so may these
+    limit_queues(engine, user, {wanted.queue_name})
     if old := user.schedules.get(schedule_id):
         schedule.created_ms, schedule.paused = old.created_ms, old.paused
         engine.stop(_task(user, schedule_id))
-    elif len(user.schedules) >= limits.schedules:
-        raise Refused(412, f"quota maxSchedules exceeded, current limit: {limits.schedules}")
+    else:
+        within(len(user.schedules) + 1, limits.schedules, "maxSchedules")
     user.schedules[schedule_id] = schedule
     engine.start(_task(user, schedule_id), _run(engine, user, schedule))
     return schedule
@@ -61,7 +62,7 @@ def _trigger(engine: Engine, user: User, schedule: Schedule) -> None:
     schedule.last_ms, schedule.last, schedule.error = int(engine.clock.now() * 1000), [], ""
     try:
         publication = plan(engine, user, schedule.wanted)
-        spend(engine, user, [publication])
+        admit(engine, user, [publication])
     except Refused as refused:  # for instance, its URL group is gone
         schedule.error = refused.text
         return

@@ -69,7 +69,8 @@ class Selection:
             row for row in ordered if self._is_behind(row.stamp) and self._takes(row.message, row.stamp[0], _of(row))
         )
         page = list(islice(meant, self.count + 1))
-        return page[: self.count], stamp_text(page[self.count - 1].stamp) if len(page) > self.count else None
+        shown = page[: self.count]
+        return shown, stamp_text(shown[-1].stamp) if 0 < len(shown) < len(page) else None
 
     def _is_behind(self, stamp: Stamp) -> bool:
         return self.cursor is None or (stamp < self.cursor if self.latest_first else stamp > self.cursor)
@@ -99,7 +100,7 @@ def read_selection(
         {name: _values(name, params[name]) for name in params.keys() - _PAGING - _TOLERATED},
         from_ms=whole(last("fromDate", "0"), "fromDate"),
         to_ms=whole(last("toDate", _FOREVER_MS), "toDate"),
-        count=max(1, min(most, whole(last("count", str(most)), "count"))),
+        count=min(most, whole(last("count", str(most)), "count")),
         cursor=_cursor(last("cursor", ""), latest_first=order == "latestFirst"),
         latest_first=order == "latestFirst",
     )

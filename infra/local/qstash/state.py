@@ -306,7 +306,7 @@ class User:
     def limit_flow(self, wanted: FlowControl, clock: Clock) -> None:
         """Make the key that a publish names, or change its limits."""
         if wanted.key not in self.flow_keys:
-            self.flow_keys[wanted.key] = FlowKey(clock)
+            self.flow_keys[wanted.key] = FlowKey(clock, self.line)
         self.flow_keys[wanted.key].limit(wanted)
 
     def find(self, wanted_id: str, now_s: float) -> Message | None:

@@ -58,7 +58,6 @@ def log_view(row: LogRow) -> dict[str, Any]:
         **_callbacks(options, "Headers"),
         "timeout": options.timeout_s * 1000 if options.timeout_given else None,
         "retryDelayExpr": options.retry_delay,
-        "callerIP": message.caller_ip,
         "nextDeliveryTime": row.next_ms,
     }
     if answer := row.answer:
@@ -149,7 +148,7 @@ def flow_key_view(name: str, key: FlowKey) -> dict[str, Any]:
         "parallelismMax": key.places or 0,
         "parallelismCount": key.taken,
         "rateMax": key.rate or 0,
-        "rateCount": key.turns,
+        "rateCount": 0 if key.is_over else key.turns,
         "ratePeriod": key.period_s,
         "ratePeriodStart": int(key.period_start_s),
         "isPaused": key.paused,

@@ -30,9 +30,12 @@ class Web:
     async def __call__(self, outgoing: Outgoing) -> Answer:
         """Send one request and read its answer, the body up to what a message may hold."""
         header = [(name, value) for name, values in outgoing.header.items() for value in values]
+        url = URL(outgoing.url, encoded=True)
+        if "Authorization" in outgoing.header:
+            url = url.with_user(None)  # the two exclude each other
         async with self._open().request(
             outgoing.method,
-            URL(outgoing.url, encoded=True),
+            url,
             headers=header,
             data=io.BytesIO(outgoing.body),  # bytes would be written in one go, and warned of
             skip_auto_headers=_OURS,

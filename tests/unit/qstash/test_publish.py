@@ -424,3 +424,27 @@ def test_no_request_gets_a_500(calls: list[Any], publishes: list[tuple[str, dict
             await all_of_it(server)
 
     body()
+
+
+@run
+async def test_fixed_parts_of_a_path_may_be_in_any_case_and_a_listing_may_end_in_a_slash() -> None:
+    async with local() as server:
+        made = await server.http.post(f"/v2/Schedules/{URL}", headers={"Upstash-Cron": "@daily"})
+        assert (await server.get(f"/v2/Schedules/{made.json()['scheduleId']}"))["destination"] == URL
+        assert await server.get("/v2/flowcontrol/") == await server.get("/v2/queues/") == []
+
+
+@run
+async def test_an_endpoints_name_may_have_blanks_and_its_url_removes_it() -> None:
+    async with local() as server:
+        await server.group("g", ("First endpoint", A), ("b", B))
+        assert (await server.get("/v2/topics/g"))["endpoints"][0] == {"url": A, "name": "First endpoint"}
+        await server.http.request("DELETE", "/v2/topics/g/endpoints", json={"endpoints": [{"url": A}]})
+        assert (await server.get("/v2/topics/g"))["endpoints"] == [{"url": B, "name": "b"}]
+
+
+@run
+async def test_upstashs_language_model_is_a_destination() -> None:
+    async with local() as server:
+        await server.publish("api/llm", body=b'{"model": "x"}')
+        assert server.destination.requests[0].url.host == "qstash.upstash.io"
