@@ -23,7 +23,7 @@ class Line:
         self.paused = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._keys_first = False
-        self.flow_keys: list[FlowKey] = []  # each waits in its own line for places of this one, too
+        self.blocked: dict[FlowKey, None] = {}  # in their lines somebody waits for nothing but a place of this one
 
     @property
     def waiting(self) -> int:
@@ -64,9 +64,10 @@ class Line:
         self._serve_keys()
 
     def _serve_keys(self) -> None:
-        for key in self.flow_keys:
-            if key.waiting and self.free():
-                key.serve()
+        while self.blocked and self.free():
+            key = next(iter(self.blocked))
+            del self.blocked[key]
+            key.serve()  # which comes back if it needs more places than there are
 
     def _serve_own(self) -> None:
         while self._waiting and self.free():
@@ -99,7 +100,6 @@ class FlowKey(Line):
     def __init__(self, clock: Clock, account: Line) -> None:
         super().__init__()
         self._account = account
-        account.flow_keys.append(self)
         self.rate: int | None = None
         self.period_s = 1
         self.turns = 0
@@ -132,16 +132,19 @@ class FlowKey(Line):
         self.serve()
 
     def free(self) -> bool:
-        if not (super().free() and self._account.free()):
+        if not super().free():
             return False
         if self.is_over:
             self.turns, self.period_start_s = 0, self._clock.now()
-        if self.rate is None or self.turns < self.rate:
-            return True
-        if self._stop_alarm is None:
-            left_s = self.period_start_s + self.period_s - self._clock.now()
-            self._stop_alarm = self._clock.call_later(left_s, self.serve)
-        return False
+        if self.rate is not None and self.turns >= self.rate:
+            if self._stop_alarm is None:
+                left_s = self.period_start_s + self.period_s - self._clock.now()
+                self._stop_alarm = self._clock.call_later(left_s, self.serve)
+            return False
+        if not self._account.free():
+            self._account.blocked[self] = None
+            return False
+        return True
 
     @property
     def is_over(self) -> bool:

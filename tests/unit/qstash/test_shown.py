@@ -226,3 +226,14 @@ async def test_a_callbacks_own_log_row_does_not_show_what_it_reports_redacted() 
         assert [row["body"].startswith("REDACTED:") for row in rows] == [False, True]
         reports = [json.loads(it.content)["sourceBody"] for it in server.destination.to("callback.test")]
         assert reports == [base64.b64encode(body).decode() for body in (b"secret", b"public")]
+
+
+@run
+async def test_a_cursor_may_be_a_time_and_takes_in_the_rows_of_its_millisecond() -> None:
+    async with local() as server:
+        await server.publish()
+        await server.clock.advance(1)
+        await server.publish()
+        now_ms = str(int(server.clock.now() * 1000))
+        for order, rows in (("latestFirst", 6), ("earliestFirst", 3)):
+            assert len((await server.get("/v2/logs", cursor=now_ms, order=order))["logs"]) == rows
