@@ -34,6 +34,7 @@ class Changes(BaseModel):
 
     deduplication_window_s: float = Field(600, ge=0)
     deduplication_scope: Literal["account", "destination"] = "account"
+    cancel_count_ignored: bool = False
     log_lag_s: float = Field(0, ge=0)
     log_rows: int | None = Field(None, ge=0)
     grace_s: float = Field(10, ge=0)

@@ -135,7 +135,11 @@ def cancel_message(call: Call) -> Response:
 
 @_route("DELETE", "/v2/messages")
 def cancel_messages(call: Call) -> Response:
-    wanted = selection.read_selection(call.selection_params(), selection.MESSAGE_FILTERS, most=_MAX_CANCELED)
+    params, most = call.selection_params(), _MAX_CANCELED
+    if call.engine.settings.cancel_count_ignored:
+        params.pop("count", None)
+        most = len(call.user.messages)
+    wanted = selection.read_selection(params, selection.MESSAGE_FILTERS, most=most)
     chosen = wanted.messages(call.user.messages.values())
     for message in chosen:
         call.engine.cancel(call.user, message)

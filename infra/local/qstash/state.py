@@ -35,6 +35,7 @@ class Settings:
     grace_s: float = 10.0  # how long a delivered message stays readable
     deduplication_window_s: float = 600.0
     deduplication_scope: Literal["account", "destination"] = "account"  # of an explicit id
+    cancel_count_ignored: bool = False  # by a bulk cancel, which then takes all that match
     log_lag_s: float = 0.0  # how old a log row must be to be shown
     log_rows: int | None = None  # how many of the newest log rows are shown
     history: int = 100_000  # log rows, dead letters and delivered messages kept, each, per user

@@ -256,6 +256,16 @@ async def test_an_id_counts_for_the_account_or_for_a_destination() -> None:
 
 
 @run
+async def test_a_bulk_cancel_honours_its_count_or_ignores_it() -> None:
+    async with local(admin=True) as server:
+        for ignored, cancelled in ((False, 2), (True, 4)):
+            await server.admin("PATCH", "settings", {"cancel_count_ignored": ignored})
+            for _ in range(3):
+                await server.publish(delay="1h")
+            assert (await server.http.delete("/v2/messages?count=2")).json() == {"cancelled": cancelled}
+
+
+@run
 async def test_the_log_lags_and_is_cut_short() -> None:
     async with local(admin=True) as server:
         first = await server.publish()
