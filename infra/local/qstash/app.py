@@ -103,6 +103,7 @@ def _endpoint(verb: Verb, by_token: dict[str, User], engine: Engine) -> Callable
             return await _drop(request)
         user = _authenticated(request, by_token)
         _limit_rate(request, user, engine)
+        user.forget(engine.clock.now())
         body, limit = bytearray(), engine.settings.limits.request_bytes
         async for chunk in request.stream():
             body += chunk

@@ -1,7 +1,8 @@
 """What an account may ask for, by plan; more of it is refused.
 
 Source: https://upstash.com/docs/qstash/overall/pricing; retries, endpoints and the rate of calls: the Developer API's
-example account.  Where the price list only says "custom" or "more", a plan has ten times what the one below has.
+example account; how long logs are kept: the changelog of 2024.  Where the price list only says "custom" or "more", a
+plan has ten times what the one below has.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-_YEAR_S = 365 * 86_400
+_DAY_S = 86_400
+_YEAR_S = 365 * _DAY_S
 _MIB = 1024 * 1024
 
 
@@ -28,6 +30,8 @@ class Limits:
     queues: int = 100
     parallelism: int = 100  # of a queue
     global_parallelism: int = 100  # deliveries at a time: more of them wait
+    dlq_retention_s: int = 7 * _DAY_S
+    log_retention_s: int = 14 * _DAY_S
     messages_per_day: int | None = None  # a UTC day; more is answered with 429
     calls_per_s: int | None = None  # that manage rather than send; more is answered with 429
 
@@ -36,7 +40,7 @@ _fixed = partial(Limits, delay_s=None, timeout_s=72_000, message_bytes=50 * _MIB
 
 PLANS = {
     "free": Limits(
-        delay_s=7 * 86_400,
+        delay_s=7 * _DAY_S,
         timeout_s=900,
         message_bytes=_MIB,
         groups=1,
@@ -44,6 +48,8 @@ PLANS = {
         queues=10,
         parallelism=2,
         global_parallelism=10,
+        dlq_retention_s=3 * _DAY_S,
+        log_retention_s=3 * _DAY_S,
         messages_per_day=1_000,
         calls_per_s=100,
     ),
@@ -54,6 +60,7 @@ PLANS = {
         queues=1_000,
         parallelism=200,
         global_parallelism=200,
+        dlq_retention_s=30 * _DAY_S,
         messages_per_day=1_000_000,
     ),
     "10m": _fixed(
@@ -62,6 +69,7 @@ PLANS = {
         queues=10_000,
         parallelism=1_000,
         global_parallelism=1_000,
+        dlq_retention_s=90 * _DAY_S,
         messages_per_day=10_000_000,
     ),
 }

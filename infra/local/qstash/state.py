@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .grammar import FlowControl
     from .options import Headers, Options
 
+Stamp = tuple[int, int]  # Unix ms and a number: the order in which a user's things happened
 _MAX_REMEMBERED = 1_000_000  # deduplication keys, each user
 
 
@@ -86,6 +87,10 @@ class Message:
     def size_bytes(self) -> int:
         return len(self.body)
 
+    @property
+    def stamp(self) -> Stamp:
+        return self.created_ms, 0
+
 
 @dataclass(frozen=True)
 class Outgoing:
@@ -115,9 +120,6 @@ class Answer:
         """Return False for the one answer by which a destination says: don't send this again."""
         refusal = self.header.get("Upstash-Nonretryable-Error", [""])[0].strip().lower()
         return not (self.status == 489 and refusal == "true")
-
-
-Stamp = tuple[int, int]  # Unix ms and a number: the order in which a user's things happened
 
 
 @dataclass(frozen=True)
@@ -157,12 +159,15 @@ def stamp_text(stamp: Stamp) -> str:
     return f"{stamp[0]}-{stamp[1]}"
 
 
-class _Sized(Protocol):
+class _Keepable(Protocol):
     @property
     def size_bytes(self) -> int: ...
 
+    @property
+    def stamp(self) -> Stamp: ...
 
-Kept = TypeVar("Kept", bound=_Sized)
+
+Kept = TypeVar("Kept", bound=_Keepable)
 
 
 class History(Generic[Kept]):
@@ -183,6 +188,11 @@ class History(Generic[Kept]):
         """Take an entry out, if it is there."""
         if (value := self._kept.pop(key, None)) is not None:
             self._bytes -= value.size_bytes
+
+    def forget(self, before_s: float) -> None:
+        """Drop what is older than that, in Unix seconds."""
+        while self._kept and next(iter(self._kept.values())).stamp[0] < before_s * 1000:
+            self.drop(next(iter(self._kept)))
 
     def get(self, key: str) -> Kept | None:
         """Return the entry under *key*."""
@@ -291,6 +301,11 @@ class User:
             return False
         self.spent[quota] = (period, spent)
         return True
+
+    def forget(self, now_s: float) -> None:
+        """Drop what the plan keeps no longer."""
+        self.log.forget(now_s - self._settings.limits.log_retention_s)
+        self.dead_letters.forget(now_s - self._settings.limits.dlq_retention_s)
 
     def shown_log(self, now_s: float) -> Reversible[LogRow]:
         """Return the rows of the log that may be seen: late and few of them, if that was asked for."""

@@ -211,3 +211,17 @@ async def test_a_read_only_token_reads_what_its_user_has_and_changes_nothing() -
         assert await call(server, "GET", "queues") == []
         server.http.headers["Authorization"] = f"Bearer {USERS[0].token}"
         assert [await call(server, "GET", path) for path in lists + ones] == before
+
+
+@each("name dlq_days log_days", ("free", 3, 3), ("payg", 7, 14), ("1m", 30, 14), ("10m", 90, 14))
+async def test_dead_letters_and_log_rows_are_kept_as_long_as_the_plan_says(
+    name: str, dlq_days: int, log_days: int
+) -> None:
+    async with local(settings=plan(name), default=lambda _: httpx.Response(500)) as server:
+        await server.publish(retries="0")
+        (dead,) = await server.dead_letters()
+        for seconds in sorted({days * 86_400 + more for days in (dlq_days, log_days) for more in (0, 1)}):
+            await server.clock.advance(START_S + seconds - server.clock.now())
+            assert bool(await server.dead_letters()) == (seconds <= dlq_days * 86_400)
+            assert bool((await server.get("/v2/logs"))["logs"]) == (seconds <= log_days * 86_400)
+        assert (await server.http.get(f"/v2/dlq/{dead['dlqId']}")).status_code == 404
