@@ -133,7 +133,7 @@ class Admin:
     async def _status(self, _: Request) -> object:
         return {
             "now_ms": int(self._engine.clock.now() * 1000),
-            "up": self._engine.up.is_set(),
+            "up": self._engine.up,
             "messages": sum(len(user.messages) for user in self._users),
             "under_way": self._engine.under_way,
             "limits": dataclasses.asdict(self._engine.settings.limits),

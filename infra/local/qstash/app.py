@@ -54,8 +54,8 @@ def app(
     clock, settings = clock or Clock(), settings or Settings()
     web = Web(settings)
     send = send or web
-    engine = Engine(clock, settings, answering_test_hosts(send, clock) if test_hosts else send)
     accounts = [User(credentials, settings) for credentials in users or documented_users({})]
+    engine = Engine(clock, settings, answering_test_hosts(send, clock) if test_hosts else send, accounts)
     by_token = {account.token: account for account in accounts}
 
     @asynccontextmanager
@@ -99,7 +99,7 @@ class _RawPaths:
 
 def _endpoint(verb: Verb, by_token: dict[str, User], engine: Engine) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        if not engine.up.is_set():
+        if not engine.up:
             return await _drop(request)
         user = _authenticated(request, by_token)
         _limit_rate(request, user, engine)

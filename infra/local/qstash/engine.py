@@ -23,7 +23,7 @@ from .state import Answer, DeadLetter, LogRow, Message, Outgoing, Settings, User
 from .views import callback_body
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
 
     from .clock import Clock
     from .faults import Fault
@@ -43,18 +43,25 @@ class Engine:
         clock: Where time comes from.
         settings: Limits, windows and sizes; read anew whenever they matter.
         send: Makes one request; it may raise what aiohttp raises, `OSError` and `ValueError`.
+        users: All that there are.
     """
 
-    def __init__(self, clock: Clock, settings: Settings, send: Callable[[Outgoing], Awaitable[Answer]]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        settings: Settings,
+        send: Callable[[Outgoing], Awaitable[Answer]],
+        users: Collection[User],
+    ) -> None:
         self.clock = clock
         self.settings = settings
         self.faults = Faults()
         self.under_way = 0  # requests to destinations
-        self.up = asyncio.Event()
-        self.up.set()
+        self.up = True
+        self._users = users
         self._send = send
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._raise_at: Callable[[], None] = lambda: None
+        self._stay_down: Callable[[], None] = lambda: None  # prevents that it comes up by itself
 
     async def close(self) -> None:
         """Drop whatever is pending."""
@@ -73,15 +80,20 @@ class Engine:
 
     def go_down(self, seconds: float | None = None) -> None:
         """Answer nobody and deliver nothing, for so long or until `come_up`."""
-        self.come_up()
-        self.up.clear()
+        self._stay_down()
+        self._be(up=False)
         if seconds is not None:
-            self._raise_at = self.clock.call_later(seconds, self.up.set)
+            self._stay_down = self.clock.call_later(seconds, self.come_up)
 
     def come_up(self) -> None:
         """Be there again."""
-        self._raise_at()
-        self.up.set()
+        self._stay_down()
+        self._be(up=True)
+
+    def _be(self, *, up: bool) -> None:
+        self.up = up
+        for user in self._users:
+            user.line.pause(paused=not up)
 
     def accept(self, user: User, message: Message) -> None:
         """Take charge of a message."""
@@ -134,7 +146,6 @@ class Engine:
         """Make attempts until one is the last, and return the ids of the reports of all of them."""
         flow, reports = message.options.flow_control, list[str]()
         while True:
-            await self.up.wait()
             async with user.flow_keys[flow.key] if flow else user.line:
                 message.active = True
                 self._note(user, message, "ACTIVE")

@@ -15,6 +15,7 @@ from infra.local.qstash.clock import Clock, all_idle
 from tests.local_qstash import running_qstash
 
 from .fakes import ADMIN, START_S, URL, USERS, Local, local, run
+from .steps import slow
 
 CALLBACK = "https://callback.test/"
 PUBLISHES = {"on": "call", "match": {"method": "POST", "path": "/v2/publish/*"}}
@@ -224,6 +225,19 @@ async def test_while_it_is_down_nobody_is_answered_and_nothing_delivered() -> No
             await server.get("/v2/keys")
         await server.clock.advance(5)
         await server.publish()
+
+
+@run
+async def test_what_waited_for_its_turn_when_it_went_down_waits_on() -> None:
+    async with local(admin=True) as server:
+        server.destination.default = slow(server, 5)
+        for _ in range(2):
+            await server.publish(flow_control_key="k", flow_control_value="parallelism=1")
+        await server.admin("POST", "down", {"seconds": 60.0})
+        await server.clock.advance(59)
+        assert len(server.destination.requests) == 1
+        await server.clock.advance(1)
+        assert len(server.destination.requests) == 2
 
 
 @pytest.mark.parametrize("days", [0, 90])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 
+from infra.local.qstash.clock import all_idle
 from infra.local.qstash.limits import Limits
+from infra.local.qstash.line import Line
 from infra.local.qstash.state import Settings
 
 from .fakes import START_S, Local, local, run
@@ -188,3 +191,20 @@ async def test_a_batch_that_would_make_too_many_queues_is_refused_as_a_whole() -
         await refused(server, 412, "POST", "batch", [{"destination": HOST, "queue": queue} for queue in "qr"])
         assert await server.get("/v2/queues") == []
         assert server.destination.requests == []
+
+
+@run
+async def test_a_place_that_comes_when_nobody_waits_for_it_any_more_is_given_on() -> None:
+    """Cancelled in the moment between getting a place and knowing of it."""
+    line, served = Line(1), list[str]()
+
+    async def wait(name: str) -> None:
+        async with line:
+            served.append(name)
+
+    async with line:
+        first, _ = (asyncio.create_task(wait(name)) for name in ("first", "second"))
+        await all_idle()
+    first.cancel()
+    await all_idle()
+    assert (served, line.taken, line.waiting) == (["second"], 0, 0)
