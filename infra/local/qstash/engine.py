@@ -98,8 +98,8 @@ class Engine:
     def accept(self, user: User, message: Message) -> None:
         """Take charge of a message."""
         user.messages[message.id] = message
-        if message.options.flow_control:
-            user.limit_flow(message.options.flow_control, self.clock)
+        if flow := message.options.flow_control:
+            user.flow_key(flow, self.clock).limit(flow)
         self._note(user, message, "CREATED")
         self.start(message.id, self._live(user, message, self.faults.of_message(message)))
 
@@ -146,7 +146,7 @@ class Engine:
         """Make attempts until one is the last, and return the ids of the reports of all of them."""
         flow, reports = message.options.flow_control, list[str]()
         while True:
-            async with user.flow_keys[flow.key] if flow else user.line:
+            async with user.flow_key(flow, self.clock) if flow else user.line:
                 message.active = True
                 self._note(user, message, "ACTIVE")
                 answer = await self._attempt(user, message)

@@ -131,6 +131,12 @@ class FlowKey(Line):
             self.taken, self._uncounted = 0, self._uncounted + self.taken
         self.serve()
 
+    @property
+    def is_unused(self) -> bool:
+        """Whether forgetting it would change nothing."""
+        held = self.taken or self._uncounted or self.waiting or self.paused
+        return self.is_over and not (held or self.pinned_parallelism or self.pinned_rate)
+
     def free(self) -> bool:
         if not super().free():
             return False

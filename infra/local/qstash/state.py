@@ -39,7 +39,7 @@ class Settings:
     cancel_count_ignored: bool = False  # by a bulk cancel, which then takes all that match
     log_lag_s: float = 0.0  # how old a log row must be to be shown
     log_rows: int | None = None  # how many of the newest log rows are shown
-    history: int = 100_000  # log rows, dead letters and delivered messages kept, each, per user
+    history: int = 100_000  # log rows, dead letters, delivered messages and flow-control keys kept, each, per user
     history_bytes: int = 128 * 1024 * 1024  # of bodies, in each of them
     region: str = ""  # sent as Upstash-Region
 
@@ -319,11 +319,15 @@ class User:
         """Return the queue of that name, made if need be."""
         return self.queues.setdefault(name, Queue(name, now_ms, now_ms))
 
-    def limit_flow(self, wanted: FlowControl, clock: Clock) -> None:
-        """Make the key that a publish names, or change its limits."""
+    def flow_key(self, wanted: FlowControl, clock: Clock) -> FlowKey:
+        """Return the key that a message names; made, if need be, in the place of one that nobody needs."""
         if wanted.key not in self.flow_keys:
+            if len(self.flow_keys) >= self._settings.history:
+                for unused in [name for name, key in self.flow_keys.items() if key.is_unused][:1]:
+                    del self.flow_keys[unused]
             self.flow_keys[wanted.key] = FlowKey(clock, self.line)
-        self.flow_keys[wanted.key].limit(wanted)
+            self.flow_keys[wanted.key].limit(wanted)
+        return self.flow_keys[wanted.key]
 
     def find(self, wanted_id: str, now_s: float) -> Message | None:
         """Return a message that is in the system, or was delivered a moment ago."""

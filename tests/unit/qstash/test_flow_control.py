@@ -305,3 +305,20 @@ async def test_neither_keyed_nor_other_messages_keep_the_others_waiting_for_ever
         assert sorted(paths) == ["a", "b", "c", "ka", "kb", "kc"]
         assert all(any(path.startswith("k") for path in pair) for pair in itertools.pairwise(paths))
         assert all(not all(path.startswith("k") for path in pair) for pair in itertools.pairwise(paths))
+
+
+@run
+async def test_keys_are_bounded_and_what_is_in_use_stays() -> None:
+    """Of more than are kept the oldest goes that nothing depends on; a message that waits makes its key again."""
+    async with local(settings=Settings(history=3)) as server:
+        await publish(server, "rate=1, period=1h", "x", key="busy")
+        await publish(server, "rate=9", "y", key="pinned")
+        await call(server, "POST", "flowControl/pinned/pin?rate=9")
+        await publish(server, "parallelism=7", "late", key="late", delay="1m")
+        await server.clock.advance(10)
+        await publish(server, "rate=9", "z", key="k")
+        assert [key["flowControlKey"] for key in await server.get("/v2/flowControl")] == ["busy", "pinned", "k"]
+        await server.clock.advance(50)
+        assert arrived(server)[-1] == ("late", 60)
+        keys = {key["flowControlKey"]: key["parallelismMax"] for key in await server.get("/v2/flowControl")}
+        assert keys == {"busy": 0, "pinned": 0, "late": 7}
