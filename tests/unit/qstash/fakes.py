@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -14,6 +14,9 @@ from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.grammar import canonical
 from infra.local.qstash.state import Answer, Outgoing, Settings, documented_users
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 START_S = 1_800_000_000.0
 URL = "https://destination.test/hook"
@@ -113,6 +116,20 @@ class Local:
 
 
 @asynccontextmanager
+async def serving(application: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """Run an application without a server, and hand over a client of the first user's."""
+    async with (
+        application.router.lifespan_context(application),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(application),
+            base_url="http://qstash.test",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        ) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
 async def local(
     *answers: httpx.Response | Exception | Answering,
     settings: Settings | None = None,
@@ -130,14 +147,7 @@ async def local(
         test_hosts=test_hosts,
         admin_token=ADMIN["Authorization"].removeprefix("Bearer ") if admin else "",
     )
-    async with (
-        application.router.lifespan_context(application),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(application),
-            base_url="http://qstash.test",
-            headers={"Authorization": f"Bearer {TOKEN}"},
-        ) as http,
-    ):
+    async with serving(application) as http:
         yield Local(http, clock, destination)
 
 

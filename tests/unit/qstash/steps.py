@@ -1,16 +1,20 @@
-"""Steps that the tests of queues, schedules, flow control, limits and of what is shown have in common."""
+"""Steps that the tests of the server have in common."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import jwt
 import pytest
 
 from infra.local.qstash.clock import all_idle
+
+from .fakes import START_S, USERS
 
 if TYPE_CHECKING:
     from .fakes import Answering, Local
@@ -68,3 +72,20 @@ def arrived(server: Local) -> list[tuple[str, float]]:
     """Return the path of every delivery, without its slash, and how many seconds after the start it came."""
     requests = zip(server.destination.requests, server.destination.times, strict=True)
     return [(request.url.path[1:], at_s) for request, at_s in requests]
+
+
+def fail(status: int = 500, **headers: str) -> httpx.Response:
+    return httpx.Response(status, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def claims(request: httpx.Request, key: str = USERS[0].current_key, at_s: float = START_S) -> dict[str, Any]:
+    """Check a delivery's signature with PyJWT, as a receiver does, and return what it claims."""
+    found: dict[str, Any] = jwt.decode(
+        request.headers["Upstash-Signature"],
+        key,
+        algorithms=["HS256"],
+        issuer="Upstash",
+        options={"verify_exp": False, "verify_iat": False, "require": ["exp", "nbf", "sub"]},
+    )
+    assert found["iat"] == math.floor(at_s)
+    return found

@@ -7,17 +7,18 @@ import gzip
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from infra.local.qstash.app import app
 from infra.local.qstash.limits import Limits
 from infra.local.qstash.state import Settings
 
-from .fakes import TOKEN, run
+from .fakes import run, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import httpx
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -53,15 +54,7 @@ async def relaying(*answers: bytes | None) -> AsyncIterator[tuple[Wire, httpx.As
     """Run a server whose deliveries go over real sockets, and a destination for them."""
     wire = Wire(*answers)
     application = app(settings=Settings(limits=Limits(message_bytes=1_000_000)))
-    async with (
-        await asyncio.start_server(wire, "127.0.0.1", 0) as server,
-        application.router.lifespan_context(application),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(application),
-            base_url="http://qstash.test",
-            headers={"Authorization": f"Bearer {TOKEN}"},
-        ) as client,
-    ):
+    async with await asyncio.start_server(wire, "127.0.0.1", 0) as server, serving(application) as client:
         wire.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield wire, client
 
