@@ -1,12 +1,10 @@
-"""The local QStash under requests that nobody would write: answered as described or refused, and alive afterwards.
+"""What a well-behaved client can't send, written to a socket: answered or refused, and the server lives on.
 
-Schemathesis generates valid and invalid requests from `qstash_openapi.yaml`.  What a well-behaved client
-can't send, Hypothesis writes to a socket.  No request names a destination outside this machine.
+No request names a destination outside this machine.
 """
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
 import re
@@ -14,242 +12,31 @@ import socket
 import socketserver
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-import requests
-import schemathesis
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from requests.adapters import HTTPAdapter
-
-from tests.local_qstash import Facts, running_qstash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEADLINE_S = 5.0
-HOSTS = {"127.0.0.1:1", "[::1]:1", "example.com", "example.org", "mock.httpstatus.io", "httpbin.org"}  # none is called
-NO_HOSTS = {
-    "",
-    "[",
-    "[::1",
-    "127.0.0.1:0",
-    "127.0.0.1:65536",
-    "127.0.0.1:-1",
-    "127.0.0.1:x",
-    "a..b",
-    "xn--",
-    "-",
-    "\xff",
-}
-BOUNDED = settings(
-    derandomize=True, database=None, deadline=None, max_examples=300, suppress_health_check=list(HealthCheck)
+    from tests.local_qstash import Facts
+
+from .steps import (
+    BOUNDED,
+    DEADLINE_S,
+    HOSTS,
+    NO_HOSTS,
+    PATHS,
+    await_state,
+    bearer,
+    exchange,
+    is_answer_or_refusal,
+    port,
+    read_answer,
+    stays_here,
 )
-
-OFF = {"enabled": False}
-CONFIG = {
-    "generation": {"deterministic": True},
-    # Where the description enumerates, it gives examples: what is not among them need not be refused.
-    # And tokens have a test of their own, which is faster.
-    "checks": {"negative_data_rejection": OFF, "ignored_auth": OFF},
-    "operations": [  # two templates match these paths, and each forgets the methods of the other
-        {"include-path": path, "checks": dict.fromkeys(("unsupported_method", "allow_header_conformance"), OFF)}
-        for path in ("/v2/schedules/{id}", "/v2/schedules/{destination}", "/v2/dlq/retry")
-    ],
-}
-DESCRIPTION = schemathesis.openapi.from_path(
-    Path(__file__).with_name("qstash_openapi.yaml"),
-    config=schemathesis.Config.from_dict(CONFIG),
-)
-DESCRIPTION.validate()
-PATHS: dict[str, list[str]] = {
-    path: [method for method in item if method in ("get", "post", "patch", "delete")]
-    for path, item in DESCRIPTION.raw_schema["paths"].items()
-}
-
-ENDPOINTS = [{"url": "https://example.com/hook", "name": "one"}, {"url": "http://127.0.0.1:1/closed"}]
-FULL = {  # every setting that an object shows
-    "Content-Type": "text/plain",
-    "Upstash-Callback": "https://example.org/",
-    "Upstash-Delay": "1h",
-    "Upstash-Failure-Callback": "https://mock.httpstatus.io/200",
-    "Upstash-Flow-Control-Key": "never-paused",
-    "Upstash-Flow-Control-Value": "rate=1000, parallelism=100, period=1m",
-    "Upstash-Label": "a,b",
-    "Upstash-Redact-Fields": "header[content-type]",
-    "Upstash-Retry-Delay": "1000",
-    "Upstash-Timeout": "10s",
-}
-
-
-def stays_here(request: str) -> bool:
-    """Return whether every URL within *request* leads to a host that is answered inside the server, or nowhere."""
-    hosts = re.findall(r"https?(?::|%3a)(?:/|%2f){2}((?:(?!%2f|%3f|%23)[^/?#&\s\"'\\])*)", request, re.IGNORECASE)
-    return {host.replace("%3A", ":") for host in hosts} <= HOSTS | NO_HOSTS
-
-
-class Adapter(HTTPAdapter):
-    """Sends no request that would make the server call another machine, and names what exists."""
-
-    def __init__(self, qstash: Facts) -> None:
-        super().__init__()
-        self._qstash = qstash
-        self._makers = {"a-message": self._message, "a-schedule": self._schedule, "a-dead-letter": self._dead_letter}
-        self._call("POST", "/v2/topics/a-group/endpoints", body=json.dumps({"endpoints": ENDPOINTS}).encode())
-        for key in ("key", "a b/c?d"):
-            self._call("POST", "/v2/publish/a-group", FULL | {"Upstash-Flow-Control-Key": key})
-        self._call("POST", "/v2/schedules/a-group", {"Upstash-Cron": "@every 1s", "Upstash-Schedule-Id": "runs"})
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
-        path, body = (request.url or "").removeprefix(self._qstash.url), request.body
-        for placeholder, make in self._makers.items():
-            if placeholder in path or (isinstance(body, bytes) and placeholder.encode() in body):
-                made = make()
-                path = path.replace(placeholder, made)
-                body = body.replace(placeholder.encode(), made.encode()) if isinstance(body, bytes) else body
-        assume(stays_here(f"{path}\n{request.headers}\n{body!r}"))
-        request.url = self._qstash.url + path
-        request.prepare_body(body, None)
-        return super().send(request, *args, **options)
-
-    def _message(self) -> str:
-        return str(self._call("POST", "/v2/publish/https://example.com/hook", FULL, b"{}")["messageId"])
-
-    def _schedule(self) -> str:
-        headers = FULL | {"Upstash-Cron": "0 0 29 2 *"}
-        return str(self._call("POST", "/v2/schedules/https://example.com/hook", headers, b"\xff")["scheduleId"])
-
-    def _dead_letter(self) -> str:
-        headers = FULL | {"Upstash-Retries": "0", "Upstash-Delay": "0s"}
-        message_id = self._call("POST", "/v2/publish/https://mock.httpstatus.io/404", headers)["messageId"]
-        await_state(self._qstash, message_id, {"FAILED"})
-        return str(self._call("GET", f"/v2/dlq?messageId={message_id}")["messages"][0]["dlqId"])
-
-    def _call(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Any:
-        lines = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-        return exchange(self._qstash, method, path.encode(), [bearer(self._qstash), *lines], body).json()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Facts]:
-    """Run a server for all tests here: what one leaves behind, the others meet."""
-    with running_qstash("--test-hosts") as facts:
-        yield facts
-
-
-@pytest.fixture(scope="module")
-def session(server: Facts) -> Iterator[requests.Session]:
-    """Open connections that are used again."""
-    with requests.Session() as session:
-        session.trust_env = False
-        session.mount("http://", Adapter(server))
-        yield session
-
-
-@pytest.fixture
-def qstash(server: Facts) -> Iterator[Facts]:
-    """Let a test have the server, and see that it still delivers afterwards."""
-    yield server
-    sent = exchange(server, "POST", b"/v2/publish/https://mock.httpstatus.io/200", [bearer(server)])
-    assert sent.status == 200
-    await_state(server, sent.json()["messageId"], {"DELIVERED"})
-
-
-@DESCRIPTION.parametrize()
-@settings(BOUNDED, max_examples=15)
-def test_every_answer_is_as_described(case: schemathesis.Case[Any], qstash: Facts, session: requests.Session) -> None:
-    """Valid or not: no fault, and a status and an object that are described."""
-    headers = {"Authorization": f"Bearer {qstash.token}"}
-    response = case.call_and_validate(qstash.url, session, headers=headers)
-    assert not response.content or response.headers["content-type"] == ["application/json"]
-
-
-@pytest.mark.parametrize("path", sorted(PATHS))
-def test_only_a_token_opens_and_the_read_only_one_opens_no_more_than_get(qstash: Facts, path: str) -> None:
-    """A wrong token is refused with 401 whatever is asked for, the read-only one with 403."""
-    target = re.sub(r"\{.*?\}", "one", path)
-    wrong = [b"Bearer", b"Bearer " + qstash.token.encode()[:-1], qstash.token.encode(), b"Bearer \xff", b"Basic eDp5"]
-    for method in PATHS[path]:
-        for authorization in wrong:
-            answer = exchange(qstash, method.upper(), target.encode(), [(b"Authorization", authorization)], b"{}")
-            assert (answer.status, answer.json()) == (401, {"error": "unable to authenticate: invalid token"})
-        reader = (b"Authorization", b"Bearer " + qstash.read_only_token.encode())
-        answer = exchange(qstash, method.upper(), target.encode(), [reader], b"{}")
-        assert (answer.status == 403) == (method != "get"), (method, answer)
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "/v1/publish/one", "/v2", "/v2/", "/v2/key", "/v2/keys/", "/v2/keys/x", "/V2/keys"]
-)
-def test_what_is_not_described_is_not_there(qstash: Facts, path: str) -> None:
-    """An unknown route is 404, not a redirect to one that exists."""
-    for method in ("GET", "POST", "PATCH", "DELETE"):
-        answer = exchange(qstash, method, path.encode(), [bearer(qstash)], b"{}")
-        assert (answer.status, list(answer.json())) == (404, ["error"]), (method, answer)
-
-
-# What Hypothesis writes itself.
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back over a socket."""
-
-    status: int
-    content_type: str
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-def exchange(
-    qstash: Facts, method: str, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes = b""
-) -> Answer:
-    """Write one request, byte for byte, and read its answer."""
-    own = [(b"Content-Length", b"%d" % len(body)), (b"Connection", b"close")]
-    host = [] if any(name.lower() == b"host" for name, _ in headers) else [(b"Host", b"qstash")]
-    lines = [name + b": " + value for name, value in [*host, *headers, *own]]
-    with socket.create_connection(("127.0.0.1", port(qstash)), timeout=DEADLINE_S) as connection:
-        connection.sendall(b"\r\n".join([method.encode() + b" " + target + b" HTTP/1.1", *lines, b"", body]))
-        return read_answer(connection, method)
-
-
-def read_answer(connection: socket.socket, method: str = "POST") -> Answer:
-    """Read what must be a well-formed answer."""
-    response = http.client.HTTPResponse(connection, method=method)
-    response.begin()
-    return Answer(response.status, response.headers.get("content-type", ""), response.read())
-
-
-def port(qstash: Facts) -> int:
-    return int(qstash.url.rpartition(":")[2])
-
-
-def bearer(qstash: Facts) -> tuple[bytes, bytes]:
-    return b"Authorization", b"Bearer " + qstash.token.encode()
-
-
-def await_state(qstash: Facts, message_id: str, wanted: set[str], sent: object = "a plain publish") -> None:
-    """Wait until a message has come into one of the states *wanted*."""
-    target = f"/v2/logs?messageId={message_id}".encode()
-    deadline = time.monotonic() + DEADLINE_S
-    while not {row["state"] for row in exchange(qstash, "GET", target, [bearer(qstash)]).json()["logs"]} & wanted:
-        assert time.monotonic() < deadline, f"{sent} is none of {wanted}"
-        time.sleep(0.005)
-
-
-def is_answer_or_refusal(answer: Answer, method: str = "") -> bool:
-    """Return whether an answer is one that a client can read: JSON, and if it is a refusal, one that says why."""
-    if method == "HEAD":
-        return answer.status < 500 and not answer.body
-    if answer.status >= 400:
-        return answer.status < 500 and answer.content_type == "application/json" and list(answer.json()) == ["error"]
-    return answer.status in (200, 201, 202) and answer.content_type == "application/json" and answer.json() is not None
-
 
 ROUTES = sorted({path.partition("{")[0] for path in PATHS})
 TAILS = st.lists(
