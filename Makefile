@@ -37,6 +37,17 @@ node_modules/.ready: package-lock.json
 	npm ci --silent --no-audit --no-fund
 	@touch $@
 
+# The providers' own SDKs, which judge the signature schemes: Python's in an environment of their own.
+.venv-sdks/.ready: .venv/.uv requirements/sdks.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-sdks
+	$(BIN)/uv pip install --quiet --python .venv-sdks/bin/python --require-hashes --requirement requirements/sdks.txt
+	@touch $@
+
+# And JavaScript's, none of whose scripts is run.
+tests/gate/provider_sdks/js/node_modules/.ready: tests/gate/provider_sdks/js/package-lock.json
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(@D)/..
+	@touch $@
+
 demo: setup
 	$(BIN)/python -m infra.local.demo
 
@@ -55,7 +66,7 @@ types: setup
 synth: setup
 	npx cdk synth --quiet --context config=$(CONFIG)
 
-gate: setup
+gate: setup .venv-sdks/.ready tests/gate/provider_sdks/js/node_modules/.ready
 	$(BIN)/pytest tests/gate
 
 bench: setup
@@ -68,10 +79,12 @@ deploy: setup
 lock: .venv/.uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --python-version 3.11 $(LOCK) --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --group functions --python-version 3.13 --python-platform aarch64-manylinux2014 $(LOCK) --output-file requirements/functions.txt
+	$(BIN)/uv pip compile --quiet --group public-keys --python-version 3.13 --python-platform aarch64-manylinux2014 $(LOCK) --output-file requirements/public-keys.txt
 	$(BIN)/uv pip compile --quiet --group local-aws --python-version 3.11 $(LOCK) --output-file requirements/local-aws.txt
+	$(BIN)/uv pip compile --quiet --group sdks --python-version 3.11 $(LOCK) --output-file requirements/sdks.txt
 	npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 LOCK := --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 clean:
-	rm -rf .venv .venv-aws node_modules cdk.out build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-aws .venv-sdks node_modules cdk.out build .pytest_cache .mypy_cache .ruff_cache

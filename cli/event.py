@@ -69,6 +69,7 @@ def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
             "received": time_text(found["received_at"]),
             "body": f"{size_text(found['size_bytes'])}, {found.get('content_type') or 'no content type'}",
             "sha256": found["sha256"],
+            **({"suspected replay of": found["suspected_replay_of"]} if found.get("suspected_replay_of") else {}),
             "published": "yes" if found["published"] else "no: it is due, and `relay doctor` may say why",
         }
     )

@@ -1,4 +1,4 @@
-"""The relay's secrets in Secrets Manager: their names, their JSON, and rotation that overlaps.
+"""The relay's secrets in Secrets Manager: their names, their JSON, their size, and rotation that overlaps.
 
 `{relay}/qstash` is `{"token": …, "url": … (optional)}`.  `{relay}/sources` is, by source, a list of
 `{"value": …, "created_at": ISO 8601}`, newest first.  No error, and nothing printed, has a value in it.
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OVERLAP = 2  # a new secret, and the one before while the source still signs with it
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+SECRET_MAX_BYTES = 65_536
+
+Times = list[datetime | None]  # when each value of a secret was set, newest first; None where that isn't known
 
 
 def qstash_secret(relay: str) -> str:
@@ -39,6 +43,19 @@ def qstash(relay: str) -> tuple[str | None, str | None]:
     return _text_of(name, held, "token"), _text_of(name, held, "url")
 
 
+def qstash_times(relay: str) -> Times:
+    """Return when QStash's token was set; [] where there is none.
+
+    Raises:
+        Denied: The caller may not read it.
+    """
+    name = qstash_secret(relay)
+    answer = _answer(name)
+    if answer is None or _text_of(name, _object(name, answer), "token") is None:
+        return []
+    return [answer["CreatedDate"].astimezone(UTC)]
+
+
 def set_qstash(relay: str, token: str, url: str | None) -> bool:
     """Keep *token*, and *url* where one is given; tell whether that changed anything."""
     held = _read(qstash_secret(relay))
@@ -51,14 +68,23 @@ def signing_secrets(relay: str, source: str) -> list[str]:
     return [it["value"] for it in _of_source(relay, _read(sources_secret(relay)) or {}, source)]
 
 
+def source_times(relay: str) -> dict[str, Times]:
+    """Return when the signing secrets of each source were set, newest first.
+
+    Raises:
+        Denied: The caller may not read them.
+    """
+    held = _read(sources_secret(relay)) or {}
+    return {source: [_time_of(it) for it in _of_source(relay, held, source)] for source in held}
+
+
 def counts(relay: str) -> dict[str, int]:
     """Return how many signing secrets each source has.
 
     Raises:
         Denied: The caller may not read them.
     """
-    held = _read(sources_secret(relay)) or {}
-    return {source: len(_of_source(relay, held, source)) for source in held}
+    return {source: len(times) for source, times in source_times(relay).items()}
 
 
 def add_signing_secret(relay: str, source: str, value: str, *, replace: bool) -> tuple[int, bool]:
@@ -77,6 +103,31 @@ def add_signing_secret(relay: str, source: str, value: str, *, replace: bool) ->
     return len(kept), changed
 
 
+def retire(relay: str, source: str, *, everything: bool) -> tuple[int, Times]:
+    """Take away the signing secrets of *source* but the newest, or that as well.
+
+    Returns:
+        How many were taken away, and when those that are left were set.
+
+    Raises:
+        Failure: It has none, or one that would have to stay.
+    """
+    name = sources_secret(relay)
+    held = _read(name) or {}
+    before = _of_source(relay, held, source)
+    if not before:
+        raise Failure(f"{source} has no signing secret in {name}: `relay secret list` shows which there are")
+    if len(before) == 1 and not everything:
+        raise Failure(
+            f"{source} has only one signing secret, and without it what it sends is refused: set the next with"
+            f" `relay secret set {source}` first, or take it away with --all"
+        )
+    left = [] if everything else before[:1]
+    others = {key: value for key, value in held.items() if key != source}
+    _write(name, held, {**held, source: left} if left else others, "Signing secrets of sources")
+    return len(before) - len(left), [_time_of(it) for it in left]
+
+
 def _of_source(relay: str, held: dict[str, Any], source: str) -> list[dict[str, str]]:
     values = held.get(source, [])
     if not isinstance(values, list) or not all(isinstance(it, dict) and _is_text(it.get("value")) for it in values):
@@ -84,6 +135,14 @@ def _of_source(relay: str, held: dict[str, Any], source: str) -> list[dict[str, 
             f"the secret {sources_secret(relay)} doesn't hold a list of values for {source}: mend it in Secrets Manager"
         )
     return values
+
+
+def _time_of(entry: dict[str, str]) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(entry["created_at"])
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None  # somebody made it by hand
 
 
 def _text_of(name: str, held: dict[str, Any], key: str) -> str | None:
@@ -99,14 +158,23 @@ def _is_text(value: object) -> bool:
 
 def _read(name: str) -> dict[str, Any] | None:
     """Return the JSON object in the secret *name*; None where there is no such secret."""
+    answer = _answer(name)
+    return None if answer is None else _object(name, answer)
+
+
+def _answer(name: str) -> dict[str, Any] | None:
+    """Return what Secrets Manager says of the secret *name*; None where there is no such secret."""
     client = aws.client("secretsmanager")
     with aws.speaking_to("Secrets Manager"), _deleted_told(name):
         try:
-            text = client.get_secret_value(SecretId=name).get("SecretString", "")
+            return dict(client.get_secret_value(SecretId=name))
         except client.exceptions.ResourceNotFoundException:
             return None
+
+
+def _object(name: str, answer: dict[str, Any]) -> dict[str, Any]:
     try:
-        held = json.loads(text)
+        held = json.loads(answer.get("SecretString", ""))
     except (ValueError, RecursionError):
         held = None
     if not isinstance(held, dict):
@@ -115,15 +183,27 @@ def _read(name: str) -> dict[str, Any] | None:
 
 
 def _write(name: str, before: dict[str, Any] | None, after: dict[str, Any], description: str) -> bool:
-    """Make or change the secret *name*; tell whether there was anything to change."""
+    """Make or change the secret *name*; tell whether there was anything to change.
+
+    Raises:
+        Failure: It would be larger than Secrets Manager takes.
+    """
     if before == after:
         return False
+    text = json.dumps(after, separators=(",", ":"))
+    size_bytes = len(text)  # it is ASCII
+    if size_bytes > SECRET_MAX_BYTES:
+        raise Failure(
+            f"the secret {name} would have {size_bytes:,} bytes, and Secrets Manager takes {SECRET_MAX_BYTES:,}:"
+            " `relay secret list` shows who has two or needs none any more; take old ones away with"
+            " `relay secret retire NAME`, and set this one again"
+        )
     client = aws.client("secretsmanager")
     with aws.speaking_to("Secrets Manager"), _deleted_told(name):
         if before is None:
-            client.create_secret(Name=name, Description=description, SecretString=json.dumps(after))
+            client.create_secret(Name=name, Description=description, SecretString=text)
         else:
-            client.put_secret_value(SecretId=name, SecretString=json.dumps(after))
+            client.put_secret_value(SecretId=name, SecretString=text)
     return True
 
 

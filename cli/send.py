@@ -8,17 +8,24 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
 from cli.command import Asked, Failure, asking, json_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import httpx
 
     from cli.deployed import Deployed
+    from infra.local.sources import Request
+    from relay.scheme import Row
+    from relay.secret import Secret
 
 TIMES_MAX = 1000
+REFUSED = 401  # HTTP's "unauthorized": the relay's answer to what isn't signed by who it should be
 # What the network between a source and a Lambda adds; it is added again on the way.
 _NOT_THE_SOURCES = ("host", "content-length", "connection", "transfer-encoding", "via", "forwarded", "x-amzn-trace-id")
 
@@ -36,28 +43,35 @@ class Sample:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--source", metavar="NAME", help="Send it as this source.  [default: that of the sample's path]")
+@click.option("--source", metavar="NAME", help="Send it as this source.  [default: by the scheme in the sample's path]")
 @click.option("--times", type=click.IntRange(1, TIMES_MAX), default=1, help="Send the very same so often.")
+@click.option("--tamper", is_flag=True, help="Change a byte once it is signed: the relay must refuse it.")
+@click.option("--stale", is_flag=True, help="Sign it as of a time that is too old: the relay must refuse it.")
 @asking
-def send(asked: Asked, file: Path, source: str | None, times: int) -> None:
+def send(asked: Asked, file: Path, source: str | None, times: int, tamper: bool, stale: bool) -> None:  # noqa: FBT001
     """Sign a sample request and post it to the relay.
 
-    FILE is a request as an HTTP API hands it to a Lambda, such as those in events/.  One that already has its scheme's
-    signature is sent as it is.
+    FILE is a request as an HTTP API hands it to a Lambda, such as those in events/.  It is signed now, as its source's
+    scheme wants it, with the newest signing secret; one that already has its scheme's signature is sent as it is.
+
+    With --tamper or --stale the exit status is 0 only if the relay refuses it.
     """
+    if tamper and stale:
+        raise click.UsageError("--tamper and --stale each show one thing: choose one of them")
     sample = read(file)
-    name = source or sample.source
-    if name is None:
+    if source is None and sample.source is None:
         raise click.UsageError(f"{file} isn't addressed to /webhooks/SOURCE: say --source")
     from cli.deployed import Deployed
 
     relay = Deployed.find(asked.name)
-    headers = _signed(relay, name, sample)
-    rows = [_row(name, relay.webhook(name, sample.method, sample.query, headers, sample.body)) for _ in range(times)]
+    name, row = _source(relay.config()["sources"], source, sample.source)
+    request = _signed(relay, name, row, sample, tamper=tamper, stale=stale)
+    query = request.url.partition("?")[2]
+    rows = [
+        _row(name, row, relay.webhook(name, request.method, query, request.headers, request.body)) for _ in range(times)
+    ]
     _tell(asked, rows)
-    refused = [it for it in rows if it["error"]]
-    if refused:
-        raise Failure(f"the relay refused {len(refused)} of {times}: {refused[0]['status']} {refused[0]['error']}")
+    _judge(asked, rows, must_be_refused=tamper or stale)
 
 
 def read(file: Path) -> Sample:
@@ -98,34 +112,78 @@ def _is_the_sources(name: str) -> bool:
     return name not in _NOT_THE_SOURCES and not name.startswith("x-forwarded-")
 
 
-def _signed(relay: Deployed, name: str, sample: Sample) -> dict[str, str]:
-    """Return the sample's headers with its scheme's signature, made here where it has none."""
-    from cli import secrets
-    from relay.signatures import Row, sign
-
-    sources = relay.config()["sources"]
+def _source(sources: Mapping[str, Any], wanted: str | None, scheme: str | None) -> tuple[str, Mapping[str, Any]]:
+    """Return the name and the scheme's row of the source to send as: *wanted*, else by the *scheme* it is named for."""
+    name = wanted or str(scheme)
+    if wanted is None and name not in sources:
+        of_scheme = [it for it, source in sources.items() if source.get("scheme") == scheme]
+        if len(of_scheme) > 1:
+            raise Failure(f"several sources sign like {scheme}: choose {' or '.join(sorted(of_scheme))} with --source")
+        name = of_scheme[0] if of_scheme else name
     if name not in sources:
         raise Failure(
             f"the deployed relay has no source {name}, but {', '.join(sorted(sources)) or 'none at all'}: add it to"
             " relay.toml and run `make deploy`, or choose with --source"
         )
+    return name, sources[name]["row"]
+
+
+def _signed(
+    relay: Deployed, name: str, row: Mapping[str, Any], sample: Sample, *, tamper: bool, stale: bool
+) -> Request:
+    """Return the sample as the source *name* sends it to *relay*: signed, unless it is already, or never is."""
+    from time import time
+
+    from infra.local import sources
+    from relay import scheme as schemes
+
+    at = time()
+    url = f"{relay.url}/webhooks/{quote(name, safe='')}" + (f"?{sample.query}" if sample.query else "")
+    request = sources.Request(sample.method, url, sample.headers, sample.body)
     try:
-        row = Row.of(sources[name]["row"])
+        scheme = schemes.Row.of(row)
+        carried = bool(sources.proofs(scheme, request))
+        if stale:
+            at -= _stale_by_s(name, scheme, carried=carried)
+        if not carried:
+            request = sources.signed(row, request, _secret(relay, name, scheme, request), at)
+        if stale and not sources.proofs(scheme, request):
+            raise Failure("nobody signs this request, so that it is never stale")
+        return sources.tampered(scheme, request) if tamper else request
+    except sources.CannotSign as error:
+        raise Failure(f"source {name}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise Failure(
             f"the scheme of {name} is one this version can't sign: use the version that was deployed"
         ) from error
-    if row.header.lower() in sample.headers:
-        return sample.headers
+
+
+def _stale_by_s(name: str, scheme: Row, *, carried: bool) -> float:
+    from infra.local.sources import stale_by_s
+
+    age_s = stale_by_s(scheme)
+    if age_s is None:
+        raise Failure(f"the scheme of {name} has no signed time that the relay looks at: nothing of it is ever stale")
+    if carried:
+        raise Failure("the sample carries a signature, whose time can't be changed: take it out, so that it is signed")
+    return age_s
+
+
+def _secret(relay: Deployed, name: str, scheme: Row, request: Request) -> Secret | None:
+    """Return the newest signing secret of the source; None where there is none and the request needs none."""
+    from cli import secrets
+    from infra.local.sources import needs_signature
+    from relay.secret import Secret
+
     values = secrets.signing_secrets(relay.stack.name, name)
-    if not values:
+    if not values and needs_signature(scheme, request):
         raise Failure(f"source {name} has no signing secret yet: run `relay secret set {name}`")
-    header, value = sign(row, values[0], sample.body)
-    return {**sample.headers, header.lower(): value}
+    return Secret(values[0]) if values else None
 
 
-def _row(source: str, response: httpx.Response) -> dict[str, Any]:
-    from cli.deployed import told
+def _row(source: str, row: Mapping[str, Any], response: httpx.Response) -> dict[str, Any]:
+    """Return what is told of *response*.  A handshake, and what some schemes acknowledge, has no event's id in it."""
+    from cli.deployed import MESSAGE_MAX_CHARS, told
 
     try:
         answer = response.json()
@@ -134,12 +192,14 @@ def _row(source: str, response: httpx.Response) -> dict[str, Any]:
     event_id = answer.get("event_id") if isinstance(answer, dict) else None
     code, message = told(response)
     error = f"{code or 'refused'}: {message or 'it gave no reason'}"
+    taken = response.is_success and bool(event_id or row.get("handshake") or row.get("answer"))
     return {
         "source": source,
         "status": response.status_code,
         "event_id": event_id,
         "duplicate": isinstance(answer, dict) and answer.get("duplicate") is True,
-        "error": None if response.is_success and event_id else error,
+        "answer": response.text[:MESSAGE_MAX_CHARS] if taken and not event_id else None,
+        "error": None if taken else error,
     }
 
 
@@ -153,6 +213,37 @@ def _tell(asked: Asked, rows: list[dict[str, Any]]) -> None:
     columns = [
         Column("STATUS", lambda it: it["status"]),
         Column("EVENT", lambda it: it["event_id"], whole=True),
-        Column("NOTE", lambda it: it["error"] or ("duplicate" if it["duplicate"] else "")),
+        Column("NOTE", _note),
     ]
     table(columns, rows)
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    if row["answer"] is not None:
+        return f"answered {row['answer']}" if row["answer"] else "answered nothing, as its scheme wants it"
+    return row["error"] or ("duplicate" if row["duplicate"] else "")
+
+
+def _judge(asked: Asked, rows: list[dict[str, Any]], *, must_be_refused: bool) -> None:
+    """Raise `Failure` unless the relay did with all what it must."""
+    refused = [it for it in rows if it["error"]]
+    told = f"{refused[0]['status']} {refused[0]['error']}" if refused else ""
+    if not must_be_refused:
+        if refused:
+            raise Failure(f"the relay refused {len(refused)} of {len(rows)}: {told}")
+        return
+    taken = len(rows) - len(refused)
+    if taken:
+        raise Failure(
+            f"the relay took {taken} of {len(rows)}, and must refuse each: what is deployed doesn't check this: deploy"
+            " it again with `make deploy`"
+        )
+    others = [it for it in refused if it["status"] != REFUSED]
+    if others:
+        raise Failure(
+            f"the relay failed before it could refuse: {others[0]['status']} {others[0]['error']}: run `relay doctor`"
+        )
+    if not asked.as_json:
+        from cli.tables import line
+
+        line(f"refused, as it must be: {told}")

@@ -1,10 +1,20 @@
-"""`relay source`: who sends webhooks."""
+"""`relay source`: who sends webhooks, and why some of them were refused."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from cli.command import Asked, aside, asking, json_line
+from cli.command import Asked, Failure, aside, asking, json_line
+from relay.refusals import UNKNOWN_SOURCE_NAME, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cli.deployed import Deployed
+
+AGENT_MAX_CHARS = 60
 
 
 @click.group()
@@ -15,10 +25,11 @@ def source() -> None:
 @source.command("list")
 @asking
 def list_(asked: Asked) -> None:
-    """List the deployed sources: scheme, URL, URL groups, and how many signing secrets each has."""
+    """List the deployed sources: scheme, URL, URL groups, how the same event is known again, signing secrets."""
     from cli import secrets
     from cli.aws import Denied
     from cli.deployed import Deployed
+    from cli.scheme import identity
     from cli.tables import Column, table
 
     sources = Deployed.find(asked.name).config()["sources"]
@@ -33,6 +44,7 @@ def list_(asked: Asked) -> None:
             "scheme": it["scheme"],
             "url": it["url"],
             "url_groups": it["to"],
+            "same_event_by": identity(it["row"]),
             "secrets": None if held is None else held.get(name, 0),
         }
         for name, it in sources.items()
@@ -45,7 +57,111 @@ def list_(asked: Asked) -> None:
         Column("SOURCE", lambda it: it["name"], whole=True),
         Column("SCHEME", lambda it: it["scheme"]),
         Column("URL GROUPS", lambda it: ", ".join(it["url_groups"])),
+        Column("SAME EVENT BY", lambda it: it["same_event_by"]),
         Column("SECRETS", lambda it: "?" if it["secrets"] is None else it["secrets"] or "none"),
         Column("URL", lambda it: it["url"], whole=True),
     ]
     table(columns, records)
+
+
+@source.command("refusals")
+@click.argument("wanted", metavar="[SOURCE]", required=False)
+@click.option("--reason", type=click.Choice([it.value for it in Reason]), help="Only those refused for this reason.")
+@asking
+def refusals(asked: Asked, wanted: str | None, reason: str | None) -> None:
+    """Show why requests to sources were refused: how many, the last of them, and the likely cause.
+
+    Without SOURCE those of all sources, and of (unknown): whatever was sent to a source that there isn't.  What a
+    refused request says of itself is untrusted: nobody knows who wrote it.
+    """
+    from cli.deployed import Deployed
+
+    deployed = Deployed.find(asked.name)
+    answers = [deployed.get("sources", it, "refusals") for it in _names(deployed, wanted)]
+    counts = [{**it, "source": answer["source"]} for answer in answers for it in answer["counts"]]
+    found = [
+        {**it, "count": count["count"], "count_since": count["since"]}
+        for answer in answers
+        for it in answer["refusals"]
+        for count in answer["counts"]
+        if count["reason"] == it["reason"] and reason in {None, it["reason"]}
+    ]
+    found.sort(key=lambda it: str(it["at"]), reverse=True)
+    if asked.as_json:
+        for record in found:
+            json_line(record)
+    elif found:
+        _tell([it for it in counts if reason in {None, it["reason"]}], found)
+    else:
+        aside("nothing was refused in the last seven days")
+
+
+@source.command("handshake")
+@click.argument("wanted", metavar="SOURCE")
+@asking
+def handshake(asked: Asked, wanted: str) -> None:
+    """Show what the last handshake of a source told: a token to paste at the provider, as Notion wants it.
+
+    Whoever knew the URL may have sent it, so it is untrusted: the provider refuses a token that isn't its own.
+    """
+    from cli.deployed import Deployed
+
+    deployed = Deployed.find(asked.name)
+    found = deployed.get("sources", _names(deployed, wanted)[0], "refusals")["handshake"]
+    if asked.as_json:
+        json_line({"source": wanted, **(found or {"at": None, "kept": {}})})
+    elif found:
+        from cli.tables import facts, time_text
+
+        facts({"at": time_text(found["at"]), **found["kept"]})
+        aside(f"paste it at the provider; once it takes it, set it with `relay secret set {wanted}`")
+    else:
+        aside(f"no handshake of {wanted} told anything in the last day")
+
+
+def _names(deployed: Deployed, wanted: str | None) -> list[str]:
+    known = [*deployed.config()["sources"], UNKNOWN_SOURCE_NAME]
+    if wanted is None:
+        return known
+    if wanted not in known:
+        raise Failure(f"there is no source {wanted}: there are {', '.join(known)}")
+    return [wanted]
+
+
+def _tell(counts: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+    from cli.tables import Column, heading, table, time_text
+
+    table(
+        [
+            Column("SOURCE", lambda it: it["source"], whole=True),
+            Column("REASON", lambda it: it["reason"], whole=True),
+            Column("REFUSED", lambda it: it["count"]),
+            Column("SINCE", lambda it: time_text(it["since"]), whole=True),
+            Column("LAST", lambda it: time_text(it["last_at"]), whole=True),
+        ],
+        sorted(counts, key=lambda it: str(it["last_at"]), reverse=True),
+    )
+    heading("The last of each (untrusted: strangers may have written what they say)")
+    table(
+        [
+            Column("WHEN", lambda it: time_text(it["at"]), whole=True),
+            Column("SOURCE", lambda it: it["source"], whole=True),
+            Column("REASON", lambda it: it["reason"], whole=True),
+            Column("FROM (UNTRUSTED)", _sender),
+            Column("WHAT (UNTRUSTED)", _what),
+            Column("LIKELY CAUSE", lambda it: it["likely_cause"]),
+        ],
+        found,
+    )
+
+
+def _sender(refused: Mapping[str, Any]) -> str:
+    agent = str(refused["user_agent"] or "no user agent")
+    return f"{refused['source_ip'] or '?'} {agent[:AGENT_MAX_CHARS]}{'…' if len(agent) > AGENT_MAX_CHARS else ''}"
+
+
+def _what(refused: Mapping[str, Any]) -> str:
+    from cli.tables import size_text
+
+    what = f"{refused['method']} {refused['path']} {size_text(refused['size_bytes'])}"
+    return f"{what} {refused['content_type'] or 'no content type'}"

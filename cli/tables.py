@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -96,6 +96,17 @@ def time_text(value: object) -> str:
         return datetime.fromisoformat(value).strftime("%Y-%m-%d %H:%M:%SZ")
     except ValueError:
         return value
+
+
+def age_text(moment: datetime | None) -> str:
+    """Return how long ago *moment* was, in its largest whole unit, as people read it."""
+    if moment is None:
+        return "?"
+    age_s = max(0, int((datetime.now(UTC) - moment).total_seconds()))
+    for unit, seconds in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if age_s >= seconds:
+            return f"{age_s // seconds} {unit}"
+    return f"{age_s} s"
 
 
 def size_text(size_bytes: object) -> str:

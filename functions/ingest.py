@@ -2,39 +2,102 @@
 
 from __future__ import annotations
 
-from relay.accept import accept
-from relay.errors import SenderError
+from typing import TYPE_CHECKING
+
+from relay.accept import Acceptance, Proof, accept_or_spool, examine
+from relay.errors import OperatorError, SenderError
 from relay.gateway import Request, Response, answering, note
+from relay.judgement import Described
 from relay.metrics import Metric, count
+from relay.received import Received
+from relay.refuse import record_refusal
+from relay.spool import Spooled
 from relay.wiring import relay
+
+if TYPE_CHECKING:
+    from relay.handshakes import Answer
+    from relay.secret import Secret
+    from relay.settings import Source
+    from relay.wiring import Relay
 
 
 @answering
 def handler(request: Request) -> Response:
-    """Answer 202 once the event is durable, 200 where it was there already."""
+    """Answer 202 once the event is durable, 200 where it was there already; or what the source wants instead."""
     it = relay("RELAY_BUCKET", "RELAY_QSTASH_SECRET", "RELAY_SOURCES_SECRET")
+    source: Source | None = None
     try:
         source = it.settings.source(request.path_parameters.get("source", ""))
-        secrets = it.vault.signing_secrets(it.settings.environment["RELAY_SOURCES_SECRET"], source.name)
-        acceptance = accept(
-            source,
-            headers=request.headers,
-            body=request.body,
-            secrets=secrets,
-            settings=it.settings,
-            store=it.store,
-            publisher=it.publisher,
-        )
-    except SenderError:
-        count(Metric.REFUSED)
+        now = it.store.now()
+        said = examine(source, _received(request, it), _proof(source, it), at=now.timestamp())
+        if not isinstance(said, Described):
+            return _greet(source, said, it)
+        webhook = Spooled(source.name, now, said, request.headers.get("content-type"), request.body)
+        accepted = accept_or_spool(source, webhook, settings=it.settings, store=it.store, publisher=it.publisher)
+    except (SenderError, OperatorError) as error:
+        record_refusal(error, request, settings=it.settings, store=it.store)
+        if source is not None and source.row.bare:
+            return Response(error.status, "")
         raise
-    event = acceptance.event
-    note(event_id=event.id, source=source.name, event_type=event.event_type, duplicate=acceptance.duplicate)
-    if acceptance.duplicate:
+    return _acknowledge(source, accepted)
+
+
+def _received(request: Request, it: Relay) -> Received:
+    urls = request.urls(it.settings.base_urls)
+    return Received(method=request.method, urls=urls, headers=request.headers, body=request.body)
+
+
+def _proof(source: Source, it: Relay) -> Proof:
+    return Proof(
+        secrets=lambda: _secrets(source, it),
+        refresh=it.refresh_signing_secrets,
+        fetch=lambda *asked: it.fetch(*asked),
+    )
+
+
+def _secrets(source: Source, it: Relay) -> list[Secret]:
+    secrets = it.signing_secrets(source.name)
+    if it.vault.trouble is not None:
+        note(secrets_not_read=str(it.vault.trouble))  # those from before are used on
+    return secrets
+
+
+def _greet(source: Source, answer: Answer, it: Relay) -> Response:
+    """Answer a handshake; nothing becomes an event."""
+    note(source=source.name, handshake=source.row.handshake)
+    count(Metric.HANDSHAKES)
+    if answer.confirm:
+        it.fetch.visit(answer.confirm)
+    if answer.keep:
+        it.store.save_handshake(source.name, answer.keep)
+    content_type = {"content-type": answer.content_type} if answer.content_type else {}
+    return Response(answer.status, answer.body, {**content_type, **answer.headers})
+
+
+def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:
+    note(source=source.name)
+    if isinstance(accepted, Spooled):
+        note(event_type=accepted.said.event_type, spooled=True)
+        count(Metric.SPOOLED)
+        return _answer(source, 202, {"spooled": True})
+    event = accepted.event
+    note(event_id=event.id, event_type=event.event_type, duplicate=accepted.duplicate)
+    if accepted.duplicate:
         count(Metric.DUPLICATES)
-        return Response(200, {"event_id": event.id, "duplicate": True})
+        return _answer(source, 200, {"event_id": event.id, "duplicate": True})
     count(Metric.ACCEPTED)
-    if acceptance.failure is not None:
+    if event.suspected_replay_of:
+        count(Metric.SUSPECTED_REPLAYS)
+        note(suspected_replay_of=event.suspected_replay_of)
+    if accepted.failure is not None:
         count(Metric.PUBLISH_FAILED)
-        note(publish_failed=str(acceptance.failure))
-    return Response(202, {"event_id": event.id})
+        note(publish_failed=str(accepted.failure))
+    return _answer(source, 202, {"event_id": event.id})
+
+
+def _answer(source: Source, status: int, body: dict[str, object]) -> Response:
+    """Return the acknowledgement: the one that the source wants, else the relay's own."""
+    if source.row.answer is None:
+        return Response(status, body)
+    wanted, text, content_type = source.row.answer
+    return Response(wanted, text, {"content-type": content_type} if content_type else {})

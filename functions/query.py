@@ -37,6 +37,12 @@ def _config(it: Relay, _: Request) -> Response:
     return Response(200, query.show_config(it.settings, it.store))
 
 
+def _refusals(it: Relay, request: Request) -> Response:
+    if request.query:
+        raise BadRequest("a source's refusals take no parameter", code="unknown_filter")
+    return Response(200, query.list_refusals(it.store, request.path_parameters.get("source", ""), it.settings))
+
+
 def _replays(it: Relay, request: Request) -> Response:
     replay = _start(it, request)
     note(replay_id=replay.id, by=request.caller)
@@ -98,6 +104,7 @@ ROUTES: dict[str, Callable[[Relay, Request], Response]] = {
     "GET /v1/events/{event_id}": _event,
     "GET /v1/deliveries": _deliveries,
     "GET /v1/config": _config,
+    "GET /v1/sources/{source}/refusals": _refusals,
     "POST /v1/replays": _replays,
 }
 

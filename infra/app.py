@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 # The CDK's banners about the age of Node would hide what matters; what it needs of Node, Node 20 has.
@@ -14,7 +15,7 @@ os.environ.setdefault("JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION", "1")
 import aws_cdk as cdk  # reads the environment above when it starts Node
 
 from infra import asset
-from infra.config import Config, ConfigError, flatten, load
+from infra.config import Config, ConfigError, flatten, load, needs_public_keys
 from infra.local.differences import LocalAws, apply
 from infra.stack import RelayStack
 
@@ -44,9 +45,13 @@ def relay_stack(app: cdk.App, config: Config, *, local: LocalAws | None = None) 
     Raises:
         AssetError: What the functions import can't be installed.
     """
-    with asset.built(flatten(config), bundled=local is None) as code:
+    flat = flatten(config)
+    with ExitStack() as built:
+        code = built.enter_context(asset.built(flat, bundled=local is None))
         if local is None:
-            return RelayStack(app, config=config, code=code)
+            more = (asset.LOCK, asset.PUBLIC_KEYS_LOCK)
+            ingest = built.enter_context(asset.built(flat, locks=more)) if needs_public_keys(flat) else None
+            return RelayStack(app, config=config, code=code, ingest_code=ingest)
         stack = RelayStack(app, config=config, code=code, base_url=local.base_url, synthesizer=local.synthesizer())
     apply(stack, local)
     return stack

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS = ROOT / "functions"
 LOCK = ROOT / "requirements" / "functions.txt"
+PUBLIC_KEYS_LOCK = ROOT / "requirements" / "public-keys.txt"  # large, and slow to import: only where it is needed
 CACHE = ROOT / "build" / "wheels"
 PLATFORM = ("--python-platform", "aarch64-manylinux2014", "--python-version", "3.13")
 # What an installer notes about an installation; it differs from one to the next, and nothing at run time reads it.
@@ -35,8 +36,10 @@ class AssetError(Exception):
 
 
 @contextmanager
-def built(flat: Mapping[str, Any], *, bundled: bool = True, lock: Path = LOCK, cache: Path = CACHE) -> Iterator[Path]:
-    """Yield a directory with the functions, *flat* as relay.json and, if *bundled*, what they import.
+def built(
+    flat: Mapping[str, Any], *, bundled: bool = True, locks: Sequence[Path] = (LOCK,), cache: Path = CACHE
+) -> Iterator[Path]:
+    """Yield a directory with the functions, *flat* as relay.json and, if *bundled*, what *locks* list.
 
     The directory is gone afterwards: the CDK copies it when the stack is made.
 
@@ -47,7 +50,7 @@ def built(flat: Mapping[str, Any], *, bundled: bool = True, lock: Path = LOCK, c
         directory = Path(temporary) / "asset"
         shutil.copytree(FUNCTIONS, directory, ignore=shutil.ignore_patterns(*_NOISE))
         (directory / "relay.json").write_text(json.dumps(flat, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        if bundled:
+        for lock in locks if bundled else ():
             shutil.copytree(wheels(lock, cache), directory, dirs_exist_ok=True)
         yield directory
 

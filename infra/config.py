@@ -12,7 +12,7 @@ import tomllib
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -27,12 +27,22 @@ from pydantic import (
 
 from infra import urls
 from infra.mistakes import ConfigError, Mistake, Wrong, located, nearest, told
-from relay.signatures import Row
+from relay.handshakes import NAMES as HANDSHAKES
+from relay.scheme import PLACE, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Config", "ConfigError", "Mistake", "built_in_schemes", "flatten", "load", "output_name"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Mistake",
+    "built_in_schemes",
+    "flatten",
+    "load",
+    "needs_public_keys",
+    "output_name",
+]
 
 RELAY_NAME_MAX_CHARS = 30
 NAME_MAX_CHARS = 64
@@ -41,7 +51,6 @@ _BUILT_IN = Path(__file__).with_name("schemes.toml")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 _NEVER_FORWARDED = ("authorization", "proxy-authorization", "cookie", "host", "content-length", "connection")
 _DELAY_FUNCTIONS = {"pow", "sqrt", "abs", "exp", "floor", "ceil", "round", "min", "max"}
-_PLACE = re.compile(r"[A-Za-z0-9-]+|body:[^.\s]+(\.[^.\s]+)*")
 
 
 # -- single settings ----------------------------------------------------------------------------------------------
@@ -110,8 +119,8 @@ def _base_url(text: str) -> str:
 
 
 def _place(text: str) -> str:
-    if not _PLACE.fullmatch(text):
-        raise ValueError('must be a header\'s name, or "body:" and a dotted path like "body:data.id"')
+    if not PLACE.fullmatch(text):
+        raise ValueError('must be a header\'s name, or "body:", "form:" or "query:" and a path like "body:data.id"')
     return text
 
 
@@ -124,20 +133,9 @@ def _header_pattern(text: str) -> str:
     return text
 
 
-def _of_a_row(setting: str, text: str) -> str:
-    """Return *text* if the engine that will read the row takes it."""
-    row: dict[str, object] = {
-        "signature": "X: {hex}",
-        "algorithm": "hmac-sha256",
-        "id": None,
-        "type": [],
-        "forward": [],
-        "timeout_s": 1,
-    }
-    try:
-        Row.of({**row, setting: text})
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix(f"{setting} ")) from None
+def _handshake(text: str | None) -> str | None:
+    if text is not None and text not in HANDSHAKES:
+        raise ValueError(f"must be one of {', '.join(HANDSHAKES)}")
     return text
 
 
@@ -150,6 +148,8 @@ def _bus(text: str) -> str:
 Name = Annotated[str, AfterValidator(_name)]
 Place = Annotated[str, AfterValidator(_place)]
 HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
+Several = Annotated[list[str], BeforeValidator(lambda it: [it] if isinstance(it, str) else it)]
+Places = Annotated[list[Place], BeforeValidator(lambda it: [it] if isinstance(it, str) else it)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 
@@ -174,17 +174,69 @@ class Source(_Table):
 
     scheme: str
     to: list[str]
+    replays: Literal["flag", "refuse"] = "flag"
+
+
+class Answer(_Table):
+    """`answer`: what acknowledges an event, where the source wants something else than the relay's own answer."""
+
+    status: Annotated[int, Field(ge=200, le=299)]
+    body: str = ""
+    content_type: str = ""
 
 
 class Scheme(_Table):
     """`[schemes.x]`: a signature scheme, the same row as the built-in ones."""
 
-    signature: Annotated[str, AfterValidator(lambda it: _of_a_row("signature", it))]
-    algorithm: Annotated[str, AfterValidator(lambda it: _of_a_row("algorithm", it))] = "hmac-sha256"
-    id: Place | None = None
-    type: Annotated[list[Place], BeforeValidator(lambda it: [it] if isinstance(it, str) else it)] = []
-    forward: list[HeaderPattern] = []
-    timeout_s: Annotated[int, Field(ge=1, le=60)] = 10
+    title: Annotated[str, Field(description="Whose scheme it is.")] = ""
+    proof: Annotated[
+        Literal["sdk", "library", "documentation"] | None,
+        Field(description="What a built-in scheme was proven against."),
+    ] = None
+    signature: Annotated[
+        Several,
+        Field(description="Where the signature stands and what is around it; any of several."),
+    ] = []
+    separator: Annotated[
+        str | None, Field(min_length=1, max_length=2, description="What stands between several items of the signature.")
+    ] = None
+    algorithm: Annotated[Several, Field(description="How it signs; several only of JWT.")] = ["hmac-sha256"]
+    signs: Annotated[Several, Field(description="What is signed; any of several.")] = []
+    key: Annotated[str, Field(description="How the key is made of the secret.")] = "utf8"
+    secret: Annotated[Several, Field(description="The parts of the secret that may be the key, by name.")] = []
+    time: Annotated[Place | None, Field(description="Where the signed time stands, if not among the signatures.")] = (
+        None
+    )
+    time_format: Annotated[str, Field(description="`s` or `ms` since the epoch, or `iso`.")] = "s"
+    tolerance_s: Annotated[
+        list[Annotated[float, Field(ge=0)]] | None,
+        Field(min_length=2, max_length=2, description="How old, and how far in the future, the signed time may be."),
+    ] = None
+    requires: Annotated[dict[Place, str], Field(description="Places, and what must stand there.")] = {}
+    claims: Annotated[dict[str, str], Field(description="Claims of a JWT, and what each must be.")] = {}
+    needs: Annotated[list[str], Field(description="Claims of a JWT that must be there.")] = []
+    leeway_s: Annotated[float, Field(ge=0, description="What is forgiven on a JWT's `exp`, `nbf` and `iat`.")] = 0
+    id: Annotated[Places, Field(description="The source's own id of an event; several are joined by colons.")] = []
+    type: Annotated[Places, Field(description="The event type; several are joined by dots.")] = []
+    handshake: Annotated[
+        str | None, AfterValidator(_handshake), Field(description="The handshake that is answered.")
+    ] = None
+    forward: Annotated[
+        list[HeaderPattern],
+        Field(description="Further headers that destinations get; those named above they get anyway."),
+    ] = []
+    timeout_s: Annotated[float, Field(ge=1, le=100, description="How long the source waits for an answer.")] = 10
+    retries_for_s: Annotated[
+        int, Field(ge=0, description="For how long the source sends an event again; 0: it never does by itself.")
+    ] = 86_400
+    answer: Annotated[
+        Answer | None, Field(description="What acknowledges an event; the relay's own answer without it.")
+    ] = None
+    bare: Annotated[bool, Field(description="Whether refusals have an empty body.")] = False
+
+    def row(self) -> dict[str, Any]:
+        """Return the row as the functions read it: what isn't said is left out, and so is what is for people."""
+        return self.model_dump(exclude_defaults=True, exclude={"title", "proof"})
 
 
 class Destination(_Table):
@@ -231,6 +283,7 @@ _TABLES: tuple[tuple[tuple[str, ...], type[_Table]], ...] = (
     (("relay",), Relay),
     (("sources", "*"), Source),
     (("schemes", "*"), Scheme),
+    (("schemes", "*", "answer"), Answer),
     (("url_groups", "*"), UrlGroup),
     (("url_groups", "*", "destinations", "*"), Destination),
 )
@@ -284,7 +337,7 @@ def flatten(config: Config) -> dict[str, Any]:
         "name": config.relay.name,
         "retention_days": config.relay.retention_days,
         "sources": {
-            name: {"scheme": it.scheme, "row": schemes[it.scheme].model_dump(), "to": it.to}
+            name: {"scheme": it.scheme, "row": schemes[it.scheme].row(), "to": it.to, "replays": it.replays}
             for name, it in config.sources.items()
         },
         "url_groups": {
@@ -302,6 +355,11 @@ def flatten(config: Config) -> dict[str, Any]:
             for name, it in members.destinations.items()
         },
     }
+
+
+def needs_public_keys(flat: Mapping[str, Any]) -> bool:
+    """Tell whether a source of the flat configuration signs with a public key or a certificate."""
+    return any(Row.of(it["row"]).needs_public_keys for it in flat["sources"].values())
 
 
 @cache
@@ -328,7 +386,7 @@ def _mistakes_between(raw: dict[str, Any]) -> Iterator[Wrong]:
         at = f"sources.{name}"
         scheme = source.get("scheme")
         if isinstance(scheme, str) and scheme not in known:
-            yield f"{at}.scheme", f"there is no scheme '{scheme}'{nearest(scheme, known)}"
+            yield f"{at}.scheme", f"there is no scheme '{scheme}'{nearest(scheme, known, 'relay scheme list')}"
         yield from _mistakes_of_to(f"{at}.to", source.get("to"), list(groups))
         if name == "qstash":
             yield at, "'qstash' is what `relay secret set` calls QStash's own token: choose another name"
@@ -337,7 +395,20 @@ def _mistakes_between(raw: dict[str, Any]) -> Iterator[Wrong]:
             yield at, f"'{name}' and '{twin}' would share the stack output {output_name(name)}: rename one"
     for name in schemes.keys() & built_in_schemes().keys():
         yield f"schemes.{name}", f"'{name}' is built in: choose another name, and use it as the source's scheme"
+    for name, table in schemes.items():
+        yield from _mistakes_of_row(f"schemes.{name}", table)
     yield from _mistakes_of_destinations(groups)
+
+
+def _mistakes_of_row(at: str, table: dict[str, Any]) -> Iterator[Wrong]:
+    """Yield what the engine, which reads the row, says of it, where its settings are of the right types."""
+    try:
+        Row.of(Scheme.model_validate(table).row())
+    except ValidationError:
+        return  # told by the model
+    except ValueError as error:
+        key, _, words = str(error).partition(" ")
+        yield f"{at}.{key}", words
 
 
 def _mistakes_of_to(at: str, to: object, groups: list[str]) -> Iterator[Wrong]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Wrong = tuple[str, str]  # a dotted path, and what is wrong there
 
 _LATER = {
-    *("routes", "cron", "timezone", "body", "delay", "flow_control", "headers", "time", "signs", "separator"),
-    *("tolerance_s", "key", "handshake", "sqs", "sns", "lambda", "step_functions", "s3", "transform"),
+    *("routes", "cron", "timezone", "body", "delay", "flow_control", "headers"),
+    *("sqs", "sns", "lambda", "step_functions", "s3", "transform"),
 }
 _WANTED = {
     "scheme": 'say how the source signs, like scheme = "github"',
@@ -81,11 +81,17 @@ def told(error: ValidationError, settings_of: Callable[[Sequence[str]], list[str
     return found
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the end of a sentence that says there is no *name*: what could have been meant."""
+def nearest(name: str, known: Sequence[str], listed_by: str | None = None) -> str:
+    """Return the end of a sentence that says there is no *name*: what could have been meant.
+
+    Args:
+        listed_by: The command that lists what there is, where that is too much for a sentence.
+    """
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f": did you mean '{near[0]}'?"
+    if listed_by:
+        return f": `{listed_by}` has all that there are"
     return f": there are {', '.join(sorted(known))}" if known else ""
 
 

@@ -32,6 +32,7 @@ class RelayStack(Stack):
     Args:
         config: relay.toml.
         code: The directory that every function runs.
+        ingest_code: The directory that ingest runs, where it needs more than the others.
         base_url: The URL that the relay is reached at, if it isn't the API's own.
         synthesizer: How assets get to the account, if not through the account's CDK bootstrap.
     """
@@ -42,6 +43,7 @@ class RelayStack(Stack):
         *,
         config: Config,
         code: Path,
+        ingest_code: Path | None = None,
         base_url: str | None = None,
         synthesizer: IStackSynthesizer | None = None,
     ) -> None:
@@ -54,6 +56,7 @@ class RelayStack(Stack):
         self._config = config
         self._flat = flatten(config)
         self._code = lambda_.Code.from_asset(str(code))
+        self._ingest_code = lambda_.Code.from_asset(str(ingest_code)) if ingest_code else self._code
         self.storage = Storage(self, "Storage", retention_days=config.relay.retention_days)
         self.secrets = Secrets(self, "Secrets", relay=config.relay.name)
         self.gateway = Gateway(self, "Gateway", base_url=base_url)
@@ -76,6 +79,7 @@ class RelayStack(Stack):
     def _functions(self) -> None:
         self.ingest = self._function(
             "ingest",
+            code=self._ingest_code,
             timeout_s=29,  # the gateway waits 30 s
             memory_mb=1024,  # bodies of 4 MiB, and sources wait: memory buys CPU
             description="Verifies, saves and publishes webhooks",
@@ -87,11 +91,13 @@ class RelayStack(Stack):
         self.sync = self._function("sync", timeout_s=300, description="Makes QStash match the configuration")
         self.functions = [self.ingest, self.record, self.deliver, self.query, self.sweep, self.sync]
 
-    def _function(self, verb: str, *, timeout_s: int, description: str, memory_mb: int = 512) -> RelayFunction:
+    def _function(
+        self, verb: str, *, timeout_s: int, description: str, memory_mb: int = 512, code: lambda_.Code | None = None
+    ) -> RelayFunction:
         return RelayFunction(
             self,
             verb,
-            code=self._code,
+            code=code or self._code,
             timeout_s=timeout_s,
             memory_mb=memory_mb,
             description=description,
@@ -140,6 +146,7 @@ class RelayStack(Stack):
             ("GET", "/v1/events/{event_id}"),
             ("GET", "/v1/deliveries"),
             ("GET", "/v1/config"),
+            ("GET", "/v1/sources/{source}/refusals"),
             ("POST", "/v1/replays"),
         )
 

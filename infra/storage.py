@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from infra.functions import RelayFunction
 
 BODIES = "bodies/"
+SPOOL = "spool/"
 _READ = ("GetItem", "Query")
 _WRITE = ("PutItem", "UpdateItem")  # no Scan: no question needs one; no DeleteItem: records expire
 _FEED_ATTRIBUTES = [
     *("kind", "source", "event_type", "destination", "group", "status", "received_at", "updated_at", "size_bytes"),
     *("sha256", "idempotency_key", "attempts_count", "message_id", "dlq_id", "generation", "expires_at"),
-    *("content_type", "unpublished", "handed_over_at"),
+    *("content_type", "unpublished", "handed_over_at", "suspected_replay_of"),
 ]
 
 
@@ -38,15 +39,17 @@ class Storage(Construct):
             lifecycle_rules=[
                 # A day more than the records, so that no record ever points at a body that is gone.
                 s3.LifecycleRule(id="bodies", prefix=BODIES, expiration=Duration.days(retention_days + 1)),
+                s3.LifecycleRule(id="spool", prefix=SPOOL, expiration=Duration.days(retention_days + 1)),
                 s3.LifecycleRule(id="uploads", abort_incomplete_multipart_upload_after=Duration.days(1)),
             ],
             removal_policy=RemovalPolicy.RETAIN,
         )
 
     def grant_accept(self, function: RelayFunction) -> None:
-        """Let *function* save events, and bodies that are too large for an item."""
+        """Let *function* save events, bodies that are too large for an item, and webhooks while the table is down."""
         self._grant_records(function)
         function.allow("SaveBodies", ["s3:PutObject"], [self._bodies])
+        function.allow("Spool", ["s3:PutObject"], [self._spool])
 
     def grant_record(self, function: RelayFunction) -> None:
         """Let *function* record what became of deliveries."""
@@ -64,10 +67,13 @@ class Storage(Construct):
         self._grant_bodies(function)
 
     def grant_sweep(self, function: RelayFunction) -> None:
-        """Let *function* find what is due, publish it and record that."""
+        """Let *function* find what is due, publish it and record that; and take in what was spooled."""
         self._grant_records(function)
         self._grant_indexes(function)
         self._grant_bodies(function)
+        function.allow("SaveBodies", ["s3:PutObject"], [self._bodies])
+        function.allow("TakeIn", ["s3:GetObject", "s3:DeleteObject"], [self._spool])
+        function.allow("FindSpooled", ["s3:ListBucket"], [self.bucket.bucket_arn])
 
     def grant_sync(self, function: RelayFunction) -> None:
         """Let *function* keep QStash's signing keys in the table."""
@@ -76,6 +82,10 @@ class Storage(Construct):
     @property
     def _bodies(self) -> str:
         return self.bucket.arn_for_objects(f"{BODIES}*")
+
+    @property
+    def _spool(self) -> str:
+        return self.bucket.arn_for_objects(f"{SPOOL}*")
 
     def _grant_records(self, function: RelayFunction) -> None:
         actions = [f"dynamodb:{verb}" for verb in (*_READ, *_WRITE)]

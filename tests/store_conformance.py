@@ -15,6 +15,7 @@ import pytest
 from relay.errors import UpstreamError
 from relay.items import SHARDS, shard_of
 from relay.model import Attempt, Event, Report, Status, event_id, iso, new_generation
+from relay.refusals import KEPT_FOR, SLOTS, Reason, Refusal
 
 if TYPE_CHECKING:
     from relay.store import Store
@@ -54,6 +55,26 @@ def failed(event: Event, clock: Clock, number: int = 1, *, dead: bool = False, s
     """Return a report of an attempt of *event*."""
     attempt = Attempt(clock(), number, "msg_1", event.generation, succeeded=succeeded, status_code=500, response="no")
     return Report(attempt, dead=dead, dlq_id="1-0" if dead else None)
+
+
+def a_refusal(clock: Clock, **changes: object) -> Refusal:
+    """Return a refusal of github, with every field there is."""
+    refusal = Refusal(
+        source="github",
+        reason=Reason.BAD_SIGNATURE,
+        message="X-Hub-Signature-256 doesn't match",
+        at=clock(),
+        method="POST",
+        path="/webhooks/github?...",
+        source_ip="203.0.113.9",
+        header_names=("content-type", "x-hub-signature-256"),
+        headers={"content-type": "application/json"},
+        signed_at=clock() - timedelta(seconds=400),
+        size_bytes=70_000,
+        sha256="cd" * 32,
+        body=b"\xff\x00{",
+    )
+    return replace(refusal, **changes)  # type: ignore[arg-type]  # any field
 
 
 class StoreConformance:
@@ -251,6 +272,60 @@ class StoreConformance:
 
         assert new == [True, False, False]
         assert store.count("orphans") == 1
+
+    @pytest.mark.parametrize("bare", [False, True])
+    def test_a_refusal_reads_back_as_it_was_kept(self, store: Store, clock: Clock, bare: bool) -> None:  # noqa: FBT001
+        """Every field survives, and so does its absence."""
+        changes: dict[str, object] = {
+            "source_ip": None,
+            "header_names": (),
+            "headers": {},
+            "signed_at": None,
+            "body": b"",
+        }
+        refusal = a_refusal(clock, **(changes if bare else {}))
+
+        store.add_refusal(refusal, 3)
+
+        (slot,) = store.refusals("github")
+        assert (slot.refusal, slot.count, slot.since) == (refusal, 3, clock())
+
+    def test_of_each_source_and_reason_the_last_are_kept_and_all_are_counted(self, store: Store, clock: Clock) -> None:
+        """However many there are, the table holds a fixed number."""
+        for number in range(2 * SLOTS + 3):
+            clock.at += timedelta(seconds=1)
+            store.add_refusal(a_refusal(clock, message=str(number)), 2)
+            if number in {2 * SLOTS, 2 * SLOTS + 1}:
+                store.add_refusal(a_refusal(clock, reason=Reason.MISSING_HEADER), 1)
+        store.add_refusal(a_refusal(clock, source="githubs"), 1)
+
+        kept = [it for it in store.refusals("github") if it.refusal.reason is Reason.BAD_SIGNATURE]
+
+        assert sorted(int(it.refusal.message) for it in kept) == list(range(SLOTS + 3, 2 * SLOTS + 3))
+        assert sum(it.count for it in kept) == 2 * (2 * SLOTS + 3)
+        assert len(store.refusals("github")) == SLOTS + 2
+        assert len(store.refusals("githubs")) == 1
+
+    def test_refusals_at_once_are_all_counted_in_as_many_places(self, store: Store, clock: Clock) -> None:
+        """Many function instances refuse at the same time."""
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: store.add_refusal(a_refusal(clock), 1), range(24)))
+
+        kept = store.refusals("github")
+
+        assert len(kept) <= SLOTS
+        assert sum(it.count for it in kept) == 24
+
+    def test_a_refusal_is_forgotten_with_what_it_counted(self, store: Store, clock: Clock) -> None:
+        """TTL deletes days late; a place whose time is over begins anew."""
+        store.add_refusal(a_refusal(clock), 7)
+        clock.at += KEPT_FOR
+        assert store.refusals("github") == []
+
+        store.add_refusal(a_refusal(clock), 1)
+
+        (slot,) = store.refusals("github")
+        assert (slot.count, slot.since) == (1, clock())
 
     def test_keys_are_saved_and_the_mac_key_stays(self, store: Store) -> None:
         """Callback URLs out there must go on working."""

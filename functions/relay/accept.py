@@ -3,24 +3,67 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay import signatures
-from relay.errors import BodyTooLarge, RelayError
-from relay.model import Event, event_id, new_generation
+from relay.errors import BodyTooLarge, RelayError, SignatureError, UpstreamError
+from relay.judgement import judge
+from relay.model import Event, event_id, iso, new_generation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
+    from relay.handshakes import Answer
+    from relay.judgement import Described
     from relay.publish import Publisher
+    from relay.received import Received
+    from relay.secret import Secret
     from relay.settings import Settings, Source
+    from relay.spool import Spooled
     from relay.store import Store
 
 BODY_MAX_BYTES = 4 * 1024 * 1024  # Lambda takes 6 MB of event, and a binary body comes in base64
 SWEEP_AFTER = timedelta(seconds=30)  # ingest publishes within less; what is due later than that is the sweep's
 PUBLISH_BUDGET_MAX_S = 5.0
+_OF_ANOTHER_SECRET = {"bad_signature", "wrong_token", "wrong_issuer", "unusable_secret"}
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What it takes to prove who sent a request.
+
+    Attributes:
+        secrets: Returns the source's current signing secrets, each time as they are known then.
+        refresh: Reads them again, if that may be; tells whether they changed.
+        fetch: Returns the bytes at a provider's URL; None: nothing can be fetched.
+    """
+
+    secrets: Callable[[], Sequence[Secret]]
+    refresh: Callable[[], bool]
+    fetch: Callable[..., bytes] | None
+
+
+def examine(source: Source, received: Received, proof: Proof, *, at: float) -> Described | Answer:
+    """Return what *received* says of its event, or the answer to its handshake.
+
+    Where no secret made the signature they are read again, so that one that was set just now works.
+
+    Args:
+        at: Now, in epoch seconds.
+
+    Raises:
+        BodyTooLarge: More than `BODY_MAX_BYTES`.
+        SignatureError: None of the source's secrets signed it.
+    """
+    if len(received.body) > BODY_MAX_BYTES:
+        raise BodyTooLarge(f"the relay takes bodies of up to {BODY_MAX_BYTES} bytes")
+    try:
+        return judge(source.row, received, proof.secrets(), at=at, fetch=proof.fetch)
+    except SignatureError as error:
+        if error.reason not in _OF_ANOTHER_SECRET or not proof.refresh():
+            raise
+    return judge(source.row, received, proof.secrets(), at=at, fetch=proof.fetch)
 
 
 @dataclass(frozen=True)
@@ -34,40 +77,54 @@ class Acceptance:
 
 def accept(
     source: Source,
+    webhook: Spooled,
     *,
-    headers: Mapping[str, str],
-    body: bytes,
-    secrets: list[str],
     settings: Settings,
     store: Store,
     publisher: Callable[[], Publisher],
 ) -> Acceptance:
-    """Take one webhook in.
+    """Take one webhook in, whose sender is proven.
 
     Args:
-        headers: The request's, names in lower case.
-        body: The bytes as they came.
-        secrets: The source's current signing secrets.
         publisher: Gives the publisher; called once the event is durable, so that nothing it needs can cost the event.
 
     Raises:
-        BodyTooLarge: More than `BODY_MAX_BYTES`.
-        SignatureError: None of *secrets* signed *body*.
-        UpstreamError: It couldn't be saved; the source must send it again.
+        SignatureError: It is a suspected replay, and the source refuses those.
+        UpstreamError: It couldn't be saved.
     """
-    if len(body) > BODY_MAX_BYTES:
-        raise BodyTooLarge(f"the relay takes bodies of up to {BODY_MAX_BYTES} bytes")
-    signatures.verify(source.row, headers=headers, body=body, secrets=secrets)
-    event = _event(source, headers, body, settings, store)
-    store.save_body(event.id, event.sha256, body, event.expires_at)
-    old = store.add_event(event, due_at=event.received_at + SWEEP_AFTER)
+    event = _event(source, webhook, settings, store)
+    store.save_body(event.id, event.sha256, webhook.body, event.expires_at)
+    old = store.add_event(event, due_at=store.now() + SWEEP_AFTER)
     if old is not None:
         return Acceptance(old, duplicate=True)
     try:
-        publisher().publish_event(event, body, timeout_s=_budget_s(source))
+        publisher().publish_event(event, webhook.body, timeout_s=_budget_s(source))
     except RelayError as failure:  # the event is durable: whatever keeps QStash from it is the sweep's to mend
         return Acceptance(event, duplicate=False, failure=failure)
     return Acceptance(event, duplicate=False)
+
+
+def accept_or_spool(
+    source: Source,
+    webhook: Spooled,
+    *,
+    settings: Settings,
+    store: Store,
+    publisher: Callable[[], Publisher],
+) -> Acceptance | Spooled:
+    """Take one webhook in; where it can't be saved and its source would never send it again, keep it for the sweep.
+
+    Raises:
+        SignatureError: As `accept`.
+        UpstreamError: It couldn't be saved; the source sends it again, or there is no place left to keep it.
+    """
+    try:
+        return accept(source, webhook, settings=settings, store=store, publisher=publisher)
+    except UpstreamError:
+        if source.row.retries_for_s:
+            raise
+        store.spool(webhook.dump())
+        return webhook
 
 
 def _budget_s(source: Source) -> float:
@@ -75,22 +132,46 @@ def _budget_s(source: Source) -> float:
     return min(PUBLISH_BUDGET_MAX_S, source.row.timeout_s / 3) / max(1, len(source.to))
 
 
-def _event(source: Source, headers: Mapping[str, str], body: bytes, settings: Settings, store: Store) -> Event:
-    said = signatures.describe(source.row, headers=headers, body=body)
-    now = store.now()
-    expected = {name: group for group in source.to for name in settings.groups[group].destinations}
-    return Event(
-        id=event_id(source.name, said.idempotency_key),
+def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -> Event:
+    said = webhook.said
+    sha256 = hashlib.sha256(webhook.body).hexdigest()
+    key = said.idempotency_key if said.has_id else f"{said.idempotency_key}@{_episode(source, webhook, sha256, store)}"
+    event = Event(
+        id=event_id(source.name, key),
         source=source.name,
-        idempotency_key=said.idempotency_key,
+        idempotency_key=key,
         event_type=said.event_type,
-        received_at=now,
-        content_type=headers.get("content-type"),
+        received_at=webhook.received_at,
+        content_type=webhook.content_type,
         headers=said.headers,
-        sha256=hashlib.sha256(body).hexdigest(),
-        size_bytes=len(body),
-        expected=expected,
+        sha256=sha256,
+        size_bytes=len(webhook.body),
+        expected={name: group for group in source.to for name in settings.groups[group].destinations},
         generation=new_generation(),
-        expires_at=now + timedelta(days=settings.retention_days),
+        expires_at=webhook.received_at + timedelta(days=settings.retention_days),
         unpublished=frozenset(source.to),
     )
+    if not said.has_id or not source.row.signs_body or source.row.signs_id:
+        return event
+    return _with_suspicion(event, source, store)
+
+
+def _episode(source: Source, webhook: Spooled, sha256: str, store: Store) -> str:
+    """Return what tells these bytes from the same bytes long ago: when the source sent them first.
+
+    A source without ids may send the same bytes for another event; only within the time in which it retries are they
+    the same one.
+    """
+    within = timedelta(seconds=source.row.retries_for_s)
+    first = store.first_sent(source.name, sha256, webhook.received_at, within) if within else webhook.received_at
+    return iso(first)
+
+
+def _with_suspicion(event: Event, source: Source, store: Store) -> Event:
+    """Return *event*, flagged where its bytes came before under another id, which nothing signs."""
+    first = store.first_key(event.source, event.sha256, event.idempotency_key, event.expires_at)
+    if first == event.idempotency_key:
+        return event
+    if source.refuses_replays:
+        raise SignatureError("the same signed body came before under another id", reason="replayed")
+    return replace(event, suspected_replay_of=event_id(event.source, first))

@@ -4,6 +4,7 @@
   - SenderError         the caller must change something; the same bytes fail again        4xx
     · BadRequest        400   a parameter, a filter or a body that can't be read
     · SignatureError    401   not signed by who it should be
+      UnusableSecret    503   the same, and our secret is why
     · NotFound          404   no such source, event or delivery
     · Conflict          409   not possible in the state it is in
     · BodyTooLarge      413
@@ -40,10 +41,33 @@ class BadRequest(SenderError):
 
 
 class SignatureError(SenderError):
-    """The request isn't signed by who it should be; the message names the failed check and nothing else."""
+    """The request isn't signed by who it should be; the message names the failed check and nothing else.
+
+    Attributes:
+        reason: A word for the failed check, out of a fixed set: `missing_header`, `malformed_header`, `bad_signature`,
+            `expired_timestamp`, `future_timestamp`, `url_mismatch`, `body_mismatch`, `wrong_issuer`, `wrong_algorithm`,
+            `untrusted_certificate`, `replayed`, `wrong_token`.
+    """
 
     status = 401
     code = "signature"
+
+    def __init__(self, message: str, *, reason: str = "bad_signature", status: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        if status is not None:
+            self.status = status
+
+
+class UnusableSecret(SignatureError):
+    """None of the source's signing secrets can be used with its scheme: its owner must act; send it again."""
+
+    status = 503
+    code = "not_ready"
+    retry_after_s = 60
+
+    def __init__(self, message: str, *, reason: str = "unusable_secret") -> None:
+        super().__init__(message, reason=reason)
 
 
 class NotFound(SenderError):

@@ -26,6 +26,7 @@ class Request:
         headers: Names in lower case; of a repeated header the values, joined by commas.
         body: The bytes as they came.
         caller: The IAM principal that signed it, on routes that ask for one.
+        source_ip: The address that called the API.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     caller: str | None
+    source_ip: str | None = None
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Request:
@@ -54,6 +56,7 @@ class Request:
             headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
             body=base64.b64decode(text) if event.get("isBase64Encoded") else text.encode(errors="replace"),
             caller=iam.get("userArn"),
+            source_ip=context.get("http", {}).get("sourceIp"),
         )
 
     def urls(self, bases: tuple[str, ...]) -> list[str]:
@@ -74,14 +77,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer; *body* becomes JSON."""
+    """One answer; a *body* that is no text becomes JSON."""
 
     status: int
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | str
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def wire(self) -> dict[str, Any]:
         """Return the answer as an HTTP API takes it."""
+        if isinstance(self.body, str):
+            return {"statusCode": self.status, "headers": dict(self.headers), "body": self.body}
         return {
             "statusCode": self.status,
             "headers": {"content-type": "application/json", **self.headers},

@@ -7,9 +7,17 @@
 | DELIVERY | `rly_…`          | `DELIVERY#{destination}` | `{status}#{shard}`, `{received}#{id}#{dest}`  | see below   |
 | REPLAY   | `REPLAY#{id}`    | delivery's id            |                                               |             |
 | ORPHAN   | `ORPHAN#{event}` | `{message}.{n}.{kind}`   |                                               |             |
+| REFUSAL  | `REFUSAL#{name}` | `{reason}#{slot}`        |                                               |             |
+| SEEN     | `SEEN#{name}#{sha256}` | `SEEN`             |                                               |             |
 
-`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) and `DESIRED` (what deploys want of QStash)
-are single items under a pk of that name.
+`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash)
+and `HANDSHAKE` (what a source's last one told, by source) are single items under a pk of that name.
+
+A SEEN is made of bytes that came from a source without ids (`at`: when first), or whose id nothing signs (`key`: the
+first that they came under).
+
+A REFUSAL is one of the fixed slots of a source (`(unknown)`: all that there aren't) and a reason: the sample in it,
+and how many refusals were counted with it; so one update does both, and strangers make no keys.
 
 Both indexes have `SHARDS` partitions of each kind.
 """
@@ -24,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from relay.model import Attempt, Delivery, Event, EventId, Generation, Status, from_iso, iso
+from relay.refusals import KEPT_FOR, Reason, Refusal, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +105,7 @@ def event_of(item: Item) -> Event:
         generation=Generation(item["generation"]),
         expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC),
         unpublished=frozenset(item.get("unpublished", ())),
+        suspected_replay_of=item.get("suspected_replay_of"),
     )
 
 
@@ -172,3 +182,56 @@ def _attempt(item: Item) -> Attempt:
         status_code=int(item["status_code"]) if "status_code" in item else None,
         response=item.get("response"),
     )
+
+
+def refusal_key(source: str) -> str:
+    """Return the pk of a source's refusals."""
+    return f"REFUSAL#{source}"
+
+
+def refusal_item(slot: Slot) -> Item:
+    """Return the REFUSAL item of *slot*."""
+    kept = slot.refusal
+    return {
+        "pk": refusal_key(kept.source),
+        "sk": f"{kept.reason.value}#{slot.number}",
+        "kind": "REFUSAL",
+        "amount": slot.count,
+        "since": iso(slot.since),
+        "expires_at": ttl(kept.at + KEPT_FOR),
+        "sample": {
+            "at": iso(kept.at),
+            "message": kept.message,
+            "method": kept.method,
+            "path": kept.path,
+            "source_ip": kept.source_ip,
+            "header_names": list(kept.header_names),
+            "headers": kept.headers,
+            "signed_at": iso(kept.signed_at) if kept.signed_at else None,
+            "size_bytes": kept.size_bytes,
+            "sha256": kept.sha256,
+            "body": kept.body,
+        },
+    }
+
+
+def slot_of(item: Item) -> Slot:
+    """Return the slot that its REFUSAL item says."""
+    reason, _, number = item["sk"].partition("#")
+    kept = item["sample"]
+    refusal = Refusal(
+        source=item["pk"].partition("#")[2],
+        reason=Reason(reason),
+        message=kept["message"],
+        at=from_iso(kept["at"]),
+        method=kept["method"],
+        path=kept["path"],
+        source_ip=kept["source_ip"],
+        header_names=tuple(kept["header_names"]),
+        headers=kept["headers"],
+        signed_at=from_iso(kept["signed_at"]) if kept["signed_at"] else None,
+        size_bytes=int(kept["size_bytes"]),
+        sha256=kept["sha256"],
+        body=bytes(kept["body"]),
+    )
+    return Slot(int(number), refusal, count=int(item["amount"]), since=from_iso(item["since"]))

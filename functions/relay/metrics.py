@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from aws_lambda_powertools import single_metric
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 NAMESPACE = "FanoutRelay"
 
@@ -22,6 +22,9 @@ class Metric(StrEnum):
     DEAD_LETTERED = "DeadLettered"
     ORPHANS = "Orphans"
     DUE_AGE = "DueAge"
+    HANDSHAKES = "Handshakes"
+    SPOOLED = "Spooled"
+    SUSPECTED_REPLAYS = "SuspectedReplays"
 
 
 def count(metric: Metric, value: float = 1) -> None:
@@ -29,3 +32,15 @@ def count(metric: Metric, value: float = 1) -> None:
     unit = MetricUnit.Seconds if metric is Metric.DUE_AGE else MetricUnit.Count
     with single_metric(name=metric.value, unit=unit, value=value, namespace=NAMESPACE) as one:
         one.add_metadata("metric", metric.value)
+
+
+def count_refused(source: str, reason: str) -> None:
+    """Count one refused request: in the total of its verb, and by *source* and *reason*, in one line of the log.
+
+    Each pair that occurs is a metric of its own, which CloudWatch charges for: both come from fixed sets.
+    """
+    one = EphemeralMetrics(namespace=NAMESPACE)  # a single_metric has one set of dimensions
+    one.add_metric(name=Metric.REFUSED.value, unit=MetricUnit.Count, value=1)
+    one.add_dimensions(source=source, reason=reason)
+    one.add_metadata("metric", Metric.REFUSED.value)
+    one.flush_metrics()

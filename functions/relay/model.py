@@ -111,6 +111,7 @@ class Event:
         expected: Destination name -> URL group, as the configuration stood when the event came.
         unpublished: URL groups that QStash doesn't have yet: the outbox mark.
         generation: Of the first publish, shared by all its deliveries.
+        suspected_replay_of: The event that came with the same signed bytes under another id; None: there is none known.
     """
 
     id: EventId
@@ -126,6 +127,7 @@ class Event:
     generation: Generation
     expires_at: datetime
     unpublished: frozenset[str] = frozenset()
+    suspected_replay_of: EventId | None = None
 
     @property
     def label(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import hashlib
 import json
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from relay import VERSION
 from relay.errors import BadRequest, NotFound
-from relay.model import Delivery, Event, EventId, Status, delivery_id, event_id, iso, split_delivery_id
+from relay.model import Delivery, Event, EventId, Status, delivery_id, event_id, from_iso, iso, split_delivery_id
+from relay.refusals import BODY_EXCERPT_MAX_BYTES, UNKNOWN_SOURCE_NAME, Facts, Reason, Refusal, Slot, likely_cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -192,6 +194,83 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
     }
 
 
+def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, Any]:
+    """Return why requests to *source* were refused: counts by reason, the last refused first, and the samples kept.
+
+    And what its last handshake told that its owner must see, a token to paste: `handshake`, else None.
+
+    Args:
+        source: Its name; `(unknown)` for the requests to every source that there isn't.
+
+    Raises:
+        NotFound: There is no such source.
+    """
+    if source != UNKNOWN_SOURCE_NAME:
+        settings.source(source)
+    slots = sorted(store.refusals(source), key=lambda it: it.refusal.at, reverse=True)
+    reasons = dict.fromkeys(it.refusal.reason for it in slots)
+    facts = _facts(store, source, settings, asked=Reason.BAD_SIGNATURE in reasons)
+    return {
+        "source": source,
+        "handshake": store.handshake(source),
+        "counts": [_count_json(reason, [it for it in slots if it.refusal.reason is reason]) for reason in reasons],
+        "refusals": [_refusal_json(it.refusal) | {"likely_cause": likely_cause(it.refusal, facts)} for it in slots],
+    }
+
+
+def _facts(store: Store, source: str, settings: Settings, *, asked: bool) -> Facts:
+    """Return what explains the refusals of *source*; whether it had an event costs reads, so only where *asked*."""
+    items: list[Item] = []
+    more: str | None = None
+    if asked:
+        items, more = store.feed(["events"], since=LOWEST, below=HIGHEST, equal={"source": source}, limit=1)
+    known = settings.sources.get(source)
+    return Facts(
+        scheme=known.scheme if known else None,
+        signs_url=known is not None and known.row.signs_url,
+        sources=tuple(settings.sources),
+        base_urls=settings.base_urls,
+        accepted_at=from_iso(items[0]["received_at"]) if items else None,
+        surely=asked and more is None,
+    )
+
+
+def _count_json(reason: Reason, slots: list[Slot]) -> dict[str, Any]:
+    return {
+        "reason": reason.value,
+        "count": sum(it.count for it in slots),
+        "since": iso(min(it.since for it in slots)),
+        "last_at": iso(slots[0].refusal.at),
+    }
+
+
+def _refusal_json(refusal: Refusal) -> dict[str, Any]:
+    shown = {
+        "source": refusal.source,
+        "reason": refusal.reason.value,
+        "at": iso(refusal.at),
+        "message": refusal.message,
+        "untrusted": refusal.untrusted,
+        "method": refusal.method,
+        "path": refusal.path,
+        "source_ip": refusal.source_ip,
+        "user_agent": refusal.headers.get("user-agent"),
+        "content_type": refusal.headers.get("content-type"),
+        "header_names": list(refusal.header_names),
+        "headers": refusal.headers,
+        "signed_at": iso(refusal.signed_at) if refusal.signed_at else None,
+        "size_bytes": refusal.size_bytes,
+        "sha256": refusal.sha256,
+        "body_truncated": refusal.size_bytes > BODY_EXCERPT_MAX_BYTES,
+    }
+    try:
+        # Cut within a character, it is still text.
+        text = codecs.getincrementaldecoder("utf-8")().decode(refusal.body, final=not shown["body_truncated"])
+    except UnicodeDecodeError:
+        return shown | {"body_base64": base64.b64encode(refusal.body).decode()}
+    return shown | {"body": text}
+
+
 def event_json(event: Event) -> dict[str, Any]:
     """Return *event* as operators see it."""
     return {
@@ -204,6 +283,7 @@ def event_json(event: Event) -> dict[str, Any]:
         "sha256": event.sha256,
         "content_type": event.content_type,
         "published": not event.unpublished,
+        "suspected_replay_of": event.suspected_replay_of,
     }
 
 
@@ -218,6 +298,7 @@ def _event_row(item: Item) -> dict[str, Any]:
         "sha256": item["sha256"],
         "content_type": item.get("content_type"),
         "published": not item.get("unpublished"),
+        "suspected_replay_of": item.get("suspected_replay_of"),
     }
 
 

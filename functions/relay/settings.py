@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import NotFound, OperatorError
-from relay.signatures import Row
+from relay.scheme import Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +22,17 @@ CONFIG_FILE = Path(__file__).parent.parent / "relay.json"
 
 @dataclass(frozen=True)
 class Source:
-    """Who sends webhooks: a name, how it signs, and the URL groups that get its events."""
+    """Who sends webhooks: a name, how it signs, and the URL groups that get its events.
+
+    Attributes:
+        refuses_replays: Whether the same signed bytes under a new id are refused, not only flagged.
+    """
 
     name: str
     scheme: str
     row: Row
     to: tuple[str, ...]
+    refuses_replays: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Settings:
             name=flat["name"],
             retention_days=flat["retention_days"],
             sources={
-                name: Source(name, it["scheme"], Row.of(it["row"]), tuple(it["to"]))
+                name: Source(name, it["scheme"], Row.of(it["row"]), tuple(it["to"]), it.get("replays") == "refuse")
                 for name, it in flat["sources"].items()
             },
             groups={

@@ -1,4 +1,8 @@
-"""How sources sign: one engine over scheme rows.  A verification returns nothing or raises one error, for any input."""
+"""Who sent it: one engine over scheme rows.  A verification returns the signed time or raises one error, for any input.
+
+What the engine keeps to itself, whatever a row says: comparisons in constant time, staleness, several secrets, and that
+a request never chooses its algorithm.  The odd parts of odd schemes are functions that a row names.
+"""
 
 from __future__ import annotations
 
@@ -6,167 +10,333 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from relay.errors import SignatureError
-from relay.model import EVENT_TYPE_MAX_CHARS, EVENT_TYPE_UNKNOWN, IDEMPOTENCY_KEY_MAX_CHARS
+from relay.errors import SignatureError, UnusableSecret
+from relay.scheme import HASHES, HMACS, JWTS, TOKEN, WHOLE
+from relay.secret import is_one_of, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-ALGORITHMS = {"hmac-sha1": hashlib.sha1, "hmac-sha256": hashlib.sha256, "hmac-sha512": hashlib.sha512}
-_TEMPLATE = re.compile(r"(?P<header>[A-Za-z0-9-]+): (?P<prefix>[^{}]*)\{(?P<encoding>hex|base64)\}")
-_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
+    from relay.received import Received
+    from relay.scheme import Row, Spot, Template
+    from relay.secret import Secret
+
+ITEMS_MAX = 100  # signatures in one request that are looked at
+_TO_ESCAPE = re.compile(r"\\(?!/)|[^ -~]")
+_SHORT_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One signature scheme.
+class Given:
+    """A signature that stands in the request.
 
     Attributes:
-        header: The header that carries the signature; *prefix* stands before it, *encoding* is hex or base64.
-        id: Where the source's own id of an event is: a header's name, or `body:` and a dotted path; None: nowhere.
-        type: Locations whose values, joined by dots, are the event type; absent ones are left out.
-        forward: Patterns of the source's own headers that destinations get.
-        timeout_s: How long the source waits for an answer.
+        spot: The index of its spot in the row.
+        value: Decoded; of a token or a JWT the bytes of its text.
+        part: What stands there for a part of the secret.
     """
 
-    header: str
-    prefix: str
-    encoding: str
-    algorithm: str
-    id: str | None
-    type: tuple[str, ...]
-    forward: tuple[str, ...]
-    timeout_s: int
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Row:
-        """Return the row that *row*, as it stands in the flat configuration, says.
-
-        Raises:
-            ValueError: For a signature template or an algorithm that there isn't.
-        """
-        template = _TEMPLATE.fullmatch(row["signature"])
-        if template is None:
-            raise ValueError("signature must look like 'X-Header: prefix{hex}' or 'X-Header: {base64}'")
-        if row["algorithm"] not in ALGORITHMS:
-            raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}")
-        types = row["type"] or []
-        return cls(
-            **template.groupdict(),
-            algorithm=row["algorithm"],
-            id=row["id"],
-            type=(types,) if isinstance(types, str) else tuple(types),
-            forward=tuple(row["forward"]),
-            timeout_s=row["timeout_s"],
-        )
+    spot: int
+    value: bytes
+    part: str | None
 
 
-def verify(row: Row, *, headers: Mapping[str, str], body: bytes, secrets: Iterable[str]) -> None:
-    """Raise unless one of *secrets* signed exactly *body*.
+def verify(
+    row: Row, received: Received, secrets: Sequence[Secret], *, at: float, fetch: Callable[..., bytes] | None = None
+) -> None:
+    """Raise unless one of *secrets* signed *received*, and lately.
 
     Args:
         row: The source's scheme.
-        headers: The request's, names in lower case.
-        body: The bytes as they came.
+        received: The request.
         secrets: The source's current signing secrets; any may have signed.
+        at: Now, in epoch seconds.
+        fetch: Returns the bytes at an https URL, to which its second argument is posted as JSON; for schemes whose
+            certificate or key comes from their owner.
 
     Raises:
-        SignatureError: For every other input; names the failed check.  No other error leaves this function.
+        SignatureError: For every other input; names the failed check.  No other error leaves this function, but what
+            *fetch* raises.
     """
-    value = headers.get(row.header.lower())
-    if value is None:
-        raise SignatureError(f"{row.header} is missing")
-    given = _decoded(value.strip(), row)
-    if given is None:
-        raise SignatureError(f"{row.header} is malformed")
-    matches = [hmac.compare_digest(given, _digest(row, secret, body)) for secret in secrets]
-    if not any(matches):
-        raise SignatureError(f"{row.header} doesn't match")
+    refused: SignatureError = UnusableSecret("this source has no signing secret yet", reason="no_secret")
+    for secret in secrets:
+        try:
+            _verify(row, received, secret, at, fetch)
+        except SignatureError as error:
+            refused = max(refused, error, key=_says)
+        else:
+            return
+    raise refused
 
 
-def sign(row: Row, secret: str, body: bytes) -> tuple[str, str]:
-    """Return the header's name and value with which *secret* signs *body*: what the source would send."""
-    digest = _digest(row, secret, body)
-    text = digest.hex() if row.encoding == "hex" else base64.b64encode(digest).decode()
-    return row.header, row.prefix + text
+def _says(error: SignatureError) -> int:
+    """Return how much *error* says: that a secret is no good, that it didn't sign, or what else is wrong."""
+    if isinstance(error, UnusableSecret):
+        return 0 if error.reason == "no_secret" else 1
+    return 2 if error.reason in {"bad_signature", "wrong_issuer", "wrong_token"} else 3
 
 
-def _digest(row: Row, secret: str, body: bytes) -> bytes:
-    return hmac.digest(secret.encode(), body, row.algorithm.removeprefix("hmac-"))
+def _verify(row: Row, received: Received, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
+    for place, wanted in row.requires:
+        _check_required(place, wanted, received, secret)
+    time: str | None = None
+    if row.algorithms[0] in WHOLE:
+        from relay.odd import WHOLES
+
+        WHOLES[row.algorithms[0]](received, secret, at, fetch)
+    else:
+        given, time = _given(row, received)
+        if row.algorithms[0] in JWTS:
+            from relay.tokens import verify_token
+
+            received.claims = verify_token(row, given, received, secret, at, fetch)
+        elif not _matches(row, received, secret, given, time):
+            raise SignatureError(f"{row.spots[0].place} doesn't match")
+    if row.tolerance_s is not None:
+        check_age(_moment(row, received, time), row.tolerance_s, at)
 
 
-def _decoded(value: str, row: Row) -> bytes | None:
-    if not value.startswith(row.prefix) or not value.isascii():
+def check_age(moment: float, tolerance_s: tuple[float, float], at: float) -> None:
+    """Raise unless *moment* is at most *tolerance_s* (past, future) away from *at*; all in seconds."""
+    age = at - moment
+    if age > tolerance_s[0]:
+        raise SignatureError(f"the signed time is {age:.0f} s old", reason="expired_timestamp")
+    if -age > tolerance_s[1]:
+        raise SignatureError(f"the signed time is {-age:.0f} s in the future", reason="future_timestamp")
+
+
+# -- what is given ------------------------------------------------------------------------------------------------
+
+
+def _given(row: Row, received: Received) -> tuple[list[Given], str | None]:
+    """Return the signatures in the request, and the time that stands among them."""
+    found: list[Given] = []
+    time: str | None = None
+    present = False
+    for index, spot in enumerate(row.spots):
+        for value in _values(spot, received):
+            present = True
+            for item in value.split(row.separator)[:ITEMS_MAX] if row.separator else [value]:
+                for pattern in spot.items:
+                    match = pattern.fullmatch(item.strip())
+                    if match is None:
+                        continue
+                    groups = match.groupdict()
+                    time = time or groups.get("time")
+                    decoded = _decoded(groups["sig"], spot.encoding) if "sig" in groups else None
+                    if decoded is not None:
+                        found.append(Given(index, decoded, groups.get("part")))
+    name = row.spots[0].place
+    if not present:
+        raise SignatureError(f"{name} is missing", reason="missing_header")
+    if not found:
+        raise SignatureError(f"{name} is malformed", reason="malformed_header")
+    return found, time
+
+
+def _values(spot: Spot, received: Received) -> Iterable[str]:
+    if spot.place.endswith("*"):
+        pattern = spot.place.lower()
+        return [value for name, value in received.headers.items() if fnmatchcase(name, pattern)][:ITEMS_MAX]
+    value = received.find(spot.place)
+    return [] if value is None else [value]
+
+
+def _decoded(text: str, encoding: str) -> bytes | None:
+    """Return the bytes that *text* says; None where another text would say the same: a signature has one spelling."""
+    if encoding in {"hex", "HEX"}:
+        return bytes.fromhex(text) if len(text) % 2 == 0 else None
+    if encoding in {"text", "jwt"}:
+        return text.encode(errors="replace")
+    decode, encode = (
+        (base64.b64decode, base64.b64encode)
+        if encoding == "base64"
+        else (base64.urlsafe_b64decode, base64.urlsafe_b64encode)
+    )
+    bare = text.rstrip("=")
+    padded = bare + "=" * (-len(bare) % 4)
+    if encoding == "base64" and text != padded:
         return None
-    text = value.removeprefix(row.prefix)
-    if row.encoding == "hex":
-        return bytes.fromhex(text) if _HEX.fullmatch(text) else None
     try:
-        return base64.b64decode(text, validate=True)
+        decoded = decode(padded)
     except binascii.Error:
         return None
+    return decoded if encode(decoded).decode() == padded else None
 
 
-@dataclass(frozen=True)
-class Described:
-    """What a verified request says of itself: the source's id of the event, its type, and what destinations get."""
+def _check_required(place: str, wanted: Template, received: Received, secret: Secret) -> None:
+    value = received.find(place)
+    if value is None:
+        raise SignatureError(f"{place} is missing", reason="missing_header")
+    if not is_one_of(value.encode(errors="replace"), rendered_for(wanted, received, secret)):
+        raise SignatureError(f"{place} isn't what it must be", reason="malformed_header")
 
-    idempotency_key: str
-    event_type: str
-    headers: dict[str, str]
+
+# -- what was signed ----------------------------------------------------------------------------------------------
 
 
-def describe(row: Row, *, headers: Mapping[str, str], body: bytes) -> Described:
-    """Return what the request says of itself.  A body that isn't the JSON it should be has the type `unknown`.
+def _matches(row: Row, received: Received, secret: Secret, given: list[Given], time: str | None) -> bool:
+    """Tell whether *secret* made one of *given*; every comparison is made, whatever the one before said."""
+    paired = len(row.spots) == len(row.parts) > 1
+    matches = usable = False
+    # A token may be made of parts none of which is a key.
+    for index, text in secret.key_texts(row.parts) or ([(0, "")] if row.is_secret_itself else []):
+        key = b"" if row.is_secret_itself else key_of(row.key, text)
+        if key is None:
+            continue
+        usable = True
+        for message in _messages(row, received, secret, text, time):
+            for it in given:
+                if (paired and it.spot != index) or not _is_part(it, row.spots[it.spot], secret):
+                    continue
+                matches |= _made(row.algorithms[0], key, message, it.value)
+    if not usable:
+        raise UnusableSecret("the signing secret isn't of the form that the scheme wants: set it again")
+    return matches
 
-    Without an id the key is the body's SHA-256: the same bytes are the same event.
+
+def _made(algorithm: str, key: bytes, message: bytes, signature: bytes) -> bool:
+    if algorithm in HMACS:
+        return hmac.compare_digest(hmac.digest(key, message, HMACS[algorithm]), signature)
+    if algorithm in HASHES:
+        return hmac.compare_digest(HASHES[algorithm](message).digest(), signature)
+    if algorithm == TOKEN:
+        return hmac.compare_digest(message, signature)
+    from relay.publickeys import signed
+
+    return signed(algorithm, key, message, signature)
+
+
+def _is_part(given: Given, spot: Spot, secret: Secret) -> bool:
+    if spot.part is None:
+        return True
+    wanted = secret.part(spot.part)
+    return wanted is not None and given.part is not None and hmac.compare_digest(given.part.encode(), wanted.encode())
+
+
+def _messages(row: Row, received: Received, secret: Secret, key_text: str, time: str | None) -> Iterable[bytes]:
+    if row.odd:
+        from relay.odd import SIGNS
+
+        return SIGNS[row.odd](received, secret, key_text)
+    if row.time:
+        time = received.find(row.time)
+        if time is None:
+            raise SignatureError(f"{row.time} is missing", reason="missing_header")
+    return [text for it in row.signs for text in rendered_for(it, received, secret, key_text=key_text, time=time)]
+
+
+def rendered_for(
+    template: Template, received: Received, secret: Secret, *, key_text: str | None = None, time: str | None = None
+) -> Iterator[bytes]:
+    """Yield what *template* says of the request: for each URL it may have been sent to, where it names the URL.
+
+    Raises:
+        SignatureError: A field isn't in the request.
     """
-    wanted = (*row.type, *((row.id,) if row.id else ()))
-    parsed = _parsed(body) if any(place.startswith("body:") for place in wanted) else None
-    key = _found(row.id, headers, parsed) if row.id else None
-    if key is None or len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
-        key = "sha256:" + hashlib.sha256(body if key is None else key.encode()).hexdigest()
-    return Described(
-        idempotency_key=key,
-        event_type=_type(row, headers, parsed),
-        headers={
-            name: value
-            for name, value in headers.items()
-            if any(fnmatchcase(name, pattern.lower()) for pattern in row.forward)
-        },
-    )
+    for url in received.urls if any(field.startswith("url") for field in template.fields) else ("",):
+        pieces = [template.literals[0]]
+        for field, literal in zip(template.fields, template.literals[1:], strict=True):
+            pieces.append(_field(field, received, secret, key_text, time, url))
+            pieces.append(literal)
+        yield b"".join(pieces)
 
 
-_BROKEN = object()
+def _field(field: str, received: Received, secret: Secret, key_text: str | None, time: str | None, url: str) -> bytes:
+    if field == "body":
+        return received.body
+    value: str | bytes | None
+    if field in _DERIVED:
+        value = _DERIVED[field](received, url)
+    elif field == "time":
+        value = time
+    elif field.startswith("secret"):
+        name = field.partition(":")[2]
+        value = secret.part(name) if name else key_text if key_text is not None else secret.text
+        if value is None:
+            raise UnusableSecret("the signing secret lacks a part that the scheme wants: set it again")
+    else:
+        value = received.find(field)
+    if value is None:
+        raise SignatureError(f"{field} is missing", reason="missing_header")
+    return value if isinstance(value, bytes) else value.encode(errors="replace")
 
 
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return _BROKEN
+def _ascii(received: Received, _: str) -> str:
+    return _TO_ESCAPE.sub(lambda it: _escaped(it[0]), received.body.decode(errors="replace"))
 
 
-def _type(row: Row, headers: Mapping[str, str], parsed: Any) -> str:
-    content_type = headers.get("content-type", "application/json")
-    if parsed is _BROKEN and "json" in content_type.lower():
-        return EVENT_TYPE_UNKNOWN
-    values = [_found(place, headers, parsed) for place in row.type]
-    return ".".join(value for value in values if value)[:EVENT_TYPE_MAX_CHARS] or EVENT_TYPE_UNKNOWN
+def _query_string_hash(received: Received, url: str) -> str:
+    from relay.odd import query_string_hash
+
+    return query_string_hash(received.method, url)
 
 
-def _found(place: str, headers: Mapping[str, str], parsed: Any) -> str | None:
-    if not place.startswith("body:"):
-        return headers.get(place.lower()) or None
-    value = parsed
-    for step in place.removeprefix("body:").split("."):
-        value = value.get(step) if isinstance(value, dict) else None
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+def _escaped(char: str) -> str:
+    """Return *char* as JSON escapes it: in two characters, or as `\\uXXXX`, twice where it has a surrogate pair."""
+    if char in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[char]
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _hashed(data: bytes, encode: Callable[[bytes], bytes]) -> bytes:
+    return encode(hashlib.sha256(data).digest())
+
+
+_ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "hex": binascii.hexlify,
+    "base64": base64.b64encode,
+    "base64url": lambda it: base64.urlsafe_b64encode(it).rstrip(b"="),
+}
+_DERIVED: dict[str, Callable[[Received, str], str | bytes]] = {
+    "url": lambda _, url: url,
+    "method": lambda received, _: received.method,
+    "body_ascii": _ascii,
+    "body_gunzipped": lambda received, _: received.plain,
+    "url_qsh": _query_string_hash,
+    **{
+        f"body_sha256_{name}": lambda received, _, encode=it: _hashed(received.body, encode)  # type: ignore[misc]
+        for name, it in _ENCODERS.items()
+    },
+    **{
+        f"url_sha256_{name}": lambda _, url, encode=it: _hashed(url.encode(errors="replace"), encode)  # type: ignore[misc]
+        for name, it in _ENCODERS.items()
+    },
+}
+
+
+# -- when ---------------------------------------------------------------------------------------------------------
+
+
+def _moment(row: Row, received: Received, time: str | None) -> float:
+    """Return the signed time, in epoch seconds."""
+    if row.time:
+        time = received.find(row.time)
+    place = row.time or row.spots[0].place  # a row with a tolerance has the one or the other
+    if time is None:
+        raise SignatureError(f"{place} has no time", reason="missing_header")
+    moment = moment_of(time, row.time_format)
+    if moment is None:
+        raise SignatureError(f"{place} has no time that can be read", reason="malformed_header")
+    return moment
+
+
+def moment_of(text: str, time_format: str) -> float | None:
+    """Return the epoch seconds that *text* says in *time_format* (`s`, `ms`, `iso`); None where it doesn't."""
+    if time_format == "iso":
+        try:
+            moment = datetime.fromisoformat(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    if not _WHOLE_NUMBER.fullmatch(text):
         return None
-    return str(value).encode(errors="replace").decode()  # JSON can hold lone surrogates, which nothing can store
+    return int(text) / (1000 if time_format == "ms" else 1)

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -26,10 +27,14 @@ from relay.items import (
     event_item,
     event_of,
     plain,
+    refusal_item,
+    refusal_key,
+    slot_of,
     ttl,
     wire,
 )
 from relay.model import Delivery, Event, EventId, from_iso, iso
+from relay.refusals import SLOTS, Refusal, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,6 +45,9 @@ if TYPE_CHECKING:
 INLINE_BODY_MAX_BYTES = 64 * 1024  # an item holds 400 KB; above this a bucket's PUT is far cheaper, too
 CHANGE_TRIES = 8
 PAGE_READS_MAX = 10
+SPOOL = "spool/"
+SEEN_MARGIN = timedelta(days=1)
+HANDSHAKE_KEPT_FOR = timedelta(days=1)
 
 
 class Store:
@@ -106,6 +114,25 @@ class Store:
             raise UpstreamError("DynamoDB", "the event's body is gone")
         return bytes(item["body"])
 
+    # -- the spool ------------------------------------------------------------------------------------------------
+
+    def spool(self, data: bytes) -> None:
+        """Keep *data* in the bucket, under a key that sorts by time."""
+        with aws.speaking_to("S3"):
+            self._s3.put_object(Bucket=self.bucket, Key=f"{SPOOL}{iso(self.now())}-{secrets.token_hex(8)}", Body=data)
+
+    def spooled(self, limit: int, after: str) -> list[tuple[str, bytes]]:
+        """Return the oldest of what is spooled after the key *after*, up to *limit*: keys and data."""
+        with aws.speaking_to("S3"):
+            listed = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=SPOOL, StartAfter=after, MaxKeys=limit)
+            keys = [it["Key"] for it in listed.get("Contents", [])]
+            return [(key, self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
+
+    def unspool(self, key: str) -> None:
+        """Forget what is spooled under *key*."""
+        with aws.speaking_to("S3"):
+            self._s3.delete_object(Bucket=self.bucket, Key=key)
+
     # -- events ---------------------------------------------------------------------------------------------------
 
     def add_event(self, event: Event, due_at: datetime) -> Event | None:
@@ -116,6 +143,21 @@ class Store:
         """
         old = self._put_if_absent(event_item(event, due_at))
         return None if old is None else event_of(old)
+
+    def first_sent(self, source: str, sha256: str, now: datetime, within: timedelta) -> datetime:
+        """Return when *source* sent the bytes of hash *sha256* first, if that is *within* so long ago; else *now*.
+
+        Whoever asks first decides; the same answer then holds for all, whether or not an event came of it.
+        """
+        item = {**_seen(source, sha256), "at": iso(now), "expires_at": ttl(now + within + SEEN_MARGIN)}
+        condition = "attribute_not_exists(pk) OR #at < :since"
+        old = self._put_if(item, condition, {":since": iso(now - within)}, {"#at": "at"})
+        return now if old is None else from_iso(old["at"])
+
+    def first_key(self, source: str, sha256: str, key: str, expires_at: datetime) -> str:
+        """Return the idempotency key under which *source* first sent the bytes of hash *sha256*: *key*, if now."""
+        old = self._put_if_absent({**_seen(source, sha256), "key": key, "expires_at": ttl(expires_at)})
+        return key if old is None else str(old["key"])
 
     def event(self, event: EventId) -> Event | None:
         """Return the event, or None."""
@@ -323,6 +365,53 @@ class Store:
             request["ExclusiveStartKey"] = last
         return found, stopped_at
 
+    # -- refusals -------------------------------------------------------------------------------------------------
+
+    def add_refusal(self, refusal: Refusal, amount: int) -> None:
+        """Keep *refusal* in the place of the oldest of its source and reason, and count *amount* with it: one update.
+
+        Two at once may take the same place: the later stays, both are counted.
+        """
+        slots = {it.number: it for it in self._slots(refusal.source, f"{refusal.reason.value}#")}
+        free = next((number for number in range(SLOTS) if number not in slots), None)
+        number = min(slots, key=lambda it: slots[it].refusal.at) if free is None else free
+        item = refusal_item(Slot(number, refusal, amount, since=refusal.at))
+        if free is not None and self._put_if_absent(item) is None:
+            return
+        changed = ("kind", "sample", "expires_at")
+        with aws.speaking_to("DynamoDB"):
+            self._dynamodb.update_item(
+                TableName=self.table,
+                Key=wire({"pk": item["pk"], "sk": item["sk"]}),
+                UpdateExpression=f"SET {', '.join(f'#{it} = :{it}' for it in changed)},"
+                " since = if_not_exists(since, :since) ADD amount :amount",
+                ExpressionAttributeNames={f"#{it}": it for it in changed},
+                ExpressionAttributeValues=wire({f":{it}": item[it] for it in (*changed, "since", "amount")}),
+            )
+
+    def refusals(self, source: str) -> list[Slot]:
+        """Return all that is kept of the refusals of *source*."""
+        return list(self._slots(source, ""))
+
+    def _slots(self, source: str, prefix: str) -> Iterator[Slot]:
+        condition = "pk = :pk AND begins_with(sk, :prefix)" if prefix else "pk = :pk"
+        values = {":pk": refusal_key(source), ":prefix": prefix or None}
+        found = self._query(
+            KeyConditionExpression=condition, ExpressionAttributeValues=wire(values), ConsistentRead=True
+        )
+        return map(slot_of, found)
+
+    def save_handshake(self, source: str, kept: Mapping[str, str]) -> None:
+        """Keep what the owner must see of the last handshake of *source*, for a day."""
+        now = self.now()
+        item = {"pk": "HANDSHAKE", "sk": source, "kind": "HANDSHAKE", "at": iso(now), "kept": dict(kept)}
+        self._put({**item, "expires_at": ttl(now + HANDSHAKE_KEPT_FOR)})
+
+    def handshake(self, source: str) -> Item | None:
+        """Return `at` and `kept` of the last handshake of *source* that told something; None where there was none."""
+        item = self._get("HANDSHAKE", source)
+        return None if item is None else {"at": item["at"], "kept": item["kept"]}
+
     # -- odds and ends --------------------------------------------------------------------------------------------
 
     def add_orphan(self, event: EventId, key: str, details: Mapping[str, Any], expires_at: datetime) -> bool:
@@ -457,3 +546,7 @@ class Store:
                 self._dynamodb.update_item(**request)
             except self._dynamodb.exceptions.ConditionalCheckFailedException:
                 return
+
+
+def _seen(source: str, sha256: str) -> Item:
+    return {"pk": f"SEEN#{source}#{sha256}", "sk": "SEEN", "kind": "SEEN"}

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.errors import QStashError, UpstreamError
+from relay.accept import accept
+from relay.errors import NotFound, QStashError, SignatureError, UpstreamError
 from relay.items import SHARDS
+from relay.spool import Spooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +29,9 @@ BACKOFF_MAX = timedelta(minutes=15)
 
 @dataclass
 class Swept:
-    """What a run did: how many things it published, failed to, and how old the oldest was, in seconds."""
+    """What a run did: what it took in from the spool, published and failed to, and the oldest's age, in seconds."""
 
+    unspooled: int = 0
     published: int = 0
     failed: int = 0
     oldest_s: float = 0.0
@@ -48,6 +51,10 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         done.skipped = True
         return done
     try:
+        try:
+            _take_in(publisher, done, seconds_left)
+        except UpstreamError:  # what waits there waits on; what is in the table must not wait for it
+            done.failed += 1
         for shard in range(SHARDS):
             _sweep_shard(publisher, shard, done, seconds_left)
     finally:
@@ -107,6 +114,41 @@ def _postpone(store: Store, event: Event, destination: str | None, error: Upstre
                 store.change_delivery(event, name, lambda it: it)
     else:
         store.change_delivery(event, destination, lambda it: it.postponed(due_at))
+
+
+def _take_in(publisher: Publisher, done: Swept, seconds_left: Callable[[], float]) -> None:
+    """Take in what ingest spooled while the table was down.
+
+    A webhook goes from the spool once it is in the table: one that is taken in twice is a duplicate.
+    """
+    store = publisher.store
+    after = ""
+    while seconds_left() > 0:
+        found = store.spooled(BATCH, after)
+        for key, data in found:
+            after = key
+            try:
+                done.unspooled += _unspooled(publisher, data)
+            except (NotFound, ValueError, KeyError, TypeError):
+                done.failed += 1  # its source is gone, or somebody else wrote there: it stays, and shows
+                continue
+            store.unspool(key)
+            if seconds_left() <= 0:
+                return
+        if len(found) < BATCH:
+            return
+
+
+def _unspooled(publisher: Publisher, data: bytes) -> bool:
+    """Take one spooled webhook in; tell whether it made an event, or found one."""
+    webhook = Spooled.load(data)
+    settings = publisher.settings
+    source = settings.source(webhook.source)
+    try:
+        accept(source, webhook, settings=settings, store=publisher.store, publisher=lambda: publisher)
+    except SignatureError:  # a suspected replay, which this source refuses
+        return False
+    return True
 
 
 def refresh_keys(store: Store, qstash: QStash) -> bool:

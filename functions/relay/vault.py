@@ -1,64 +1,91 @@
-"""Secrets Manager: reads the relay's secrets, each at most once a minute, so that a change works without a deploy."""
+"""Secrets Manager: reads the relay's secrets, each at most once a minute, so that a change works without a deploy.
+
+Hides when a secret is read.  What was read is good for a minute, and for longer where Secrets Manager can't be read
+or what it holds can't be: a webhook that could be checked a minute ago isn't refused for that.  A secret that is gone,
+or marked for deletion, is gone.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from relay import aws
-from relay.errors import OperatorError, UpstreamError
+from relay.errors import OperatorError, RelayError, UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 KEPT_S = 60
+TRIED_AGAIN_S = 5  # after a read that failed
+REFRESHED_S = 10  # for a signature that fits none: what a stranger can cause, and no more
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a secret held when it could last be read, and when that and the latest try ended, on the vault's clock."""
+
+    value: Mapping[str, Any]
+    read_at: float
+    tried_at: float
 
 
 class Vault:
-    """The relay's secrets by name."""
+    """The relay's secrets by name.
+
+    Attributes:
+        trouble: Why the latest read failed, for the log; None once one succeeds.
+    """
 
     def __init__(self, client: Any = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.trouble: RelayError | None = None
         self._client = client
         self._clock = clock
-        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._kept: dict[str, _Kept] = {}
 
-    def read(self, name: str) -> dict[str, Any]:
-        """Return the JSON object in the secret *name*; {} where there is no such secret."""
-        read_at, value = self._kept.get(name, (float("-inf"), {}))
-        if self._clock() - read_at < KEPT_S:
-            return value
-        value = self._read(name)
-        self._kept[name] = (self._clock(), value)
-        return value
-
-    def _read(self, name: str) -> dict[str, Any]:
-        client = self._client or aws.client("secretsmanager")
-        with aws.speaking_to("Secrets Manager"):
-            try:
-                text = client.get_secret_value(SecretId=name)["SecretString"]
-            except client.exceptions.ResourceNotFoundException:
-                return {}
-        try:
-            value = json.loads(text)
-        except ValueError:
-            raise OperatorError(f"the secret {name} is not JSON: set it again with `relay secret set`") from None
-        if not isinstance(value, dict):
-            raise OperatorError(f"the secret {name} is no JSON object: set it again with `relay secret set`")
-        return value
-
-    def signing_secrets(self, name: str, source: str) -> list[str]:
-        """Return the current signing secrets of *source* from the secret *name*.
+    def read(self, name: str) -> Mapping[str, Any]:
+        """Return the JSON object in the secret *name*; {} where there is no such secret.
 
         Raises:
-            OperatorError: It has none: closed, never open.
+            OperatorError: It holds something else, and nothing is known of before.
+            UpstreamError: It can't be read, and nothing is known of before.
+        """
+        kept = self._kept.get(name)
+        if kept is not None:
+            now = self._clock()
+            if now - kept.read_at < KEPT_S or now - kept.tried_at < TRIED_AGAIN_S:
+                return kept.value
+        return self._again(name)
+
+    def refreshed(self, name: str) -> bool:
+        """Read the secret *name* again unless that was tried in the last 10 s; tell whether it changed.
+
+        For a signature that fits none of the secrets, which may be newer than what is known.
+
+        Raises:
+            OperatorError, UpstreamError: As `read`.
+        """
+        kept = self._kept.get(name)
+        if kept is not None and self._clock() - kept.tried_at < REFRESHED_S:
+            return False
+        return self._again(name) != (kept.value if kept else {})
+
+    def signing_secrets(self, name: str, source: str) -> list[str]:
+        """Return the current signing secrets of *source* from the secret *name*, newest first, as they are stored.
+
+        One of several parts is the text of a JSON object.
+
+        Raises:
+            OperatorError: They can't be read.
         """
         try:
-            values = [str(it["value"]) for it in self.read(name).get(source, []) if it.get("value")]
+            values = _values(self.read(name), source)
+            if not values and self.refreshed(name):
+                values = _values(self.read(name), source)
         except UpstreamError as error:
             raise OperatorError("the signing secrets can't be read") from error
-        if not values:
-            raise OperatorError("this source has no signing secret yet")
         return values
 
     def qstash(self, name: str) -> tuple[str, str | None]:
@@ -71,3 +98,42 @@ class Vault:
         if not value.get("token"):
             raise OperatorError(f"the secret {name} has no token: run `relay secret set qstash`")
         return value["token"], value.get("url")
+
+    def _again(self, name: str) -> Mapping[str, Any]:
+        """Return what the secret *name* holds now; what it held before where that can't be told."""
+        kept = self._kept.get(name)
+        try:
+            value = self._fetch(name)
+        except RelayError as error:
+            self.trouble = error
+            if kept is None:
+                raise
+            self._kept[name] = _Kept(kept.value, kept.read_at, tried_at=self._clock())
+            return kept.value
+        now = self._clock()
+        self.trouble = None
+        self._kept[name] = _Kept(value, read_at=now, tried_at=now)
+        return value
+
+    def _fetch(self, name: str) -> dict[str, Any]:
+        client = self._client or aws.client("secretsmanager")
+        gone = (client.exceptions.ResourceNotFoundException, client.exceptions.InvalidRequestException)
+        with aws.speaking_to("Secrets Manager"):
+            try:
+                text = client.get_secret_value(SecretId=name).get("SecretString", "")
+            except gone:  # the second: it waits for its deletion
+                return {}
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            raise OperatorError(f"the secret {name} is not JSON: set it again with `relay secret set`") from None
+        if not isinstance(value, dict):
+            raise OperatorError(f"the secret {name} is no JSON object: set it again with `relay secret set`")
+        return value
+
+
+def _values(held: Mapping[str, Any], source: str) -> list[str]:
+    """Return the signing secrets of *source* in *held*; what somebody broke there counts for nothing."""
+    entries = held.get(source)
+    values = [it.get("value") for it in entries if isinstance(it, dict)] if isinstance(entries, list) else []
+    return [it for it in values if isinstance(it, str) and it]

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from relay.errors import OperatorError, SignatureError
 from relay.settings import Settings
-from relay.signing import SigningKeys, verify_qstash
 from relay.store import Store
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from relay.fetch import Fetcher
     from relay.gateway import Request
     from relay.publish import Publisher
     from relay.qstash import QStash
+    from relay.secret import Secret
     from relay.vault import Vault
 
 KEYS_KEPT_S = 60
@@ -43,6 +44,31 @@ class Relay:
         from relay.vault import Vault
 
         return Vault()
+
+    @cached_property
+    def fetch(self) -> Fetcher:
+        """What fetches certificates and keys of providers."""
+        from relay.fetch import Fetcher
+
+        return Fetcher()
+
+    def signing_secrets(self, source: str) -> list[Secret]:
+        """Return the current signing secrets of *source*; none where none is set yet.
+
+        Raises:
+            OperatorError: They can't be read.
+        """
+        from relay.secret import Secret
+
+        return [Secret(it) for it in self.vault.signing_secrets(self._sources_secret, source)]
+
+    def refresh_signing_secrets(self) -> bool:
+        """Read the signing secrets again, if that wasn't done just now; tell whether they changed."""
+        return self.vault.refreshed(self._sources_secret)
+
+    @property
+    def _sources_secret(self) -> str:
+        return self.settings.environment["RELAY_SOURCES_SECRET"]
 
     @property
     def qstash(self) -> QStash:
@@ -93,6 +119,8 @@ class Relay:
     def _verify(self, request: Request) -> None:
         if not self._keys.get("current"):
             raise OperatorError("the table has no signing keys yet: deploy again, so that sync reads them")
+        from relay.signing import SigningKeys, verify_qstash
+
         verify_qstash(
             request.headers.get("upstash-signature"),
             body=request.body,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,14 +15,15 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from infra.config import ConfigError, load
+from infra.config import ConfigError, flatten, load
 from infra.local import aws as local_aws
 from infra.local.aws import CHECKOUT, REGION
 from infra.local.deploy import STAGING_BUCKET, Deployment
+from infra.local.made_up import made_up
 from infra.local.sandbox import LocalError, Process, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from infra.config import Config
@@ -112,7 +112,7 @@ def running(
         aws.await_ready()
         aws.client("s3").create_bucket(Bucket=STAGING_BUCKET)
         access = _await_qstash(qstash, given)
-        signing_secrets = _signing_secrets(wanted.sources, given)
+        signing_secrets = _signing_secrets(wanted, given)
         _save_secrets(aws, wanted, access, signing_secrets)
         step("deploying the CDK app into the local AWS")
         outputs = deployment.finish()
@@ -176,11 +176,11 @@ def _ask_qstash(url: str, token: str) -> dict[str, str]:
         raise LocalError(f"no QStash at {url} ({why}): check QSTASH_URL and QSTASH_TOKEN, or unset both") from error
 
 
-def _signing_secrets(sources: Iterable[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Return a signing secret for each source: the one given as RELAY_SECRET_{SOURCE}, or one made up."""
+def _signing_secrets(config: Config, given: Mapping[str, str]) -> dict[str, str]:
+    """Return a signing secret for each source: that given as RELAY_SECRET_{SOURCE}, or one made up for its scheme."""
     return {
-        source: given.get(f"RELAY_SECRET_{source.upper().replace('-', '_')}") or secrets.token_urlsafe(24)
-        for source in sources
+        name: given.get(f"RELAY_SECRET_{name.upper().replace('-', '_')}") or made_up(source["row"])
+        for name, source in flatten(config)["sources"].items()
     }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.config import built_in_schemes
 from infra.local.aws import free_port
 from infra.local.destinations import DEAD, Destinations, flaky
 from infra.local.dev import running
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+EVERY = "every-"  # before a scheme's name: the source that has it
 GIVEN_SECRET = "given by the environment"
 CONFIG = """
 [relay]
@@ -37,6 +39,7 @@ acme = {{ scheme = "acme", to = ["bytes"] }}
 late = {{ scheme = "acme", to = ["late"] }}
 orders = {{ scheme = "acme", to = ["aws"] }}
 mute = {{ scheme = "acme", to = ["bytes"] }}
+{every}
 
 [url_groups.apps]
 retries = 2
@@ -45,6 +48,9 @@ destinations = {{ healthy = "{url}/healthy", flaky = "{url}/flaky", dead = "{url
 
 [url_groups.bytes]
 destinations = {{ bytes = "{url}/bytes" }}
+
+[url_groups.every]
+destinations = {{ every = "{url}/every" }}
 
 [url_groups.late]
 destinations = {{ late = "{url}/late" }}
@@ -63,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def destinations() -> Iterator[Destinations]:
     """Serve the destinations of `CONFIG`."""
     with Destinations() as served:
-        for name in ("healthy", "bytes", "late"):
+        for name in ("healthy", "bytes", "late", "every"):
             served.behave(name)
         served.behave("flaky", flaky(2))
         served.behave("dead", DEAD)
@@ -74,7 +80,8 @@ def destinations() -> Iterator[Destinations]:
 def relay(destinations: Destinations, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """Deploy the relay of `CONFIG`; the source `mute` has no signing secret."""
     config = tmp_path_factory.mktemp("relay") / "relay.toml"
-    config.write_text(CONFIG.format(url=destinations.base_url))
+    every = "\n".join(f'{EVERY}{name} = {{ scheme = "{name}", to = ["every"] }}' for name in built_in_schemes())
+    config.write_text(CONFIG.format(url=destinations.base_url, every=every))
     with running(config, environ={"RELAY_SECRET_ACME": GIVEN_SECRET}) as local:
         destinations.expect_signatures(local.qstash_current_signing_key, local.qstash_next_signing_key)
         with closing(Relay(local)) as relay:

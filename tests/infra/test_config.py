@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.config import ConfigError, built_in_schemes, flatten, load
+from relay.scheme import Row
 from relay.settings import Settings
 from tests.infra.conftest import CONFIG, ROOT
 
@@ -51,14 +52,14 @@ def test_the_file_of_this_repository_is_right_and_hands_github_to_a_bus() -> Non
             "github": {
                 "scheme": "github",
                 "row": {
-                    "signature": "X-Hub-Signature-256: sha256={hex}",
-                    "algorithm": "hmac-sha256",
-                    "id": "X-GitHub-Delivery",
+                    "signature": ["X-Hub-Signature-256: sha256={hex}"],
+                    "id": ["X-GitHub-Delivery"],
                     "type": ["X-GitHub-Event", "body:action"],
-                    "forward": ["X-GitHub-*", "X-Hub-Signature-256"],
-                    "timeout_s": 10,
+                    "forward": ["X-GitHub-*"],
+                    "retries_for_s": 0,
                 },
                 "to": ["audit"],
+                "replays": "flag",
             }
         },
         "url_groups": {"audit": {"retries": 5, "retry_delay": None, "timeout_s": 30, "destinations": ["ledger"]}},
@@ -72,12 +73,9 @@ def test_settings_are_resolved_and_defaults_filled_in(tmp_path: Path) -> None:
     flat = flatten(load(tmp_path / "relay.toml"))
 
     assert flat["sources"]["my-acme"]["row"] == {
-        "signature": "X-Acme-Signature: {base64}",
-        "algorithm": "hmac-sha512",
-        "id": None,
+        "signature": ["X-Acme-Signature: {base64}"],
+        "algorithm": ["hmac-sha512"],
         "type": ["body:kind"],
-        "forward": [],
-        "timeout_s": 10,
     }
     assert flat["url_groups"]["ci"] == {
         "retries": 2,
@@ -94,13 +92,14 @@ def test_the_functions_read_what_is_flattened(tmp_path: Path) -> None:
 
     settings = Settings.of({"RELAY_BASE_URLS": "https://r.example"}, flatten(load(tmp_path / "relay.toml")))
 
-    assert settings.source("my-acme").row.encoding == "base64"
+    assert settings.source("my-acme").row.algorithms == ("hmac-sha512",)
     assert settings.groups["ci"].timeout_s == 120
     assert settings.destination_url("ledger") == "https://r.example/qstash/deliver/ledger"
 
 
 def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
-    assert "github" in built_in_schemes()
+    for name, scheme in built_in_schemes().items():
+        assert Row.of(scheme.row()).algorithms, name
 
 
 @pytest.mark.parametrize(
@@ -132,20 +131,40 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ('[sources.x]\nscheme = "github"\ncron = "* * * * *"', "sources.x.cron", "no 'cron' yet"),
         ('[[sources.x.routes]]\nto = ["g"]', "sources.x.routes", "no 'routes' yet"),
         ('[sources.x]\nscheme = "githb"', "sources.x.scheme", "did you mean 'github'?"),
-        ('[sources.x]\nscheme = "zzz"', "sources.x.scheme", "there are github"),
+        ('[sources.x]\nscheme = "zzz"', "sources.x.scheme", "`relay scheme list`"),
         # schemes
         ("[schemes.x]", "schemes.x.signature", "is missing"),
         ('[schemes.x]\nsignature = "X-Sig"', "schemes.x.signature", "must look like"),
         ('[schemes.x]\nsignature = "X-Sig: {hax}"', "schemes.x.signature", "must look like"),
         ('[schemes.x]\nsignature = "X: {hex}"\nalgorithm = "md5"', "schemes.x.algorithm", "hmac-sha256"),
-        ('[schemes.x]\nsignature = "X: {hex}"\nid = "body:"', "schemes.x.id", "dotted path"),
-        ('[schemes.x]\nsignature = "X: {hex}"\nid = "X Y"', "schemes.x.id", "header's name"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nid = "body:"', "schemes.x.id.0", "and a path"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nid = "X Y"', "schemes.x.id.0", "header's name"),
         ('[schemes.x]\nsignature = "X: {hex}"\ntype = ["a b"]', "schemes.x.type.0", "header's name"),
         ('[schemes.x]\nsignature = "X: {hex}"\nforward = ["*"]', "schemes.x.forward.0", "'authorization'"),
         ('[schemes.x]\nsignature = "X: {hex}"\nforward = ["Cook*"]', "schemes.x.forward.0", "'cookie'"),
         ('[schemes.x]\nsignature = "X: {hex}"\nforward = ["a b"]', "schemes.x.forward.0", "header's name"),
         ('[schemes.x]\nsignature = "X: {hex}"\ntimeout_s = 0', "schemes.x.timeout_s", "greater"),
-        ('[schemes.x]\nsignature = "X: {hex}"\ntolerance_s = 3', "schemes.x.tolerance_s", "yet"),
+        ('[schemes.x]\nsignature = "X: {hex}"\ntolerance_s = 3', "schemes.x.tolerance_s", "list"),
+        ('[schemes.x]\nsignature = "X: {hex}"\ntolerance_s = [3]', "schemes.x.tolerance_s", "at least 2"),
+        ('[schemes.x]\nsignature = "X: {hex}"\ntolerance_s = [3, -1]', "schemes.x.tolerance_s.1", "greater"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nsigns = "{bdy}.{tim e}"', "schemes.x.signs", "field {tim e}"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nsigns = "{body"', "schemes.x.signs", "brace"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nsigns = "@mine"', "schemes.x.signs", "@twilio"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nkey = "rot13"', "schemes.x.key", "whsec"),
+        ('[schemes.x]\nsignature = "X: {hex}"\ntime = "X-T"\ntime_format = "h"', "schemes.x.time_format", "iso"),
+        ('[schemes.x]\nsignature = "X: {hex}"\ntolerance_s = [3, 3]', "schemes.x.tolerance_s", "time"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nhandshake = "wave"', "schemes.x.handshake", "slack"),
+        (
+            '[schemes.x]\nsignature = "X: {hex}"\nalgorithm = ["hmac-sha1", "hmac-sha256"]',
+            "schemes.x.algorithm",
+            "one of",
+        ),
+        ('[schemes.x]\nsignature = "X: {hex}"\nalgorithm = "@mine"', "schemes.x.algorithm", "one of"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nrequires = { "a b" = "1" }', "schemes.x.requires.a b", "header's name"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nclaims = { iss = "{b b}" }', "schemes.x.claims", "field {b b}"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nanswer = { status = 302 }', "schemes.x.answer.status", "less than"),
+        ('[schemes.x]\nsignature = "X: {hex}"\nretries_for_s = -1', "schemes.x.retries_for_s", "greater"),
+        ('[sources.a]\nscheme = "github"\nto = []\nreplays = "keep"', "sources.a.replays", "'flag' or 'refuse'"),
         ('[schemes.github]\nsignature = "X: {hex}"', "schemes.github", "built in"),
         # URL groups and destinations
         ("[url_groups.g]", "url_groups.g.destinations", "needs a destination"),

@@ -20,6 +20,7 @@ RECORDS = (
     ["<StorageTable>"],
 )
 INDEXES = (["dynamodb:Query"], ["<StorageTable>/index/*"])
+SAVE_BODIES = (["s3:PutObject"], ["<StorageBucket>/bodies/*"])
 READ_BODIES = (["s3:GetObject"], ["<StorageBucket>/bodies/*"])
 SECRET = "arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:shop"
 TOKEN = (["secretsmanager:GetSecretValue"], [f"{SECRET}/qstash-??????"])
@@ -29,7 +30,8 @@ TRACES = (["xray:PutTelemetryRecords", "xray:PutTraceSegments"], ["*"])  # X-Ray
 EXPECTED = {
     "ingest": {
         "Records": RECORDS,
-        "SaveBodies": (["s3:PutObject"], ["<StorageBucket>/bodies/*"]),
+        "SaveBodies": SAVE_BODIES,
+        "Spool": (["s3:PutObject"], ["<StorageBucket>/spool/*"]),
         "QStashToken": TOKEN,
         "SigningSecrets": (["secretsmanager:GetSecretValue"], [f"{SECRET}/sources-??????"]),
     },
@@ -45,7 +47,15 @@ EXPECTED = {
         "ReadBodies": READ_BODIES,
         "WakeSweep": (["lambda:InvokeFunction"], ["<Sweep>"]),
     },
-    "sweep": {"Records": RECORDS, "Indexes": INDEXES, "ReadBodies": READ_BODIES, "QStashToken": TOKEN},
+    "sweep": {
+        "Records": RECORDS,
+        "Indexes": INDEXES,
+        "ReadBodies": READ_BODIES,
+        "SaveBodies": SAVE_BODIES,
+        "TakeIn": (["s3:DeleteObject", "s3:GetObject"], ["<StorageBucket>/spool/*"]),
+        "FindSpooled": (["s3:ListBucket"], ["<StorageBucket>"]),
+        "QStashToken": TOKEN,
+    },
     "sync": {"Records": RECORDS, "QStashToken": TOKEN},
 }
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.config import built_in_schemes
+
 CHECKOUT = Path(__file__).parents[2]
 FUNCTIONS = CHECKOUT / "functions"
 QSTASH = CHECKOUT / "infra" / "local" / "qstash"
@@ -21,8 +23,19 @@ RELAY = sorted((FUNCTIONS / "relay").glob("*.py"))
 OWNERS = {  # a package -> the modules that may import it, and all that each may import of it
     "boto3": {"relay/aws.py": {"boto3"}, "relay/items.py": {"boto3.dynamodb.types"}},
     "botocore": {"relay/aws.py": {"botocore.config", "botocore.exceptions"}},
-    "httpx": {"relay/qstash.py": {"httpx"}},
-    "jwt": {"relay/signing.py": {"jwt"}},
+    "cryptography": {
+        "relay/publickeys.py": {
+            "cryptography",
+            "cryptography.exceptions",
+            "cryptography.hazmat.primitives",
+            "cryptography.hazmat.primitives.asymmetric",
+            "cryptography.hazmat.primitives.asymmetric.ed25519",
+            "cryptography.hazmat.primitives.serialization",
+            "cryptography.x509.oid",
+        }
+    },
+    "httpx": {"relay/fetch.py": {"httpx"}, "relay/qstash.py": {"httpx"}},
+    "jwt": {"relay/signing.py": {"jwt"}, "relay/tokens.py": {"jwt"}},
     "aws_lambda_powertools": {
         "relay/gateway.py": {"aws_lambda_powertools"},
         "relay/metrics.py": {"aws_lambda_powertools", "aws_lambda_powertools.metrics"},
@@ -217,12 +230,45 @@ def test_record_loads_neither_qstash_nor_the_vault() -> None:
     assert not {"relay.qstash", "relay.vault", "relay.publish"} & loaded("record")
 
 
+@pytest.mark.parametrize(
+    ("scheme", "needed"),
+    [
+        ("github", set()),
+        ("stripe", set()),
+        ("slack", set()),
+        ("twilio", {"relay.odd"}),
+        ("vonage", {"jwt", "relay.tokens"}),
+    ],
+)
+def test_ingest_loads_what_its_sources_need_and_no_more(scheme: str, needed: set[str]) -> None:
+    """A cold start pays for no certificate, no JWT, no table of schemes and no HTTP that isn't used."""
+    row = built_in_schemes()[scheme].row()
+    code = (
+        f"from relay.judgement import judge; from relay.scheme import Row; from relay.received import Received\n"
+        f"from relay.secret import Secret; from relay.errors import SignatureError\n"
+        f"row = Row.of({row!r})\n"
+        f"places = [it.place.lower() for it in row.spots if ':' not in it.place] + [(row.time or 'x').lower()]\n"
+        f"headers = dict.fromkeys(places, 't=1795435200,v1=aa') | {{'x-hub-signature-256': 'sha256=aa'}}\n"
+        f"headers |= {{'authorization': 'Bearer a.b.c', 'x-twilio-signature': 'AAAA', 'x-slack-signature': 'v0=aa'}}\n"
+        f"request = Received(method='POST', urls=['https://a.example/'], headers=headers, body=b'')\n"
+        f"try: judge(row, request, [Secret('s')], at=1795435200)\n"
+        f"except SignatureError as error: assert error.reason in ('bad_signature', 'malformed_header'), error.reason\n"
+    )
+    heavy = {"jwt", "httpx", "tomllib", "pydantic", "relay.odd", "relay.tokens", "relay.publickeys"}
+    heavy |= {"relay.certificates", "relay.fetch", "relay.signing", "relay.publish", "relay.qstash"}
+
+    there = loaded("ingest", code)
+
+    assert there & heavy == needed
+    assert "jwt" in needed or "cryptography" not in there  # PyJWT loads it where it is installed
+
+
 @cache
-def loaded(verb: str) -> frozenset[str]:
+def loaded(verb: str, then: str = "") -> frozenset[str]:
     """Return the modules that a fresh interpreter has once it has imported the handler *verb*, as Lambda does."""
     code = (
         f"import sys; sys.path.insert(0, {str(FUNCTIONS)!r}); import {verb}, json;"
-        f"assert {verb}.__file__.startswith({str(FUNCTIONS)!r}); print(json.dumps(sorted(sys.modules)))"
+        f"assert {verb}.__file__.startswith({str(FUNCTIONS)!r})\n{then}\nprint(json.dumps(sorted(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], env={}, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603  # our own words
     return frozenset(json.loads(run.stdout))

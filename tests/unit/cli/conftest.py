@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from cli import aws
 from cli.main import relay
 from infra.local.aws import client
-from relay.signatures import Row
+from relay.scheme import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,165 +1,60 @@
-"""`relay secret`, `send` and `replay`: what they change, and what they refuse."""
+"""`relay send` and `replay`: what they change, and what they refuse."""
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay.signatures import describe, sign, verify
-from tests.unit.cli.conftest import ROW, SECRET, TOKEN, delivery
+from infra.config import built_in_schemes
+from infra.local.made_up import made_up
+from relay.judgement import Described, judge
+from relay.received import Received
+from relay.scheme import Row
+from relay.secret import Secret
+from tests.unit.cli.conftest import GITHUB, SECRET, delivery
 
 if TYPE_CHECKING:
-    from tests.unit.cli.conftest import Relay
+    from tests.unit.cli.conftest import Call, Relay
 
 EVENTS = Path(__file__).parents[3] / "events"
 PUSH = str(EVENTS / "github" / "push.json")
 ACCEPTED = {"event_id": "rly_1"}
+REFUSED = {"error": {"code": "signature", "message": "it doesn't match"}}
 
 
-# -- secret -------------------------------------------------------------------------------------------------------
+def received(relay: Relay, call: Call) -> Received:
+    """Return what the relay got, as it would take it."""
+    url = relay.server.url + call.path + (f"?{call.query}" if call.query else "")
+    return Received(method=call.method, urls=[url], headers=call.headers, body=call.body)
 
 
-def test_the_first_secret_of_the_first_source_is_made_before_any_deploy(undeployed: Relay) -> None:
-    shown = undeployed.run("secret", "set", "github", stdin="s3cr3t-one\n")
-
-    assert shown.exit_code == 0, shown.stderr
-    assert [it["value"] for it in undeployed.kept("sources")["github"]] == ["s3cr3t-one"]
-    assert undeployed.kept("sources")["github"][0]["created_at"].endswith("+00:00")
+def judged(relay: Relay, call: Call, secret: str, row: dict[str, Any] = GITHUB) -> Any:
+    """Return what the relay makes of *call*."""
+    return judge(Row.of(row), received(relay, call), [Secret(secret)], at=time.time())
 
 
-def test_a_rotation_overlaps_newest_first_and_keeps_two(undeployed: Relay) -> None:
-    for value in ("s3cr3t-one", "s3cr3t-two", "s3cr3t-three"):
-        undeployed.run("secret", "set", "github", stdin=value)
-    undeployed.run("secret", "set", "acme", stdin="s3cr3t-acme")
-
-    kept = undeployed.kept("sources")
-    assert [it["value"] for it in kept["github"]] == ["s3cr3t-three", "s3cr3t-two"]
-    assert [it["value"] for it in kept["acme"]] == ["s3cr3t-acme"]
-
-
-def test_the_same_secret_again_pushes_nothing_out(undeployed: Relay) -> None:
-    for value in ("s3cr3t-one", "s3cr3t-two"):
-        undeployed.run("secret", "set", "github", stdin=value)
-
-    again = undeployed.run("secret", "set", "github", "--json", stdin="s3cr3t-two")
-
-    assert json.loads(again.stdout)["changed"] is False
-    assert [it["value"] for it in undeployed.kept("sources")["github"]] == ["s3cr3t-two", "s3cr3t-one"]
-
-
-def test_the_one_before_comes_back_when_it_is_set_again(undeployed: Relay) -> None:
-    for value in ("s3cr3t-one", "s3cr3t-two", "s3cr3t-one"):
-        undeployed.run("secret", "set", "github", stdin=value)
-
-    assert [it["value"] for it in undeployed.kept("sources")["github"]] == ["s3cr3t-one", "s3cr3t-two"]
-
-
-def test_replace_forgets_the_one_before(undeployed: Relay) -> None:
-    undeployed.run("secret", "set", "github", stdin="s3cr3t-one")
-
-    shown = undeployed.run("secret", "set", "github", "--replace", "--json", stdin="s3cr3t-two")
-
-    assert [it["value"] for it in undeployed.kept("sources")["github"]] == ["s3cr3t-two"]
-    assert json.loads(shown.stdout) == {
-        "name": "github",
-        "secret": f"{undeployed.name}/sources",
-        "values": 1,
-        "changed": True,
+def configure(relay: Relay, secrets: dict[str, str | None] | None = None, **schemes: str) -> None:
+    """Deploy sources of built-in schemes, by name, and keep a secret for each that is made up or given; None: none."""
+    sources: dict[str, dict[str, Any]] = {
+        name: {"scheme": scheme, "row": built_in_schemes()[scheme].row(), "to": ["audit"]}
+        for name, scheme in schemes.items()
     }
+    relay.configure(sources=sources)
+    for name in schemes:
+        secret = (secrets or {}).get(name, "made up")
+        if secret is not None:
+            secret = made_up(sources[name]["row"]) if secret == "made up" else secret
+            relay.run("secret", "set", name, stdin=secret)
 
 
-def test_a_new_qstash_token_keeps_the_url(undeployed: Relay) -> None:
-    undeployed.run("secret", "set", "qstash", "--url", "https://qstash-eu.example.com", stdin="token-one\r\n")
-    undeployed.run("secret", "set", "qstash", stdin="token-two")
-
-    assert undeployed.kept("qstash") == {"token": "token-two", "url": "https://qstash-eu.example.com"}
-
-
-@pytest.mark.parametrize(
-    "value", ["", "\n", "   ", "\t\n", " padded", "padded \n", "two\nlines", "\x00", b"\xff\xfe", "x" * 5000]
-)
-def test_a_secret_that_can_not_be_meant_is_refused(undeployed: Relay, value: str | bytes) -> None:
-    shown = undeployed.run("secret", "set", "github", stdin=value)
-
-    assert shown.exit_code == 1
-    assert shown.stderr.startswith("error: the secret ")
-    with pytest.raises(undeployed.secretsmanager.exceptions.ResourceNotFoundException):
-        undeployed.kept("sources")
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("a.b",),
-        ("",),
-        ("github", "--url", "https://qstash.upstash.io"),
-        ("qstash", "--replace"),
-        ("qstash", "--url", "qstash.upstash.io"),
-        ("qstash", "--url", "https://user:pass@example.com"),
-        ("qstash", "--url", "http://[::1"),
-    ],
-)
-def test_a_secret_set_that_makes_no_sense_is_an_error_of_usage(undeployed: Relay, words: tuple[str, ...]) -> None:
-    assert undeployed.run("secret", "set", *words, stdin="value").exit_code == 2
-
-
-def test_a_token_with_a_space_is_refused(undeployed: Relay) -> None:
-    assert undeployed.run("secret", "set", "qstash", stdin="a b").exit_code == 1
-
-
-@pytest.mark.parametrize("held", ["not JSON", "[]", '{"github": "text"}', '{"github": [{"valu": "s3cr3t-old"}]}'])
-def test_a_secret_that_somebody_broke_is_left_as_it_is(undeployed: Relay, held: str) -> None:
-    undeployed.keep("sources", held)
-
-    shown = undeployed.run("secret", "set", "github", stdin="s3cr3t-new")
-
-    assert shown.exit_code == 1
-    assert "mend it in Secrets Manager" in shown.stderr
-    assert "s3cr3t" not in shown.output
-    text = undeployed.secretsmanager.get_secret_value(SecretId=f"{undeployed.name}/sources")["SecretString"]
-    assert text == held
-
-
-def test_a_secret_marked_for_deletion_is_told_with_the_command_that_brings_it_back(undeployed: Relay) -> None:
-    undeployed.keep("sources", {})
-    undeployed.secretsmanager.delete_secret(SecretId=f"{undeployed.name}/sources", RecoveryWindowInDays=7)
-
-    shown = undeployed.run("secret", "set", "github", stdin="s3cr3t-new")
-
-    assert shown.exit_code == 1
-    assert f"aws secretsmanager restore-secret --secret-id {undeployed.name}/sources" in shown.stderr
-
-
-def test_a_source_that_is_not_deployed_is_noted(deployed: Relay) -> None:
-    typo = deployed.run("secret", "set", "gihub", stdin="s3cr3t-new")
-    known = deployed.run("secret", "set", "github", stdin="s3cr3t-new")
-
-    assert typo.exit_code == 0
-    assert "has no source gihub" in typo.stderr
-    assert known.stderr == ""
-
-
-def test_no_command_ever_prints_a_secret(deployed: Relay) -> None:
-    """What is set, what is held, and what signs: none of it comes out, in tables or JSON, well or not."""
-    deployed.keep("qstash", {"token": TOKEN, "url": deployed.server.url})
-    deployed.server.says("POST", "/webhooks/github", ACCEPTED, status=202)
-    for flag in ((), ("--json",)):
-        deployed.run("source", "list", *flag)
-        deployed.run("doctor", *flag)
-        deployed.run("send", PUSH, *flag)
-        deployed.run("secret", "set", "github", *flag, stdin="s3cr3t-new")
-        deployed.run("secret", "set", "qstash", *flag, stdin="s3cr3t-token")
-        deployed.run("secret", "set", "github", *flag, stdin=" s3cr3t-padded")
-
-    everything = "".join(deployed.shown)
-    assert len(everything) > 500
-    for secret in (SECRET, TOKEN, "s3cr3t", "hush-hush"):
-        assert secret not in everything
+def kept(relay: Relay, source: str) -> str:
+    """Return the newest signing secret of *source*."""
+    return str(relay.kept("sources")[source][0]["value"])
 
 
 # -- send ---------------------------------------------------------------------------------------------------------
@@ -171,7 +66,7 @@ def test_send_signs_as_the_source_would_and_says_the_events_id(deployed: Relay) 
     shown = deployed.run("send", PUSH, "--json")
 
     call = deployed.server.asked("/webhooks/github")[0]
-    verify(ROW, headers=call.headers, body=call.body, secrets=[SECRET])
+    assert isinstance(judged(deployed, call, SECRET), Described)
     assert call.body == json.loads(Path(PUSH).read_text())["body"].encode()
     assert call.headers["x-github-event"] == "push"
     assert "authorization" not in call.headers
@@ -181,6 +76,7 @@ def test_send_signs_as_the_source_would_and_says_the_events_id(deployed: Relay) 
         "status": 202,
         "event_id": "rly_1",
         "duplicate": False,
+        "answer": None,
         "error": None,
     }
 
@@ -192,7 +88,7 @@ def test_send_signs_with_the_newest_secret(deployed: Relay) -> None:
     deployed.run("send", PUSH)
 
     call = deployed.server.asked("/webhooks/github")[0]
-    verify(ROW, headers=call.headers, body=call.body, secrets=["newer"])
+    assert isinstance(judged(deployed, call, "newer"), Described)
 
 
 def test_times_sends_the_very_same_again(deployed: Relay) -> None:
@@ -289,33 +185,170 @@ def test_a_file_that_is_not_there_is_an_error_of_usage(undeployed: Relay) -> Non
     assert undeployed.run("send", "no-such-file.json").exit_code == 2
 
 
-@pytest.mark.parametrize("file", sorted(EVENTS.rglob("*.json")), ids=lambda it: it.name)
-def test_every_sample_is_a_request_as_an_http_api_hands_it_over(file: Path) -> None:
-    """Twice the same file is a duplicate, so a sample from GitHub has a delivery id that no other has."""
-    sample: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+def test_every_sample_of_github_is_another_event_and_named_for_its_type() -> None:
+    """Twice the same file is a duplicate; two files aren't."""
+    ids = []
+    for file in sorted((EVENTS / "github").iterdir()):
+        sample: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        action = json.loads(sample["body"]).get("action")
+        kind = sample["headers"]["x-github-event"] + (f".{action}" if action else "")
+        assert file.name.startswith(f"{kind}.")
+        ids.append(sample["headers"]["x-github-delivery"])
 
-    assert sample["version"] == "2.0"
-    assert sample["rawPath"] == sample["requestContext"]["http"]["path"] == f"/webhooks/{file.parent.name}"
-    assert sample["pathParameters"] == {"source": file.parent.name}
-    assert all(name == name.lower() for name in sample["headers"])
-    text = sample["body"]
-    body = base64.b64decode(text, validate=True) if sample["isBase64Encoded"] else text.encode()
-    assert sample["headers"]["content-length"] == str(len(body))
-    if file.parent.name == "github":
-        others = {
-            json.loads(it.read_text())["headers"]["x-github-delivery"] for it in file.parent.iterdir() if it != file
-        }
-        assert sample["headers"]["x-github-delivery"] not in others
-        told = describe(ROW, headers=sample["headers"], body=body).event_type
-        assert file.name.startswith(f"{told}.")
+    assert len(set(ids)) == len(ids)
 
 
 def test_the_forged_sample_is_forged() -> None:
     sample = json.loads((EVENTS / "github" / "pull_request.opened.forged.json").read_text(encoding="utf-8"))
 
-    _, right = sign(ROW, SECRET, sample["body"].encode())
+    right = "sha256=" + hmac.digest(SECRET.encode(), sample["body"].encode(), "sha256").hex()
     assert len(sample["headers"]["x-hub-signature-256"]) == len(right)
     assert sample["headers"]["x-hub-signature-256"] != right
+
+
+# -- send, any scheme ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_signed_with_the_url_and_a_time_is_signed_for_this_relay_and_now(deployed: Relay) -> None:
+    configure(deployed, calls="plivo-v3", crm="hubspot-v3")
+    for name in ("calls", "crm"):
+        deployed.server.says("POST", f"/webhooks/{name}", ACCEPTED, status=202)
+
+    deployed.run("send", str(EVENTS / "plivo-v3" / "call.answered.json"))
+    deployed.run("send", str(EVENTS / "hubspot-v3" / "contact.propertyChange.json"))
+
+    for name, scheme in (("calls", "plivo-v3"), ("crm", "hubspot-v3")):
+        (call,) = deployed.server.asked(f"/webhooks/{name}")
+        row = built_in_schemes()[scheme].row()
+        assert isinstance(judged(deployed, call, kept(deployed, name), row), Described)
+
+
+def test_the_source_is_the_only_one_with_the_scheme_that_the_path_names(deployed: Relay) -> None:
+    configure(deployed, payments="stripe", others="hmac")
+    deployed.server.says("POST", "/webhooks/payments", ACCEPTED, status=202)
+
+    shown = deployed.run("send", str(EVENTS / "stripe" / "payment_intent.succeeded.json"))
+
+    assert shown.exit_code == 0, shown.output
+    assert len(deployed.server.asked("/webhooks/payments")) == 1
+
+
+def test_of_several_sources_with_the_scheme_one_must_be_chosen(deployed: Relay) -> None:
+    configure(deployed, eu="stripe", us="stripe")
+    deployed.server.says("POST", "/webhooks/us", ACCEPTED, status=202)
+    sample = str(EVENTS / "stripe" / "payment_intent.succeeded.json")
+
+    unsure, sure = deployed.run("send", sample), deployed.run("send", sample, "--source", "us")
+
+    assert unsure.exit_code == 1
+    assert "choose eu or us with --source" in unsure.stderr
+    assert sure.exit_code == 0, sure.output
+
+
+def test_a_handshakes_answer_is_shown(deployed: Relay) -> None:
+    """It has no event, and the one of Notion comes before there is a secret."""
+    configure(deployed, {"dropbox": None, "notion": None}, dropbox="dropbox", notion="notion")
+    deployed.server.says("GET", "/webhooks/dropbox", b"the-challenge")
+    deployed.server.says("POST", "/webhooks/notion", b"")
+
+    challenge = deployed.run("send", str(EVENTS / "dropbox" / "challenge.json"))
+    token = deployed.run("send", str(EVENTS / "notion" / "verification_token.json"), "--json")
+
+    assert challenge.exit_code == token.exit_code == 0, challenge.output + token.output
+    assert "answered the-challenge" in challenge.stdout
+    assert deployed.server.asked("/webhooks/dropbox")[0].query == "challenge=Vr2q8nT5wYx0Zc3Bd6Fg9Hj"
+    assert json.loads(token.stdout)["answer"] == ""
+
+
+def test_an_event_whose_source_wants_another_acknowledgement_has_no_id_to_show(deployed: Relay) -> None:
+    configure(deployed, adyen="adyen")
+    deployed.server.says("POST", "/webhooks/adyen", b"[accepted]")
+
+    shown = deployed.run("send", str(EVENTS / "adyen" / "AUTHORISATION.json"))
+
+    assert shown.exit_code == 0, shown.output
+    assert "answered [accepted]" in shown.stdout
+
+
+def test_what_only_the_provider_can_sign_is_told(deployed: Relay) -> None:
+    configure(deployed, {"discord": "ab" * 32}, discord="discord")
+
+    shown = deployed.run("send", str(EVENTS / "discord" / "ping.json"))
+
+    assert shown.exit_code == 1
+    assert shown.stderr.startswith("error: source discord: only the provider can sign that")
+    assert shown.stderr.count("\n") == 1
+    assert deployed.server.asked("/webhooks/discord") == []
+
+
+@pytest.mark.parametrize("option", ["--tamper", "--stale"])
+def test_what_is_refused_as_it_must_be_is_a_success(deployed: Relay, option: str) -> None:
+    """Whoever tries it wants to see that the relay refuses it."""
+    configure(deployed, stripe="stripe")
+    deployed.server.says("POST", "/webhooks/stripe", REFUSED, status=401)
+
+    shown = deployed.run("send", str(EVENTS / "stripe" / "payment_intent.succeeded.json"), option, "--times", "2")
+
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.endswith("refused, as it must be: 401 signature: it doesn't match\n")
+    call, again = deployed.server.asked("/webhooks/stripe")
+    assert call == again
+    right = json.loads((EVENTS / "stripe" / "payment_intent.succeeded.json").read_text("utf-8"))["body"].encode()
+    signed_s = int(call.headers["stripe-signature"].removeprefix("t=").partition(",")[0])
+    if option == "--tamper":
+        assert sum(a != b for a, b in zip(call.body, right, strict=True)) == 1
+        assert abs(time.time() - signed_s) < 60
+    else:
+        assert call.body == right
+        assert 360 <= time.time() - signed_s < 420
+
+
+@pytest.mark.parametrize(("status", "answer", "words"), [(202, ACCEPTED, "took 1 of 1"), (503, REFUSED, "failed")])
+def test_what_is_not_refused_and_must_be_is_a_failure(
+    deployed: Relay, status: int, answer: dict[str, Any], words: str
+) -> None:
+    """A relay that isn't ready refuses everything, which shows nothing."""
+    deployed.server.says("POST", "/webhooks/github", answer, status=status)
+
+    shown = deployed.run("send", PUSH, "--tamper")
+
+    assert shown.exit_code == 1
+    assert words in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((PUSH, "--stale"), "has no signed time"),
+        ((str(EVENTS / "dropbox" / "challenge.json"), "--tamper"), "nobody signs this request"),
+        ((str(EVENTS / "dropbox" / "challenge.json"), "--stale"), "has no signed time"),
+    ],
+)
+def test_what_can_not_be_made_wrong_is_told_and_not_sent(deployed: Relay, words: tuple[str, ...], told: str) -> None:
+    configure(deployed, github="github", dropbox="dropbox")
+
+    shown = deployed.run("send", *words)
+
+    assert shown.exit_code == 1
+    assert told in shown.stderr
+    assert {it.path for it in deployed.server.calls} == {"/v1/config"}
+
+
+def test_a_carried_signature_can_not_be_made_stale(deployed: Relay, tmp_path: Path) -> None:
+    configure(deployed, stripe="stripe")
+    sample = json.loads((EVENTS / "stripe" / "payment_intent.succeeded.json").read_text("utf-8"))
+    sample["headers"]["stripe-signature"] = "t=1,v1=ab"
+    file = tmp_path / "carried.json"
+    file.write_text(json.dumps(sample), encoding="utf-8")
+
+    shown = deployed.run("send", str(file), "--stale")
+
+    assert shown.exit_code == 1
+    assert "carries a signature" in shown.stderr
+
+
+def test_tampering_and_staleness_are_shown_one_by_one(undeployed: Relay) -> None:
+    assert undeployed.run("send", PUSH, "--tamper", "--stale").exit_code == 2
 
 
 # -- replay -------------------------------------------------------------------------------------------------------

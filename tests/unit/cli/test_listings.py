@@ -213,13 +213,16 @@ def test_what_a_stranger_wrote_cannot_steer_the_terminal(deployed: Relay) -> Non
     assert len(shown.splitlines()) == 2
 
 
+UNSIGNED_ID = ("its", "id", "(which", "isn't", "signed)")
+
+
 def test_source_list_counts_the_signing_secrets_and_shows_none(deployed: Relay) -> None:
     shown = deployed.run("source", "list")
     as_json = deployed.run("source", "list", "--json")
 
     assert [it.split() for it in shown.stdout.splitlines()[1:]] == [
-        ["github", "github", "audit", "1", f"{deployed.server.url}/webhooks/github"],
-        ["acme", "acme", "audit", "none", f"{deployed.server.url}/webhooks/acme"],
+        ["github", "github", "audit", *UNSIGNED_ID, "1", f"{deployed.server.url}/webhooks/github"],
+        ["acme", "acme", "audit", "its", "id", "none", f"{deployed.server.url}/webhooks/acme"],
     ]
     assert [(json.loads(it)["name"], json.loads(it)["secrets"]) for it in as_json.stdout.splitlines()] == [
         ("github", 1),

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from relay import callbacks, query, reconcile
-from relay.accept import BODY_MAX_BYTES, Acceptance, accept
+from relay.accept import BODY_MAX_BYTES
 from relay.errors import (
     BadRequest,
     BodyTooLarge,
@@ -24,169 +22,17 @@ from relay.errors import (
     Undeliverable,
     UpstreamError,
 )
-from relay.model import Event, EventId, Generation, Status, group_scope
+from relay.model import Event, EventId, Status
 from relay.publish import CARRIED_BODY_MAX_BYTES, CLAIM_CHECK_TYPE, Publisher
-from relay.qstash import QStash
 from relay.replay import replay_deliveries, replay_event
 from relay.settings import Settings
-from relay.settle import Settled, settle
-from relay.store import Store
+from relay.settle import settle
 from relay.sweep import refresh_keys, sweep
 from relay.targets import deliver
-from tests.local_table import make_table
-from tests.store_conformance import Clock
+from tests.unit.relay.world import BASE, FLAT, MAC, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.conftest import LocalClients
-
-SECRET = "s3cret"
-MAC = "mac-key"
-BASE = "https://relay.example.com"
-FLAT: dict[str, Any] = {
-    "name": "relay",
-    "retention_days": 30,
-    "sources": {
-        "github": {
-            "scheme": "github",
-            "row": {
-                "signature": "X-Hub-Signature-256: sha256={hex}",
-                "algorithm": "hmac-sha256",
-                "id": "X-GitHub-Delivery",
-                "type": ["X-GitHub-Event", "body:action"],
-                "forward": ["X-GitHub-*"],
-                "timeout_s": 10,
-            },
-            "to": ["audit", "ci"],
-        }
-    },
-    "url_groups": {
-        "audit": {"retries": 2, "retry_delay": "500", "timeout_s": 30, "destinations": ["ledger", "erp"]},
-        "ci": {"retries": 5, "retry_delay": None, "timeout_s": 10, "destinations": ["builder"]},
-    },
-    "destinations": {
-        "ledger": {"group": "audit", "url": None, "eventbridge": "default", "detail_type": "github"},
-        "erp": {"group": "audit", "url": "https://erp.example.com/in", "eventbridge": None, "detail_type": None},
-        "builder": {"group": "ci", "url": "https://ci.example.com/x", "eventbridge": None, "detail_type": None},
-    },
-}
-
-
-class QStashWire:
-    """QStash as httpx sees it: takes publishes, knows deduplication ids, groups and logs, fails on command."""
-
-    def __init__(self) -> None:
-        self.published: list[httpx.Request] = []
-        self.taken: dict[str, list[dict[str, str]]] = {}
-        self.failures: list[int | Exception] = []
-        self.topics: dict[str, dict[str, str]] = {}
-        self.forget_ids = False
-        self.logs: list[dict[str, str]] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path
-        if path.startswith("/v2/publish/"):
-            return self.publish(request)
-        if path == "/v2/logs":
-            label = request.url.params["label"]
-            return httpx.Response(200, json={"logs": [row for row in self.logs if row["label"] == label]})
-        if path == "/v2/keys":
-            return httpx.Response(200, json={"current": "sig_a", "next": "sig_b"})
-        return self.topic(request)
-
-    def publish(self, request: httpx.Request) -> httpx.Response:
-        self.published.append(request)
-        failure = self.failures.pop(0) if self.failures else None
-        if isinstance(failure, int):
-            return httpx.Response(failure, json={"error": "no"})
-        key = request.headers["Upstash-Deduplication-Id"]
-        if key not in self.taken or self.forget_ids:
-            target = request.url.path.removeprefix("/v2/publish/")
-            urls = list(self.topics.get(target, {}).values()) or [target]
-            self.taken[key] = [{"messageId": f"msg_{len(self.logs) + n}", "url": url} for n, url in enumerate(urls)]
-            self.logs += [it | {"label": request.headers["Upstash-Label"]} for it in self.taken[key]]
-        if failure is not None:
-            raise failure
-        return httpx.Response(200, json=self.taken[key])
-
-    def topic(self, request: httpx.Request) -> httpx.Response:
-        parts = request.url.path.split("/")
-        if len(parts) == 3:
-            listed = [
-                {"name": name, "endpoints": [{"name": n, "url": u} for n, u in them.items()]}
-                for name, them in self.topics.items()
-            ]
-            return httpx.Response(200, json=listed)
-        group = self.topics.setdefault(parts[3], {})
-        if request.method == "POST":
-            group |= {it["name"]: it["url"] for it in json.loads(request.content)["endpoints"]}
-        elif len(parts) == 4:
-            del self.topics[parts[3]]
-        else:
-            for it in json.loads(request.content)["endpoints"]:
-                del group[it["name"]]
-        return httpx.Response(200)
-
-
-class World:
-    """A relay whose store is real and whose QStash is `QStashWire`."""
-
-    def __init__(self, clients: LocalClients) -> None:
-        self.clock = Clock(datetime(2026, 1, 31, 9, tzinfo=UTC))
-        name = clients.new_name()
-        make_table(clients.dynamodb, name)
-        clients.s3.create_bucket(Bucket=name)
-        self.store = Store(name, name, now=self.clock, dynamodb=clients.dynamodb, s3=clients.s3)
-        self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, FLAT)
-        self.wire = QStashWire()
-        self.wire.topics = {
-            "relay.audit": {"ledger": f"{BASE}/qstash/deliver/ledger", "erp": "https://erp.example.com/in"},
-            "relay.ci": {"builder": "https://ci.example.com/x"},
-        }
-        self.qstash = QStash("token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire))
-        self.publisher = Publisher(self.settings, self.store, self.qstash, MAC)
-
-    def post(
-        self,
-        body: bytes = b"{}",
-        key: str = "d-1",
-        headers: dict[str, str] | None = None,
-        publisher: Callable[[], Publisher] | None = None,
-    ) -> Acceptance:
-        digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        given = {
-            "x-hub-signature-256": f"sha256={digest}",
-            "x-github-delivery": key,
-            "x-github-event": "push",
-            "content-type": "application/json",
-            "authorization": "Basic secret",
-        }
-        return accept(
-            self.settings.sources["github"],
-            headers=given | (headers or {}),
-            body=body,
-            secrets=[SECRET],
-            settings=self.settings,
-            store=self.store,
-            publisher=publisher or (lambda: self.publisher),
-        )
-
-    def sweep(self, seconds: float = 40) -> Any:
-        self.clock.at += timedelta(seconds=seconds)
-        return sweep(self.publisher, owner="a", seconds_left=lambda: 30)
-
-    def report(self, event: Event, name: str, kind: str = "callback", **wire: Any) -> Settled:
-        said = {"status": 200, "sourceMessageId": "msg_x", "maxRetries": 2, "endpointName": name} | wire
-        generation = wire.pop("generation", event.generation)
-        scope = wire.pop("scope", group_scope(event.expected.get(name, "audit")))
-        path = callbacks.Address(kind, event.id, Generation(generation), scope).url("", MAC)
-        return settle(path, json.dumps(said).encode(), mac_key=MAC, settings=self.settings, store=self.store)
-
-    def statuses(self, event_id: EventId) -> dict[str, Status]:
-        history = self.store.history(event_id)
-        assert history is not None
-        return {it.destination: it.status for it in history[1]}
 
 
 @pytest.fixture

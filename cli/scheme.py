@@ -1,0 +1,283 @@
+"""`relay scheme`: how sources sign, and what the relay would make of a request."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.command import Asked, Failure, Moment, asking, json_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from infra.config import Scheme
+
+CONFIG = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A relay.toml whose own [schemes.x] are known too.",
+)
+
+
+@click.group()
+def scheme() -> None:
+    """Ask about signature schemes: how sources sign."""
+
+
+@scheme.command("list")
+@CONFIG
+@asking
+def list_(asked: Asked, config: Path | None) -> None:
+    """List the schemes that a source can have."""
+    from cli.tables import Column, table
+
+    known = _known(config)
+    if asked.as_json:
+        for name, it in known.items():
+            json_line({"name": name, "title": it.title, "proof": it.proof, **it.row()})
+        return
+    columns = [
+        Column("SCHEME", lambda it: it["name"], whole=True),
+        Column("WHO", lambda it: it["scheme"].title),
+        Column("SIGNS WITH", lambda it: ", ".join(it["scheme"].algorithm)),
+        Column("SAME EVENT BY", lambda it: identity(it["scheme"].row())),
+        Column("HANDSHAKE", lambda it: it["scheme"].handshake or ""),
+        Column("PROVEN AGAINST", lambda it: it["scheme"].proof or ""),
+    ]
+    table(columns, [{"name": name, "scheme": it} for name, it in known.items()])
+
+
+@scheme.command()
+@click.argument("scheme_name", metavar="NAME")
+@CONFIG
+@asking
+def show(asked: Asked, scheme_name: str, config: Path | None) -> None:
+    """Show one scheme: its row, as [schemes.x] in relay.toml takes it."""
+    it = _scheme(scheme_name, _known(config))
+    row = it.row()
+    if asked.as_json:
+        json_line({"name": scheme_name, "title": it.title, "proof": it.proof, **row})
+        return
+    from cli.tables import line
+
+    line(f"# {it.title or scheme_name}" + (f"; proven against: {it.proof}" if it.proof else ""))
+    line(f"# the same event by: {identity(row)}")
+    line(f"[{scheme_name}]")
+    for key, value in row.items():
+        line(f"{key} = {_toml(value)}")
+
+
+@scheme.command()
+@click.argument("request_file", metavar="[REQUEST]", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--scheme", "scheme_name", metavar="NAME", help="The scheme to judge it by.")
+@click.option("--at", type=Moment(), help="The time to judge it at.  [default: now]")
+@click.option("--batch", is_flag=True, help="Read requests from standard input, one JSON object a line.")
+@CONFIG
+@asking
+def verify(
+    asked: Asked,
+    request_file: Path | None,
+    scheme_name: str | None,
+    at: datetime | None,
+    batch: bool,  # noqa: FBT001
+    config: Path | None,
+) -> None:
+    """Say what the relay would make of a request, with the code that takes webhooks in.
+
+    REQUEST is a file with a JSON object: method, url, headers, body (base64).  The signing secret is read from standard
+    input, or asked for; it may be empty where a handshake needs none.  Nothing is fetched: a certificate or key that
+    comes from the provider must be a part of the secret (signing_cert_pem, cert_pem, jwk).
+
+    With --batch each line of standard input holds id, scheme, secret, method, url, headers, body and now (epoch
+    seconds), and a line with id, verdict (valid, invalid, handshake), reason, idempotency_key, event_type and answer is
+    printed for each.
+    """
+    known = _known(config)
+    if batch:
+        if request_file or scheme_name or at:
+            raise click.UsageError("--batch reads requests, schemes and times from standard input: give none")
+        _verify_lines(known)
+        return
+    if request_file is None or scheme_name is None:
+        raise click.UsageError("give a REQUEST file and --scheme, or --batch")
+    from time import time
+
+    row = _scheme(scheme_name, known).row()
+    verdict = _verdict(scheme_name, row, _read(request_file), _secret(), at.timestamp() if at else time())
+    if asked.as_json:
+        json_line(verdict)
+    else:
+        _tell(verdict)
+    if verdict["verdict"] == "invalid":
+        raise Failure(f"the relay would refuse it: {verdict['message']}")
+
+
+def identity(row: Mapping[str, Any]) -> str:
+    """Return by what the relay knows the same event again, in words, from a scheme's row."""
+    from relay.scheme import Row
+
+    it = Row.of(row)
+    if it.id:
+        unsigned = it.signs_body and not it.signs_id
+        return "its id" + (" (which isn't signed)" if unsigned else "")
+    if not it.retries_for_s:
+        return "nothing: every request is an event"
+    hours = it.retries_for_s / 3600
+    return f"the same body within {hours:.0f} h" if hours >= 1 else f"the same body within {it.retries_for_s // 60} min"
+
+
+# -- verify -------------------------------------------------------------------------------------------------------
+
+
+def _verify_lines(known: Mapping[str, Scheme]) -> None:
+    failed = 0
+    for number, text in enumerate(sys.stdin.buffer, 1):
+        if not text.strip():
+            continue
+        asked: Any = None
+        try:
+            asked = json.loads(text)
+            name = str(asked["scheme"])
+            row = _scheme(name, known).row()
+            verdict = _verdict(name, row, asked, asked.get("secret"), float(asked["now"]))
+        except Failure as error:
+            verdict, failed = _unreadable(error.message), failed + 1
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            verdict, failed = _unreadable(f"line {number} is no request: {type(error).__name__}: {error}"), failed + 1
+        json_line({"id": asked.get("id") if isinstance(asked, dict) else None, **verdict})
+    if failed:
+        raise Failure(
+            f"{failed} lines could not be judged: each must be a JSON object with scheme, url, headers, now …"
+        )
+
+
+def _unreadable(message: str) -> dict[str, Any]:
+    return {"verdict": "error", "reason": "unreadable", "message": message}
+
+
+def _verdict(name: str, row: Mapping[str, Any], asked: Any, secret: Any, at: float) -> dict[str, Any]:
+    """Return what ingest would make of the request *asked*."""
+    from relay.accept import Proof, examine
+    from relay.errors import BodyTooLarge, SignatureError
+    from relay.handshakes import Answer
+    from relay.scheme import Row
+    from relay.secret import Secret
+    from relay.settings import Source
+
+    source = Source(name, name, Row.of(row), ())
+    secrets = [] if secret is None else [Secret(it) for it in (secret if isinstance(secret, list) else [secret])]
+    proof = Proof(secrets=lambda: secrets, refresh=lambda: False, fetch=None)
+    nothing = {"idempotency_key": None, "event_type": None}
+    try:
+        said = examine(source, _received(asked), proof, at=at)
+    except SignatureError as error:
+        refused = {"verdict": "invalid", "reason": error.reason, "message": str(error)}
+        return {**refused, **nothing, "answer": {"status": error.status}}
+    except BodyTooLarge as error:
+        refused = {"verdict": "invalid", "reason": error.code, "message": str(error)}
+        return {**refused, **nothing, "answer": {"status": error.status}}
+    if isinstance(said, Answer):
+        fetched = {"confirm": said.confirm} if said.confirm else {}
+        answer = _answer(said.status, said.body, said.content_type, said.headers)
+        return {"verdict": "handshake", "reason": "ok", "message": None, **nothing, "answer": answer, **fetched}
+    return {
+        "verdict": "valid",
+        "reason": "ok",
+        "message": None,
+        "idempotency_key": said.idempotency_key,
+        "event_type": said.event_type,
+        "answer": _answer(*(source.row.answer or (202, "", "application/json")), {}),
+    }
+
+
+def _answer(status: int, body: str, content_type: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"status": status, "content_type": content_type or None, "headers": dict(headers)}
+    answer["body"] = body
+    if content_type == "application/json" and body:
+        answer["json"] = json.loads(body)
+    return answer
+
+
+def _received(asked: Any) -> Any:
+    import base64
+
+    from relay.received import Received
+
+    headers = {
+        str(name).lower(): ",".join(map(str, it)) if isinstance(it, list) else str(it)
+        for name, it in asked.get("headers", {}).items()
+    }
+    body = base64.b64decode(asked.get("body") or "", validate=True)
+    return Received(method=str(asked.get("method", "POST")), urls=[str(asked["url"])], headers=headers, body=body)
+
+
+def _read(file: Path) -> Any:
+    try:
+        asked = json.loads(file.read_bytes())
+        _received(asked)
+    except OSError as error:
+        raise Failure(f"{file} can't be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Failure(
+            f"{file} isn't a request: a JSON object with method, url, headers and body (base64) is wanted"
+        ) from error
+    return asked
+
+
+def _secret() -> str | None:
+    if sys.stdin.isatty():
+        text = str(click.prompt("Signing secret", hide_input=True, err=True, default="", show_default=False))
+    else:
+        text = sys.stdin.buffer.read().decode(errors="replace").removesuffix("\n").removesuffix("\r")
+    return text or None
+
+
+def _tell(verdict: Mapping[str, Any]) -> None:
+    from cli.tables import line
+
+    shown = {"handshake": "a handshake, which makes no event", "valid": "valid", "invalid": "invalid"}
+    line(f"verdict          {shown[verdict['verdict']]}")
+    for key in ("reason", "idempotency_key", "event_type"):
+        if verdict[key] is not None:
+            line(f"{key:<16} {verdict[key]}")
+    line(f"{'answer':<16} {verdict['answer']['status']} {verdict['answer'].get('body') or ''}".rstrip())
+
+
+# -- what is known ------------------------------------------------------------------------------------------------
+
+
+def _known(config: Path | None) -> Mapping[str, Scheme]:
+    from infra.config import built_in_schemes
+
+    if config is None:
+        return built_in_schemes()
+    from cli.check import checked
+
+    return {**built_in_schemes(), **checked(config, allow_local=True).schemes}
+
+
+def _scheme(name: str, known: Mapping[str, Scheme]) -> Scheme:
+    from infra.mistakes import nearest
+
+    if name not in known:
+        raise Failure(f"there is no scheme {name!r}{nearest(name, list(known), 'relay scheme list')}")
+    return known[name]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(it)}" for key, it in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]" if len(value) != 1 else _toml(value[0])
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _toml_key(key: str) -> str:
+    return key if all(it.isalnum() or it in "-_" for it in key) else json.dumps(key)

@@ -1,0 +1,234 @@
+"""Handshakes: what providers send to learn who answers, and the exact answer each expects.  None makes an event.
+
+A handshake of `UNSIGNED` comes before there is anything to verify (often before there is a secret); one of `SIGNED` is
+looked for only in a request whose signature is right.  Each function returns an answer; None: it is no handshake.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from relay.errors import SignatureError, UnusableSecret
+from relay.secret import is_one_of, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from relay.received import Received
+    from relay.secret import Secret
+
+TEXT = "text/plain"
+JSON = "application/json"
+CHALLENGE_MAX_CHARS = 1000
+_NO_SNIFFING = {"x-content-type-options": "nosniff"}  # it is a stranger's text that is sent back
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer.
+
+    Attributes:
+        confirm: The URL to be fetched before it is given.
+        keep: What the owner must see of the handshake, by name: a token to paste at the provider.
+    """
+
+    status: int
+    body: str = ""
+    content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    confirm: str | None = None
+    keep: Mapping[str, str] = field(default_factory=dict)
+
+
+OK = Answer(200)
+_OF_NO_EVENTS = {"destination", "entropy", "events", "firstEventSequence", "lastEventSequence"}
+
+
+def _json(value: Mapping[str, object]) -> Answer:
+    return Answer(200, json.dumps(value, separators=(",", ":")), JSON)
+
+
+def _echo(text: str) -> Answer:
+    if len(text) > CHALLENGE_MAX_CHARS:
+        raise SignatureError("the challenge is too long", reason="malformed_header")
+    return Answer(200, text, TEXT, _NO_SNIFFING)
+
+
+def _key(secrets: Sequence[Secret], *names: str) -> str:
+    """Return the newest secret's text, or its part of one of *names*."""
+    for secret in secrets:
+        for _, text in secret.key_texts(names):
+            return text
+    raise UnusableSecret("this source has no signing secret yet", reason="no_secret")
+
+
+# -- before any signature -----------------------------------------------------------------------------------------
+
+
+def head(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Trello, Intercom, Mandrill: a HEAD request when the webhook is made."""
+    return OK if received.method == "HEAD" else None
+
+
+def challenge(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Dropbox: GET ?challenge=…, sent back as plain text."""
+    given = received.find("query:challenge")
+    return _echo(given) if received.method == "GET" and given else None
+
+
+def meta(received: Received, secrets: Sequence[Secret]) -> Answer | None:
+    """Meta: GET ?hub.mode=subscribe&hub.verify_token=…&hub.challenge=…, sent back where the token is ours.
+
+    The token is the secret's part `verify_token`, or the whole secret where it has no parts.
+    """
+    query = dict(received.query)
+    if received.method != "GET" or query.get("hub.mode") != "subscribe":
+        return None
+    given = query.get("hub.verify_token", "").encode(errors="replace")
+    held = [it.part("verify_token") or it.text for it in secrets]
+    if not held:
+        raise UnusableSecret("this source has no signing secret yet", reason="no_secret")
+    if not is_one_of(given, [it.encode() for it in held if it]):
+        raise SignatureError("hub.verify_token doesn't match", reason="wrong_token", status=403)
+    return _echo(query.get("hub.challenge", ""))
+
+
+def x_twitter(received: Received, secrets: Sequence[Secret]) -> Answer | None:
+    """X: GET ?crc_token=…, answered with its HMAC."""
+    token = received.find("query:crc_token")
+    if received.method != "GET" or not token:
+        return None
+    mac = hmac.digest(_key(secrets, "consumer_secret").encode(), token.encode(errors="replace"), "sha256")
+    return _json({"response_token": "sha256=" + base64.b64encode(mac).decode()})
+
+
+def braintree(received: Received, secrets: Sequence[Secret]) -> Answer | None:
+    """Braintree: GET ?bt_challenge=…, answered with the public key and the challenge's HMAC."""
+    given = received.find("query:bt_challenge")
+    if received.method != "GET" or given is None:
+        return None
+    if not re.fullmatch("[a-f0-9]{20,32}", given):
+        raise SignatureError("bt_challenge is malformed", reason="malformed_header")
+    for secret in secrets:
+        public = secret.part("public_key")
+        private = secret.part("private_key")
+        key = key_of("sha1", private) if private else None
+        if public and key:
+            return Answer(200, f"{public}|{hmac.digest(key, given.encode(), 'sha1').hex()}", TEXT)
+    raise UnusableSecret("the signing secret must hold public_key and private_key: set it again")
+
+
+def ms_graph(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Microsoft Graph: POST ?validationToken=…, sent back decoded, as plain text."""
+    token = received.find("query:validationToken")
+    return None if token is None else _echo(token)
+
+
+def asana(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Asana: X-Hook-Secret, sent back in the same header while the webhook is being made."""
+    given = received.find("X-Hook-Secret")
+    if given is None:
+        return None
+    if not re.fullmatch(r"[\x21-\x7e]{1,200}", given):
+        raise SignatureError("X-Hook-Secret is malformed", reason="malformed_header")
+    return Answer(200, headers={"X-Hook-Secret": given})
+
+
+def notion(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Notion: a verification token, once, unsigned; the owner pastes it at Notion and sets it as the secret."""
+    if received.find("X-Notion-Signature") is not None:
+        return None
+    token = received.find("body:verification_token")
+    if token is None:
+        return None
+    return Answer(200, keep={"verification_token": token[:CHALLENGE_MAX_CHARS]})
+
+
+# -- in a request that is signed ----------------------------------------------------------------------------------
+
+
+def slack(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Slack: url_verification, whose challenge goes back as plain text."""
+    if received.find("body:type") != "url_verification":
+        return None
+    return _echo(received.find("body:challenge") or "")
+
+
+def zoom(received: Received, secrets: Sequence[Secret]) -> Answer | None:
+    """Zoom: endpoint.url_validation, answered with the token and its HMAC; again every 72 hours."""
+    if received.find("body:event") != "endpoint.url_validation":
+        return None
+    token = received.find("body:payload.plainToken") or ""
+    mac = hmac.digest(_key(secrets).encode(), token.encode(), "sha256").hex()
+    return _json({"plainToken": token, "encryptedToken": mac})
+
+
+def discord(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Discord: a PING of interactions (type 1) or of webhook events (type 0)."""
+    held = received.json if isinstance(received.json, dict) else {}
+    kind = held.get("type")
+    if isinstance(kind, bool) or not isinstance(kind, int):
+        return None
+    if kind == 0:
+        return Answer(204, content_type=JSON)
+    return _json({"type": 1}) if kind == 1 and "event" not in held else None
+
+
+def twitch(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Twitch: webhook_callback_verification, whose challenge goes back raw."""
+    if received.find("Twitch-Eventsub-Message-Type") != "webhook_callback_verification":
+        return None
+    given = received.find("body:challenge") or ""
+    return Answer(200, given[:CHALLENGE_MAX_CHARS], "text/plain", _NO_SNIFFING)
+
+
+def okta(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Okta: GET with a challenge in a header, sent back in JSON."""
+    given = received.find("X-Okta-Verification-Challenge")
+    return _json({"verification": given}) if received.method == "GET" and given is not None else None
+
+
+def sns(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Amazon SNS: SubscriptionConfirmation, confirmed by fetching its URL, which must be Amazon's."""
+    if received.find("body:Type") != "SubscriptionConfirmation":
+        return None
+    from relay.certificates import is_sns_url
+
+    url = received.find("body:SubscribeURL") or ""
+    if not is_sns_url(url):
+        raise SignatureError("SubscribeURL isn't Amazon's", reason="untrusted_certificate")
+    return Answer(200, confirm=url)
+
+
+def no_events(received: Received, _: Sequence[Secret]) -> Answer | None:
+    """Xero's intent to receive, Asana's heartbeat, LINE's verify button: signed, and without an event in it."""
+    held = received.json if isinstance(received.json, dict) else {}
+    return OK if held.get("events") == [] and held.keys() <= _OF_NO_EVENTS else None
+
+
+UNSIGNED: dict[str, tuple[Callable[[Received, Sequence[Secret]], Answer | None], ...]] = {
+    "asana": (asana,),
+    "braintree": (braintree,),
+    "challenge": (challenge,),
+    "head": (head,),
+    "meta": (meta,),
+    "ms-graph": (ms_graph,),
+    "notion": (notion,),
+    "x-twitter": (x_twitter,),
+}
+SIGNED: dict[str, tuple[Callable[[Received, Sequence[Secret]], Answer | None], ...]] = {
+    "asana": (no_events,),
+    "aws-sns": (sns,),
+    "discord": (discord,),
+    "no-events": (no_events,),
+    "okta": (okta,),
+    "slack": (slack,),
+    "twitch": (twitch,),
+    "zoom": (zoom,),
+}
+NAMES = tuple(sorted({*UNSIGNED, *SIGNED}))

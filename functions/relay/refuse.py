@@ -1,0 +1,144 @@
+"""The verb of a refusal: count it, keep a sample, and never change the answer.
+
+What it costs.  The metric counts every refusal exactly: one line in the log.  The table is written in one update per
+sample (2 write units as a rule and 4 at most, since `relay.refusals` cuts what strangers write; up to 4 read units to
+find the oldest slot), which also adds what was counted since the last.  `Pace` decides how often:
+
+* Refusals of one source and reason that come seconds apart are each kept: providers, and people trying things.
+* In a flood each function instance writes a source and reason 1, 2, 4 … s apart, soon once a minute, and all of them
+  together `WRITES_PER_MINUTE` times at most.  1,000 instances that are flooded for one reason end at 17 writes a
+  second, 34 write units; for every source and reason that there is, at 500 writes, 1,000 units over the partitions of
+  all those sources.  The bodies and events of real webhooks have partitions of their own.
+
+So the table's counts are short of the metric's by what instances had counted and not written when they ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from relay.errors import BodyTooLarge, NotFound, OperatorError, RelayError, SenderError, SignatureError, UpstreamError
+from relay.gateway import logger, note
+from relay.metrics import count_refused
+from relay.refusals import UNKNOWN_SOURCE_NAME, Reason, Refusal
+
+if TYPE_CHECKING:
+    from relay.gateway import Request
+    from relay.settings import Settings
+    from relay.store import Store
+
+GAP_MIN = timedelta(seconds=1)
+GAP_MAX = timedelta(seconds=60)
+WRITES_PER_MINUTE = 30
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+Key = tuple[str, Reason]
+
+
+@dataclass
+class _Paced:
+    """One source and reason in one function instance: what isn't written yet, and when it may be."""
+
+    waiting: int = 0
+    gap: timedelta = GAP_MIN
+    next_at: datetime = LONG_AGO
+
+
+class Pace:
+    """How often one function instance writes down refusals.  As many keys as there are sources and reasons, no more."""
+
+    def __init__(self) -> None:
+        self._keys: dict[Key, _Paced] = {}
+        self._minute_began_at = LONG_AGO
+        self._written = 0
+
+    def take(self, key: Key, now: datetime) -> int:
+        """Count one refusal of *key*; return how many to write down now, 0 for none."""
+        it = self._keys.setdefault(key, _Paced())
+        it.waiting += 1
+        if now < it.next_at or not self._has_room(now):
+            return 0
+        # A second one within the gap is the beginning of a flood; a whole gap of silence is its end.
+        over = it.waiting == 1 or now - it.next_at >= it.gap
+        it.gap = GAP_MIN if over else min(GAP_MAX, it.gap * 2)
+        it.next_at = now + it.gap
+        amount, it.waiting = it.waiting, 0
+        return amount
+
+    def give_back(self, key: Key, amount: int, now: datetime) -> None:
+        """Take *amount* back, which couldn't be written, and let the table be for a while."""
+        it = self._keys[key]
+        it.waiting += amount
+        it.next_at = now + GAP_MAX
+
+    def _has_room(self, now: datetime) -> bool:
+        if now - self._minute_began_at >= timedelta(minutes=1):
+            self._minute_began_at, self._written = now, 0
+        self._written += 1
+        return self._written <= WRITES_PER_MINUTE
+
+
+_PACE = Pace()  # a process is one function instance
+
+
+def record_refusal(
+    error: RelayError, request: Request, *, settings: Settings, store: Store, pace: Pace = _PACE
+) -> Reason | None:
+    """Count and keep the refusal that *error* is, if it is one.  Raises nothing: what fails here is only logged.
+
+    Args:
+        error: What ended a request to `/webhooks/{source}`.
+
+    Returns:
+        Its reason; None where *error* refuses nothing, but tells that the relay couldn't do its part.
+    """
+    reason = reason_of(error)
+    if reason is None:
+        return None
+    name = request.path_parameters.get("source", "")
+    source = name if name in settings.sources else UNKNOWN_SOURCE_NAME
+    note(source=source, refused=reason.value)
+    count_refused(source, reason)
+    now = store.now()
+    amount = pace.take((source, reason), now)
+    if not amount:
+        return reason
+    refusal = Refusal.of(
+        source,
+        reason,
+        str(error),
+        at=now,
+        method=request.method,
+        path=request.path,
+        query_string=request.query_string,
+        headers=request.headers,
+        source_ip=request.source_ip,
+        body=request.body,
+    )
+    try:
+        store.add_refusal(refusal, amount)
+    except RelayError as failure:
+        pace.give_back((source, reason), amount, now)
+        logger.warning("a refusal was not kept", extra={"failure": str(failure)})
+    return reason
+
+
+def reason_of(error: RelayError) -> Reason | None:
+    """Return why *error* refuses a request; None where it doesn't: the relay, or what it stands on, failed."""
+    match error:
+        case SignatureError():
+            try:
+                return Reason(error.reason)
+            except ValueError:  # a word that isn't one of the fixed set would be a new dimension and a new key
+                return Reason.BAD_SIGNATURE
+        case NotFound():
+            return Reason.UNKNOWN_SOURCE
+        case BodyTooLarge():
+            return Reason.BODY_TOO_LARGE
+        case SenderError():
+            return Reason.UNREADABLE
+        case OperatorError() if not isinstance(error.__cause__, UpstreamError):
+            return Reason.NO_SECRET
+    return None

@@ -1,0 +1,302 @@
+"""A signature scheme as a row, and the little language of its templates.  Pure: it reads rows, not requests.
+
+A **signature** template says where the signature stands and what is around it: `Stripe-Signature: t={time},v1={hex}`.
+With a *separator* the value is a list of items, and so is the template; unknown items are ignored, any may match.
+A **signs** template says which bytes are signed: `{time}.{body}`.  See docs/schemes.md for every key of a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from relay.secret import KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+HMACS = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}
+HASHES = {"sha256": hashlib.sha256}  # of a text that holds the secret
+PUBLIC_KEYS = ("ed25519", "ecdsa-p256-sha256")
+TOKEN = "token"  # noqa: S105  # the name of a way: the value itself is compared
+JWTS = {f"jwt-{name.lower()}": name for name in ("HS256", "HS384", "HS512", "ES256")}
+WHOLE = ("@adyen", "@aws-sns", "@ms-graph", "@paypal")  # functions that judge a request by themselves
+ALGORITHMS = (*HMACS, *HASHES, *PUBLIC_KEYS, TOKEN, *JWTS, *WHOLE)
+ODD_SIGNS = (
+    "@braintree",
+    "@contentful",
+    "@hubspot-v2",
+    "@hubspot-v3",
+    "@mandrill",
+    "@plivo-v2",
+    "@plivo-v3",
+    "@twilio",
+    "@twilio-shared-key",
+)
+TIME_FORMATS = ("s", "ms", "iso")
+KINDS = (*KEYS, "plaid")  # of keys; Plaid's come from Plaid
+
+_ENCODINGS = {
+    "hex": r"[0-9a-f]+",
+    "HEX": r"[0-9a-fA-F]+",
+    "base64": r"[A-Za-z0-9+/]+={0,2}",
+    "base64url": r"[A-Za-z0-9_-]+={0,2}",
+    "text": r".+",
+    "jwt": r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
+}
+_FIELD = re.compile(r"\{([^{}]+)\}")
+_HEADER = r"[A-Za-z0-9-]+\*?"
+_STEP = r"[^.:|\s]+(?:\.[^.:|\s]+)*"
+_ONE_PLACE = rf"(?:{_HEADER}|(?:body|form|query|claim):{_STEP}|@(?:braintree-kind|structured-key))"
+PLACE = re.compile(rf"{_ONE_PLACE}(?:\|{_ONE_PLACE})*")
+_OWN_FIELDS = re.compile(
+    r"body|time|url|method|secret(?::[\w-]+)?|body_ascii|body_gunzipped|url_qsh|(?:body|url)_sha256_(?:hex|base64|base64url)"
+)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where signatures stand, and how each looks there.
+
+    Attributes:
+        place: A place; a header's name may end in `*`.
+        items: What an item may look like; groups `sig`, `time` and `part`.
+        part: The part of the secret that group `part` must be.
+    """
+
+    place: str
+    items: tuple[re.Pattern[str], ...]
+    encoding: str
+    part: str | None
+
+    @classmethod
+    def of(cls, text: str, separator: str | None) -> Spot:
+        """Return the spot that the signature template *text* says.
+
+        Raises:
+            ValueError: It isn't one.
+        """
+        place, colon, template = text.partition(": ")
+        wrong = ValueError("must look like 'X-Header: prefix{hex}' or 'X-Header: t={time},v1={base64}'")
+        if not colon or not PLACE.fullmatch(place) or "|" in place:
+            raise wrong
+        items = [it.strip() for it in template.split(separator)] if separator else [template]
+        encodings = [name for name in _FIELD.findall(template) if name in _ENCODINGS]
+        parts = [name.partition(":")[2] for name in _FIELD.findall(template) if name.startswith("secret:")]
+        known = {*_ENCODINGS, "time", *(f"secret:{it}" for it in parts)}
+        if len(encodings) != 1 or len(parts) > 1 or not set(_FIELD.findall(template)) <= known:
+            raise wrong
+        if parts and not any("secret:" in it and encodings[0] in it for it in items):
+            raise ValueError("must have {secret:…} in the same item as the signature")
+        # An HTTP authentication scheme, like Basic or Bearer, is the same in any case.
+        flags = re.IGNORECASE if place.lower() == "authorization" else re.NOFLAG
+        patterns = tuple(_pattern(it, flags) for it in items)
+        return cls(place, patterns, encodings[0], parts[0] if parts else None)
+
+
+def _pattern(item: str, flags: re.RegexFlag) -> re.Pattern[str]:
+    pieces = _FIELD.split(item)
+    out = [re.escape(pieces[0])]
+    for name, literal in zip(pieces[1::2], pieces[2::2], strict=True):
+        if name == "time":
+            out.append(r"(?P<time>[^\s,;]+)")
+        elif name in _ENCODINGS:
+            out.append(f"(?P<sig>{_ENCODINGS[name]})")
+        else:
+            out.append(r"(?P<part>[^|]+)")
+        out.append(re.escape(literal))
+    return re.compile("".join(out), re.DOTALL | flags)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A text with fields: *literals* are one more than *fields*, and stand around them."""
+
+    literals: tuple[bytes, ...]
+    fields: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Template:
+        """Return the template that *text* says.
+
+        Raises:
+            ValueError: A field is none of the engine's, and no place.
+        """
+        pieces = _FIELD.split(text)
+        for name in pieces[1::2]:
+            if not _OWN_FIELDS.fullmatch(name) and not PLACE.fullmatch(name):
+                raise ValueError(
+                    f"has a field {{{name}}} that there isn't: body, time, url, method or a place, like X-Id"
+                )
+        if "{" in "".join(pieces[::2]) or "}" in "".join(pieces[::2]):
+            raise ValueError("has a brace without its other one")
+        return cls(tuple(it.encode() for it in pieces[::2]), tuple(pieces[1::2]))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One signature scheme, ready to be used.
+
+    Attributes:
+        spots: Where signatures stand.  Several with as many *parts* go together one by one.
+        algorithms: One of `ALGORITHMS`; several only of JWT.  A request never chooses another.
+        signs: What is signed: any of these; or the odd function that says it.
+        parts: The parts of the secret that may be the key, by name.
+        tolerance_s: How old and how far in the future the signed time may be; None: not looked at.
+        requires: Place -> what must stand there.
+        claims: Claim -> what it must be; *leeway_s* is forgiven on `exp` and `nbf`, *needs* must be there.
+        id: Places whose values, joined by colons, are the source's own id of an event; none: it has none.
+        type: Places whose values, joined by dots, are the event type; absent ones are left out.
+        forward: Patterns of further headers that destinations get.
+        timeout_s: How long the source waits for an answer.
+        retries_for_s: For how long after the first time the source sends an event again; 0: it never does.
+        answer: Status, body and content type with which the source wants its events acknowledged; None: the relay's.
+        bare: Refusals have no body.
+    """
+
+    spots: tuple[Spot, ...]
+    separator: str | None
+    algorithms: tuple[str, ...]
+    signs: tuple[Template, ...]
+    odd: str | None
+    key: str
+    parts: tuple[str, ...]
+    time: str | None
+    time_format: str
+    tolerance_s: tuple[float, float] | None
+    requires: tuple[tuple[str, Template], ...]
+    claims: tuple[tuple[str, Template], ...]
+    needs: tuple[str, ...]
+    leeway_s: float
+    id: tuple[str, ...]
+    type: tuple[str, ...]
+    handshake: str | None
+    forward: tuple[str, ...]
+    timeout_s: float
+    retries_for_s: int
+    answer: tuple[int, str, str] | None
+    bare: bool
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Row:
+        """Return the row that *row*, as it stands in the flat configuration, says.
+
+        Raises:
+            ValueError: A key has a value that there isn't; the message begins with the key.
+        """
+        algorithms = _several(row.get("algorithm") or "hmac-sha256")
+        signs = _several(row.get("signs") or ("{secret}" if algorithms == (TOKEN,) else "{body}"))
+        odd = signs[0] if signs[0].startswith("@") else None
+        separator = row.get("separator")
+        answer = row.get("answer")
+        with _naming("signature"):
+            spots = tuple(Spot.of(it, separator) for it in _several(row.get("signature") or []))
+        with _naming("signs"):
+            templates = () if odd else tuple(map(Template.of, signs))
+        with _naming("requires"):
+            requires = tuple((place, Template.of(text)) for place, text in (row.get("requires") or {}).items())
+        with _naming("claims"):
+            claims = tuple((name, Template.of(text)) for name, text in (row.get("claims") or {}).items())
+        tolerance = row.get("tolerance_s")
+        made = cls(
+            spots=spots,
+            separator=separator,
+            algorithms=algorithms,
+            signs=templates,
+            odd=odd,
+            key=row.get("key") or "utf8",
+            parts=_several(row.get("secret") or []),
+            time=row.get("time"),
+            time_format=row.get("time_format") or "s",
+            tolerance_s=(tolerance[0], tolerance[1]) if tolerance else None,
+            requires=requires,
+            claims=claims,
+            needs=_several(row.get("needs") or []),
+            leeway_s=row.get("leeway_s") or 0,
+            id=_several(row.get("id") or []),
+            type=_several(row.get("type") or []),
+            handshake=row.get("handshake"),
+            forward=tuple(it.lower() for it in row.get("forward") or []),
+            timeout_s=row.get("timeout_s") or 10,
+            retries_for_s=row.get("retries_for_s", 86_400),
+            answer=(answer["status"], answer.get("body", ""), answer.get("content_type", "")) if answer else None,
+            bare=bool(row.get("bare")),
+        )
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        unknown = [it for it in self.algorithms if it not in ALGORITHMS]
+        if unknown or (len(self.algorithms) > 1 and not set(self.algorithms) <= set(JWTS)):
+            raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}")
+        if not self.spots and self.algorithms[0] not in WHOLE:
+            raise ValueError("signature is missing: say where it stands, like 'X-Signature: {hex}'")
+        if self.odd and self.odd not in ODD_SIGNS:
+            raise ValueError(f"signs must be a template, or one of {', '.join(ODD_SIGNS)}")
+        if self.key not in KINDS:
+            raise ValueError(f"key must be one of {', '.join(KINDS)}")
+        timed = self.time or any("time" in it.groupindex for spot in self.spots for it in spot.items)
+        if self.tolerance_s is not None and not timed:
+            raise ValueError("tolerance_s needs a signed time: say time, or {time} in signature")
+        if self.time_format not in TIME_FORMATS:
+            raise ValueError(f"time_format must be one of {', '.join(TIME_FORMATS)}")
+
+    @property
+    def is_secret_itself(self) -> bool:
+        """Tell whether what stands at the signature's place is itself a secret, which must not be kept or passed on."""
+        return self.algorithms[0] == TOKEN
+
+    @property
+    def needs_public_keys(self) -> bool:
+        """Tell whether it takes `cryptography` to verify, which an asset needn't hold otherwise."""
+        return bool({*PUBLIC_KEYS, "jwt-es256", "@aws-sns", "@paypal"} & set(self.algorithms))
+
+    @property
+    def signs_body(self) -> bool:
+        """Tell whether the signature covers the body."""
+        if self.algorithms[0] in JWTS:
+            return any("body_sha256" in field for _, it in self.claims for field in it.fields)
+        if self.algorithms[0] in WHOLE or self.is_secret_itself:
+            return self.algorithms[0] in {"@aws-sns", "@paypal"}
+        if self.odd:
+            return self.odd != "@plivo-v2"
+        return any(field in {"body", "body_ascii", "body_gunzipped"} for it in self.signs for field in it.fields)
+
+    @property
+    def signs_url(self) -> bool:
+        """Tell whether the signature covers the URL, which must then be known exactly."""
+        fields = [field for it in (*self.signs, *(it for _, it in self.claims)) for field in it.fields]
+        return self.odd not in {None, "@braintree"} or any(it.startswith("url") for it in fields)
+
+    @property
+    def signs_id(self) -> bool:
+        """Tell whether the signature covers the source's id of an event, so that old bytes can't get a new one."""
+        signed = {field.lower() for it in self.signs for field in it.fields}
+        covered = ("body:", "form:") if self.signs_body else ()
+        return all(place.lower() in signed or place.startswith((*covered, "claim:")) for place in self.id)
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """The headers that the row names, in lower case, but for those that are secrets: destinations get them."""
+        places = [*self.id, *self.type, *([self.time] if self.time else [])]
+        places += [field for it in self.signs for field in it.fields if not _OWN_FIELDS.fullmatch(field)]
+        if not self.is_secret_itself and self.algorithms[0] not in JWTS:
+            places += [it.place for it in self.spots]
+        named = {it.lower() for place in places for it in place.split("|") if ":" not in it and "@" not in it}
+        return frozenset(it for it in named if it != "authorization" and not it.startswith("upstash-"))  # QStash's own
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Put the key that is wrong before what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{key} {error}") from None
+
+
+def _several(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

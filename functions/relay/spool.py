@@ -1,0 +1,55 @@
+"""Webhooks that the table couldn't take, kept in the bucket until it can: their sources would never send them again.
+
+A spooled webhook was verified when it came; only ingest may write here, so it isn't verified again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from relay.judgement import Described
+from relay.model import from_iso, iso
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """One webhook as it came, and what it says of itself."""
+
+    source: str
+    received_at: datetime
+    said: Described
+    content_type: str | None
+    body: bytes
+
+    def dump(self) -> bytes:
+        """Return it as it stands in the bucket: JSON, the body in base64."""
+        held = {
+            "source": self.source,
+            "received_at": iso(self.received_at),
+            "said": asdict(self.said),
+            "content_type": self.content_type,
+            "body": base64.b64encode(self.body).decode(),
+        }
+        return json.dumps(held).encode()
+
+    @classmethod
+    def load(cls, data: bytes) -> Spooled:
+        """Return the webhook that *data* holds.
+
+        Raises:
+            ValueError, KeyError, TypeError: It is no spooled webhook.
+        """
+        held = json.loads(data)
+        return cls(
+            source=held["source"],
+            received_at=from_iso(held["received_at"]),
+            said=Described(**held["said"]),
+            content_type=held["content_type"],
+            body=base64.b64decode(held["body"]),
+        )

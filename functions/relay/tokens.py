@@ -1,0 +1,154 @@
+"""Schemes that sign with a JWT: which algorithms, whose key, which claims.  Hides PyJWT."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import jwt
+from jwt import InsecureKeyLengthWarning
+
+from relay.errors import SignatureError, UnusableSecret
+from relay.received import parsed
+from relay.scheme import JWTS
+from relay.secret import is_one_of
+from relay.signatures import rendered_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from relay.received import Received
+    from relay.scheme import Row
+    from relay.secret import Secret
+    from relay.signatures import Given
+
+_REASONS = {"sub": "url_mismatch", "url_hash": "url_mismatch", "qsh": "url_mismatch", "iss": "wrong_issuer"}
+_BAD_TOKEN = (jwt.PyJWTError, TypeError, ValueError, OverflowError, AttributeError, KeyError, RecursionError)
+PLAID_HOSTS = {"production": "https://production.plaid.com", "sandbox": "https://sandbox.plaid.com"}
+
+
+def verify_token(
+    row: Row,
+    given: Sequence[Given],
+    received: Received,
+    secret: Secret,
+    at: float,
+    fetch: Callable[..., bytes] | None,
+) -> Mapping[str, Any]:
+    """Return the claims of the JWT, once everything about it is right.
+
+    Raises:
+        SignatureError: Something isn't.
+    """
+    token = given[0].value.decode(errors="replace")
+    name = row.spots[0].place
+    keys = _keys(row, token, secret, at, fetch)
+    if not keys:
+        raise UnusableSecret("the signing secret isn't of the form that the scheme wants: set it again")
+    algorithms = [JWTS[it] for it in row.algorithms]
+    claims = next((it for key in keys if (it := _claims(token, key, algorithms, name)) is not None), None)
+    if claims is None:
+        raise SignatureError(f"{name}: the signing secret didn't make it")
+    _check_claims(row, claims, received, secret, name)
+    _check_times(row, claims, name, at)
+    return claims
+
+
+def _claims(token: str, key: Any, algorithms: list[str], name: str) -> Mapping[str, Any] | None:
+    """Return the claims that *key* signed; None where another key did."""
+    try:
+        options: Any = {"verify_signature": True, "require": []}
+        options |= {f"verify_{it}": False for it in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
+        with warnings.catch_warnings():  # how long the key is, the provider decided
+            warnings.simplefilter("ignore", InsecureKeyLengthWarning)
+            return jwt.decode(token, key, algorithms=algorithms, options=options)
+    except jwt.InvalidSignatureError:
+        return None
+    except (jwt.InvalidAlgorithmError, jwt.InvalidKeyError):
+        raise SignatureError(f"{name}: another algorithm than the scheme's", reason="wrong_algorithm") from None
+    except _BAD_TOKEN:
+        raise SignatureError(f"{name} is malformed", reason="malformed_header") from None
+
+
+def _keys(row: Row, token: str, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> list[Any]:
+    if row.key == "plaid":
+        return [_plaid_key(token, secret, at, fetch)]
+    return [text for _, text in secret.key_texts(row.parts)]
+
+
+def _plaid_key(token: str, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> Any:
+    """Return Plaid's key of the id that the token names: the secret's own, else what Plaid's API has under it.
+
+    Source: https://plaid.com/docs/api/webhooks/webhook-verification/
+    """
+    kid = _plaid_kid(token)
+    held = secret.parts.get("jwk")
+    if not isinstance(held, dict):
+        held = _plaid_fetched(kid, secret, fetch)
+    expired = held.get("expired_at")
+    if held.get("kid") != kid or held.get("alg") != "ES256":
+        raise SignatureError("Plaid-Verification: unknown key", reason="untrusted_certificate")
+    if isinstance(expired, int | float) and expired <= at:
+        raise SignatureError("Plaid-Verification: the key has expired", reason="untrusted_certificate")
+    try:
+        return jwt.PyJWK(held, algorithm="ES256")
+    except _BAD_TOKEN:
+        raise UnusableSecret("Plaid's key can't be read: set the secret again") from None
+
+
+def _plaid_kid(token: str) -> str:
+    """Return the key's id that *token* names, once its algorithm is the right one: else no key is looked for."""
+    try:
+        head = jwt.get_unverified_header(token)
+    except _BAD_TOKEN:
+        raise SignatureError("Plaid-Verification is malformed", reason="malformed_header") from None
+    if head.get("alg") != "ES256":
+        raise SignatureError("Plaid-Verification: another algorithm than the scheme's", reason="wrong_algorithm")
+    kid = head.get("kid")
+    if not isinstance(kid, str) or not re.fullmatch(r"[\w.-]{1,100}", kid):
+        raise SignatureError("Plaid-Verification names no key", reason="malformed_header")
+    return kid
+
+
+def _plaid_fetched(kid: str, secret: Secret, fetch: Callable[..., bytes] | None) -> dict[str, Any]:
+    host = PLAID_HOSTS.get(secret.part("environment") or "production")
+    asked = {"client_id": secret.part("client_id"), "secret": secret.part("secret"), "key_id": kid}
+    if host is None or not all(asked.values()):
+        raise UnusableSecret("the signing secret must hold client_id and secret of Plaid's API: set it again")
+    if fetch is None:
+        raise SignatureError("Plaid's key can't be fetched here", reason="untrusted_certificate")
+    answer = parsed(fetch(f"{host}/webhook_verification_key/get", asked))
+    key = answer.get("key") if isinstance(answer, dict) else None
+    if not isinstance(key, dict):
+        raise SignatureError("Plaid-Verification: unknown key", reason="untrusted_certificate")
+    return key
+
+
+def _check_claims(row: Row, claims: Mapping[str, Any], received: Received, secret: Secret, name: str) -> None:
+    for needed in row.needs:
+        if claims.get(needed) is None:
+            raise SignatureError(f"{name}: claim {needed} is missing", reason="malformed_header")
+    for claim, template in row.claims:
+        value = claims.get(claim)
+        of_body = any("body" in field for field in template.fields)
+        if value is None and of_body and not received.body:
+            continue
+        reason = _REASONS.get(claim, "body_mismatch" if of_body else "malformed_header")
+        wanted = [it.rstrip(b"=") for it in rendered_for(template, received, secret)]
+        given = value.rstrip("=").encode(errors="replace") if isinstance(value, str) else b""
+        if not is_one_of(given, wanted):
+            raise SignatureError(f"{name}: claim {claim} isn't what it must be", reason=reason)
+
+
+def _check_times(row: Row, claims: Mapping[str, Any], name: str, at: float) -> None:
+    for claim in ("exp", "nbf", "iat"):
+        value = claims.get(claim)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SignatureError(f"{name}: claim {claim} is no time", reason="malformed_header")
+        if claim == "exp" and at >= value + row.leeway_s:
+            raise SignatureError(f"{name}: claim exp is past", reason="expired_timestamp")
+        if claim != "exp" and value > at + row.leeway_s:
+            raise SignatureError(f"{name}: claim {claim} is in the future", reason="future_timestamp")

@@ -1,0 +1,105 @@
+"""Made-up signing secrets: for a scheme, what its provider would show its customer, and what the provider keeps."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from relay.scheme import PUBLIC_KEYS, TOKEN, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ASYMMETRIC = (*PUBLIC_KEYS, "jwt-es256")
+PRIVATE = "private_key"  # what the provider keeps: the relay never reads this part where it wants a public key
+TOPIC_ARN = "arn:aws:sns:eu-central-1:123456789012:orders"
+PAYPAL_NAME = "messageverificationcerts.paypal.com"
+_OF_HANDSHAKES = {"meta": ("verify_token",)}  # parts that no signature needs
+
+
+def made_up(row: Mapping[str, Any]) -> str:
+    """Return a signing secret as the scheme *row* wants it, as text to be stored: a JSON object where it has parts.
+
+    Where a private key signs, the secret holds that as well, for whoever plays the source.
+    """
+    wanted = Row.of(row)
+    algorithm = wanted.algorithms[0]
+    if algorithm in _ODD:
+        return _ODD[algorithm]()
+    if algorithm in ASYMMETRIC:
+        return _stored(_pair(wanted))
+    names = _names(wanted)
+    if not names or names == wanted.parts:
+        shown = [_key_text(wanted.key) for _ in names or "k"]
+        return shown[0] if len(shown) == 1 else _stored(dict(zip(names, shown, strict=True)))
+    keys = wanted.parts
+    if not keys and (algorithm != TOKEN or any(field == "secret" for it in wanted.signs for field in it.fields)):
+        keys = ("secret",)
+    parts = {name: _key_text(wanted.key) for name in keys}
+    return _stored(parts | {name: _key_text("utf8") for name in names if name not in parts})
+
+
+def _names(row: Row) -> tuple[str, ...]:
+    """Return the parts of the secret that *row* names, those that may be the key first."""
+    templates = (*row.signs, *(it for _, it in row.requires), *(it for _, it in row.claims))
+    named = [field.partition(":")[2] for it in templates for field in it.fields if field.startswith("secret:")]
+    of_spots = [it.part for it in row.spots if it.part]
+    return tuple(dict.fromkeys((*row.parts, *named, *of_spots, *_OF_HANDSHAKES.get(row.handshake or "", ()))))
+
+
+def _key_text(kind: str) -> str:
+    match kind:
+        case "hex":
+            return secrets.token_hex(32).upper()
+        case "base64":
+            return base64.b64encode(secrets.token_bytes(32)).decode()
+        case "whsec" | "whsec-or-utf8":
+            return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    return secrets.token_urlsafe(24)
+
+
+def _pair(row: Row) -> dict[str, object]:
+    """Return a public key under the name by which the engine finds it, and its private key."""
+    from infra.local import keys
+
+    if row.key == "plaid":
+        pair = keys.new_p256()
+        return {"jwk": keys.public_jwk(pair.private_pem, secrets.token_hex(16)), PRIVATE: pair.private_pem}
+    pair = keys.new_ed25519() if row.algorithms[0] == "ed25519" else keys.new_p256()
+    shown = base64.b64encode(pair.public).decode()
+    if row.algorithms[0] == "jwt-es256":
+        shown = keys.public_pem(pair.private_pem)
+    elif row.key == "hex":
+        shown = pair.public.hex()
+    elif row.key == "whpk":
+        shown = f"whpk_{shown}"
+    return {row.parts[0] if row.parts else "key": shown, PRIVATE: pair.private_pem}
+
+
+def _aws_sns() -> str:
+    from infra.local.keys import new_certificate
+
+    private, certificate = new_certificate("sns.amazonaws.com")
+    return _stored({"topic_arn": TOPIC_ARN, "signing_cert_pem": certificate, PRIVATE: private})
+
+
+def _paypal() -> str:
+    from infra.local.keys import new_certificate
+
+    private, certificate = new_certificate(PAYPAL_NAME)
+    return _stored({"webhook_id": secrets.token_hex(9).upper(), "cert_pem": certificate, PRIVATE: private})
+
+
+_ODD: dict[str, Callable[[], str]] = {
+    "@adyen": lambda: _key_text("hex"),
+    "@aws-sns": _aws_sns,
+    "@ms-graph": lambda: _key_text("utf8"),
+    "@paypal": _paypal,
+}
+
+
+def _stored(parts: Mapping[str, object]) -> str:
+    """Return *parts* in the form in which `relay secret set` stores them."""
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,345 @@
+"""What makes two requests one event, what looks like a replay, and where a webhook waits while the table is down."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra.config import built_in_schemes
+from relay import query
+from relay.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine
+from relay.errors import BodyTooLarge, SignatureError, UpstreamError
+from relay.handshakes import Answer
+from relay.judgement import Described
+from relay.received import Received
+from relay.secret import Secret
+from relay.settings import Settings
+from relay.spool import Spooled
+from tests.unit.relay.world import BASE, FLAT, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.store import Store
+    from tests.conftest import LocalClients
+
+
+@pytest.fixture
+def world(local_clients: LocalClients) -> World:
+    return World(local_clients)
+
+
+def source_of(world: World, scheme: str, **settings: Any) -> Sourced:
+    """Return a source of *scheme* in *world*, beside what is there."""
+    row = built_in_schemes()[scheme].row() | settings.pop("row", {})
+    sources = {**FLAT["sources"], scheme: {"scheme": scheme, "row": row, "to": ["ci"], **settings}}
+    world.settings = Settings.of({"RELAY_BASE_URLS": BASE}, {**FLAT, "sources": sources})
+    world.publisher.settings = world.settings
+    return Sourced(world, scheme)
+
+
+class Sourced:
+    """A source of one scheme, and its provider."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.source = world.settings.sources[name]
+
+    def post(
+        self,
+        said: Described,
+        body: bytes = b"{}",
+        store: Store | None = None,
+        publisher: Callable[[], Any] | None = None,
+    ) -> Acceptance | Spooled:
+        world = self.world
+        return accept_or_spool(
+            self.source,
+            Spooled(self.source.name, world.clock.at, said, "application/json", body),
+            settings=world.settings,
+            store=store or world.store,
+            publisher=publisher or (lambda: world.publisher),
+        )
+
+    def accepted(self, said: Described, body: bytes = b"{}") -> Acceptance:
+        acceptance = self.post(said, body)
+        assert isinstance(acceptance, Acceptance)
+        return acceptance
+
+
+def keyed(key: str) -> Described:
+    return Described(key, has_id=True, event_type="push", headers={})
+
+
+UNKEYED = Described("sha256:aa", has_id=False, event_type="push", headers={})
+
+
+# -- sources without an id --------------------------------------------------------------------------------------------
+
+
+def test_the_same_body_within_the_sources_retries_is_the_same_event(world: World) -> None:
+    """Onfido gives no id and retries for a day, for all that is known."""
+    onfido = source_of(world, "onfido", row={"retries_for_s": 3600})
+    first = onfido.accepted(UNKEYED)
+    world.clock.at += timedelta(hours=1)
+
+    again = onfido.accepted(UNKEYED)
+
+    assert (first.duplicate, again.duplicate) == (False, True)
+    assert again.event.id == first.event.id
+
+
+def test_the_same_body_after_the_sources_retries_is_another_event(world: World) -> None:
+    """Somebody did the same thing again: swallowing that would lose an event."""
+    onfido = source_of(world, "onfido", row={"retries_for_s": 3600})
+    first = onfido.accepted(UNKEYED)
+    world.clock.at += timedelta(hours=1, seconds=1)
+
+    again = onfido.accepted(UNKEYED)
+
+    assert not again.duplicate
+    assert again.event.id != first.event.id
+    assert world.store.event(first.event.id) == replace(first.event, unpublished=frozenset())
+
+
+def test_a_source_that_never_retries_has_no_duplicates_without_ids(world: World) -> None:
+    """Dropbox says every time the same: that something changed."""
+    dropbox = source_of(world, "dropbox")
+    dropbox.accepted(UNKEYED)
+    world.clock.at += timedelta(milliseconds=1)
+
+    assert not dropbox.accepted(UNKEYED).duplicate
+
+
+def test_a_crash_between_the_first_look_and_the_save_swallows_nothing(world: World) -> None:
+    """What was only seen is no event: the source's retry makes it."""
+    onfido = source_of(world, "onfido")
+    world.store.first_sent("onfido", hashlib.sha256(b"{}").hexdigest(), world.clock.at, timedelta(days=1))
+    world.clock.at += timedelta(minutes=5)
+
+    assert not onfido.accepted(UNKEYED).duplicate
+
+
+def test_sources_with_the_same_body_are_kept_apart(world: World) -> None:
+    assert not source_of(world, "onfido").accepted(UNKEYED).duplicate
+    assert not source_of(world, "calendly").accepted(UNKEYED).duplicate
+
+
+# -- ids that nobody signed -------------------------------------------------------------------------------------------
+
+
+def test_the_same_signed_body_under_a_new_id_is_flagged(world: World) -> None:
+    """GitHub's id stands in a header that its signature doesn't cover: whoever has one delivery can make more of it."""
+    github = source_of(world, "github")
+    first = github.accepted(keyed("a"))
+
+    again = github.accepted(keyed("b"))
+
+    assert first.event.suspected_replay_of is None
+    assert (again.duplicate, again.event.suspected_replay_of) == (False, first.event.id)
+    shown = query.show_event(world.store, again.event.id, with_body=False)
+    assert shown["suspected_replay_of"] == first.event.id
+
+
+def test_a_source_can_refuse_suspected_replays(world: World) -> None:
+    github = source_of(world, "github", replays="refuse")
+    github.accepted(keyed("a"))
+
+    with pytest.raises(SignatureError) as refused:
+        github.accepted(keyed("b"))
+
+    assert (refused.value.reason, refused.value.status) == ("replayed", 401)
+    assert github.accepted(keyed("a")).duplicate
+
+
+def test_a_redelivery_under_its_own_id_is_no_replay(world: World) -> None:
+    github = source_of(world, "github", replays="refuse")
+    github.accepted(keyed("a"))
+
+    again = github.accepted(keyed("a"))
+
+    assert (again.duplicate, again.event.suspected_replay_of) == (True, None)
+
+
+@pytest.mark.parametrize("scheme", ["stripe", "standard-webhooks", "gitlab-token", "twitch-eventsub"])
+def test_an_id_that_is_signed_or_a_scheme_that_signs_nothing_is_never_suspected(world: World, scheme: str) -> None:
+    """A token proves nothing of the body, so the same body says nothing either."""
+    source = source_of(world, scheme, replays="refuse")
+    source.accepted(keyed("a"))
+
+    assert source.accepted(keyed("b")).event.suspected_replay_of is None
+
+
+# -- while the table is down ------------------------------------------------------------------------------------------
+
+
+class DownTable:
+    """A store whose table can't be written; its bucket can."""
+
+    def __init__(self, store: Store, *, bucket_too: bool = False) -> None:
+        self._store = store
+        self._bucket_too = bucket_too
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "spool" and not self._bucket_too:
+            return self._store.spool
+        if name == "now":
+            return self._store.now
+        return self._fail
+
+    def _fail(self, *_: Any, **__: Any) -> None:
+        raise UpstreamError("DynamoDB", "ProvisionedThroughputExceededException")
+
+
+def test_what_the_source_never_sends_again_is_spooled_and_taken_in_once_the_table_is_back(world: World) -> None:
+    """GitHub doesn't retry: a 503 would be the end of the event."""
+    github = source_of(world, "github")
+    came_at = world.clock.at
+    spooled = github.post(keyed("a"), b'{"n": 1}', store=DownTable(world.store))  # type: ignore[arg-type]
+    assert isinstance(spooled, Spooled)
+
+    done = world.sweep(600)
+
+    assert (done.unspooled, done.failed) == (1, 0)
+    again = github.accepted(keyed("a"), b'{"n": 1}')
+    assert again.duplicate
+    assert again.event.received_at == came_at
+    assert world.store.body(again.event) == b'{"n": 1}'
+    assert len(world.wire.published) == 1
+    assert world.store.spooled(10, "") == []
+
+
+def test_what_was_spooled_twice_is_one_event(world: World) -> None:
+    github = source_of(world, "github")
+    for _ in range(2):
+        github.post(keyed("a"), store=DownTable(world.store))  # type: ignore[arg-type]
+
+    world.sweep(60)
+
+    assert len(world.wire.published) == 1
+
+
+def test_what_the_source_sends_again_is_left_to_it(world: World) -> None:
+    """Stripe retries for days: a 503 keeps the event there."""
+    stripe = source_of(world, "stripe")
+
+    with pytest.raises(UpstreamError) as failed:
+        stripe.post(keyed("a"), store=DownTable(world.store))  # type: ignore[arg-type]
+
+    assert (failed.value.status, failed.value.retry_after_s) == (503, 30)
+    assert world.store.spooled(10, "") == []
+
+
+def test_where_the_bucket_is_down_too_the_source_is_told(world: World) -> None:
+    github = source_of(world, "github")
+
+    with pytest.raises(UpstreamError):
+        github.post(keyed("a"), store=DownTable(world.store, bucket_too=True))  # type: ignore[arg-type]
+
+
+def test_what_cant_be_taken_in_stays_and_keeps_nothing_else_waiting(world: World) -> None:
+    """A source that was taken out of the configuration, or bytes that nobody of ours wrote."""
+    world.store.spool(b"no spooled webhook")
+    gone = Spooled("gone", world.clock.at, keyed("a"), None, b"{}")
+    world.store.spool(gone.dump())
+    github = source_of(world, "github")
+    github.post(keyed("a"), store=DownTable(world.store))  # type: ignore[arg-type]
+
+    done = world.sweep(60)
+
+    assert (done.unspooled, done.failed) == (1, 2)
+    assert len(world.store.spooled(10, "")) == 2
+
+
+def test_more_than_a_batch_is_taken_in_at_once(world: World) -> None:
+    github = source_of(world, "github")
+    for number in range(30):
+        github.post(keyed(str(number)), store=DownTable(world.store))  # type: ignore[arg-type]
+
+    assert world.sweep(60).unspooled == 30
+
+
+def test_a_spooled_webhook_reads_back() -> None:
+    said = Described("k", has_id=True, event_type="t", headers={"a": "b"})
+    webhook = Spooled("github", World.began, said, None, b"\xff\x00")
+
+    assert Spooled.load(webhook.dump()) == webhook
+
+
+# -- secrets that are newer than what is known ------------------------------------------------------------------------
+
+
+def signed(body: bytes, secret: str) -> Received:
+    mac = hmac.digest(secret.encode(), body, "sha256").hex()
+    headers = {"x-hub-signature-256": f"sha256={mac}", "x-github-delivery": "a"}
+    return Received(method="POST", urls=[f"{BASE}/webhooks/github"], headers=headers, body=body)
+
+
+def test_a_secret_that_was_set_just_now_works(world: World) -> None:
+    """Where no secret fits they are read again."""
+    held = ["old"]
+
+    def refresh() -> bool:
+        held.append("new")
+        return True
+
+    proof = Proof(secrets=lambda: [Secret(it) for it in held], refresh=refresh, fetch=None)
+
+    said = examine(source_of(world, "github").source, signed(b"{}", "new"), proof, at=0)
+
+    assert isinstance(said, Described)
+
+
+def test_secrets_are_read_again_for_what_another_secret_could_mend_only(world: World) -> None:
+    """A missing header stays missing."""
+
+    def refresh() -> bool:
+        raise AssertionError
+
+    proof = Proof(secrets=lambda: [Secret("s")], refresh=refresh, fetch=None)
+    request = Received(method="POST", urls=[BASE], headers={}, body=b"{}")
+
+    with pytest.raises(SignatureError):
+        examine(source_of(world, "github").source, request, proof, at=0)
+
+
+def test_a_handshake_needs_no_secret(world: World) -> None:
+    """It comes while the webhook is being made, before there is one."""
+    proof = Proof(secrets=list, refresh=lambda: False, fetch=None)
+    request = Received(method="HEAD", urls=[BASE], headers={}, body=b"")
+
+    assert examine(source_of(world, "trello").source, request, proof, at=0) == Answer(200)
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_looked_at(world: World) -> None:
+    proof = Proof(secrets=list, refresh=lambda: False, fetch=None)
+    request = Received(method="POST", urls=[BASE], headers={}, body=b"x" * (BODY_MAX_BYTES + 1))
+
+    with pytest.raises(BodyTooLarge):
+        examine(source_of(world, "github").source, request, proof, at=0)
+
+
+def test_what_a_handshake_told_is_shown_to_operators(world: World) -> None:
+    """Notion's token, which its owner must paste at Notion."""
+    source_of(world, "notion")
+    world.store.save_handshake("notion", {"verification_token": "secret_x"})
+
+    shown = query.list_refusals(world.store, "notion", world.settings)["handshake"]
+
+    assert shown["kept"] == {"verification_token": "secret_x"}
+    world.clock.at += timedelta(days=1, seconds=1)
+    assert query.list_refusals(world.store, "notion", world.settings)["handshake"] is None
+
+
+def test_base64_and_json_are_what_the_spool_is_made_of() -> None:
+    """A person at 3 a.m. can read it."""
+    held = json.loads(Spooled("github", World.began, keyed("a"), None, b"hi").dump())
+
+    assert (held["source"], base64.b64decode(held["body"])) == ("github", b"hi")
