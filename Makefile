@@ -69,9 +69,10 @@ synth: setup
 gate: setup .venv-sdks/.ready tests/gate/provider_sdks/js/node_modules/.ready
 	$(BIN)/pytest tests/gate
 
-bench: setup
+bench: setup .venv-sdks/.ready
 	$(BIN)/python -m tests.bench.qstash
 	$(BIN)/python -m tests.bench.latency
+	PYTHONPATH=functions:. .venv-sdks/bin/python -m tests.bench.signatures
 
 deploy: setup
 	npx cdk deploy --context config=$(CONFIG)

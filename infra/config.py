@@ -148,8 +148,10 @@ def _bus(text: str) -> str:
 Name = Annotated[str, AfterValidator(_name)]
 Place = Annotated[str, AfterValidator(_place)]
 HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
-Several = Annotated[list[str], BeforeValidator(lambda it: [it] if isinstance(it, str) else it)]
-Places = Annotated[list[Place], BeforeValidator(lambda it: [it] if isinstance(it, str) else it)]
+_ONE_IS_A_LIST = BeforeValidator(lambda it: [it] if isinstance(it, str) else it)
+Several = Annotated[list[str], _ONE_IS_A_LIST]
+Places = Annotated[list[Place], _ONE_IS_A_LIST]
+HeaderPatterns = Annotated[list[HeaderPattern], _ONE_IS_A_LIST]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 
@@ -214,7 +216,7 @@ class Scheme(_Table):
     ] = None
     requires: Annotated[dict[Place, str], Field(description="Places, and what must stand there.")] = {}
     claims: Annotated[dict[str, str], Field(description="Claims of a JWT, and what each must be.")] = {}
-    needs: Annotated[list[str], Field(description="Claims of a JWT that must be there.")] = []
+    needs: Annotated[Several, Field(description="Claims of a JWT that must be there.")] = []
     leeway_s: Annotated[float, Field(ge=0, description="What is forgiven on a JWT's `exp`, `nbf` and `iat`.")] = 0
     id: Annotated[Places, Field(description="The source's own id of an event; several are joined by colons.")] = []
     type: Annotated[Places, Field(description="The event type; several are joined by dots.")] = []
@@ -222,7 +224,7 @@ class Scheme(_Table):
         str | None, AfterValidator(_handshake), Field(description="The handshake that is answered.")
     ] = None
     forward: Annotated[
-        list[HeaderPattern],
+        HeaderPatterns,
         Field(description="Further headers that destinations get; those named above they get anyway."),
     ] = []
     timeout_s: Annotated[float, Field(ge=1, le=100, description="How long the source waits for an answer.")] = 10

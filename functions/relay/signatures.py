@@ -183,9 +183,12 @@ def _check_required(place: str, wanted: Template, received: Received, secret: Se
 
 
 def _matches(row: Row, received: Received, secret: Secret, given: list[Given], time: str | None) -> bool:
-    """Tell whether *secret* made one of *given*; every comparison is made, whatever the one before said."""
+    """Tell whether *secret* made one of *given*.
+
+    Which of the messages and signatures it was is no secret, so that no more of them are looked at then.
+    """
     paired = len(row.spots) == len(row.parts) > 1
-    matches = usable = False
+    usable = False
     # A token may be made of parts none of which is a key.
     for index, text in secret.key_texts(row.parts) or ([(0, "")] if row.is_secret_itself else []):
         key = b"" if row.is_secret_itself else key_of(row.key, text)
@@ -196,10 +199,11 @@ def _matches(row: Row, received: Received, secret: Secret, given: list[Given], t
             for it in given:
                 if (paired and it.spot != index) or not _is_part(it, row.spots[it.spot], secret):
                     continue
-                matches |= _made(row.algorithms[0], key, message, it.value)
+                if _made(row.algorithms[0], key, message, it.value):
+                    return True
     if not usable:
         raise UnusableSecret("the signing secret isn't of the form that the scheme wants: set it again")
-    return matches
+    return False
 
 
 def _made(algorithm: str, key: bytes, message: bytes, signature: bytes) -> bool:
@@ -230,7 +234,7 @@ def _messages(row: Row, received: Received, secret: Secret, key_text: str, time:
         time = received.find(row.time)
         if time is None:
             raise SignatureError(f"{row.time} is missing", reason="missing_header")
-    return [text for it in row.signs for text in rendered_for(it, received, secret, key_text=key_text, time=time)]
+    return (text for it in row.signs for text in rendered_for(it, received, secret, key_text=key_text, time=time))
 
 
 def rendered_for(

@@ -357,3 +357,67 @@ def test_a_header_that_is_a_secret_is_never_kept() -> None:
         assert "cookie" not in kept, name
         if row.is_secret_itself:
             assert "secret" not in kept.values(), name
+
+
+# -- redeliveries, and what reading costs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scheme", "first", "again", "same"),
+    [
+        ("github", {"X-GitHub-Delivery": "1"}, {"X-GitHub-Delivery": "1"}, True),
+        ("box", {"BOX-DELIVERY-ID": "1"}, {"BOX-DELIVERY-ID": "2"}, True),
+        ("shopify", {"X-Shopify-Webhook-Id": "1", "X-Shopify-Event-Id": "9"}, {"X-Shopify-Webhook-Id": "1"}, True),
+        (
+            "shopify",
+            {"X-Shopify-Webhook-Id": "1", "X-Shopify-Event-Id": "9"},
+            {"X-Shopify-Webhook-Id": "2", "X-Shopify-Event-Id": "9"},
+            False,
+        ),
+        ("zendesk", {"X-Zendesk-Webhook-Id": "1", "X-Zendesk-Webhook-Invocation-Id": "5"}, {}, False),
+        ("gitlab-token", {"Idempotency-Key": "1"}, {"Idempotency-Key": "1"}, True),
+        ("standard-webhooks", {"webhook-id": "1", "webhook-timestamp": "1"}, {"webhook-id": "1"}, True),
+        ("linear", {"Linear-Delivery": "1"}, {"Linear-Delivery": "2"}, False),
+    ],
+)
+def test_a_redelivery_keeps_the_key_and_another_event_has_another(
+    scheme: str,
+    first: dict[str, str],
+    again: dict[str, str],
+    same: bool,  # noqa: FBT001
+) -> None:
+    """What changes from attempt to attempt is no part of it, and what several subscriptions share isn't enough."""
+    body = b'{"id":"eb0c4e06","trigger":"FILE.UPLOADED"}'
+
+    keys = [describe(ROWS[scheme], received(headers, body)).idempotency_key for headers in (first, again)]
+
+    assert (keys[0] == keys[1]) == same
+
+
+def test_a_batch_of_events_is_known_by_all_their_ids() -> None:
+    body = (
+        b'[{"sg_event_id":"a","event":"open"},{"sg_event_id":"b","event":"click"},{"sg_event_id":"c","event":"open"}]'
+    )
+
+    said = describe(ROWS["sendgrid"], received({}, body))
+
+    assert (said.idempotency_key, said.event_type) == ("a,b,c", "open,click")
+
+
+def test_json_is_parsed_once_at_most_and_only_if_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+
+    def loads(text: bytes) -> Any:
+        parsed.append(text)
+        return json.JSONDecoder().decode(text.decode())
+
+    monkeypatch.setattr("relay.received.json", type("Json", (), {"loads": staticmethod(loads)}))
+    body = b'{"id":"evt_1","type":"t","webhookTimestamp":1795435200000,"action":"a"}'
+    headers = {"Linear-Signature": hmac.digest(b"s", body, "sha256").hex(), "X-Shopify-Topic": "t"}
+
+    judge(ROWS["linear"], received(headers, body), [Secret("s")], at=NOW)
+    assert len(parsed) == 1
+
+    shopify = {**headers, "X-Shopify-Hmac-SHA256": base64.b64encode(hmac.digest(b"s", body, "sha256")).decode()}
+    judge(ROWS["shopify"], received(shopify, body), [Secret("s")], at=NOW)
+    assert len(parsed) == 1
