@@ -67,18 +67,20 @@ def test_compiled_extensions_are_lambdas(bundled: Path) -> None:
         assert struct.unpack_from("<H", header, 18) == (EM_AARCH64,)
 
 
-def test_the_wheels_are_for_lambda_whatever_this_machine_is(tmp_path: Path) -> None:
-    """A lock with a compiled package: none is in ours now, and the day one is, it must be for arm64."""
-    full = (asset.ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8").split("\n")
-    start = next(number for number, line in enumerate(full) if line.startswith("pydantic-core=="))
-    end = next(number for number in range(start + 1, len(full)) if not full[number].startswith(" "))
-    lock = tmp_path / "functions.txt"
-    lock.write_text("\n".join(full[start:end]) + "\n", encoding="utf-8")
+def test_where_a_source_signs_with_a_public_key_the_asset_holds_what_it_takes() -> None:
+    """Compiled for Lambda, whatever this machine is; other assets don't hold it, since PyJWT would load it."""
+    with asset.built(FLAT, locks=(asset.LOCK, asset.PUBLIC_KEYS_LOCK)) as directory:
+        extensions = list((directory / "cryptography").rglob("*.so"))
+        machines = {struct.unpack_from("<H", it.read_bytes()[:20], 18)[0] for it in directory.rglob("*.so")}
+        names = {path.name for path in directory.iterdir()}
 
-    (extension,) = asset.wheels(lock, tmp_path / "cache").rglob("*.so")
+    assert {"httpx", "jwt", "cryptography", "relay.json", "ingest.py"} < names
+    assert extensions
+    assert machines == {EM_AARCH64}
 
-    assert "cpython-313-aarch64" in extension.name
-    assert struct.unpack_from("<H", extension.read_bytes(), 18) == (EM_AARCH64,)
+
+def test_else_it_doesnt(bundled: Path) -> None:
+    assert not (bundled / "cryptography").exists()
 
 
 def test_the_configuration_is_beside_the_functions(bundled: Path) -> None:

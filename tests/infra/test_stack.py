@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.metrics import Metric
+from tests.infra.conftest import CONFIG, synthesize
 
 if TYPE_CHECKING:
     from tests.infra.conftest import Synthesized
@@ -345,3 +346,16 @@ def test_nothing_has_a_physical_name_but_the_api_which_may_share_it(real: Synthe
 def test_the_stack_holds_no_value_of_a_secret(real: Synthesized) -> None:
     assert real.of_type("AWS::SecretsManager::Secret") == {}
     assert "resolve:secretsmanager" not in json.dumps(real.template)
+
+
+def test_ingest_alone_has_an_asset_of_its_own_where_a_source_signs_with_a_public_key(
+    tmp_path_factory: pytest.TempPathFactory, real: Synthesized
+) -> None:
+    discord = CONFIG + '\n[sources.discord]\nscheme = "discord"\nto = ["ci"]\n'
+    signed = synthesize(tmp_path_factory.mktemp("signed"), discord, local=False)
+
+    codes = {verb: signed.function(verb)["Properties"]["Code"]["S3Key"] for verb in VERBS}
+
+    assert len({key for verb, key in codes.items() if verb != "ingest"}) == 1
+    assert codes["ingest"] not in {key for verb, key in codes.items() if verb != "ingest"}
+    assert len({real.function(verb)["Properties"]["Code"]["S3Key"] for verb in VERBS}) == 1
