@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
+from tests.deployed.clients import eventually
 from tests.deployed.conftest import GIVEN_SECRET
 
 if TYPE_CHECKING:
@@ -117,3 +120,30 @@ def test_a_destination_gets_the_bytes_that_the_source_sent(
     assert got.headers["x-acme-kind"] == "odd"
     assert got.headers["relay-source"] == "acme"
     assert "x-acme-signature" in got.headers  # it is no secret, and whoever has the secret can check it again
+
+
+def test_a_new_signing_secret_works_without_a_deploy_and_beside_the_old(relay: Relay) -> None:
+    """The vault reads again where a signature fits none, at most once in 10 s."""
+    kept = relay.secret("sources")
+    relay.put_secret("sources", kept | {"acme": [{"value": "a newer one"}, *kept["acme"]]})
+    newer = base64.b64encode(hmac.digest(b"a newer one", b"rotated", "sha512")).decode()
+
+    def taken() -> bool:
+        return relay.send("acme", b"rotated", x_acme_signature=newer).status_code in {200, 202}
+
+    try:
+        eventually(taken, "a webhook signed with the new secret is taken", timeout_s=20)
+        assert relay.send("acme", b"as before").status_code == 202
+    finally:
+        relay.put_secret("sources", kept)
+
+
+def test_the_same_signed_body_under_a_new_id_is_flagged(relay: Relay) -> None:
+    body = b'{"action":"closed","nonce":"' + uuid4().hex.encode() + b'"}'
+    first = relay.push(body).json()["event_id"]
+
+    again = relay.push(body).json()["event_id"]
+
+    assert again != first
+    assert relay.event(again)["suspected_replay_of"] == first
+    assert relay.event(first)["suspected_replay_of"] is None
