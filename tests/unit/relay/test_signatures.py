@@ -6,9 +6,13 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +22,7 @@ from relay.judgement import Described, describe, judge
 from relay.received import Received
 from relay.scheme import Row
 from relay.secret import Secret
-from relay.signatures import verify
+from relay.signatures import moment_of, verify
 
 if TYPE_CHECKING:
     from relay.handshakes import Answer
@@ -181,6 +185,70 @@ def test_a_secret_that_cant_be_a_key_is_its_owners_to_mend(value: str) -> None:
     headers = {"webhook-id": "a", "webhook-timestamp": str(NOW), "webhook-signature": "v1,AAAA"}
 
     assert refusal(ROWS["standard-webhooks"], received(headers), value).status == 503
+
+
+def test_the_refusal_that_says_most_is_told_of_several_secrets() -> None:
+    """One secret signed it, too long ago; the other isn't of this world."""
+    request = received({"Stripe-Signature": stripe(b"{}", "s", at=NOW - 999)})
+    standard = received({"webhook-id": "a", "webhook-timestamp": str(NOW), "webhook-signature": "v1,AAAA"})
+
+    assert refusal(STRIPE, request, "s", "other").reason == "expired_timestamp"
+    assert refusal(STRIPE, request, "other", "s").reason == "expired_timestamp"
+    assert refusal(ROWS["standard-webhooks"], standard, "whsec_AAAA", "not base64!").reason == "bad_signature"
+    assert refusal(ROWS["standard-webhooks"], standard, "not base64!", "whsec_AAAA").reason == "bad_signature"
+
+
+def test_a_secret_that_lacks_a_part_doesnt_keep_another_from_counting() -> None:
+    body = b'{"time_ms":%d}' % (NOW * 1000)
+    headers = {"X-Pusher-Key": "k", "X-Pusher-Signature": hmac.digest(b"s", body, "sha256").hex()}
+
+    for order in ((0, 1), (1, 0)):
+        held = [Secret("plain"), Secret({"key": "k", "secret": "s"})]
+        verify(ROWS["pusher"], received(headers, body), [held[it] for it in order], at=NOW)
+
+
+def test_the_first_of_two_times_counts() -> None:
+    header = stripe(b"{}", "s") + f",t={NOW + 1}"
+
+    verify(STRIPE, received({"Stripe-Signature": header}), [Secret("s")], at=NOW)
+
+
+def test_no_more_than_a_hundred_signatures_are_looked_at() -> None:
+    """Each costs a comparison, and a stranger may send as many as fit."""
+    right = hmac.new(b"s", f"{NOW}.".encode() + b"{}", hashlib.sha256).hexdigest()
+    many = ",".join([f"t={NOW}", *["v1=" + "0" * 64] * 200, f"v1={right}"])
+
+    assert refusal(STRIPE, received({"Stripe-Signature": many}), "s").reason == "bad_signature"
+
+
+def test_a_time_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orb writes none; the zone of the machine is nobody's business."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert moment_of("2026-11-23T12:00:00.000000", "iso") == NOW
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_key_of_another_curve_counts_for_nothing() -> None:
+    """The algorithm says P-256; a key that is stronger is none of the scheme's, either."""
+    body = b"[]"
+    for curve, good in ((ec.SECP256R1(), True), (ec.SECP384R1(), False)):
+        key = ec.generate_private_key(curve)
+        shown = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        signature = key.sign(f"{NOW}".encode() + body, ec.ECDSA(hashes.SHA256()))
+        headers = {
+            "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
+            "X-Twilio-Email-Event-Webhook-Timestamp": str(NOW),
+        }
+        secrets = [Secret(base64.b64encode(shown).decode())]
+        if good:
+            verify(ROWS["sendgrid"], received(headers, body), secrets, at=NOW)
+        else:
+            with pytest.raises(SignatureError):
+                verify(ROWS["sendgrid"], received(headers, body), secrets, at=NOW)
 
 
 # -- total, and quiet -------------------------------------------------------------------------------------------------
