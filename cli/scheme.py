@@ -165,11 +165,10 @@ def _verdict(name: str, row: Mapping[str, Any], asked: Any, secret: Any, at: flo
     from relay.accept import Proof, examine
     from relay.errors import BodyTooLarge, SignatureError
     from relay.handshakes import Answer
-    from relay.scheme import Row
     from relay.secret import Secret
     from relay.settings import Source
 
-    source = Source(name, name, Row.of(row), ())
+    source = Source(name, name, row, ())
     secrets = [] if secret is None else [Secret(it) for it in (secret if isinstance(secret, list) else [secret])]
     proof = Proof(secrets=lambda: secrets, refresh=lambda: False, fetch=None)
     nothing = {"idempotency_key": None, "event_type": None}

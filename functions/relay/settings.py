@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +26,20 @@ class Source:
     """Who sends webhooks: a name, how it signs, and the URL groups that get its events.
 
     Attributes:
+        said: Its scheme's row as it stands in the flat configuration.
         refuses_replays: Whether the same signed bytes under a new id are refused, not only flagged.
     """
 
     name: str
     scheme: str
-    row: Row
+    said: Mapping[str, Any]
     to: tuple[str, ...]
     refuses_replays: bool = False
+
+    @cached_property
+    def row(self) -> Row:
+        """Its scheme's row, ready to be used: made once it is, since a function start has no use for most."""
+        return Row.of(self.said)
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Settings:
             name=flat["name"],
             retention_days=flat["retention_days"],
             sources={
-                name: Source(name, it["scheme"], Row.of(it["row"]), tuple(it["to"]), it.get("replays") == "refuse")
+                name: Source(name, it["scheme"], it["row"], tuple(it["to"]), it.get("replays") == "refuse")
                 for name, it in flat["sources"].items()
             },
             groups={

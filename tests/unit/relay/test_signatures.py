@@ -17,6 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.config import built_in_schemes
+from infra.local.made_up import made_up
+from infra.local.sources import Request as SourceRequest
+from infra.local.sources import signed
 from relay.errors import SignatureError, UnusableSecret
 from relay.judgement import Described, describe, judge
 from relay.received import Received
@@ -251,6 +254,24 @@ def test_a_key_of_another_curve_counts_for_nothing() -> None:
                 verify(ROWS["sendgrid"], received(headers, body), secrets, at=NOW)
 
 
+@pytest.mark.parametrize("scheme", ["square", "trello", "qstash"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_any_of_the_relays_own_urls_may_be_the_one_that_was_signed(scheme: str, order: tuple[int, int]) -> None:
+    """With a domain in front both that URL and the API's own are registered somewhere."""
+    row = built_in_schemes()[scheme].row()
+    held = Secret(made_up(row))
+    sent = signed(row, SourceRequest("POST", URL, {"content-type": "application/json"}, b"{}"), held, NOW)
+    urls = [URL, "https://hooks.example.com/webhooks/acme"]
+
+    for known, good in (([urls[it] for it in order], True), ([urls[1]], False)):
+        request = Received(method="POST", urls=known, headers=sent.headers, body=sent.body)
+        if good:
+            verify(ROWS[scheme], request, [held], at=NOW)
+        else:
+            with pytest.raises(SignatureError):
+                verify(ROWS[scheme], request, [held], at=NOW)
+
+
 # -- total, and quiet -------------------------------------------------------------------------------------------------
 
 
@@ -397,6 +418,13 @@ def test_without_an_id_the_bodys_hash_is_the_key() -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[1]", b"[" * 100_000, b"1" * 5000, b'{"kind":["a"]}'])
 def test_a_body_that_isnt_what_it_should_be_has_an_unknown_type(body: bytes) -> None:
     assert describe(ACME, received({}, body)).event_type == "unknown"
+
+
+def test_a_form_has_the_type_that_its_headers_say() -> None:
+    """GitHub can be set to send forms; what isn't meant as JSON isn't broken JSON."""
+    headers = {**github(b""), "content-type": "application/x-www-form-urlencoded"}
+
+    assert describe(GITHUB, received(headers, b"payload=%7B%7D")).event_type == "push"
 
 
 def test_a_long_id_is_hashed_and_a_long_type_is_cut() -> None:
