@@ -74,7 +74,7 @@ def asking(function: Callable[Concatenate[Asked, P], None]) -> Callable[P, None]
 
 
 class Moment(click.ParamType[datetime]):
-    """A moment: an age such as 30m, 2h or 1d, or an ISO 8601 time with its zone."""
+    """A moment: an age such as 30m, 2h or 1d, an ISO 8601 time with its zone, or epoch seconds."""
 
     name = "time"
 
@@ -87,6 +87,8 @@ class Moment(click.ParamType[datetime]):
                 return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
             except OverflowError:
                 self.fail(f"{value!r} is before all time", param, ctx)
+        if re.fullmatch(r"[0-9]{9,11}", value.strip()):
+            return datetime.fromtimestamp(int(value), UTC)
         try:
             moment = datetime.fromisoformat(value.strip())
         except ValueError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from infra.config import Scheme
 
+PROOFS = {"sdk": "its SDK", "library": "another's library", "documentation": "its documentation"}
 CONFIG = click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -47,7 +50,7 @@ def list_(asked: Asked, config: Path | None) -> None:
         Column("SIGNS WITH", lambda it: ", ".join(it["scheme"].algorithm)),
         Column("SAME EVENT BY", lambda it: identity(it["scheme"].row())),
         Column("HANDSHAKE", lambda it: it["scheme"].handshake or ""),
-        Column("PROVEN AGAINST", lambda it: it["scheme"].proof or ""),
+        Column("PROVEN AGAINST", lambda it: PROOFS.get(it["scheme"].proof or "", "")),
     ]
     table(columns, [{"name": name, "scheme": it} for name, it in known.items()])
 
@@ -65,9 +68,12 @@ def show(asked: Asked, scheme_name: str, config: Path | None) -> None:
         return
     from cli.tables import line
 
-    line(f"# {it.title or scheme_name}" + (f"; proven against: {it.proof}" if it.proof else ""))
+    never = "never sends an event again by itself"
+    again = f"sends an event again for {it.retries_for_s / 3600:g} h" if it.retries_for_s else never
+    line(f"# {it.title or scheme_name}" + (f"; proven against {PROOFS[it.proof]}" if it.proof else ""))
+    line(f"# waits {it.timeout_s:g} s for an answer, {again}")
     line(f"# the same event by: {identity(row)}")
-    line(f"[{scheme_name}]")
+    line(f"[schemes.{scheme_name}]")
     for key, value in row.items():
         line(f"{key} = {_toml(value)}")
 
@@ -89,9 +95,11 @@ def verify(
 ) -> None:
     """Say what the relay would make of a request, with the code that takes webhooks in.
 
-    REQUEST is a file with a JSON object: method, url, headers, body (base64).  The signing secret is read from standard
-    input, or asked for; it may be empty where a handshake needs none.  Nothing is fetched: a certificate or key that
-    comes from the provider must be a part of the secret (signing_cert_pem, cert_pem, jwk).
+    REQUEST is a file with a JSON object: method, url, headers, body (base64), such as {"method": "POST", "url":
+    "https://hooks.example.com/webhooks/github", "headers": {"X-Hub-Signature-256": "…"}, "body": "e30="}; or a request
+    as an HTTP API hands it to a Lambda.  The signing secret is read from standard input, or asked for; it may be empty
+    where a handshake needs none.  Nothing is fetched: a certificate or key that comes from the provider must be a part
+    of the secret (signing_cert_pem, cert_pem, jwk).
 
     With --batch each line of standard input holds id, scheme, secret, method, url, headers, body and now (epoch
     seconds), and a line with id, verdict (valid, invalid, handshake), reason, idempotency_key, event_type and answer is
@@ -105,8 +113,6 @@ def verify(
         return
     if request_file is None or scheme_name is None:
         raise click.UsageError("give a REQUEST file and --scheme, or --batch")
-    from time import time
-
     row = _scheme(scheme_name, known).row()
     verdict = _verdict(scheme_name, row, _read(request_file), _secret(), at.timestamp() if at else time())
     if asked.as_json:
@@ -122,13 +128,13 @@ def identity(row: Mapping[str, Any]) -> str:
     from relay.scheme import Row
 
     it = Row.of(row)
-    if it.id:
-        unsigned = it.signs_body and not it.signs_id
-        return "its id" + (" (which isn't signed)" if unsigned else "")
-    if not it.retries_for_s:
-        return "nothing: every request is an event"
     hours = it.retries_for_s / 3600
-    return f"the same body within {hours:.0f} h" if hours >= 1 else f"the same body within {it.retries_for_s // 60} min"
+    span = f"{hours:.0f} h" if hours >= 1 else f"{it.retries_for_s // 60} min"
+    without = f"the same body within {span}" if it.retries_for_s else "nothing: every request is an event"
+    if not it.id:
+        return without
+    unsigned = " (which isn't signed)" if it.signs_body and not it.signs_id else ""
+    return f"its id{unsigned}, else {without}"
 
 
 # -- verify -------------------------------------------------------------------------------------------------------
@@ -142,18 +148,49 @@ def _verify_lines(known: Mapping[str, Scheme]) -> None:
         asked: Any = None
         try:
             asked = json.loads(text)
-            name = str(asked["scheme"])
+            _check_line(asked)
+            name = asked["scheme"]
             row = _scheme(name, known).row()
-            verdict = _verdict(name, row, asked, asked.get("secret"), float(asked["now"]))
+            verdict = _verdict(name, row, asked, asked.get("secret"), float(asked.get("now", time())))
         except Failure as error:
-            verdict, failed = _unreadable(error.message), failed + 1
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            verdict, failed = _unreadable(f"line {number} is no request: {type(error).__name__}: {error}"), failed + 1
+            verdict, failed = _unreadable(f"line {number}: {error.message}"), failed + 1
+        except (ValueError, RecursionError) as error:
+            verdict, failed = _unreadable(f"line {number} is no JSON: {error}"), failed + 1
         json_line({"id": asked.get("id") if isinstance(asked, dict) else None, **verdict})
     if failed:
         raise Failure(
             f"{failed} lines could not be judged: each must be a JSON object with scheme, url, headers, now …"
         )
+
+
+def _check_line(asked: object) -> None:
+    """Raise `Failure` unless *asked* is a request with a scheme."""
+    if not isinstance(asked, dict):
+        raise Failure("must be a JSON object")
+    _check_request(asked)
+    secret, now = asked.get("secret"), asked.get("now", 0)
+    if not isinstance(asked.get("scheme"), str):
+        raise Failure("scheme is missing: the name of one, as `relay scheme list` has it")
+    held = secret if isinstance(secret, list) else [] if secret is None else [secret]
+    if not all(isinstance(it, str | dict) for it in held):
+        raise Failure("secret must be a text, an object of texts, or a list of these")
+    if isinstance(now, bool) or not isinstance(now, int | float):
+        raise Failure("now must be a number: epoch seconds")
+
+
+def _check_request(asked: Mapping[str, Any]) -> None:
+    """Raise `Failure` unless *asked* is a request."""
+    headers, body = asked.get("headers", {}), asked.get("body") or ""
+    if not isinstance(asked.get("url"), str):
+        raise Failure("url is missing: the whole URL that it was sent to")
+    if not isinstance(headers, dict):
+        raise Failure("headers must be an object: name and value")
+    if not isinstance(asked.get("method", "POST"), str):
+        raise Failure("method must be a text")
+    try:
+        base64.b64decode(body, validate=True)
+    except (ValueError, TypeError):
+        raise Failure("body must be base64") from None
 
 
 def _unreadable(message: str) -> dict[str, Any]:
@@ -202,9 +239,7 @@ def _answer(status: int, body: str, content_type: str, headers: Mapping[str, str
     return answer
 
 
-def _received(asked: Any) -> Any:
-    import base64
-
+def _received(asked: Mapping[str, Any]) -> Any:
     from relay.received import Received
 
     headers = {
@@ -215,17 +250,37 @@ def _received(asked: Any) -> Any:
     return Received(method=str(asked.get("method", "POST")), urls=[str(asked["url"])], headers=headers, body=body)
 
 
-def _read(file: Path) -> Any:
+def _read(file: Path) -> Mapping[str, Any]:
     try:
         asked = json.loads(file.read_bytes())
-        _received(asked)
     except OSError as error:
         raise Failure(f"{file} can't be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Failure(
-            f"{file} isn't a request: a JSON object with method, url, headers and body (base64) is wanted"
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise Failure(f"{file} isn't a request: it is no JSON ({error})") from error
+    if isinstance(asked, dict) and "requestContext" in asked:
+        return _of_api(file, asked)
+    if not isinstance(asked, dict):
+        raise Failure(f"{file} isn't a request: a JSON object with method, url, headers and body (base64) is wanted")
+    try:
+        _check_request(asked)
+    except Failure as error:
+        raise Failure(f"{file} isn't a request: {error.message}") from error
     return asked
+
+
+def _of_api(file: Path, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the request that an HTTP API handed to a Lambda, at the host that it was sent to."""
+    from cli.send import read
+
+    sample = read(file)
+    host = {str(name).lower(): it for name, it in event["headers"].items()}.get("host", "localhost")
+    query = f"?{sample.query}" if sample.query else ""
+    return {
+        "method": sample.method,
+        "url": f"https://{host}{event['rawPath']}{query}",
+        "headers": sample.headers,
+        "body": base64.b64encode(sample.body).decode(),
+    }
 
 
 def _secret() -> str | None:

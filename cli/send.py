@@ -182,14 +182,15 @@ def _secret(relay: Deployed, name: str, scheme: Row, request: Request) -> Secret
 
 
 def _row(source: str, row: Mapping[str, Any], response: httpx.Response) -> dict[str, Any]:
-    """Return what is told of *response*.  A handshake, and what some schemes acknowledge, has no event's id in it."""
+    """Return what is told of *response*.  A handshake has no event's id in it."""
     from cli.deployed import MESSAGE_MAX_CHARS, told
 
     try:
         answer = response.json()
     except ValueError:
         answer = None
-    event_id = answer.get("event_id") if isinstance(answer, dict) else None
+    said = answer if isinstance(answer, dict) else {}
+    event_id = response.headers.get("relay-event-id") or said.get("event_id")
     code, message = told(response)
     error = f"{code or 'refused'}: {message or 'it gave no reason'}"
     taken = response.is_success and bool(event_id or row.get("handshake") or row.get("answer"))
@@ -197,7 +198,7 @@ def _row(source: str, row: Mapping[str, Any], response: httpx.Response) -> dict[
         "source": source,
         "status": response.status_code,
         "event_id": event_id,
-        "duplicate": isinstance(answer, dict) and answer.get("duplicate") is True,
+        "duplicate": response.headers.get("relay-duplicate") == "true" or said.get("duplicate") is True,
         "answer": response.text[:MESSAGE_MAX_CHARS] if taken and not event_id else None,
         "error": None if taken else error,
     }

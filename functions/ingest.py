@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.accept import Acceptance, Proof, accept_or_spool, examine
-from relay.errors import OperatorError, SenderError
+from relay.errors import HandshakeFailed, OperatorError, SenderError, UpstreamError
 from relay.gateway import Request, Response, answering, note
 from relay.judgement import Described
 from relay.metrics import Metric, count
@@ -34,7 +34,7 @@ def handler(request: Request) -> Response:
             return _greet(source, said, it)
         webhook = Spooled(source.name, now, said, request.headers.get("content-type"), request.body)
         accepted = accept_or_spool(source, webhook, settings=it.settings, store=it.store, publisher=it.publisher)
-    except (SenderError, OperatorError) as error:
+    except (SenderError, OperatorError, HandshakeFailed) as error:
         record_refusal(error, request, settings=it.settings, store=it.store)
         if source is not None and source.row.bare:
             return Response(error.status, "")
@@ -67,11 +67,18 @@ def _greet(source: Source, answer: Answer, it: Relay) -> Response:
     note(source=source.name, handshake=source.row.handshake)
     count(Metric.HANDSHAKES)
     if answer.confirm:
-        it.fetch.visit(answer.confirm)
+        _confirm(answer.confirm, it)
     if answer.keep:
         it.store.save_handshake(source.name, answer.keep)
     content_type = {"content-type": answer.content_type} if answer.content_type else {}
     return Response(answer.status, answer.body, {**content_type, **answer.headers})
+
+
+def _confirm(url: str, it: Relay) -> None:
+    try:
+        it.fetch.visit(url)
+    except UpstreamError as error:
+        raise HandshakeFailed("confirmation", str(error)) from error
 
 
 def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:
@@ -79,12 +86,13 @@ def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:
     if isinstance(accepted, Spooled):
         note(event_type=accepted.said.event_type, spooled=True)
         count(Metric.SPOOLED)
-        return _answer(source, 202, {"spooled": True})
+        return _answer(source, 202, {"spooled": True}, {})
     event = accepted.event
     note(event_id=event.id, event_type=event.event_type, duplicate=accepted.duplicate)
+    headers = {"relay-event-id": event.id}
     if accepted.duplicate:
         count(Metric.DUPLICATES)
-        return _answer(source, 200, {"event_id": event.id, "duplicate": True})
+        return _answer(source, 200, {"event_id": event.id, "duplicate": True}, {**headers, "relay-duplicate": "true"})
     count(Metric.ACCEPTED)
     if event.suspected_replay_of:
         count(Metric.SUSPECTED_REPLAYS)
@@ -92,12 +100,12 @@ def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:
     if accepted.failure is not None:
         count(Metric.PUBLISH_FAILED)
         note(publish_failed=str(accepted.failure))
-    return _answer(source, 202, {"event_id": event.id})
+    return _answer(source, 202, {"event_id": event.id}, headers)
 
 
-def _answer(source: Source, status: int, body: dict[str, object]) -> Response:
+def _answer(source: Source, status: int, body: dict[str, object], headers: dict[str, str]) -> Response:
     """Return the acknowledgement: the one that the source wants, else the relay's own."""
     if source.row.answer is None:
-        return Response(status, body)
+        return Response(status, body, headers)
     wanted, text, content_type = source.row.answer
-    return Response(wanted, text, {"content-type": content_type} if content_type else {})
+    return Response(wanted, text, {**headers, "content-type": content_type} if content_type else headers)

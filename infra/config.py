@@ -28,7 +28,7 @@ from pydantic import (
 from infra import urls
 from infra.mistakes import ConfigError, Mistake, Wrong, located, nearest, told
 from relay.handshakes import NAMES as HANDSHAKES
-from relay.scheme import PLACE, Row
+from relay.scheme import ALGORITHMS, ODD_SIGNS, PLACE, TYPE, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -133,6 +133,10 @@ def _header_pattern(text: str) -> str:
     return text
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{it}`" for it in names)
+
+
 def _handshake(text: str | None) -> str | None:
     if text is not None and text not in HANDSHAKES:
         raise ValueError(f"must be one of {', '.join(HANDSHAKES)}")
@@ -202,8 +206,12 @@ class Scheme(_Table):
     separator: Annotated[
         str | None, Field(min_length=1, max_length=2, description="What stands between several items of the signature.")
     ] = None
-    algorithm: Annotated[Several, Field(description="How it signs; several only of JWT.")] = ["hmac-sha256"]
-    signs: Annotated[Several, Field(description="What is signed; any of several.")] = []
+    algorithm: Annotated[Several, Field(description=f"How it signs: {_listed(ALGORITHMS)}; several only of JWT.")] = [
+        "hmac-sha256"
+    ]
+    signs: Annotated[
+        Several, Field(description=f"What is signed; any of several.  Or one of {_listed(ODD_SIGNS)}.")
+    ] = []
     key: Annotated[str, Field(description="How the key is made of the secret.")] = "utf8"
     secret: Annotated[Several, Field(description="The parts of the secret that may be the key, by name.")] = []
     time: Annotated[Place | None, Field(description="Where the signed time stands, if not among the signatures.")] = (
@@ -212,16 +220,26 @@ class Scheme(_Table):
     time_format: Annotated[str, Field(description="`s` or `ms` since the epoch, or `iso`.")] = "s"
     tolerance_s: Annotated[
         list[Annotated[float, Field(ge=0)]] | None,
-        Field(min_length=2, max_length=2, description="How old, and how far in the future, the signed time may be."),
+        Field(
+            min_length=2,
+            max_length=2,
+            description="`[past, future]`: how old, and how far in the future, the signed time may be.",
+        ),
     ] = None
-    requires: Annotated[dict[Place, str], Field(description="Places, and what must stand there.")] = {}
-    claims: Annotated[dict[str, str], Field(description="Claims of a JWT, and what each must be.")] = {}
+    requires: Annotated[
+        dict[Place, str], Field(description='Places, and what must stand there: `{ X-Version = "1" }`.')
+    ] = {}
+    claims: Annotated[
+        dict[str, str], Field(description='Claims of a JWT, and what each must be: `{ iss = "acme" }`.')
+    ] = {}
     needs: Annotated[Several, Field(description="Claims of a JWT that must be there.")] = []
     leeway_s: Annotated[float, Field(ge=0, description="What is forgiven on a JWT's `exp`, `nbf` and `iat`.")] = 0
     id: Annotated[Places, Field(description="The source's own id of an event; several are joined by colons.")] = []
-    type: Annotated[Places, Field(description="The event type; several are joined by dots.")] = []
+    type: Annotated[Places, Field(description="The event type; several are joined by dots.")] = [*TYPE]
     handshake: Annotated[
-        str | None, AfterValidator(_handshake), Field(description="The handshake that is answered.")
+        str | None,
+        AfterValidator(_handshake),
+        Field(description=f"The handshake that is answered: {_listed(HANDSHAKES)}."),
     ] = None
     forward: Annotated[
         HeaderPatterns,
@@ -232,7 +250,8 @@ class Scheme(_Table):
         int, Field(ge=0, description="For how long the source sends an event again; 0: it never does by itself.")
     ] = 86_400
     answer: Annotated[
-        Answer | None, Field(description="What acknowledges an event; the relay's own answer without it.")
+        Answer | None,
+        Field(description='What acknowledges an event: `{ status = 200, body = "ok", content_type = "text/plain" }`.'),
     ] = None
     bare: Annotated[bool, Field(description="Whether refusals have an empty body.")] = False
 

@@ -11,6 +11,7 @@
     · Undeliverable     489   handed to us by QStash, and no retry can ever help
   - OperatorError       503   the relay's owner must act: a secret or a setting is missing
   - UpstreamError       503   nobody here is at fault; send it again later
+    · HandshakeFailed         what a provider's handshake asks for couldn't be done
     · QStashError             QStash refused or didn't answer; knows whether a retry can help
 """
 
@@ -116,6 +117,12 @@ class UpstreamError(RelayError):
     def __init__(self, service: str, reason: str) -> None:
         super().__init__(f"{service}: {reason}")
         self.service = service
+
+
+class HandshakeFailed(UpstreamError):
+    """A provider's handshake is right, and what it asks for couldn't be done."""
+
+    code = "handshake_failed"
 
 
 class QStashError(UpstreamError):

@@ -109,12 +109,12 @@ def answering(verb: Callable[[Request], Response]) -> Callable[[Mapping[str, Any
     def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         request = Request.of(event)
         logger.thread_safe_clear_keys()
-        logger.append_keys(request_id=getattr(context, "aws_request_id", None), route=request.route)
+        logger.thread_safe_append_keys(request_id=getattr(context, "aws_request_id", None), route=request.route)
         try:
             response = verb(request)
         except RelayError as error:
             response = refusal(error)
-            logger.append_keys(error=error.code, reason=str(error))
+            logger.thread_safe_append_keys(error=error.code, reason=str(error))
         level = logger.warning if response.status >= 500 else logger.info  # an HTTP status
         level("answered", extra={"status": response.status})
         return response.wire()
@@ -124,4 +124,4 @@ def answering(verb: Callable[[Request], Response]) -> Callable[[Mapping[str, Any
 
 def note(**fields: Any) -> None:
     """Add *fields* to this call's log line."""
-    logger.append_keys(**fields)
+    logger.thread_safe_append_keys(**fields)

@@ -11,6 +11,7 @@ import hashlib
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from relay.secret import KEYS
@@ -39,6 +40,8 @@ ODD_SIGNS = (
 TIME_FORMATS = ("s", "ms", "iso")
 KINDS = (*KEYS, "plaid")  # of keys; Plaid's come from Plaid
 
+TYPE = ("X-Event-Type|body:type",)  # where an event's type stands, where a row doesn't say
+
 _ENCODINGS = {
     "hex": r"[0-9a-f]+",
     "HEX": r"[0-9a-fA-F]+",
@@ -47,6 +50,7 @@ _ENCODINGS = {
     "text": r".+",
     "jwt": r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
 }
+_SPELLED = {TOKEN: ("text", "base64")}  # how a signature is written; else a MAC is, in bytes
 _FIELD = re.compile(r"\{([^{}]+)\}")
 _HEADER = r"[A-Za-z0-9-]+\*?"
 _STEP = r"[^.:|\s]+(?:\.[^.:|\s]+)*"
@@ -55,6 +59,13 @@ PLACE = re.compile(rf"{_ONE_PLACE}(?:\|{_ONE_PLACE})*")
 _OWN_FIELDS = re.compile(
     r"body|time|url|method|secret(?::[\w-]+)?|body_ascii|body_gunzipped|url_qsh|(?:body|url)_sha256_(?:hex|base64|base64url)"
 )
+
+
+_KNOWN_FIELDS = ("body", "time", "url", "method", "secret")
+
+
+def _varies(field: str) -> bool:
+    return not field.startswith(("secret", "url")) and field != "method"
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,9 @@ class Template:
         """
         pieces = _FIELD.split(text)
         for name in pieces[1::2]:
+            near = get_close_matches(name, _KNOWN_FIELDS, 1) if name.isalpha() and name not in _KNOWN_FIELDS else []
+            if near:
+                raise ValueError(f"has a field {{{name}}}: did you mean {{{near[0]}}}?")
             if not _OWN_FIELDS.fullmatch(name) and not PLACE.fullmatch(name):
                 raise ValueError(
                     f"has a field {{{name}}} that there isn't: body, time, url, method or a place, like X-Id"
@@ -217,7 +231,7 @@ class Row:
             needs=_several(row.get("needs") or []),
             leeway_s=row.get("leeway_s") or 0,
             id=_several(row.get("id") or []),
-            type=_several(row.get("type") or []),
+            type=_several(row.get("type", TYPE)),
             handshake=row.get("handshake"),
             forward=tuple(it.lower() for it in row.get("forward") or []),
             timeout_s=row.get("timeout_s") or 10,
@@ -229,6 +243,10 @@ class Row:
         return made
 
     def _check(self) -> None:
+        self._check_words()
+        self._check_proof()
+
+    def _check_words(self) -> None:
         unknown = [it for it in self.algorithms if it not in ALGORITHMS]
         if unknown or (len(self.algorithms) > 1 and not set(self.algorithms) <= set(JWTS)):
             raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}")
@@ -238,11 +256,37 @@ class Row:
             raise ValueError(f"signs must be a template, or one of {', '.join(ODD_SIGNS)}")
         if self.key not in KINDS:
             raise ValueError(f"key must be one of {', '.join(KINDS)}")
-        timed = self.time or any("time" in it.groupindex for spot in self.spots for it in spot.items)
-        if self.tolerance_s is not None and not timed:
-            raise ValueError("tolerance_s needs a signed time: say time, or {time} in signature")
         if self.time_format not in TIME_FORMATS:
             raise ValueError(f"time_format must be one of {', '.join(TIME_FORMATS)}")
+
+    def _check_proof(self) -> None:
+        """Raise unless a request of the row can be verified, and proves what it seems to."""
+        algorithm = self.algorithms[0]
+        spelled = _SPELLED.get(algorithm, ("jwt",) if algorithm in JWTS else ("hex", "HEX", "base64", "base64url"))
+        odd = next((it.encoding for it in self.spots if it.encoding not in spelled), None)
+        if odd:
+            raise ValueError(f"signature has {{{odd}}}, and {algorithm} is written as {{{'} or {'.join(spelled)}}}")
+        fields = [set(it.fields) for it in self.signs]
+        if algorithm in HASHES and not self.odd and not all(any(f.startswith("secret") for f in it) for it in fields):
+            raise ValueError(f"signs must hold {{secret}}: without it anybody can make the {algorithm}")
+        is_mac = algorithm in HMACS or algorithm in HASHES or algorithm in PUBLIC_KEYS
+        if is_mac and not self.odd and not all(any(_varies(f) for f in it) for it in fields):
+            raise ValueError(
+                "signs must hold {body}, or what else varies: else one signature is right for every request"
+            )
+        timed = self.time or any("time" in it.groupindex for spot in self.spots for it in spot.items)
+        if any("time" in it for it in fields) and not timed:
+            raise ValueError("signs has {time}, and nothing says where it stands: say time, or {time} in signature")
+        if self.tolerance_s is not None and not timed:
+            raise ValueError("tolerance_s needs a signed time: say time, or {time} in signature")
+        if self.tolerance_s is not None and is_mac and not self.odd and not self._signs_time(fields):
+            raise ValueError("tolerance_s needs the time to be signed: put {time} into signs")
+        if any(it.startswith("claim:") for place in self.id for it in place.split("|")) and algorithm not in JWTS:
+            raise ValueError("id is a claim, and no JWT signs the request")
+
+    def _signs_time(self, fields: list[set[str]]) -> bool:
+        in_body = self.time is not None and self.time.startswith("body:") and self.signs_body
+        return in_body or all("time" in it for it in fields)
 
     @property
     def is_secret_itself(self) -> bool:

@@ -98,7 +98,8 @@ def _verify(row: Row, received: Received, secret: Secret, at: float, fetch: Call
 
             received.claims = verify_token(row, given, received, secret, at, fetch)
         elif not _matches(row, received, secret, given, time):
-            raise SignatureError(f"{row.spots[0].place} doesn't match")
+            reason = "wrong_token" if row.is_secret_itself else "bad_signature"
+            raise SignatureError(f"{row.spots[0].place} doesn't match", reason=reason)
     if row.tolerance_s is not None:
         check_age(_moment(row, received, time), row.tolerance_s, at)
 

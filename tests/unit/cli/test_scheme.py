@@ -61,7 +61,8 @@ def test_every_scheme_is_listed_with_how_it_knows_the_same_event() -> None:
 
     assert {it["name"] for it in as_json} == built_in_schemes().keys()
     lines = {it.split()[0]: it for it in shown.stdout.splitlines()}
-    assert "its id (which isn't signed)" in lines["github"]
+    assert "its id (which isn't signed), else nothing" in lines["github"]
+    assert "its id, else the same body within 720 h" in lines["stripe"]
     assert "the same body within 24 h" in lines["onfido"]
     assert "nothing: every request is an event" in lines["dropbox"]
 
@@ -70,7 +71,7 @@ def test_every_scheme_is_listed_with_how_it_knows_the_same_event() -> None:
 def test_what_is_shown_is_the_row_as_relay_toml_takes_it(name: str) -> None:
     shown = run("show", name)
 
-    assert Scheme.model_validate(tomllib.loads(shown.stdout)[name]).row() == built_in_schemes()[name].row()
+    assert Scheme.model_validate(tomllib.loads(shown.stdout)["schemes"][name]).row() == built_in_schemes()[name].row()
 
 
 def test_a_scheme_of_ones_own_is_known_with_its_file(tmp_path: Path) -> None:
@@ -133,6 +134,19 @@ def test_a_request_is_judged_at_the_time_that_is_asked_for(tmp_path: Path) -> No
     assert "expired_timestamp" in later.output
 
 
+def test_a_request_as_an_http_api_hands_it_over_is_judged_too() -> None:
+    told = run("verify", "events/github/pull_request.opened.forged.json", "--scheme", "github", stdin=SECRET)
+
+    assert "bad_signature" in told.output
+
+
+def test_a_time_may_be_epoch_seconds(tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(slack(b"{}")), encoding="utf-8")
+
+    assert run("verify", str(file), "--scheme", "slack", "--at", str(NOW), stdin=SECRET).exit_code == 0
+
+
 @pytest.mark.parametrize("text", ["no json", "[]", "{}", '{"url":"https://a.example","body":"%"}'])
 def test_a_file_that_is_no_request_is_told(tmp_path: Path, text: str) -> None:
     file = tmp_path / "request.json"
@@ -190,11 +204,25 @@ def test_a_batch_is_judged_line_by_line() -> None:
 
 def test_a_line_that_cant_be_judged_is_told_and_the_others_are() -> None:
     good = json.dumps({"id": "good", "scheme": "github", "secret": SECRET, "now": NOW, **github()})
-    lines = ["no json", '{"id":"x","scheme":"strype","now":1}', '{"id":"y","scheme":"github"}', "[]", good]
+    bad = {
+        "no json": "is no JSON",
+        "[]": "must be a JSON object",
+        json.dumps({"scheme": "strype", **github()}): "did you mean 'stripe'?",
+        json.dumps(github()): "scheme is missing",
+        json.dumps({"scheme": "github"}): "url is missing",
+        json.dumps({"scheme": "github", **github(headers=[])}): "headers must be an object",
+        json.dumps({"scheme": "github", **github(method=1)}): "method must be a text",
+        json.dumps({"scheme": "github", **github(), "body": "%"}): "body must be base64",
+        json.dumps({"scheme": "github", **github(), "secret": 1}): "secret must be a text",
+        json.dumps({"scheme": "github", **github(), "now": "today"}): "now must be a number",
+    }
 
-    told = run("verify", "--batch", stdin="\n".join(lines))
+    told = run("verify", "--batch", stdin="\n".join([*bad, good]))
 
-    said = [json.loads(it) for it in told.stdout.splitlines()]
-    assert [it["verdict"] for it in said] == ["error", "error", "error", "error", "valid"]
-    assert "did you mean 'stripe'?" in said[1]["message"]
-    assert (told.exit_code, "4 lines" in told.output) == (1, True)
+    *errors, last = [json.loads(it) for it in told.stdout.splitlines()]
+    for number, (said, wanted) in enumerate(zip(errors, bad.values(), strict=True), 1):
+        assert said["verdict"] == "error"
+        assert f"line {number}" in said["message"]
+        assert wanted in said["message"]
+    assert (last["id"], last["verdict"]) == ("good", "valid")
+    assert (told.exit_code, "10 lines" in told.output) == (1, True)

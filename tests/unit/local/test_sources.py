@@ -251,7 +251,7 @@ def test_a_scheme_with_one_key_gets_a_text_and_one_with_parts_each_of_them() -> 
 
 OWN: dict[str, dict[str, Any]] = {
     "query": {"signature": "query:sig: {base64url}"},
-    "url": {"signature": "X-Sig: {HEX}", "signs": "{method} {url}"},
+    "url": {"signature": "X-Sig: {HEX}", "signs": "{method} {url} {body}"},
     "field": {"signature": "form:sig: {hex}", "signs": "{X-Nonce}"},
     "parts": {"signature": "X-Sig: {hex}", "requires": {"X-Key": "{secret:id}"}},
     "nonce": {"signature": "X-Sig: {hex}", "signs": "{X-Nonce}.{body}"},
