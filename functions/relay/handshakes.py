@@ -99,10 +99,15 @@ def meta(received: Received, secrets: Sequence[Secret]) -> Answer | None:
 
 
 def x_twitter(received: Received, secrets: Sequence[Secret]) -> Answer | None:
-    """X: GET ?crc_token=…, answered with its HMAC."""
+    """X: GET ?crc_token=…, answered with its HMAC.
+
+    Webhooks are signed by the same HMAC, so that nothing is answered that could be the body of one.
+    """
     token = received.find("query:crc_token")
     if received.method != "GET" or not token:
         return None
+    if not re.fullmatch(r"[A-Za-z0-9._+/=-]{1,200}", token):
+        raise SignatureError("crc_token is malformed", reason="malformed_header")
     mac = hmac.digest(_key(secrets, "consumer_secret").encode(), token.encode(errors="replace"), "sha256")
     return _json({"response_token": "sha256=" + base64.b64encode(mac).decode()})
 

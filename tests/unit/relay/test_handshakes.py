@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -127,6 +128,13 @@ def test_xs_challenge_is_answered_with_its_mac() -> None:
     answer = asked("x-twitter", method="GET", query="crc_token=token-1")
 
     assert answer == Answer(200, f'{{"response_token":"sha256={mac}"}}', JSON)
+
+
+@pytest.mark.parametrize("token", ['{"tweet_create_events":[]}', "[]", '"text"', "a b", "x" * 201])
+def test_xs_challenge_signs_nothing_that_could_be_a_webhook(token: str) -> None:
+    """X signs webhooks by the same HMAC: whoever got one of a JSON body could send it."""
+    with pytest.raises(SignatureError):
+        asked("x-twitter", method="GET", query=f"crc_token={quote(token)}")
 
 
 def test_braintrees_challenge_is_answered_with_public_key_and_mac() -> None:
