@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from infra import urls
+from infra import rows, urls
 from infra.mistakes import ConfigError, Mistake, Wrong, located, nearest, told
 from relay.handshakes import NAMES as HANDSHAKES
 from relay.scheme import ALGORITHMS, ODD_SIGNS, PLACE, TYPE, Row
@@ -386,8 +386,8 @@ def needs_public_keys(flat: Mapping[str, Any]) -> bool:
 @cache
 def built_in_schemes() -> Mapping[str, Scheme]:
     """Return the rows of schemes.toml by name."""
-    rows = tomllib.loads(_BUILT_IN.read_text(encoding="utf-8"))
-    return {name: Scheme.model_validate(row) for name, row in rows.items()}
+    table = tomllib.loads(_BUILT_IN.read_text(encoding="utf-8"))
+    return {name: Scheme.model_validate(row) for name, row in table.items()}
 
 
 def output_name(source: str) -> str:
@@ -424,11 +424,10 @@ def _mistakes_between(raw: dict[str, Any]) -> Iterator[Wrong]:
 def _mistakes_of_row(at: str, table: dict[str, Any]) -> Iterator[Wrong]:
     """Yield what the engine, which reads the row, says of it, where its settings are of the right types."""
     try:
-        Row.of(Scheme.model_validate(table).row())
+        row = Scheme.model_validate(table).row()
     except ValidationError:
         return  # told by the model
-    except ValueError as error:
-        key, _, words = str(error).partition(" ")
+    for key, words in rows.mistakes(row):
         yield f"{at}.{key}", words
 
 
