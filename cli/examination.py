@@ -127,14 +127,21 @@ class Examination:
     def _signing_secrets(self) -> Iterator[Finding]:
         if self._config is None:
             raise _Skipped("the configuration")
-        counts = secrets.counts(self._name)
-        for source in self._config["sources"]:
+        held = secrets.all_signing_secrets(self._name)
+        for source, settings in self._config["sources"].items():
             check = f"signing secret of {source}"
-            if count := counts.get(source, 0):
-                yield Finding(check, "ok", f"{count}, of which any may sign" if count > 1 else "one")
-            else:
-                todo = self._command(f"secret set {shlex.quote(source)}")
+            todo = self._command(f"secret set {shlex.quote(source)}")
+            problems = [secrets.problem_of(it, settings.get("row")) for it in held.get(source, [])]
+            usable = problems.count(None)
+            if not problems:
                 yield Finding(check, "missing", f"none: the relay refuses what {source} sends", todo)
+            elif problems[0] is not None:  # the newest, which the source should sign with
+                which = "it" if len(problems) == 1 else "the newest"
+                yield Finding(check, "missing", f"{which} can't be used with its scheme: {problems[0]}", todo)
+            else:
+                unusable = len(problems) - usable
+                found = f"{usable}, of which any may sign" if usable > 1 else "one"
+                yield Finding(check, "ok", found + (f"; {unusable} older can't be used" if unusable else ""))
 
     def _look_at_qstash(self) -> Iterator[Finding]:
         if self._qstash is None:

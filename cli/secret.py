@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ import click
 from cli.command import Asked, Failure, aside, asking, json_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cli.secrets import Times
 
 QSTASH = "qstash"
@@ -29,39 +32,75 @@ def secret() -> None:
 @secret.command("set")
 @click.argument("what", metavar="NAME")
 @click.option("--url", metavar="URL", help="For qstash: where it is, if not at https://qstash.upstash.io.")
-@click.option("--replace", is_flag=True, help="Of a source: forget the signing secret before at once.")
+@click.option("--replace", is_flag=True, help="Of a source: forget the signing secrets before at once.")
+@click.option("--force", is_flag=True, help="Of a source: whatever its name, and whatever its scheme wants.")
 @asking
-def set_(asked: Asked, what: str, url: str | None, replace: bool) -> None:  # noqa: FBT001
+def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -> None:  # noqa: FBT001
     """Set a secret, asked for without an echo, or read from standard input.
 
-    NAME is `qstash`, whose token is then set, or a source.  A source's new signing secret is valid beside the one
-    before, so that nothing is refused while you change it over there; `relay secret retire` then takes the old one
+    NAME is `qstash`, whose token is then set, or a source.  A source's new signing secret is valid beside up to four
+    before, so that nothing is refused while you change it over there; `relay secret retire` then takes the old ones
     away.  A signing secret of several parts is a JSON object of texts: {"username": "…", "password": "…"}.
-    """
-    _check(what, url, replace=replace)
-    value = _given("QStash token" if what == QSTASH else f"Signing secret of {what}", parts=what != QSTASH)
-    from cli import secrets
-    from cli.tables import line
 
+    Where the source is deployed, a secret that its scheme can't use is refused, unless --force.
+    """
+    _check(what, url, replace=replace, force=force)
     if what == QSTASH:
-        _check_token(value)
-        name, count, changed = secrets.qstash_secret(asked.name), 1, secrets.set_qstash(asked.name, value, url)
+        name, count, changed = _set_token(asked.name, url)
     else:
-        name = secrets.sources_secret(asked.name)
-        count, changed = secrets.add_signing_secret(asked.name, what, value, replace=replace)
-        if _is_unknown(asked.name, what):
-            aside(f"note: the deployed relay {asked.name} has no source {what} yet")
+        name, count, changed = _set_signing_secret(asked.name, what, replace=replace, force=force)
     if asked.as_json:
         json_line({"name": what, "secret": name, "values": count, "changed": changed})
     else:
-        also = "" if count == 1 else f"; the one before stays valid until the next, or `relay secret retire {what}`"
+        from cli.tables import line
+
+        stay = "stays" if count - 1 == 1 else "stay"
+        also = "" if count == 1 else f"; {count - 1} older {stay} valid until `relay secret retire {what}`"
         line(f"{name}: {what} is set{also}" if changed else f"{name}: {what} was so already{also}")
+
+
+def _set_token(relay: str, url: str | None) -> tuple[str, int, bool]:
+    """Ask for QStash's token and keep it; return the secret's name, its number of values and whether it changed."""
+    value = _given("QStash token", parts=False)
+    _check_token(value)
+    from cli import secrets
+
+    return secrets.qstash_secret(relay), 1, secrets.set_qstash(relay, value, url)
+
+
+def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) -> tuple[str, int, bool]:
+    """Ask for a signing secret and keep it; return the secret's name, how many *source* has, whether that changed."""
+    deployed: Mapping[str, Any] | None = None
+    trouble = None
+    try:
+        deployed = _deployed_sources(relay)
+    except Failure as error:
+        trouble = error.message
+    if deployed is not None and not force:
+        _check_name(relay, source, deployed)
+    value = _given(f"Signing secret of {source}", parts=True)
+    if deployed is not None and not force:
+        _check_form(source, value, deployed)
+    from cli import secrets
+    from cli.tables import age_text
+
+    count, changed, dropped = secrets.add_signing_secret(relay, source, value, replace=replace)
+    for time in dropped:
+        most = f"{source} keeps {secrets.VALUES_MAX} signing secrets"
+        aside(f"note: {most}: the oldest, set {age_text(time)} ago, is dropped, and what it signs refused")
+    if trouble is not None:
+        aside(
+            f"note: whether the relay can use it isn't known: what it has been deployed with can't be asked: {trouble}"
+        )
+    if _is_unknown(relay, source) if deployed is None else source not in deployed:
+        aside(f"note: the deployed relay {relay} has no source {source} yet")
+    return secrets.sources_secret(relay), count, changed
 
 
 @secret.command()
 @click.argument("what", metavar="SOURCE")
 @click.option("--all", "all_", is_flag=True, help="The newest as well: what the source sends is then refused (503).")
-@click.option("--yes", is_flag=True, help="Don't ask whether --all is meant.")
+@click.option("--yes", is_flag=True, help="Don't ask whether --all is meant; without a terminal it must be said.")
 @asking
 def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT001
     """Take away a source's older signing secrets; the newest stays.
@@ -70,7 +109,9 @@ def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT
     """
     if what == QSTASH:
         raise click.UsageError("QStash has one token, and needs it: `relay secret set qstash` replaces it")
-    if all_ and not yes and sys.stdin.isatty():
+    if all_ and not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("--all needs --yes where there is no terminal to ask on")
         doubt = f"Take away all signing secrets of {what}? What it sends is refused until another is set"
         click.confirm(doubt, abort=True, err=True)
     from cli import secrets
@@ -135,31 +176,62 @@ def _held(relay: str) -> dict[str, Times | None]:
         denied.append(secrets.sources_secret(relay))
     for name in denied:
         aside(f"the secret {name} isn't yours to read: what it holds isn't shown")
-    deployed = _deployed_sources(relay)
+    deployed: Mapping[str, Any] = {}
+    try:
+        deployed = _deployed_sources(relay) or {}
+    except Failure as error:
+        aside(f"what the relay has been deployed with can't be asked: {error.message}")
     shown: dict[str, Times | None] = {QSTASH: qstash}
     shown |= {name: None if sources is None else sources.get(name, []) for name in deployed}
     return shown | {name: times for name, times in sorted((sources or {}).items()) if name not in shown}
 
 
-def _deployed_sources(relay: str) -> list[str]:
-    """Return the names of the deployed sources; [] where none are, or they can't be asked for."""
+def _deployed_sources(relay: str) -> Mapping[str, Any] | None:
+    """Return the deployed sources by name; None where no relay is deployed.
+
+    Raises:
+        Failure: They can't be asked for.
+    """
     from cli.deployed import Deployed, find_stack
 
-    try:
-        stack = find_stack(relay)
-        return [] if stack is None or "RelayUrl" not in stack.outputs else list(Deployed(stack).config()["sources"])
-    except Failure as error:
-        aside(f"what the relay has been deployed with can't be asked: {error.message}")
-        return []
+    stack = find_stack(relay)
+    if stack is None or "RelayUrl" not in stack.outputs:
+        return None
+    sources: Mapping[str, Any] = Deployed(stack).config()["sources"]
+    return sources
 
 
-def _check(what: str, url: str | None, *, replace: bool) -> None:
+def _check_name(relay: str, source: str, deployed: Mapping[str, Any]) -> None:
+    """Raise where *source* isn't deployed, and its name looks like a slip of one that is."""
+    near = [] if source in deployed else get_close_matches(source, deployed, 1)
+    if near:
+        raise Failure(
+            f"the deployed relay {relay} has no source {source}: did you mean {near[0]}? If {source} is yet to be"
+            " deployed, add --force"
+        )
+
+
+def _check_form(source: str, value: str, deployed: Mapping[str, Any]) -> None:
+    """Raise where the scheme of *source* can't use *value*."""
+    from cli import secrets
+
+    problem = secrets.problem_of(value, deployed[source].get("row")) if source in deployed else None
+    if problem is not None:
+        raise Failure(
+            f"the secret can't be used with the scheme of {source}: {problem} (docs/schemes.md, What a secret looks"
+            " like): copy it again, or store it anyway with --force"
+        )
+
+
+def _check(what: str, url: str | None, *, replace: bool, force: bool) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", what):
         raise click.BadParameter("a source's name is letters, digits, '-' and '_'", param_hint="NAME")
     if what != QSTASH and url is not None:
         raise click.UsageError("--url belongs to `relay secret set qstash`")
     if what == QSTASH and replace:
         raise click.UsageError("--replace belongs to a source: QStash has one token, which is always replaced")
+    if what == QSTASH and force:
+        raise click.UsageError("--force belongs to a source")
     try:
         parts = urlsplit(url or "https://qstash.upstash.io")
         good = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and "@" not in parts.netloc

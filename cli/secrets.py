@@ -1,4 +1,4 @@
-"""The relay's secrets in Secrets Manager: their names, their JSON, their size, and rotation that overlaps.
+"""The relay's secrets in Secrets Manager: their names, their JSON, their form and size, and rotation that overlaps.
 
 `{relay}/qstash` is `{"token": …, "url": … (optional)}`.  `{relay}/sources` is, by source, a list of
 `{"value": …, "created_at": ISO 8601}`, newest first.  No error, and nothing printed, has a value in it.
@@ -15,15 +15,30 @@ from botocore.exceptions import ClientError
 
 from cli import aws
 from cli.command import Failure
+from relay.scheme import JWTS, TOKEN, Row
+from relay.secret import Secret, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-OVERLAP = 2  # a new secret, and the one before while the source still signs with it
+    from relay.scheme import Template
+
+VALUES_MAX = 5  # of a source: a new one, the one it still signs with, and a few set by mistake between them
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 SECRET_MAX_BYTES = 65_536
 
 Times = list[datetime | None]  # when each value of a secret was set, newest first; None where that isn't known
+
+_KEY_FORMS = {  # how the text of a key is written, by the row's kind of key; any text is one of the other kinds
+    "base64": "base64",
+    "hex": "hex digits, two for each byte",
+    "whsec": "base64, with or without whsec_ before it",
+    "whsec-or-utf8": "base64 where whsec_ stands before it",
+    "whpk": "base64, with or without whpk_ before it",
+}
+_ED25519_BYTES = 32
+_P256 = bytes.fromhex("06072a8648ce3d0201" + "06082a8648ce3d030107")  # DER, RFC 5480: id-ecPublicKey, secp256r1
+_PEM = ("-----BEGIN ", "ecdsa-sha2-")
 
 
 def qstash_secret(relay: str) -> str:
@@ -68,6 +83,16 @@ def signing_secrets(relay: str, source: str) -> list[str]:
     return [it["value"] for it in _of_source(relay, _read(sources_secret(relay)) or {}, source)]
 
 
+def all_signing_secrets(relay: str) -> dict[str, list[str]]:
+    """Return the signing secrets of each source, newest first.
+
+    Raises:
+        Denied: The caller may not read them.
+    """
+    held = _read(sources_secret(relay)) or {}
+    return {source: [it["value"] for it in _of_source(relay, held, source)] for source in held}
+
+
 def source_times(relay: str) -> dict[str, Times]:
     """Return when the signing secrets of each source were set, newest first.
 
@@ -87,20 +112,21 @@ def counts(relay: str) -> dict[str, int]:
     return {source: len(times) for source, times in source_times(relay).items()}
 
 
-def add_signing_secret(relay: str, source: str, value: str, *, replace: bool) -> tuple[int, bool]:
-    """Make *value* the newest signing secret of *source*; keep the one before unless *replace*.
+def add_signing_secret(relay: str, source: str, value: str, *, replace: bool) -> tuple[int, bool, Times]:
+    """Make *value* the newest signing secret of *source*; keep those before unless *replace*, `VALUES_MAX` in all.
 
     Returns:
-        How many the source has now, and whether anything changed.
+        How many the source has now, whether anything changed, and when those were set that were one too many.
     """
     held = _read(sources_secret(relay))
     before = _of_source(relay, held or {}, source)
     same = next((it for it in before if it["value"] == value), None)
     newest = same or {"value": value, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
     others = [it for it in before if it["value"] != value]
-    kept = [newest] if replace else [newest, *others][:OVERLAP]
+    kept = [newest] if replace else [newest, *others][:VALUES_MAX]
+    dropped = [] if replace else others[VALUES_MAX - 1 :]
     changed = _write(sources_secret(relay), held, {**(held or {}), source: kept}, "Signing secrets of sources")
-    return len(kept), changed
+    return len(kept), changed, [_time_of(it) for it in dropped]
 
 
 def retire(relay: str, source: str, *, everything: bool) -> tuple[int, Times]:
@@ -126,6 +152,98 @@ def retire(relay: str, source: str, *, everything: bool) -> tuple[int, Times]:
     others = {key: value for key, value in held.items() if key != source}
     _write(name, held, {**held, source: left} if left else others, "Signing secrets of sources")
     return len(before) - len(left), [_time_of(it) for it in left]
+
+
+def problem_of(value: str, row: Mapping[str, Any]) -> str | None:
+    """Return what the signing secret *value* would have to be for its source's scheme; None where it is that.
+
+    It is what the engine needs to verify anything at all: whether it is the source's own secret, nobody can tell.
+    Pure: it asks nobody, and nothing of *value* is in what it returns.
+
+    Args:
+        value: A text, or several parts as the text of a JSON object: as it is stored.
+        row: The scheme as a row of the flat configuration; one that can't be read, since another version wrote it, has
+            no wishes.
+    """
+    try:
+        scheme = Row.of(row)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    secret = Secret(value)
+    odd = _ODD_FORMS.get("plaid" if scheme.key == "plaid" else scheme.algorithms[0])
+    if odd is not None:
+        fits, form = odd
+        return None if fits(secret) else form
+    fields = [field for it in (*scheme.signs, *_templates(scheme)) for field in it.fields]
+    named = [it.removeprefix("secret:") for it in fields if it.startswith("secret:")]
+    named += [it.part for it in scheme.spots if it.part]
+    is_paired = len(scheme.spots) == len(scheme.parts) > 1  # a key for each signature: a text wouldn't say whose it is
+    has_key = not is_paired or any(map(secret.part, scheme.parts))
+    if not has_key or not all(map(secret.part, named)):
+        return _object_form(dict.fromkeys((*scheme.parts, *named)))
+    if scheme.algorithms[0] == TOKEN and "secret" not in fields:
+        return None
+    texts = [text for _, text in secret.key_texts(scheme.parts)]
+    if not texts:
+        return "it must be one text" + (f", or {_object_form(dict.fromkeys(scheme.parts))}" if scheme.parts else "")
+    return None if all(_is_key(scheme, it) for it in texts) else _key_form(scheme)
+
+
+def _templates(scheme: Row) -> list[Template]:
+    return [template for _, template in (*scheme.requires, *scheme.claims)]
+
+
+def _object_form(names: Mapping[str, None]) -> str:
+    shown = ", ".join(f'"{it}": "…"' for it in names)
+    either = ", or user:password" if set(names) == {"username", "password"} else ""
+    return f"it must be a JSON object like {{{shown}}}{either}"
+
+
+def _is_key(scheme: Row, text: str) -> bool:
+    algorithm = scheme.algorithms[0]
+    if algorithm == TOKEN:
+        return True
+    if algorithm in JWTS:  # of these the text itself is the key
+        return scheme.algorithms != ("jwt-es256",) or text.startswith(_PEM)
+    key = key_of(scheme.key, text)
+    if key is None:
+        return False
+    return {"ed25519": len(key) == _ED25519_BYTES, "ecdsa-p256-sha256": _P256 in key}.get(algorithm, True)
+
+
+def _key_form(scheme: Row) -> str:
+    written = _KEY_FORMS.get(scheme.key, "text")
+    match scheme.algorithms[0]:
+        case "ed25519":
+            return f"it must be the public key, {_ED25519_BYTES} bytes as {written}"
+        case "ecdsa-p256-sha256":
+            return f"it must be the public key (P-256, DER) as {written}"
+        case "jwt-es256":
+            return "it must be the public key (P-256) as PEM"
+    return f"it must be {written}"
+
+
+def _is_adyen(secret: Secret) -> bool:
+    texts = [text for _, text in secret.key_texts(())]
+    return bool(texts) and all(key_of("hex", it) for it in texts)
+
+
+_ODD_FORMS: dict[str, tuple[Callable[[Secret], bool], str]] = {
+    "@adyen": (_is_adyen, f"it must be {_KEY_FORMS['hex']}"),
+    "@aws-sns": (
+        lambda it: (it.text or it.part("topic_arn") or "").startswith("arn:"),
+        "it must be the topic's ARN, which begins with arn:",
+    ),
+    "@ms-graph": (
+        lambda it: bool(it.key_texts(("client_state", "clientState"))),
+        "it must be the subscription's clientState, one text",
+    ),
+    "@paypal": (lambda it: bool(it.text or it.part("webhook_id")), "it must be the webhook's id, one text"),
+    "plaid": (
+        lambda it: isinstance(it.parts.get("jwk"), dict) or bool(it.part("client_id") and it.part("secret")),
+        'it must be a JSON object like {"client_id": "…", "secret": "…"}',
+    ),
+}
 
 
 def _of_source(relay: str, held: dict[str, Any], source: str) -> list[dict[str, str]]:
@@ -195,7 +313,7 @@ def _write(name: str, before: dict[str, Any] | None, after: dict[str, Any], desc
     if size_bytes > SECRET_MAX_BYTES:
         raise Failure(
             f"the secret {name} would have {size_bytes:,} bytes, and Secrets Manager takes {SECRET_MAX_BYTES:,}:"
-            " `relay secret list` shows who has two or needs none any more; take old ones away with"
+            " `relay secret list` shows who has several or needs none any more; take old ones away with"
             " `relay secret retire NAME`, and set this one again"
         )
     client = aws.client("secretsmanager")

@@ -73,6 +73,9 @@ def refusals(asked: Asked, wanted: str | None, reason: str | None) -> None:
 
     Without SOURCE those of all sources, and of (unknown): whatever was sent to a source that there isn't.  What a
     refused request says of itself is untrusted: nobody knows who wrote it.
+
+    The counts are short of what an ended function had not written yet.  CloudWatch has the exact ones: namespace
+    FanoutRelay, metric Refused, dimensions source, reason.
     """
     from cli.deployed import Deployed
 
@@ -129,30 +132,22 @@ def _names(deployed: Deployed, wanted: str | None) -> list[str]:
 
 
 def _tell(counts: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
-    from cli.tables import Column, heading, table, time_text
+    from cli.tables import Column, facts, heading, line, table, time_text
 
     table(
         [
             Column("SOURCE", lambda it: it["source"], whole=True),
             Column("REASON", lambda it: it["reason"], whole=True),
-            Column("REFUSED", lambda it: it["count"]),
-            Column("SINCE", lambda it: time_text(it["since"]), whole=True),
-            Column("LAST", lambda it: time_text(it["last_at"]), whole=True),
+            Column("REFUSED (AT LEAST)", lambda it: it["count"]),
+            Column("SINCE", lambda it: time_text(it["since"])),
+            Column("LAST", lambda it: time_text(it["last_at"])),
         ],
         sorted(counts, key=lambda it: str(it["last_at"]), reverse=True),
     )
     heading("The last of each (untrusted: strangers may have written what they say)")
-    table(
-        [
-            Column("WHEN", lambda it: time_text(it["at"]), whole=True),
-            Column("SOURCE", lambda it: it["source"], whole=True),
-            Column("REASON", lambda it: it["reason"], whole=True),
-            Column("FROM (UNTRUSTED)", _sender),
-            Column("WHAT (UNTRUSTED)", _what),
-            Column("LIKELY CAUSE", lambda it: it["likely_cause"]),
-        ],
-        found,
-    )
+    for it in found:
+        line(f"{time_text(it['at'])}  {it['source']}  {it['reason']}  {it['message']}")
+        facts({"  from": _sender(it), "  what": _what(it), "  likely cause:": it["likely_cause"]})
 
 
 def _sender(refused: Mapping[str, Any]) -> str:

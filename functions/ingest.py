@@ -78,7 +78,7 @@ def _confirm(url: str, it: Relay) -> None:
     try:
         it.fetch.visit(url)
     except UpstreamError as error:
-        raise HandshakeFailed("confirmation", str(error)) from error
+        raise HandshakeFailed("the confirmation URL", str(error)) from error
 
 
 def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from relay import VERSION
 from relay.errors import BadRequest, NotFound
 from relay.model import Delivery, Event, EventId, Status, delivery_id, event_id, from_iso, iso, split_delivery_id
-from relay.refusals import BODY_EXCERPT_MAX_BYTES, UNKNOWN_SOURCE_NAME, Facts, Reason, Refusal, Slot, likely_cause
+from relay.refusals import UNKNOWN_SOURCE_NAME, Facts, Reason, Refusal, Slot, likely_cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -232,6 +232,8 @@ def _facts(store: Store, source: str, settings: Settings, *, asked: bool) -> Fac
         base_urls=settings.base_urls,
         accepted_at=from_iso(items[0]["received_at"]) if items else None,
         surely=asked and more is None,
+        signs_body=known is None or known.row.signs_body,
+        signature=tuple(known.said.get("signature", [])) if known else (),
     )
 
 
@@ -261,7 +263,7 @@ def _refusal_json(refusal: Refusal) -> dict[str, Any]:
         "signed_at": iso(refusal.signed_at) if refusal.signed_at else None,
         "size_bytes": refusal.size_bytes,
         "sha256": refusal.sha256,
-        "body_truncated": refusal.size_bytes > BODY_EXCERPT_MAX_BYTES,
+        "body_truncated": refusal.size_bytes > len(refusal.body),
     }
     try:
         # Cut within a character, it is still text.

@@ -1,8 +1,8 @@
 """Refused requests: why, what is kept of one, and what probably caused it.  Pure: no I/O, no clock, no environment.
 
 A stranger writes almost all of a refused request, so that little of it is kept, all of it cut to size and marked
-untrusted: the names of its headers but the values of a few that can't be secret, and the body's first bytes.  Never a
-signature, a token, a cookie or the query string.
+untrusted: the names of its headers but the values of a few that can't be secret, and the body's first bytes, unless
+the source's secret stands in it (`relay.refuse` knows).  Never a signature, a token, a cookie or the query string.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Reason(StrEnum):
     UNKNOWN_SOURCE = "unknown_source"
     BODY_TOO_LARGE = "body_too_large"
     UNREADABLE = "unreadable"
+    HANDSHAKE_FAILED = "handshake_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Refusal:
         headers: Those whose values are harmless.
         signed_at: The time that the request says it was signed at, where it says so plainly.
         size_bytes, sha256: Of the whole body.
-        body: Its first bytes.
+        body: Its first bytes; none where a secret stands in it.
     """
 
     source: str
@@ -221,6 +222,8 @@ class Facts:
         base_urls: The relay's own; sources are given the first.
         accepted_at: When the source's newest event came; None where none is known.
         surely: Whether None there means that it never had one, in all that is kept.
+        signs_body: Whether that scheme signs the body, so that a change of it on the way is seen.
+        signature: Where that scheme's signature stands and how it is written: any of these.
     """
 
     scheme: str | None
@@ -229,6 +232,8 @@ class Facts:
     base_urls: tuple[str, ...]
     accepted_at: datetime | None
     surely: bool
+    signs_body: bool = True
+    signature: tuple[str, ...] = ()
 
 
 def likely_cause(refusal: Refusal, facts: Facts) -> str:
@@ -237,15 +242,29 @@ def likely_cause(refusal: Refusal, facts: Facts) -> str:
 
 
 def _missing(refusal: Refusal, facts: Facts) -> str:
+    found = _found(refusal, facts)
     if refusal.method in _READS:
         return (
-            f"it is a {refusal.method} without a signature: a browser or a monitor opened the URL, or a redirect made a"
-            " GET of the provider's POST; register the URL exactly as `relay source list` shows it"
+            f"{found}; it is a {refusal.method} without a signature: a browser or a monitor opened the URL, or a"
+            " redirect made a GET of the provider's POST; register the URL exactly as `relay source list` shows it"
         )
     return (
-        f"the sender doesn't sign: no secret is set over there, or it isn't {_scheme(facts)}; set one at the provider,"
-        " or give the source the scheme of who sends"
+        f"{found}; the sender doesn't sign: no secret is set over there, or it isn't {_scheme(facts)}; set one at the"
+        " provider, or give the source the scheme of who sends"
     )
+
+
+def _malformed(refusal: Refusal, facts: Facts) -> str:
+    return (
+        f"{_found(refusal, facts)}; the signature isn't written as {_scheme(facts)} writes it: the source has the wrong"
+        " scheme in relay.toml, or the sender isn't this provider"
+    )
+
+
+def _found(refusal: Refusal, facts: Facts) -> str:
+    """Say what is wrong with which header, and what the scheme expects instead."""
+    wanted = " or ".join(f"`{it}`" for it in facts.signature)
+    return f"{refusal.message}; {_scheme(facts)} expects {wanted}" if wanted else refusal.message
 
 
 def _bad_signature(refusal: Refusal, facts: Facts) -> str:
@@ -255,7 +274,7 @@ def _bad_signature(refusal: Refusal, facts: Facts) -> str:
         f"{_set(refusal)} with the secret that {_scheme(facts)} shows for this very webhook (each endpoint and mode may"
         " have its own; not an API key)"
     )
-    if "content-encoding" in refusal.headers or _length_differs(refusal):
+    if facts.signs_body and ("content-encoding" in refusal.headers or _length_differs(refusal)):
         return (
             f"the body isn't the one that was signed: {_changed_by(refusal)}; have it passed on byte for byte; failing"
             f" that, {which}"
@@ -263,13 +282,23 @@ def _bad_signature(refusal: Refusal, facts: Facts) -> str:
     if facts.signs_url:
         return f"{_url(refusal, facts)}; if that is right, {which}"
     if facts.accepted_at is not None:
+        proxy = f", or a proxy changes the body now ({_changed_by(refusal)})" if facts.signs_body else ""
         return (
-            f"the secret was changed over there, or a proxy changes the body now ({_changed_by(refusal)}): earlier"
-            f" webhooks were accepted, the last {facts.accepted_at:%Y-%m-%d %H:%M}Z; {which}"
+            f"the secret was changed over there{proxy}: earlier webhooks were accepted, the last"
+            f" {facts.accepted_at:%Y-%m-%d %H:%M}Z; {which}"
         )
     never = "no webhook of this source was ever accepted" if facts.surely else "none of the latest accepted is its"
-    proxy = f"; if it is the right one, {_changed_by(refusal)}, and may change the body" if refusal.passed_on_by else ""
-    return f"wrong secret: {never}; {which}{proxy}"
+    told = f"wrong secret: {never}; {which}"
+    if facts.signs_body and refusal.passed_on_by:
+        return f"{told}; if it is the right one, {_changed_by(refusal)}, and may change the body"
+    return told
+
+
+def _wrong_token(refusal: Refusal, facts: Facts) -> str:
+    return (
+        f"the token isn't the one that was set: it was changed over there or mistyped, or somebody else sent this;"
+        f" {_set(refusal)} with the very one that {_scheme(facts)} sends"
+    )
 
 
 def _scheme(facts: Facts) -> str:
@@ -358,12 +387,9 @@ def _unknown(refusal: Refusal, facts: Facts) -> str:
 
 _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
     Reason.MISSING_HEADER: _missing,
-    Reason.MALFORMED_HEADER: lambda _, facts: (
-        f"the signature isn't written as {_scheme(facts)} writes it: the source has the wrong scheme in relay.toml, or"
-        " the sender isn't this provider"
-    ),
+    Reason.MALFORMED_HEADER: _malformed,
     Reason.BAD_SIGNATURE: _bad_signature,
-    Reason.WRONG_TOKEN: lambda it, _: f"wrong secret: the token sent isn't the source's; set it again with {_set(it)}",
+    Reason.WRONG_TOKEN: _wrong_token,
     Reason.EXPIRED_TIMESTAMP: _clock,
     Reason.FUTURE_TIMESTAMP: _clock,
     Reason.URL_MISMATCH: _url,
@@ -396,5 +422,9 @@ _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
     ),
     Reason.UNREADABLE: lambda *_: (
         "the relay can't read the request: the sender isn't this provider, or something on the way broke it"
+    ),
+    Reason.HANDSHAKE_FAILED: lambda it, _: (
+        f"the relay couldn't fetch the provider's confirmation URL: {it.message}; have it send the handshake again"
+        " (SNS: request confirmation again)"
     ),
 }

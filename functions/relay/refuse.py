@@ -9,29 +9,43 @@ find the oldest slot), which also adds what was counted since the last.  `Pace` 
   together `WRITES_PER_MINUTE` times at most.  1,000 instances that are flooded for one reason end at 17 writes a
   second, 34 write units; for every source and reason that there is, at 500 writes, 1,000 units over the partitions of
   all those sources.  The bodies and events of real webhooks have partitions of their own.
+* The first refusal of a source and reason after `QUIET` without any is written beyond that, so that noise on one hides
+  no other that begins.  A flood has one, at its start.  Whoever keeps to one a minute, in each of 1,000 instances, gets
+  17 more writes a second for each source and reason, 34 units: one write for each request.
 
 So the table's counts are short of the metric's by what instances had counted and not written when they ended.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from relay.errors import BodyTooLarge, NotFound, OperatorError, RelayError, SenderError, SignatureError, UpstreamError
+from relay.errors import (
+    BodyTooLarge,
+    HandshakeFailed,
+    NotFound,
+    OperatorError,
+    RelayError,
+    SenderError,
+    SignatureError,
+    UpstreamError,
+)
 from relay.gateway import logger, note
 from relay.metrics import count_refused
 from relay.refusals import UNKNOWN_SOURCE_NAME, Reason, Refusal
 
 if TYPE_CHECKING:
     from relay.gateway import Request
+    from relay.scheme import Row
     from relay.settings import Settings
     from relay.store import Store
 
 GAP_MIN = timedelta(seconds=1)
 GAP_MAX = timedelta(seconds=60)
 WRITES_PER_MINUTE = 30
+QUIET = timedelta(minutes=1)  # without a refusal of a source and reason: the next is its first
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 Key = tuple[str, Reason]
@@ -44,6 +58,7 @@ class _Paced:
     waiting: int = 0
     gap: timedelta = GAP_MIN
     next_at: datetime = LONG_AGO
+    last_at: datetime = LONG_AGO
 
 
 class Pace:
@@ -58,7 +73,8 @@ class Pace:
         """Count one refusal of *key*; return how many to write down now, 0 for none."""
         it = self._keys.setdefault(key, _Paced())
         it.waiting += 1
-        if now < it.next_at or not self._has_room(now):
+        is_first, it.last_at = now - it.last_at >= QUIET, now
+        if now < it.next_at or not (is_first or self._has_room(now)):
             return 0
         # A second one within the gap is the beginning of a flood; a whole gap of silence is its end.
         over = it.waiting == 1 or now - it.next_at >= it.gap
@@ -117,12 +133,28 @@ def record_refusal(
         source_ip=request.source_ip,
         body=request.body,
     )
+    if _may_hold_secret(source, settings):
+        refusal = replace(refusal, body=b"")
     try:
         store.add_refusal(refusal, amount)
     except RelayError as failure:
         pace.give_back((source, reason), amount, now)
         logger.warning("a refusal was not kept", extra={"failure": str(failure)})
     return reason
+
+
+def _may_hold_secret(source: str, settings: Settings) -> bool:
+    """Tell whether a secret may stand in the body of a request to *source*; if unknown, to any that it may mean."""
+    meant = [settings.sources[source]] if source in settings.sources else settings.sources.values()
+    return any(_sends_secret(it.row) for it in meant)
+
+
+def _sends_secret(row: Row) -> bool:
+    """Tell whether the proof of a scheme is the secret itself, and stands outside the headers."""
+    places = [it.place for it in row.spots] if row.is_secret_itself else []
+    places += [place for place, it in row.requires if any(field.startswith("secret") for field in it.fields)]
+    steps = [it for place in places for it in place.split("|")]
+    return "@ms-graph" in row.algorithms or any(it.startswith(("body:", "form:", "query:")) for it in steps)
 
 
 def reason_of(error: RelayError) -> Reason | None:
@@ -139,6 +171,8 @@ def reason_of(error: RelayError) -> Reason | None:
             return Reason.BODY_TOO_LARGE
         case SenderError():
             return Reason.UNREADABLE
+        case HandshakeFailed():
+            return Reason.HANDSHAKE_FAILED
         case OperatorError() if not isinstance(error.__cause__, UpstreamError):
             return Reason.NO_SECRET
     return None

@@ -78,6 +78,7 @@ def test_a_missing_signature_is_told_from_a_bad_one(relay: Relay) -> None:
     kept = refused(relay, "/webhooks/orders", 401, kept_as="orders")
 
     assert kept["reason"] == "missing_header"
+    assert kept["likely_cause"].startswith(f"{kept['message']}; acme expects `X-Acme-Signature: ")
     assert "doesn't sign" in kept["likely_cause"]
 
 

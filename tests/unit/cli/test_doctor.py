@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.config import built_in_schemes
 from relay.store import Store
 from tests.local_table import make_table
 from tests.unit.cli.conftest import SECRET, TOKEN, aws_variables
@@ -96,6 +97,46 @@ def test_a_source_without_a_secret_is_named(whole: Relay) -> None:
 
     assert missing["check"] == "signing secret of acme"
     assert missing["next"] == f"relay --name {whole.name} secret set acme"
+
+
+def _with_discord(relay: Relay, *values: str) -> None:
+    """Have the source acme sign as Discord does, and have these signing secrets, newest first."""
+    sources = relay.configure()["sources"]
+    sources["acme"] |= {"scheme": "discord", "row": built_in_schemes()["discord"].row()}
+    relay.configure(sources=sources)
+    held = relay.kept("sources") | {"acme": [{"value": it} for it in values]}
+    relay.secretsmanager.put_secret_value(SecretId=f"{relay.name}/sources", SecretString=json.dumps(held))
+
+
+@pytest.mark.parametrize(("older", "which"), [((), "it"), (("00" * 32,), "the newest")])
+def test_a_secret_that_its_scheme_can_not_use_is_to_be_set_again(
+    whole: Relay, older: tuple[str, ...], which: str
+) -> None:
+    _with_discord(whole, "s3cr3t", *older)
+
+    missing = _only_missing(whole)
+
+    assert missing["check"] == "signing secret of acme"
+    assert missing["found"].startswith(f"{which} can't be used with its scheme: it must be the public key, 32 bytes")
+    assert missing["next"] == f"relay --name {whole.name} secret set acme"
+    assert "s3cr3t" not in "".join(whole.shown)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (("00" * 32,), "one"),
+        (("00" * 32, "s3cr3t"), "one; 1 older can't be used"),
+        (("00" * 32, "s3cr3t", "11" * 32), "2, of which any may sign; 1 older can't be used"),
+    ],
+    ids=["one", "and a slip", "a slip between"],
+)
+def test_a_slip_that_was_set_right_is_no_failure(whole: Relay, values: tuple[str, ...], found: str) -> None:
+    _with_discord(whole, *values)
+
+    looked = _examined(whole)["signing secret of acme"]
+
+    assert (looked["state"], looked["found"]) == ("ok", found)
 
 
 def test_a_token_that_qstash_refuses_is_to_be_set_again(whole: Relay) -> None:

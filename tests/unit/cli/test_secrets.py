@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cli import aws, secrets
+from infra.config import built_in_schemes
+from infra.local.made_up import made_up
 from tests.aws_wire import Wire, wire_of
 from tests.unit.cli.conftest import SECRET, TOKEN
 
@@ -95,14 +97,40 @@ def test_the_first_secret_of_the_first_source_is_made_before_any_deploy(undeploy
     assert undeployed.kept("sources")["github"][0]["created_at"].endswith("+00:00")
 
 
-def test_a_rotation_overlaps_newest_first_and_keeps_two(undeployed: Relay) -> None:
-    for value in ("s3cr3t-one", "s3cr3t-two", "s3cr3t-three"):
-        undeployed.run("secret", "set", "github", stdin=value)
+def test_a_rotation_overlaps_newest_first_and_a_slip_pushes_out_nothing(undeployed: Relay) -> None:
+    """The source still signs with the first, whatever was set by mistake before the right one."""
+    shown = [undeployed.run("secret", "set", "github", stdin=f"s3cr3t-{it}") for it in ("one", "slip", "two", "3", "4")]
     undeployed.run("secret", "set", "acme", stdin="s3cr3t-acme")
 
-    kept = undeployed.kept("sources")
-    assert [it["value"] for it in kept["github"]] == ["s3cr3t-three", "s3cr3t-two"]
-    assert [it["value"] for it in kept["acme"]] == ["s3cr3t-acme"]
+    assert values(undeployed, "github") == ["s3cr3t-4", "s3cr3t-3", "s3cr3t-two", "s3cr3t-slip", "s3cr3t-one"]
+    assert values(undeployed, "acme") == ["s3cr3t-acme"]
+    said = [it.stdout.partition("github is set")[2] for it in shown]
+    assert said[:2] == ["\n", "; 1 older stays valid until `relay secret retire github`\n"]
+    assert said[4] == "; 4 older stay valid until `relay secret retire github`\n"
+    assert [it.stderr for it in shown] == [""] * 5
+
+
+@pytest.mark.parametrize("flag", [(), ("--json",)], ids=["people", "program"])
+def test_a_sixth_secret_drops_the_oldest_and_says_so(undeployed: Relay, flag: tuple[str, ...]) -> None:
+    held = [entry(f"s3cr3t-{it}", days=it) for it in range(1, 6)]
+    undeployed.keep("sources", {"github": held})
+
+    shown = undeployed.run("secret", "set", "github", *flag, stdin="s3cr3t-0")
+
+    assert values(undeployed, "github") == [f"s3cr3t-{it}" for it in range(5)]
+    assert shown.stderr.startswith("note: github keeps 5 signing secrets: the oldest, set 5 d ago, is dropped")
+    assert shown.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [("s3cr3t-3",), ("s3cr3t-0", "--replace")], ids=["again", "replace"])
+def test_what_is_not_one_too_many_is_not_told_as_dropped(undeployed: Relay, words: tuple[str, ...]) -> None:
+    undeployed.keep("sources", {"github": [entry(f"s3cr3t-{it}", days=it) for it in range(1, 6)]})
+
+    shown = undeployed.run("secret", "set", "github", *words[1:], stdin=words[0])
+
+    assert shown.exit_code == 0
+    assert shown.stderr == ""
+    assert len(values(undeployed, "github")) == (1 if "--replace" in words else 5)
 
 
 def test_the_same_secret_again_pushes_nothing_out(undeployed: Relay) -> None:
@@ -162,6 +190,7 @@ def test_a_secret_that_can_not_be_meant_is_refused(undeployed: Relay, value: str
         ("",),
         ("github", "--url", "https://qstash.upstash.io"),
         ("qstash", "--replace"),
+        ("qstash", "--force"),
         ("qstash", "--url", "qstash.upstash.io"),
         ("qstash", "--url", "https://user:pass@example.com"),
         ("qstash", "--url", "http://[::1"),
@@ -199,12 +228,39 @@ def test_a_secret_marked_for_deletion_is_told_with_the_command_that_brings_it_ba
 
 
 def test_a_source_that_is_not_deployed_is_noted(deployed: Relay) -> None:
-    typo = deployed.run("secret", "set", "gihub", stdin="s3cr3t-new")
+    unknown = deployed.run("secret", "set", "zeta", stdin="s3cr3t-new")
     known = deployed.run("secret", "set", "github", stdin="s3cr3t-new")
 
-    assert typo.exit_code == 0
-    assert "has no source gihub" in typo.stderr
+    assert unknown.exit_code == 0
+    assert "has no source zeta" in unknown.stderr
+    assert values(deployed, "zeta") == ["s3cr3t-new"]
     assert known.stderr == ""
+
+
+def test_a_slip_of_a_deployed_sources_name_is_refused_unless_it_is_meant(deployed: Relay) -> None:
+    slip = deployed.run("secret", "set", "githbu", stdin="s3cr3t-new")
+    assert slip.exit_code == 1
+    assert "has no source githbu: did you mean github?" in slip.stderr
+    assert "githbu" not in deployed.kept("sources")
+
+    meant = deployed.run("secret", "set", "githbu", "--force", stdin="s3cr3t-new")
+    assert meant.exit_code == 0
+    assert "has no source githbu yet" in meant.stderr
+    assert values(deployed, "githbu") == ["s3cr3t-new"]
+
+
+def test_where_the_relay_can_not_be_asked_a_secret_is_stored_with_a_note(deployed: Relay) -> None:
+    """The names of its sources are outputs of the stack too."""
+    deployed.server.says("GET", "/v1/config", {"message": "Forbidden"}, status=403)
+
+    unknown = deployed.run("secret", "set", "githbu", stdin="s3cr3t-new")
+    known = deployed.run("secret", "set", "github", stdin="s3cr3t-new")
+
+    assert (unknown.exit_code, known.exit_code) == (0, 0)
+    assert "has no source githbu yet" in unknown.stderr
+    assert "has no source" not in known.stderr
+    assert "attach the managed policy" in known.stderr
+    assert values(deployed, "github")[0] == values(deployed, "githbu")[0] == "s3cr3t-new"
 
 
 def test_a_secret_is_typed_without_an_echo(undeployed: Relay) -> None:
@@ -225,6 +281,105 @@ def test_a_secret_too_long_is_refused_and_not_cut(undeployed: Relay, letter: str
 
     assert undeployed.run("secret", "set", "github", stdin=letter * 4096).exit_code == 0
     assert values(undeployed, "github") == [letter * 4096]
+
+
+# -- the form that a scheme wants ---------------------------------------------------------------------------------
+
+ANY_32_BYTES = "00" * 32
+WRONG = [
+    ("box", "s3cr3t", '{"primary": "…", "secondary": "…"}'),
+    ("box", '{"secret": "s3cr3t"}', '{"primary": "…", "secondary": "…"}'),
+    ("discord", "abc", "32 bytes as hex digits"),
+    ("discord", "abcd", "32 bytes as hex digits"),
+    ("discord", ANY_32_BYTES + "00", "32 bytes as hex digits"),
+    ("telnyx", "!", "32 bytes as base64"),
+    ("sendgrid", "abcd", "P-256"),
+    ("standard-webhooks", "whsec_!", "base64, with or without whsec_"),
+    ("standard-webhooks", '{"a": "YWJj", "b": "YWJj"}', "one text"),
+    ("meta", '{"a": "s3cr3t", "b": "s3cr3t"}', '{"app_secret": "…"}'),
+    ("adyen-balance-platform", "xyz", "hex digits"),
+    ("adyen", "xyz", "hex digits"),
+    ("adyen", '{"a": "00", "b": "00"}', "hex digits"),
+    ("aws-sns", "hello", "begins with arn:"),
+    ("aws-sns", '{"signing_cert_pem": "s3cr3t"}', "begins with arn:"),
+    ("paypal", '{"cert_pem": "s3cr3t"}', "webhook's id"),
+    ("ms-graph", '{"a": "s3cr3t", "b": "s3cr3t"}', "clientState"),
+    ("plaid", "s3cr3t", '{"client_id": "…", "secret": "…"}'),
+    ("plaid", '{"client_id": "s3cr3t"}', '{"client_id": "…", "secret": "…"}'),
+    ("plaid", '{"jwk": "s3cr3t"}', '{"client_id": "…", "secret": "…"}'),
+    ("pusher", "s3cr3t", '{"secret": "…", "key": "…"}'),
+    ("livekit", '{"api_secret": "s3cr3t"}', '{"api_secret": "…", "api_key": "…"}'),
+    ("braintree", '{"private_key": "s3cr3t"}', '{"private_key": "…", "public_key": "…"}'),
+    ("basic", "s3cr3t", '{"username": "…", "password": "…"}, or user:password'),
+    ("token", '{"a": "s3cr3t", "b": "s3cr3t"}', "one text"),
+    ("vonage", '{"a": "s3cr3t", "b": "s3cr3t"}', "one text"),
+]
+RIGHT = [
+    ("box", '{"primary":"a"}'),
+    ("box", '{"secondary":"b"}'),
+    ("discord", ANY_32_BYTES),
+    ("standard-webhooks", "YWJj"),
+    ("openai", "any text"),
+    ("meta", "one text"),
+    ("aws-sns", "arn:aws:sns:eu-central-1:123456789012:orders"),
+    ("paypal", "8PT597110X687430LKGECATA"),
+    ("plaid", '{"client_id":"c","secret":"s"}'),
+    ("basic", "user:password"),
+    ("qstash", '{"current":"a","next":"b"}'),
+    ("github", "any text"),
+    ("vonage", "any text"),
+]
+
+
+@pytest.mark.parametrize(("scheme", "value", "form"), WRONG)
+def test_what_a_scheme_can_not_use_is_told_with_the_form_that_it_wants(scheme: str, value: str, form: str) -> None:
+    problem = secrets.problem_of(value, built_in_schemes()[scheme].row())
+
+    assert problem is not None
+    assert problem.startswith("it must be ")
+    assert form in problem
+    assert "s3cr3t" not in problem
+
+
+@pytest.mark.parametrize(("scheme", "value"), RIGHT)
+def test_what_a_scheme_can_use_is_no_problem(scheme: str, value: str) -> None:
+    assert secrets.problem_of(value, built_in_schemes()[scheme].row()) is None
+
+
+@pytest.mark.parametrize("scheme", sorted(built_in_schemes()))
+def test_what_a_provider_would_show_is_no_problem(scheme: str) -> None:
+    row = built_in_schemes()[scheme].row()
+
+    assert secrets.problem_of(made_up(row), row) is None
+
+
+def test_a_jwt_that_a_private_key_signs_wants_the_public_one_as_pem() -> None:
+    row = {"signature": "Authorization: Bearer {jwt}", "algorithm": "jwt-es256"}
+
+    assert "PEM" in str(secrets.problem_of("s3cr3t", row))
+    assert secrets.problem_of(made_up(row), row) is None
+
+
+@pytest.mark.parametrize("row", [None, {}, {"signature": "X: {hex}", "algorithm": "of a later version"}])
+def test_a_row_of_another_version_has_no_wishes(row: Any) -> None:
+    assert secrets.problem_of("s3cr3t", row) is None
+
+
+def test_a_secret_that_the_deployed_scheme_can_not_use_is_refused_unless_forced(deployed: Relay) -> None:
+    deployed.configure(sources={"chat": {"scheme": "discord", "row": built_in_schemes()["discord"].row()}})
+
+    refused = deployed.run("secret", "set", "chat", stdin="s3cr3t")
+    assert refused.exit_code == 1
+    assert "it must be the public key, 32 bytes as hex digits" in refused.stderr
+    assert "docs/schemes.md" in refused.stderr
+    assert "--force" in refused.stderr
+    assert "s3cr3t" not in refused.output
+    assert "chat" not in deployed.kept("sources")
+
+    assert deployed.run("secret", "set", "chat", "--force", stdin="s3cr3t").exit_code == 0
+    assert values(deployed, "chat") == ["s3cr3t"]
+    assert deployed.run("secret", "set", "chat", stdin=ANY_32_BYTES).exit_code == 0
+    assert values(deployed, "chat")[0] == ANY_32_BYTES
 
 
 # -- several parts ------------------------------------------------------------------------------------------------
@@ -358,7 +513,7 @@ def test_retire_tells_a_program_how_many_are_left(undeployed: Relay) -> None:
     undeployed.keep("sources", {"github": [entry("s3cr3t-new"), entry("s3cr3t-old")]})
 
     some = undeployed.run("secret", "retire", "github", "--json")
-    all_ = undeployed.run("secret", "retire", "github", "--all", "--json")
+    all_ = undeployed.run("secret", "retire", "github", "--all", "--yes", "--json")
 
     expected = {"name": "github", "secret": f"{undeployed.name}/sources"}
     assert json.loads(some.stdout) == {**expected, "values": 1, "retired": 1}
@@ -377,11 +532,15 @@ def test_the_only_secret_is_not_retired_unless_all_is_said(undeployed: Relay) ->
 
 
 def test_retire_all_leaves_none_and_says_what_follows(undeployed: Relay) -> None:
-    """It doesn't ask where there is nobody to answer."""
+    """It doesn't ask where there is nobody to answer, but must have been told."""
     undeployed.keep("sources", {"github": [entry("s3cr3t-new"), entry("s3cr3t-old")], "acme": [entry("s3cr3t-a")]})
 
-    shown = undeployed.run("secret", "retire", "github", "--all")
+    untold = undeployed.run("secret", "retire", "github", "--all")
+    assert untold.exit_code == 2
+    assert "--yes" in untold.stderr
+    assert len(values(undeployed, "github")) == 2
 
+    shown = undeployed.run("secret", "retire", "github", "--all", "--yes")
     assert shown.exit_code == 0, shown.stderr
     assert list(undeployed.kept("sources")) == ["acme"]
     assert "503" in shown.stdout
@@ -403,7 +562,7 @@ def test_retire_all_on_a_terminal_asks_unless_told_yes(
     assert ("github" in undeployed.kept("sources")) is bool(status)
 
 
-@pytest.mark.parametrize("flags", [(), ("--all",)])
+@pytest.mark.parametrize("flags", [(), ("--all", "--yes")])
 @pytest.mark.parametrize("held", [None, {}, {"github": []}, {"acme": [{"value": "s3cr3t-a"}]}], ids=json.dumps)
 def test_there_must_be_something_to_retire(undeployed: Relay, held: Any, flags: tuple[str, ...]) -> None:
     if held is not None:
@@ -605,12 +764,15 @@ def test_no_command_ever_prints_a_secret(deployed: Relay) -> None:
         deployed.run("send", PUSH, *flag)
         deployed.run("secret", "set", "github", *flag, stdin="s3cr3t-new")
         deployed.run("secret", "set", "acme", *flag, stdin='{"primary": "s3cr3t-a", "secondary": "s3cr3t-b"}')
+        deployed.run("secret", "set", "acme", *flag, stdin='{"secret": "s3cr3t-a", "secondary": "s3cr3t-b"}')
+        deployed.run("secret", "set", "acme", "--force", *flag, stdin='{"primary": "s3cr3t-a", "other": "s3cr3t-b"}')
+        deployed.run("doctor", *flag)
         deployed.run("secret", "set", "qstash", *flag, stdin="s3cr3t-token")
         deployed.run("secret", "set", "github", *flag, stdin=" s3cr3t-padded")
         deployed.run("secret", "list", *flag)
         deployed.run("secret", "retire", "github", *flag)
         deployed.run("secret", "retire", "acme", *flag)
-        deployed.run("secret", "retire", "acme", "--all", *flag)
+        deployed.run("secret", "retire", "acme", "--all", "--yes", *flag)
 
     everything = "".join(deployed.shown)
     assert len(everything) > 1500

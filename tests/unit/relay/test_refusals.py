@@ -21,6 +21,7 @@ from relay.errors import (
     BadRequest,
     BodyTooLarge,
     Conflict,
+    HandshakeFailed,
     NotFound,
     OperatorError,
     QStashError,
@@ -32,7 +33,7 @@ from relay.errors import (
 from relay.gateway import Request, logger
 from relay.items import plain, refusal_item, slot_of, wire
 from relay.refusals import SLOTS, UNKNOWN_SOURCE_NAME, Facts, Reason, Refusal, Slot, likely_cause
-from relay.refuse import GAP_MAX, WRITES_PER_MINUTE, Pace, reason_of, record_refusal
+from relay.refuse import GAP_MAX, QUIET, WRITES_PER_MINUTE, Pace, reason_of, record_refusal
 from relay.settings import Settings
 from relay.store import Store
 from tests.local_table import make_table
@@ -46,12 +47,24 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
 BASE = "https://relay.example.com"
 ROW: dict[str, Any] = {
-    "signature": "X-Hub-Signature-256: sha256={hex}",
+    "signature": ["X-Hub-Signature-256: sha256={hex}"],
     "algorithm": "hmac-sha256",
     "id": "X-GitHub-Delivery",
     "type": ["X-GitHub-Event"],
     "forward": [],
     "timeout_s": 10,
+}
+HOLDING: dict[str, dict[str, Any]] = {  # rows whose senders put the secret itself into the body, or into the URL
+    "mail": {"algorithm": "@ms-graph"},
+    "bodily": {"algorithm": "token", "signature": ["body:auth.token: {text}"]},
+    "formal": {"algorithm": "token", "signature": ["X-Token: {text}", "form:token: {text}"]},
+    "queried": {"algorithm": "token", "signature": ["query:token: {text}"]},
+    "doubled": ROW | {"requires": {"X-Token|body:token": "{secret:token}"}},
+}
+HEADED: dict[str, dict[str, Any]] = {  # and into a header, or not at all
+    "headed": {"algorithm": "token", "signature": ["X-Token: {text}"]},
+    "formed": ROW | {"signature": ["form:signature: {hex}"]},
+    "versioned": ROW | {"requires": {"body:version": "1", "X-Key": "{secret:key}"}},
 }
 FLAT: dict[str, Any] = {
     "name": "relay",
@@ -59,6 +72,7 @@ FLAT: dict[str, Any] = {
     "sources": {
         "github": {"scheme": "github", "row": ROW, "to": []},
         "calls": {"scheme": "twilio", "row": ROW | {"signs": "{url}{body}"}, "to": []},
+        **{name: {"scheme": "own", "row": row, "to": []} for name, row in HEADED.items()},
     },
     "url_groups": {},
     "destinations": {},
@@ -86,7 +100,8 @@ def asked(source: str = "github", body: bytes = b"{}", method: str = "POST", **h
 def refused(reason: Reason = Reason.BAD_SIGNATURE, *, body: bytes = b"{}", **changes: Any) -> Refusal:
     """Return what is kept of a refused request."""
     request: dict[str, Any] = {"at": NOW, "method": "POST", "path": "/webhooks/github", "query_string": ""}
-    return Refusal.of("github", reason, "no", body=body, **{**request, "headers": {}, "source_ip": None, **changes})
+    request |= {"message": "no", "headers": {}, "source_ip": None}
+    return Refusal.of("github", reason, body=body, **{**request, **changes})
 
 
 class World:
@@ -98,8 +113,14 @@ class World:
         make_table(clients.dynamodb, name)
         self.dynamodb = clients.dynamodb
         self.store = Store(name, name, now=self.clock, dynamodb=clients.dynamodb)
-        self.settings = Settings.of({"RELAY_BASE_URLS": f"{BASE},https://api.example.com"}, FLAT)
+        self.configure()
         self.pace = Pace()
+
+    def configure(self, **rows: dict[str, Any]) -> None:
+        """Have a source for each of *rows* too."""
+        more = {name: {"scheme": "own", "row": row, "to": []} for name, row in rows.items()}
+        flat = FLAT | {"sources": FLAT["sources"] | more}
+        self.settings = Settings.of({"RELAY_BASE_URLS": f"{BASE},https://api.example.com"}, flat)
 
     def refuse(self, error: RelayError, request: Request) -> Reason | None:
         return record_refusal(error, request, settings=self.settings, store=self.store, pace=self.pace)
@@ -257,6 +278,32 @@ def test_the_caller_is_the_address_that_called_the_gateway() -> None:
     assert refused(headers={"x-forwarded-for": "10.9.9.9"}, source_ip="203.0.113.9").source_ip == "203.0.113.9"
 
 
+@pytest.mark.parametrize("source", HOLDING)
+@pytest.mark.parametrize("to", ["it", "a name like its"])
+def test_no_body_is_kept_in_which_the_secret_stands(world: World, source: str, to: str) -> None:
+    """Of a wrong one, too: it may be right but for a letter, or the one before."""
+    world.configure(**{source: HOLDING[source]})
+    body = b'{"value":[{"clientState":"s3cret"}],"token":"s3cret"}'
+
+    world.refuse(BAD, asked(source if to == "it" else "grahp", body))
+
+    (shown,) = world.shown(source if to == "it" else UNKNOWN_SOURCE_NAME)["refusals"]
+    assert (shown["body"], shown["body_truncated"], shown["size_bytes"]) == ("", True, len(body))
+    assert shown["sha256"] == hashlib.sha256(body).hexdigest()
+    assert "s3cret" not in repr(world.items())
+
+
+@pytest.mark.parametrize("source", ["github", *HEADED, "githb"])
+def test_any_other_body_is_kept(world: World, source: str) -> None:
+    """It is what tells a broken body; a secret in a header isn't kept anyway."""
+    world.configure()
+
+    world.refuse(BAD, asked(source, b'{"a":1}'))
+
+    (shown,) = world.shown(UNKNOWN_SOURCE_NAME if source == "githb" else source)["refusals"]
+    assert shown["body"] == '{"a":1}'
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -294,6 +341,7 @@ def lost() -> OperatorError:
         (OperatorError("x"), Reason.NO_SECRET),
         (BadRequest("x"), Reason.UNREADABLE),
         (Conflict("x"), Reason.UNREADABLE),
+        (HandshakeFailed("confirmation", "x"), Reason.HANDSHAKE_FAILED),
         (UpstreamError("DynamoDB", "x"), None),
         (QStashError("x"), None),
         (lost(), None),
@@ -454,12 +502,39 @@ def test_after_a_flood_a_single_refusal_is_kept_at_once_again() -> None:
 
 
 def test_a_flood_over_everything_has_a_bound_of_its_own() -> None:
-    """However many sources there are."""
+    """However many sources there are; the first of each is beside it."""
     keys = [(f"s{n}", reason) for n in range(40) for reason in Reason]
 
     written = flooded(Pace(), keys, 180, per_second=1)
 
-    assert len(written) == 3 * WRITES_PER_MINUTE
+    assert len([second for second, _ in written if second == 0]) == len(keys)
+    assert len(written) == len(keys) + 3 * WRITES_PER_MINUTE
+
+
+def test_noise_on_one_source_doesnt_hide_that_another_begins() -> None:
+    """Not even noise for so many reasons that no write is left in the minute."""
+    pace = Pace()
+    flooded(pace, [("noisy", reason) for reason in Reason], 30)
+    now = NOW + timedelta(seconds=30)
+
+    assert pace.take(("github", Reason.BAD_SIGNATURE), now) == 1
+    assert pace.take(("github", Reason.BAD_SIGNATURE), now + timedelta(seconds=2)) == 0
+
+
+@pytest.mark.parametrize(("silent", "amount"), [(QUIET, 3), (QUIET - timedelta(seconds=1), 0)])
+def test_what_was_quiet_begins_anew(silent: timedelta, amount: int) -> None:
+    """With what was held back before; and only after a whole `QUIET`, else a slow drip would have no bound."""
+    pace, noise, key = Pace(), [("noisy", reason) for reason in Reason], ("github", Reason.BAD_SIGNATURE)
+    flooded(pace, noise, 30)
+    for second in (30, 32, 34):
+        pace.take(key, NOW + timedelta(seconds=second))
+    again = NOW + timedelta(seconds=34) + silent
+    later = [(f"loud{n}", Reason.NO_SECRET) for n in range(2 * WRITES_PER_MINUTE)]
+    for second in (61, 63, 65):  # the next minute's writes are spent as well
+        for it in later:
+            pace.take(it, NOW + timedelta(seconds=second))
+
+    assert pace.take(key, again) == amount
 
 
 def test_one_flooded_source_doesnt_hide_another() -> None:
@@ -509,6 +584,36 @@ def test_a_source_that_had_valid_webhooks_has_another_secret_now_or_a_proxy() ->
 
     assert told.startswith("the secret was changed over there, or a proxy changes the body")
     assert "2026-01-30 09:00Z" in told
+
+
+@pytest.mark.parametrize("accepted_at", [None, NOW - timedelta(days=1)])
+@pytest.mark.parametrize("headers", [{"content-encoding": "gzip"}, {"content-length": "17"}, {"via": "1.1 squid"}, {}])
+def test_a_body_that_isnt_signed_isnt_blamed(accepted_at: datetime | None, headers: dict[str, str]) -> None:
+    """Whatever changes it, the signature stays right."""
+    facts = replace(FACTS, accepted_at=accepted_at)
+
+    told = cause(Reason.BAD_SIGNATURE, replace(facts, signs_body=False), headers=headers)
+
+    assert not {"proxy", "body"} & set(re.findall(r"\w+", told))
+    assert "`relay secret set github`" in told
+    if headers or accepted_at:
+        assert "body" in cause(Reason.BAD_SIGNATURE, facts, headers=headers)
+
+
+def test_a_wrong_token_is_told_as_a_token() -> None:
+    """Nothing was signed."""
+    told = cause(Reason.WRONG_TOKEN, replace(FACTS, scheme="gitlab-token"))
+
+    assert told.startswith("the token isn't the one that was set: ")
+    assert "`relay secret set github` with the very one that gitlab-token sends" in told
+
+
+def test_a_handshake_that_failed_says_what_couldnt_be_fetched_and_whom_to_ask() -> None:
+    """The provider sends one by itself, and no more."""
+    told = cause(Reason.HANDSHAKE_FAILED, message="confirmation: sns.eu-west-1.amazonaws.com: answered 403")
+
+    assert "couldn't fetch the provider's confirmation URL: confirmation: sns.eu-west-1.amazonaws.com: answered" in told
+    assert "SNS: request confirmation again" in told
 
 
 def test_what_is_over_is_told_so() -> None:
@@ -597,6 +702,20 @@ def test_an_unsigned_get_is_somebodys_browser() -> None:
     assert "doesn't sign" in cause(Reason.MISSING_HEADER)
 
 
+@pytest.mark.parametrize("reason", [Reason.MISSING_HEADER, Reason.MALFORMED_HEADER])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_header_that_lacks_or_is_malformed_is_named_with_what_is_expected(reason: Reason, method: str) -> None:
+    """The relay's own words come first; a scheme without a template has none to show."""
+    facts = replace(FACTS, signature=("X-A: {hex}", "X-B: v1={hex}"))
+
+    told = cause(reason, facts, message="X-A is amiss", method=method)
+    bare = cause(reason, message="clientState is amiss", method=method)
+
+    assert told.startswith("X-A is amiss; github expects `X-A: {hex}` or `X-B: v1={hex}`; ")
+    assert bare.startswith("clientState is amiss; ")
+    assert "expects" not in bare
+
+
 # -- query ------------------------------------------------------------------------------------------------------------
 
 
@@ -663,6 +782,25 @@ def test_a_source_whose_scheme_signs_the_url_is_known_by_its_row(world: World) -
     world.refuse(BAD, asked("calls"))
 
     assert BASE in world.shown("calls")["refusals"][0]["likely_cause"]
+
+
+def test_the_cause_knows_what_the_scheme_signs_and_where(world: World) -> None:
+    """From the source's row."""
+    world.configure(jwt={"algorithm": "jwt-hs256", "signature": ["Authorization: Bearer {jwt}"]})
+    for source in ("github", "jwt"):
+        world.refuse(BAD, asked(source, via="1.1 squid"))
+        world.refuse(SignatureError("X is missing", reason="missing_header"), asked(source, via="1.1 squid"))
+
+    causes = {
+        (source, it["reason"]): it["likely_cause"]
+        for source in ("github", "jwt")
+        for it in world.shown(source)["refusals"]
+    }
+
+    assert "proxy" in causes["github", "bad_signature"]
+    assert "proxy" not in causes["jwt", "bad_signature"]
+    assert "github expects `X-Hub-Signature-256: sha256={hex}`" in causes["github", "missing_header"]
+    assert "own expects `Authorization: Bearer {jwt}`" in causes["jwt", "missing_header"]
 
 
 def test_refusals_of_no_source_of_ours_are_not_found(world: World) -> None:
