@@ -217,7 +217,9 @@ class Scheme(_Table):
     time: Annotated[Place | None, Field(description="Where the signed time stands, if not among the signatures.")] = (
         None
     )
-    time_format: Annotated[str, Field(description="`s` or `ms` since the epoch, or `iso`.")] = "s"
+    time_format: Annotated[
+        str, Field(description="`s` or `ms` since the epoch, `iso` with a zone, `iso-utc` with or without.")
+    ] = "s"
     tolerance_s: Annotated[
         list[Annotated[float, Field(ge=0)]] | None,
         Field(
@@ -253,6 +255,9 @@ class Scheme(_Table):
         Answer | None,
         Field(description='What acknowledges an event: `{ status = 200, body = "ok", content_type = "text/plain" }`.'),
     ] = None
+    json_only: Annotated[
+        bool, Field(description="Whether a body that is no JSON is refused, since the source's always are.")
+    ] = False
     bare: Annotated[bool, Field(description="Whether refusals have an empty body.")] = False
 
     def row(self) -> dict[str, Any]:

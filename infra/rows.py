@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Wrong = tuple[str, str]  # a key of the row, and what is wrong there
 
 KINDS = (*KEYS, "plaid")  # of keys; Plaid's come from Plaid
-TIME_FORMATS = ("s", "ms", "iso")
+TIME_FORMATS = ("s", "ms", "iso", "iso-utc")
 _BYTES = ("hex", "HEX", "base64", "base64url")
 _FIELDS = ("body", "time", "url", "method", "secret")
 

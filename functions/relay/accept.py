@@ -112,7 +112,7 @@ def accept_or_spool(
     store: Store,
     publisher: Callable[[], Publisher],
 ) -> Acceptance | Spooled:
-    """Take one webhook in; where it can't be saved and its source would never send it again, keep it for the sweep.
+    """Take one webhook in; where it can't be saved and its source isn't known to send it again, keep it for the sweep.
 
     Raises:
         SignatureError: As `accept`.
@@ -121,7 +121,7 @@ def accept_or_spool(
     try:
         return accept(source, webhook, settings=settings, store=store, publisher=publisher)
     except UpstreamError:
-        if source.row.retries_for_s:
+        if source.row.sends_again:
             raise
         store.spool(webhook.dump())
         return webhook
@@ -151,9 +151,7 @@ def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -
         expires_at=webhook.received_at + timedelta(days=settings.retention_days),
         unpublished=frozenset(source.to),
     )
-    if not said.has_id or not source.row.signs_body or source.row.signs_id:
-        return event
-    return _with_suspicion(event, source, store)
+    return event if said.signed_sha256 is None else _with_suspicion(event, said.signed_sha256, source, store)
 
 
 def _episode(source: Source, webhook: Spooled, sha256: str, store: Store) -> str:
@@ -167,11 +165,12 @@ def _episode(source: Source, webhook: Spooled, sha256: str, store: Store) -> str
     return iso(first)
 
 
-def _with_suspicion(event: Event, source: Source, store: Store) -> Event:
-    """Return *event*, flagged where its bytes came before under another id, which nothing signs."""
-    first = store.first_key(event.source, event.sha256, event.idempotency_key, event.expires_at)
-    if first == event.idempotency_key:
+def _with_suspicion(event: Event, signed_sha256: str, source: Source, store: Store) -> Event:
+    """Return *event*, flagged where what was signed made an event before under another id, which nothing signs."""
+    first = store.first_key(event.source, signed_sha256, event.idempotency_key, event.expires_at)
+    before = event_id(event.source, first)
+    if before == event.id or store.event(before) is None:  # seen, and never saved: nothing to be a replay of
         return event
     if source.refuses_replays:
-        raise SignatureError("the same signed body came before under another id", reason="replayed")
-    return replace(event, suspected_replay_of=event_id(event.source, first))
+        raise SignatureError("the same signed request came before under another id", reason="replayed")
+    return replace(event, suspected_replay_of=before)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from relay.received import Received
     from relay.secret import Secret
 
-SNS_HOST = re.compile(r"sns\.[a-zA-Z0-9-]{3,}\.amazonaws\.com(\.cn)?")
+# A region, and nothing that merely begins like one: sns.s3-us-west-2.amazonaws.com is a bucket.
+SNS_HOST = re.compile(r"sns\.[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}\.amazonaws\.com(\.cn)?")
 PAYPAL_HOST = re.compile(r"([a-zA-Z0-9-]+\.)*paypal\.com")
 SNS_REQUIRED = (
     "Message",
@@ -33,6 +34,7 @@ SNS_REQUIRED = (
 SNS_SIGNED = ("Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 SNS_DIGESTS = {"1": "sha1", "2": "sha256"}
 SNS_CONTROL = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
+SNS_TYPES = ("Notification", *SNS_CONTROL)
 PAYPAL_ALGORITHM = "SHA256withRSA"
 PAYPAL_HEADERS = ("TRANSMISSION-ID", "TRANSMISSION-TIME", "TRANSMISSION-SIG", "CERT-URL", "AUTH-ALGO")
 
@@ -52,6 +54,8 @@ def verify_sns(received: Received, secret: Secret, at: float, fetch: Callable[..
     if not is_pinned(url, SNS_HOST) or not url.endswith(".pem"):
         raise SignatureError("SigningCertURL isn't Amazon's", reason="untrusted_certificate")
     topic = secret.text if secret.text is not None else secret.part("topic_arn")
+    if topic is None and secret.part("signing_cert_pem") is None:
+        raise UnusableSecret("the signing secret names no topic_arn: set it again")
     if topic is not None and topic != message["TopicArn"]:
         raise SignatureError("TopicArn isn't the topic that was set as the secret", reason="wrong_issuer")
     certificate = _certificate(secret.part("signing_cert_pem"), url, fetch, at)
@@ -68,10 +72,14 @@ def sns_message(received: Received) -> dict[str, str]:
     held = received.json
     if not isinstance(held, dict):
         raise SignatureError("the body is no SNS message", reason="malformed_header")
+    if held.get("Type") not in SNS_TYPES:  # it ends what is signed: another text could stand for several fields
+        raise SignatureError("Type is none of SNS's", reason="malformed_header")
     required = (*SNS_REQUIRED, "SubscribeURL", "Token") if held.get("Type") in SNS_CONTROL else SNS_REQUIRED
     for name in required:
         if not isinstance(held.get(name), str):
             raise SignatureError(f"{name} is missing", reason="missing_header")
+    if any(name in held and not isinstance(held[name], str | None) for name in SNS_SIGNED):
+        raise SignatureError("a signed field is no text", reason="malformed_header")
     return {name: value for name, value in held.items() if isinstance(value, str)}
 
 

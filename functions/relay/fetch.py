@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from relay.errors import UpstreamError
+from relay.errors import RelayError, SignatureError, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 TIMEOUT_S = 2.0
 KEPT_S = 3600
+FAILED_S = 60
 KEPT_MAX = 64
 BYTES_MAX = 64 * 1024
 
 
 class Fetcher:
-    """Fetches and keeps what it fetched for an hour.
+    """Fetches, and keeps what it fetched for an hour.
 
     Args:
         transport: Another way than the network, for tests.
@@ -33,23 +34,28 @@ class Fetcher:
     ) -> None:
         self._http = httpx.Client(timeout=TIMEOUT_S, transport=transport, follow_redirects=False, trust_env=False)
         self._clock = clock
-        self._kept: dict[tuple[str, str], tuple[float, bytes]] = {}
+        self._kept: dict[tuple[str, str], tuple[float, bytes | RelayError]] = {}
 
     def __call__(self, url: str, body: Mapping[str, Any] | None = None) -> bytes:
         """Return the bytes at *url*, to which *body* is posted as JSON where there is one.
 
+        What failed is kept, too, for a minute: strangers name the URL, and can't have it asked for again and again.
+
         Raises:
+            SignatureError: There is no such thing (4xx): the request named what isn't its provider's.
             UpstreamError: It can't be fetched now.
         """
         key = (url, repr(body))
-        read_at, kept = self._kept.get(key, (float("-inf"), b""))
-        if self._clock() - read_at < KEPT_S:
-            return kept
-        data = self._read("GET" if body is None else "POST", url, body)
-        if len(self._kept) >= KEPT_MAX:
+        until, kept = self._kept.pop(key, (0.0, b""))
+        if self._clock() >= until:
+            kept, kept_s = self._tried(url, body)
+            until = self._clock() + kept_s
+        self._kept[key] = (until, kept)  # the newest is last, and the oldest goes
+        if len(self._kept) > KEPT_MAX:
             self._kept.pop(next(iter(self._kept)))
-        self._kept[key] = (self._clock(), data)
-        return data
+        if isinstance(kept, RelayError):
+            raise kept
+        return kept
 
     def visit(self, url: str) -> None:
         """Fetch *url* for what that does over there; nothing is kept.
@@ -59,11 +65,22 @@ class Fetcher:
         """
         self._read("GET", url, None)
 
+    def _tried(self, url: str, body: Mapping[str, Any] | None) -> tuple[bytes | RelayError, float]:
+        """Return what is at *url*, or why it can't be had, and for how many seconds that is kept."""
+        try:
+            return self._read("GET" if body is None else "POST", url, body), KEPT_S
+        except _Missing as error:
+            return SignatureError(f"{error}: there is no such thing", reason="untrusted_certificate"), FAILED_S
+        except UpstreamError as error:
+            return error, FAILED_S
+
     def _read(self, method: str, url: str, body: Mapping[str, Any] | None) -> bytes:
-        host = httpx.URL(url).host
         data = b""
         try:
+            host = httpx.URL(url).host
             with self._http.stream(method, url, json=body) as response:
+                if response.is_client_error:
+                    raise _Missing(host, f"answered {response.status_code}")
                 if not response.is_success:
                     raise UpstreamError(host, f"answered {response.status_code}")
                 for chunk in response.iter_bytes():
@@ -71,5 +88,9 @@ class Fetcher:
                     if len(data) > BYTES_MAX:
                         raise UpstreamError(host, "answered too much")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise UpstreamError(host, type(error).__name__) from error
+            raise UpstreamError("the provider", type(error).__name__) from error
         return data
+
+
+class _Missing(UpstreamError):
+    """The provider says that there is no such thing."""

@@ -144,14 +144,17 @@ def asana(received: Received, _: Sequence[Secret]) -> Answer | None:
     return Answer(200, headers={"X-Hook-Secret": given})
 
 
-def notion(received: Received, _: Sequence[Secret]) -> Answer | None:
-    """Notion: a verification token, once, unsigned; the owner pastes it at Notion and sets it as the secret."""
+def notion(received: Received, secrets: Sequence[Secret]) -> Answer | None:
+    """Notion: a verification token, once, unsigned; the owner pastes it at Notion and sets it as the secret.
+
+    Where there is a secret already, a token is nobody's: anybody could have sent it.
+    """
     if received.find("X-Notion-Signature") is not None:
         return None
     token = received.find("body:verification_token")
     if token is None:
         return None
-    return Answer(200, keep={"verification_token": token[:CHALLENGE_MAX_CHARS]})
+    return OK if secrets else Answer(200, keep={"verification_token": token[:CHALLENGE_MAX_CHARS]})
 
 
 # -- in a request that is signed ----------------------------------------------------------------------------------

@@ -8,13 +8,13 @@
 | REPLAY   | `REPLAY#{id}`    | delivery's id            |                                               |             |
 | ORPHAN   | `ORPHAN#{event}` | `{message}.{n}.{kind}`   |                                               |             |
 | REFUSAL  | `REFUSAL#{name}` | `{reason}#{slot}`        |                                               |             |
-| SEEN     | `SEEN#{name}#{sha256}` | `SEEN`             |                                               |             |
+| SEEN     | `SEEN#{name}#{sha256}` | `AT` or `KEY`      |                                               |             |
 
 `COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash)
 and `HANDSHAKE` (what a source's last one told, by source) are single items under a pk of that name.
 
-A SEEN is made of bytes that came from a source without ids (`at`: when first), or whose id nothing signs (`key`: the
-first that they came under).
+A SEEN is made of bytes that came without an id (AT: when first), or of what was signed where nothing signs the id (KEY:
+the first that it came under).
 
 A REFUSAL is one of the fixed slots of a source (`(unknown)`: all that there aren't) and a reason: the sample in it,
 and how many refusals were counted with it; so one update does both, and strangers make no keys.

@@ -31,12 +31,14 @@ class Described:
         idempotency_key: The source's own id of the event; `sha256:` and the body's hash where it gives none.
         has_id: Whether it gives one.
         headers: What destinations get, lower-case names.
+        signed_sha256: Hash of what was signed, where nothing in it is the id: the same under another id is suspicious.
     """
 
     idempotency_key: str
     has_id: bool
     event_type: str
     headers: dict[str, str]
+    signed_sha256: str | None = None
 
 
 def judge(
@@ -69,19 +71,24 @@ def judge(
 
 def describe(row: Row, received: Received) -> Described:
     """Return what a verified request says of itself.  A body that should be JSON and isn't has the type `unknown`."""
-    parts = [received.find(place) for place in row.id]
+    parts = [received.find_id(place) for place in row.id]
     key = ":".join(it or "" for it in parts) if any(parts) else None
     has_id = key is not None
     if key is None or len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
         key = "sha256:" + hashlib.sha256(received.body if key is None else key.encode()).hexdigest()
     patterns = (*row.forward, *row.headers)
+    secret = row.secret_headers
+    signed = received.signed if row.id and not row.signs_id else None
     return Described(
         idempotency_key=key,
         has_id=has_id,
         event_type=_type(row, received),
         headers={
-            name: value for name, value in received.headers.items() if any(fnmatchcase(name, it) for it in patterns)
+            name: value
+            for name, value in received.headers.items()
+            if any(fnmatchcase(name, it) for it in patterns) and not any(fnmatchcase(name, it) for it in secret)
         },
+        signed_sha256=None if signed is None else hashlib.sha256(signed).hexdigest(),
     )
 
 

@@ -39,8 +39,8 @@ def twilio(received: Received, _: Secret, __: str) -> Iterator[bytes]:
     Source: https://www.twilio.com/docs/usage/security#validating-requests
     """
     signed = ""
-    if received.body and "x-www-form-urlencoded" in received.headers.get("content-type", "").lower():
-        signed = "".join(name + value for name, value in sorted(set(received.form)))
+    if received.body and received.media_type == "application/x-www-form-urlencoded":
+        signed = "".join(name + value for name, value in sorted(set(_form(received))))
     else:
         _check_twilio_body(received)
     for url in received.urls:
@@ -80,33 +80,41 @@ def _with_and_without_port(url: str) -> tuple[str, ...]:
 
 def mandrill(received: Received, _: Secret, __: str) -> Iterator[bytes]:
     """Yield the URL and every parameter of the form, sorted by name."""
-    signed = "".join(name + value for name, value in sorted(received.form, key=lambda it: it[0]))
+    signed = "".join(name + value for name, value in sorted(_form(received), key=lambda it: it[0]))
     for url in received.urls:
         yield (url + signed).encode(errors="replace")
 
 
 def braintree(received: Received, _: Secret, __: str) -> Iterator[bytes]:
-    """Yield the payload as it stands in the form, and with the line end that some frameworks strip."""
+    """Yield the payload as it stands in the form, and with the line end that some frameworks strip.
+
+    The challenge of the handshake is signed by the same key: nothing that it could be is a payload.
+    """
     payload = received.find("form:bt_payload")
     if payload is None:
         raise SignatureError("form:bt_payload is missing", reason="missing_header")
-    if not _BRAINTREE_PAYLOAD.fullmatch(payload):
+    names = sorted(name for name, _ in received.form)
+    if not _BRAINTREE_PAYLOAD.fullmatch(payload) or [it for it in names if it != "bt_signature"] != ["bt_payload"]:
         raise SignatureError("form:bt_payload is malformed", reason="malformed_header")
+    if braintree_kind(received) is None:
+        raise SignatureError("form:bt_payload holds no notification", reason="malformed_header")
     yield payload.encode()
     yield payload.encode() + b"\n"
 
 
 def plivo_v2(received: Received, _: Secret, __: str) -> Iterator[bytes]:
     """Yield the URL without its query, and the nonce: neither parameters nor body are covered."""
-    nonce = _header(received, "X-Plivo-Signature-V2-Nonce")
+    nonce = _nonce(received, "X-Plivo-Signature-V2-Nonce")
     for url in received.urls:
         yield (url.partition("#")[0].partition("?")[0] + nonce).encode(errors="replace")
 
 
 def plivo_v3(received: Received, _: Secret, __: str) -> Iterator[bytes]:
     """Yield the URL with its parameters sorted, those of the form, and the nonce."""
-    nonce = _header(received, "X-Plivo-Signature-V3-Nonce")
-    form = [] if received.method == "GET" else received.form
+    nonce = _nonce(received, "X-Plivo-Signature-V3-Nonce")
+    if received.method == "GET" and received.body:
+        raise SignatureError("the body of a GET isn't signed", reason="body_mismatch")
+    form = _form(received)
     for url in received.urls:
         base, query = [*url.partition("#")[0].split("?", 1), ""][:2]
         asked = "&".join(f"{name}={value}" for name, value in _sorted(_query(query)))
@@ -190,6 +198,21 @@ def _header(received: Received, name: str) -> str:
     if value is None:
         raise SignatureError(f"{name} is missing", reason="missing_header")
     return value
+
+
+def _nonce(received: Received, name: str) -> str:
+    """Return a nonce, which nothing separates from what is signed before it: it may look like nothing of that."""
+    value = _header(received, name)
+    if not re.fullmatch("[A-Za-z0-9-]{1,200}", value):
+        raise SignatureError(f"{name} is malformed", reason="malformed_header")
+    return value
+
+
+def _form(received: Received) -> Pairs:
+    """Return the fields of the form; a body in which none can be read isn't covered by their signature."""
+    if received.body and not received.form:
+        raise SignatureError("the body is no form that can be read", reason="malformed_header")
+    return received.form
 
 
 def _query(text: str) -> Pairs:

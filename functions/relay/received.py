@@ -16,15 +16,28 @@ Nothing here raises: what can't be read isn't there.
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    Reader = Callable[[Any, Sequence[str]], list[str]]
 
 FIELDS_MAX = 5_000  # of a form or a query; more isn't a webhook
-UNPACKED_MAX_BYTES = 16 * 1024 * 1024
+UNPACKED_MAX_BYTES = 4 * 1024 * 1024
+ESCAPED_MAX_BYTES = 256 * 1024  # who escapes sends little, and to escape is slow
+PARTS_MAX = 100  # of a multipart form
+PART_HEAD_MAX_BYTES = 4096
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))', re.IGNORECASE)
+_PART_NAME = re.compile(
+    r'^content-disposition: *form-data *;(?:[^\r\n]*;)? *name="([^"\r\n]{1,100})"', re.IGNORECASE | re.MULTILINE
+)
+_BACKSLASH = re.compile(r"\\(?!/)")
+_NOT_ASCII = re.compile(r"[^ -~]+")
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 BROKEN = object()  # what a body that isn't JSON holds
 
 Pairs = list[tuple[str, str]]
@@ -39,6 +52,8 @@ class Received:
         headers: Names in lower case; of a repeated header the values, joined by commas.
         body: The bytes as they came.
         claims: Those of the JWT that signed it, once that is verified.
+        signed: The bytes that a MAC or a private key signed, once that is verified.
+        unpacks: Whether the scheme signs what is in a body that is packed.
     """
 
     def __init__(self, *, method: str, urls: Sequence[str], headers: Mapping[str, str], body: bytes) -> None:
@@ -47,6 +62,8 @@ class Received:
         self.headers = headers
         self.body = body
         self.claims: Mapping[str, Any] = {}
+        self.signed: bytes | None = None
+        self.unpacks = False
 
     @property
     def url(self) -> str:
@@ -56,11 +73,11 @@ class Received:
     @cached_property
     def json(self) -> Any:
         """What the JSON body holds; `BROKEN` where it isn't JSON."""
-        return parsed(self.plain)
+        return parsed(self.plain if self.unpacks else self.body)
 
     @cached_property
     def plain(self) -> bytes:
-        """The body, unpacked where it is gzip and doesn't grow beyond all bounds."""
+        """The body, unpacked where it is gzip, whole, and doesn't grow beyond all bounds."""
         if not self.body.startswith(b"\x1f\x8b"):
             return self.body
         import zlib
@@ -70,7 +87,20 @@ class Received:
             plain = unpack.decompress(self.body, UNPACKED_MAX_BYTES)
         except zlib.error:
             return self.body
-        return plain if unpack.eof else self.body
+        return plain if unpack.eof and not unpack.unused_data else self.body
+
+    @cached_property
+    def escaped(self) -> bytes:
+        """The body as JSON in ASCII: what else is in it as `\\uXXXX`; as it is where it is too large for that."""
+        if len(self.body) > ESCAPED_MAX_BYTES:
+            return self.body
+        text = _BACKSLASH.sub(r"\\\\", self.body.decode(errors="replace"))
+        return _NOT_ASCII.sub(lambda it: "".join(map(_escaped, it[0])), text).encode()
+
+    @property
+    def media_type(self) -> str:
+        """What the content type says without its parameters, in lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @cached_property
     def query(self) -> Pairs:
@@ -80,28 +110,31 @@ class Received:
     @cached_property
     def form(self) -> Pairs:
         """The fields of the form in the body, in their order."""
-        content_type = self.headers.get("content-type", "")
-        if content_type.lower().lstrip().startswith("multipart/"):
-            return _multipart(content_type, self.body)
+        if self.media_type.startswith("multipart/"):
+            return _multipart(self.headers["content-type"], self.body)
         return _pairs(self.body)
 
     @cached_property
     def _fields(self) -> dict[str, Any]:
         return {name: parsed(value.encode(errors="replace")) for name, value in self.form}
 
-    def find(self, place: str) -> str | None:
+    def find(self, place: str, read: Reader | None = None) -> str | None:
         """Return the value at *place*; None where there is none.  Several values are joined by commas."""
         for alternative in place.split("|"):
-            values = self._values(alternative)
-            if values:
+            values = self._values(alternative, read or texts)
+            if any(values):
                 return ",".join(values)
         return None
+
+    def find_id(self, place: str) -> str | None:
+        """Return the values at *place*, of each item of a list its own: what several have in common stands twice."""
+        return self.find(place, of_each)
 
     def is_json_expected(self) -> bool:
         """Tell whether the body says that it is JSON, or says nothing of itself."""
         return "json" in self.headers.get("content-type", "application/json").lower()
 
-    def _values(self, place: str) -> list[str]:
+    def _values(self, place: str, read: Reader) -> list[str]:
         if place.startswith("@"):
             from relay.odd import PLACES
 
@@ -115,8 +148,8 @@ class Received:
             return first(self.query, rest)
         if kind == "form":
             name, dot, path = rest.partition(".")
-            return texts(self._fields.get(name), path.split(".")) if dot else first(self.form, rest)
-        return texts(self.claims if kind == "claim" else self.json, rest.split("."))
+            return read(self._fields.get(name), path.split(".")) if dot else first(self.form, rest)
+        return read(self.claims if kind == "claim" else self.json, rest.split("."))
 
 
 def parsed(text: bytes) -> Any:
@@ -138,6 +171,17 @@ def texts(value: Any, path: Sequence[str]) -> list[str]:
     for step in path:
         found = [inner for outer in found for inner in _step(outer, step)]
     return list(dict.fromkeys(text for it in found if (text := as_text(it))))
+
+
+def of_each(value: Any, path: Sequence[str]) -> list[str]:
+    """Return the texts, numbers and truths in *value* at *path*: one for each item, empty where it has none."""
+    if not path:
+        return [str(value).lower() if isinstance(value, bool) else as_text(value) or ""]
+    step, rest = path[0], path[1:]
+    inner = list(_step(value, step))
+    if step == "*":
+        return [text for it in inner for text in of_each(it, rest)]
+    return of_each(inner[0], rest) if inner else [""]
 
 
 def as_text(value: Any) -> str | None:
@@ -172,17 +216,23 @@ def _pairs(text: bytes) -> Pairs:
 
 
 def _multipart(content_type: str, body: bytes) -> Pairs:
-    from email.parser import BytesParser
-    from email.policy import HTTP
-
-    head = f"Content-Type: {content_type}\r\n\r\n".encode(errors="replace")
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
+        return []
     found: Pairs = []
-    try:
-        for part in BytesParser(policy=HTTP).parsebytes(head + body).iter_parts():
-            name = part.get_param("name", header="content-disposition")
-            content = part.get_payload(decode=True)
-            if isinstance(name, str) and isinstance(content, bytes):
-                found.append((unquote_plus(name), content.decode(errors="replace")))
-    except (ValueError, LookupError, TypeError, AttributeError, IndexError, RecursionError):
-        return []  # the parser has many ways to fail on what anyone can send
-    return found[:FIELDS_MAX]
+    delimiter = b"\r\n--" + (boundary[1] or boundary[2]).encode(errors="replace")
+    parts = (b"\r\n" + body).split(delimiter, PARTS_MAX + 1)[1:]
+    for part in parts[:PARTS_MAX]:
+        head, blank, content = part[:PART_HEAD_MAX_BYTES].partition(b"\r\n\r\n")
+        name = _PART_NAME.search(head.decode(errors="replace")) if blank else None
+        if name is not None:
+            found.append((name[1], (content + part[PART_HEAD_MAX_BYTES:]).decode(errors="replace")))
+    return found
+
+
+def _escaped(char: str) -> str:
+    """Return *char* as JSON escapes it: in two characters, or as `\\uXXXX`, twice where it has a surrogate pair."""
+    if char in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[char]
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

@@ -106,7 +106,7 @@ def _pattern(item: str, flags: re.RegexFlag) -> re.Pattern[str]:
         else:
             out.append(r"(?P<part>[^|]+)")
         out.append(re.escape(literal))
-    return re.compile("".join(out), re.DOTALL | flags)
+    return re.compile("".join(out), re.DOTALL | re.ASCII | flags)
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,8 @@ class Row:
         forward: Patterns of further headers that destinations get.
         timeout_s: How long the source waits for an answer.
         retries_for_s: For how long after the first time the source sends an event again; 0: it never does.
+        sends_again: Whether it is known to.
+        json_only: Whether its bodies are always JSON, so that nothing else is one.
         answer: Status, body and content type with which the source wants its events acknowledged; None: the relay's.
         bare: Refusals have no body.
     """
@@ -175,6 +177,8 @@ class Row:
     forward: tuple[str, ...]
     timeout_s: float
     retries_for_s: int
+    sends_again: bool
+    json_only: bool
     answer: tuple[int, str, str] | None
     bare: bool
 
@@ -220,6 +224,8 @@ class Row:
             forward=tuple(it.lower() for it in row.get("forward") or []),
             timeout_s=row.get("timeout_s") or 10,
             retries_for_s=row.get("retries_for_s", 86_400),
+            sends_again=bool(row.get("retries_for_s")),
+            json_only=bool(row.get("json_only")),
             answer=(answer["status"], answer.get("body", ""), answer.get("content_type", "")) if answer else None,
             bare=bool(row.get("bare")),
         )
@@ -233,6 +239,11 @@ class Row:
     def needs_public_keys(self) -> bool:
         """Tell whether it takes `cryptography` to verify, which an asset needn't hold otherwise."""
         return bool({*PUBLIC_KEYS, "jwt-es256", "@aws-sns", "@paypal"} & set(self.algorithms))
+
+    @property
+    def unpacks(self) -> bool:
+        """Tell whether the signature covers what is in a body that is packed."""
+        return any(field == "body_gunzipped" for it in self.signs for field in it.fields)
 
     @property
     def signs_body(self) -> bool:
@@ -260,6 +271,13 @@ class Row:
             place.lower() in signed or all(it.startswith(covered) or it.lower() in signed for it in place.split("|"))
             for place in self.id
         )
+
+    @property
+    def secret_headers(self) -> tuple[str, ...]:
+        """Patterns of the headers that hold a token or a JWT, in lower case: nobody else gets them."""
+        if not self.is_secret_itself and self.algorithms[0] not in JWTS:
+            return ("authorization",)
+        return ("authorization", *(it.place.lower() for it in self.spots if ":" not in it.place))
 
     @property
     def headers(self) -> frozenset[str]:

@@ -12,11 +12,11 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from relay.errors import SignatureError, UnusableSecret
+from relay.errors import SignatureError, UnusableSecret, UpstreamError
 from relay.scheme import HASHES, HMACS, JWTS, TOKEN, WHOLE
 from relay.secret import is_one_of, key_of
 
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from relay.secret import Secret
 
 ITEMS_MAX = 100  # signatures in one request that are looked at
-_TO_ESCAPE = re.compile(r"\\(?!/)|[^ -~]")
-_SHORT_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ISO = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})?"
+)
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
@@ -66,14 +67,20 @@ def verify(
             *fetch* raises.
     """
     refused: SignatureError = UnusableSecret("this source has no signing secret yet", reason="no_secret")
+    failed: UpstreamError | None = None
+    received.unpacks = row.unpacks
+    if row.json_only and received.body and not isinstance(received.json, dict | list):
+        raise SignatureError("the body is no JSON, as this scheme's always are", reason="malformed_header")
     for secret in secrets:
         try:
             _verify(row, received, secret, at, fetch)
         except SignatureError as error:
             refused = max(refused, error, key=_says)
+        except UpstreamError as error:  # another secret may need nothing that must be fetched
+            failed = error
         else:
             return
-    raise refused
+    raise failed or refused
 
 
 def _says(error: SignatureError) -> int:
@@ -167,7 +174,7 @@ def _decoded(text: str, encoding: str) -> bytes | None:
         return None
     try:
         decoded = decode(padded)
-    except binascii.Error:
+    except ValueError:
         return None
     return decoded if encode(decoded).decode() == padded else None
 
@@ -177,7 +184,7 @@ def _check_required(place: str, wanted: Template, received: Received, secret: Se
     if value is None:
         raise SignatureError(f"{place} is missing", reason="missing_header")
     if not is_one_of(value.encode(errors="replace"), rendered_for(wanted, received, secret)):
-        raise SignatureError(f"{place} isn't what it must be", reason="malformed_header")
+        raise SignatureError(f"{place} isn't what it must be", reason="wrong_issuer")
 
 
 # -- what was signed ----------------------------------------------------------------------------------------------
@@ -201,6 +208,7 @@ def _matches(row: Row, received: Received, secret: Secret, given: list[Given], t
                 if (paired and it.spot != index) or not _is_part(it, row.spots[it.spot], secret):
                     continue
                 if _made(row.algorithms[0], key, message, it.value):
+                    received.signed = None if row.is_secret_itself else message
                     return True
     if not usable:
         raise UnusableSecret("the signing secret isn't of the form that the scheme wants: set it again")
@@ -274,22 +282,10 @@ def _field(field: str, received: Received, secret: Secret, key_text: str | None,
     return value if isinstance(value, bytes) else value.encode(errors="replace")
 
 
-def _ascii(received: Received, _: str) -> str:
-    return _TO_ESCAPE.sub(lambda it: _escaped(it[0]), received.body.decode(errors="replace"))
-
-
 def _query_string_hash(received: Received, url: str) -> str:
     from relay.odd import query_string_hash
 
     return query_string_hash(received.method, url)
-
-
-def _escaped(char: str) -> str:
-    """Return *char* as JSON escapes it: in two characters, or as `\\uXXXX`, twice where it has a surrogate pair."""
-    if char in _SHORT_ESCAPES:
-        return _SHORT_ESCAPES[char]
-    units = char.encode("utf-16-be")
-    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def _hashed(data: bytes, encode: Callable[[bytes], bytes]) -> bytes:
@@ -301,10 +297,10 @@ _ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "base64": base64.b64encode,
     "base64url": lambda it: base64.urlsafe_b64encode(it).rstrip(b"="),
 }
-_DERIVED: dict[str, Callable[[Received, str], str | bytes]] = {
+_DERIVED: dict[str, Callable[[Received, str], str | bytes | None]] = {
     "url": lambda _, url: url,
     "method": lambda received, _: received.method,
-    "body_ascii": _ascii,
+    "body_ascii": lambda received, _: received.escaped,
     "body_gunzipped": lambda received, _: received.plain,
     "url_qsh": _query_string_hash,
     **{
@@ -335,11 +331,16 @@ def _moment(row: Row, received: Received, time: str | None) -> float:
 
 
 def moment_of(text: str, time_format: str) -> float | None:
-    """Return the epoch seconds that *text* says in *time_format* (`s`, `ms`, `iso`); None where it doesn't."""
-    if time_format == "iso":
+    """Return the epoch seconds that *text* says in *time_format*; None where it doesn't.
+
+    `s` and `ms` are since the epoch; `iso` has a zone, and `iso-utc` may leave it out.
+    """
+    if time_format in {"iso", "iso-utc"}:
+        found = _ISO.fullmatch(text)
+        if found is None or not (found["zone"] or time_format == "iso-utc"):
+            return None
         try:
-            moment = datetime.fromisoformat(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+            return datetime.fromisoformat(text if found["zone"] else text + "Z").timestamp()
         except (ValueError, OverflowError):
             return None
     if not _WHOLE_NUMBER.fullmatch(text):

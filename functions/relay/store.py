@@ -149,14 +149,14 @@ class Store:
 
         Whoever asks first decides; the same answer then holds for all, whether or not an event came of it.
         """
-        item = {**_seen(source, sha256), "at": iso(now), "expires_at": ttl(now + within + SEEN_MARGIN)}
+        item = {**_seen(source, sha256, "AT"), "at": iso(now), "expires_at": ttl(now + within + SEEN_MARGIN)}
         condition = "attribute_not_exists(pk) OR #at < :since"
         old = self._put_if(item, condition, {":since": iso(now - within)}, {"#at": "at"})
         return now if old is None else from_iso(old["at"])
 
     def first_key(self, source: str, sha256: str, key: str, expires_at: datetime) -> str:
-        """Return the idempotency key under which *source* first sent the bytes of hash *sha256*: *key*, if now."""
-        old = self._put_if_absent({**_seen(source, sha256), "key": key, "expires_at": ttl(expires_at)})
+        """Return the idempotency key under which *source* first sent what has the hash *sha256*: *key*, if now."""
+        old = self._put_if_absent({**_seen(source, sha256, "KEY"), "key": key, "expires_at": ttl(expires_at)})
         return key if old is None else str(old["key"])
 
     def event(self, event: EventId) -> Event | None:
@@ -548,5 +548,5 @@ class Store:
                 return
 
 
-def _seen(source: str, sha256: str) -> Item:
-    return {"pk": f"SEEN#{source}#{sha256}", "sk": "SEEN", "kind": "SEEN"}
+def _seen(source: str, sha256: str, what: str) -> Item:
+    return {"pk": f"SEEN#{source}#{sha256}", "sk": what, "kind": "SEEN"}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LEASE = "sweep"
 LEASE_LENGTH = timedelta(seconds=60)
 BATCH = 25
+SPOOL_S = 10  # of a run, at least, the spool has for itself
 BACKOFF_MIN = timedelta(seconds=30)
 BACKOFF_MAX = timedelta(minutes=15)
 
@@ -51,12 +52,12 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         done.skipped = True
         return done
     try:
+        for shard in range(SHARDS):
+            _sweep_shard(publisher, shard, done, lambda: seconds_left() - SPOOL_S)
         try:
             _take_in(publisher, done, seconds_left)
-        except UpstreamError:  # what waits there waits on; what is in the table must not wait for it
+        except UpstreamError:
             done.failed += 1
-        for shard in range(SHARDS):
-            _sweep_shard(publisher, shard, done, seconds_left)
     finally:
         store.give_back_lease(LEASE, owner)
     return done
@@ -127,14 +128,15 @@ def _take_in(publisher: Publisher, done: Swept, seconds_left: Callable[[], float
         found = store.spooled(BATCH, after)
         for key, data in found:
             after = key
-            try:
-                done.unspooled += _unspooled(publisher, data)
-            except (NotFound, ValueError, KeyError, TypeError):
-                done.failed += 1  # its source is gone, or somebody else wrote there: it stays, and shows
-                continue
-            store.unspool(key)
             if seconds_left() <= 0:
                 return
+            try:
+                done.unspooled += _unspooled(publisher, data)
+                store.unspool(key)
+            except (UpstreamError, NotFound, ValueError, KeyError, TypeError):
+                done.failed += (
+                    1  # its source is gone, or somebody else wrote there: it stays, and the next has its turn
+                )
         if len(found) < BATCH:
             return
 

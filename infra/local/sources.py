@@ -278,7 +278,7 @@ def _token(row: Row, request: Request, secret: Secret, key_text: str, at: float)
 
 
 def _time_text(time_format: str, at: float) -> str:
-    if time_format == "iso":
+    if time_format.startswith("iso"):
         return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return str(int(at * 1000 if time_format == "ms" else at))
 

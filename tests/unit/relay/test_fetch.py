@@ -7,8 +7,8 @@ import json
 import httpx
 import pytest
 
-from relay.errors import UpstreamError
-from relay.fetch import BYTES_MAX, KEPT_MAX, KEPT_S, Fetcher
+from relay.errors import SignatureError, UpstreamError
+from relay.fetch import BYTES_MAX, FAILED_S, KEPT_MAX, KEPT_S, Fetcher
 
 URL = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem"
 
@@ -65,12 +65,42 @@ def test_what_isnt_there_now_may_be_later(answer: httpx.Response | Exception) ->
     """The source is told to send again; nothing of it is kept, and no redirect is followed."""
     wire = Wire(answer)
 
-    for _ in range(2):
+    for _ in range(3):
         with pytest.raises(UpstreamError) as failed:
             wire.fetch(URL)
         assert failed.value.status == 503
+        wire.clock += FAILED_S / 2
 
     assert [it.url.host for it in wire.asked] == ["sns.eu-central-1.amazonaws.com"] * 2
+
+
+def test_what_its_owner_doesnt_have_is_a_refusal_and_asked_for_once_a_minute() -> None:
+    """Else strangers could have Plaid asked with its customer's credentials as often as they like."""
+    wire = Wire(httpx.Response(404))
+
+    for _ in range(5):
+        with pytest.raises(SignatureError) as refused:
+            wire.fetch(URL)
+        assert refused.value.reason == "untrusted_certificate"
+
+    assert len(wire.asked) == 1
+
+
+def test_an_address_that_is_none_is_no_failure_of_ours() -> None:
+    wire = Wire(httpx.Response(200))
+
+    with pytest.raises(UpstreamError):
+        wire.fetch("https://sns.eu-central-1.amazonaws.com/" + "x" * 70_000 + ".pem")
+
+
+def test_what_is_used_stays_while_strangers_ask_for_other_things() -> None:
+    wire = Wire(httpx.Response(200, content=b"pem"))
+
+    for number in range(KEPT_MAX * 2):
+        wire.fetch(f"https://sns.eu-central-1.amazonaws.com/{number}.pem")
+        wire.fetch(URL)
+
+    assert [str(it.url) for it in wire.asked].count(URL) == 1
 
 
 def test_a_subscription_is_confirmed_each_time_it_is_asked_for() -> None:
