@@ -33,11 +33,11 @@ def schemes() -> Iterator[str]:
             scheme.title + (f" (handshake: {row.handshake})" if row.handshake else ""),
             "<br>".join(f"`{it}`" for it in scheme.signature) or "the body",
             _algorithm(row),
-            f"{row.tolerance_s[0]:g} s" if row.tolerance_s else "",
+            _span(row.tolerance_s[0]) if row.tolerance_s else "",
             _places(row.id) + ("" if not row.id or row.signs_id or not row.signs_body else " (not signed)"),
             _places(row.type),
             f"{row.timeout_s:g} s",
-            _span(row.retries_for_s),
+            _span(row.retries_for_s) if row.sends_again else "" if row.retries_for_s else "never",
             _PROOFS[scheme.proof],
         ]
         yield "| " + " | ".join(it.replace("|", "\\|") for it in cells) + " |"
@@ -69,10 +69,11 @@ def _places(places: tuple[str, ...]) -> str:
     return ", ".join(f"`{it}`" for it in places)
 
 
-def _span(seconds: int) -> str:
-    if not seconds:
-        return "never"
-    return f"{seconds / 86_400:g} d" if seconds >= 86_400 else f"{seconds / 3600:.3g} h"
+def _span(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600)):
+        if seconds >= length:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
 
 
 _WRITERS: dict[str, Callable[[], Iterator[str]]] = {"schemes": schemes, "keys": keys}

@@ -116,7 +116,7 @@ class Received:
 
     @cached_property
     def _fields(self) -> dict[str, Any]:
-        return {name: parsed(value.encode(errors="replace")) for name, value in self.form}
+        return {name: parsed(value.encode(errors="replace")) for name, value in reversed(self.form)}
 
     def find(self, place: str, read: Reader | None = None) -> str | None:
         """Return the value at *place*; None where there is none.  Several values are joined by commas."""

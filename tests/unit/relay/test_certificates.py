@@ -103,6 +103,9 @@ def test_a_message_for_another_topic_is_refused_though_amazon_signed_it() -> Non
         "https://sns.evil.example/sns.eu-central-1.amazonaws.com/x.pem",
         "https://s3.amazonaws.com/bucket/x.pem",
         "https://sns.amazonaws.com/x.pem",
+        "https://sns.s3-us-west-2.amazonaws.com/x.pem",
+        "https://sns.s3-accelerate.amazonaws.com/x.pem",
+        "https://sns.elasticbeanstalk.amazonaws.com/x.pem",
         "https://sns.s3.amazonaws.com.cn.example/x.pem",
         "https://evilsns.eu-central-1.amazonaws.com/x.pem",
         "https://sns.eu-central-1.amazonaws.com\\.evil.example/x.pem",
@@ -146,6 +149,36 @@ def test_a_token_is_signed_in_control_messages_only() -> None:
     control = request_of("aws-sns", Type="UnsubscribeConfirmation", SubscribeURL="https://x.example", Token="t")
     assert taken("aws-sns", control, SECRETS["aws-sns"])
     assert refusal("aws-sns", with_field(control, "Token", "u"), SECRETS["aws-sns"]) == "bad_signature"
+
+
+def test_no_text_can_stand_for_several_signed_fields() -> None:
+    """What is signed has no frame: an own message to an own topic could be cut into one for the victim's."""
+    mine = "arn:aws:sns:eu-central-1:999999999999:mine"
+    evil = f"EVIL\nMessageId\nfake\nTimestamp\n2026-11-23T12:00:00Z\nTopicArn\n{TOPIC}\nType\nNotification"
+    own = Secret({**SECRETS["aws-sns"], "topic_arn": mine})
+    body = json.dumps({**MESSAGE, "TopicArn": mine, "Message": evil}).encode()
+    request = signed(ROWS["aws-sns"], Request("POST", "https://r.example/x", {}, body), own, NOW)
+    held = json.loads(request.body)
+    rest = {"MessageId": held["MessageId"], "Timestamp": held["Timestamp"], "TopicArn": mine, "Type": "Notification"}
+    swallowed = "\n".join(["Notification", *(part for it in rest.items() for part in it)])
+    cut = {**held, "Message": "EVIL", "MessageId": "fake", "Timestamp": "2026-11-23T12:00:00Z", "TopicArn": TOPIC}
+
+    forged = replace(request, body=json.dumps({**cut, "Type": swallowed}).encode())
+
+    assert refusal("aws-sns", forged, SECRETS["aws-sns"]) == "malformed_header"
+
+
+@pytest.mark.parametrize("secret", [{"topicArn": TOPIC}, {"a": "b", "c": "d"}])
+def test_a_secret_without_a_topic_opens_nothing(secret: dict[str, str]) -> None:
+    assert refusal("aws-sns", request_of("aws-sns"), secret, Owner(b"")) == "unusable_secret"
+
+
+@pytest.mark.parametrize("value", [1, ["a"], {"a": 1}, True])
+def test_a_signed_field_is_a_text_or_isnt_there(value: object) -> None:
+    assert refusal("aws-sns", with_field(request_of("aws-sns"), "Subject", value), SECRETS["aws-sns"]) == (
+        "malformed_header"
+    )
+    assert taken("aws-sns", with_field(request_of("aws-sns"), "Subject", None), SECRETS["aws-sns"])
 
 
 def test_a_certificate_that_has_ended_or_is_another_or_none_is_refused() -> None:
