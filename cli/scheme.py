@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from infra.config import Scheme
+    from infra.rows import Scheme
 
 PROOFS = {"sdk": "its SDK", "library": "another's library", "documentation": "its documentation"}
 CONFIG = click.option(

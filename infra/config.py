@@ -9,29 +9,25 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from fnmatch import fnmatchcase
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
 
-from infra import rows, urls
+from infra import urls
 from infra.mistakes import ConfigError, Mistake, Wrong, located, nearest, told
-from relay.handshakes import NAMES as HANDSHAKES
-from relay.scheme import ALGORITHMS, ODD_SIGNS, PLACE, TYPE, Row
+from infra.rows import Answer, Scheme, Table, built_in_schemes, mistakes
+from relay.scheme import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 __all__ = [
     "Config",
@@ -47,9 +43,7 @@ __all__ = [
 RELAY_NAME_MAX_CHARS = 30
 NAME_MAX_CHARS = 64
 GROUP_MAX_DESTINATIONS = 100  # QStash: endpoints of a URL group
-_BUILT_IN = Path(__file__).with_name("schemes.toml")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
-_NEVER_FORWARDED = ("authorization", "proxy-authorization", "cookie", "host", "content-length", "connection")
 _DELAY_FUNCTIONS = {"pow", "sqrt", "abs", "exp", "floor", "ceil", "round", "min", "max"}
 
 
@@ -118,31 +112,6 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _place(text: str) -> str:
-    if not PLACE.fullmatch(text):
-        raise ValueError('must be a header\'s name, or "body:", "form:" or "query:" and a path like "body:data.id"')
-    return text
-
-
-def _header_pattern(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9*-]+", text):
-        raise ValueError('must be a header\'s name, "*" standing for any characters, like "X-GitHub-*"')
-    caught = next((name for name in _NEVER_FORWARDED if fnmatchcase(name, text.lower())), None)
-    if caught:
-        raise ValueError(f"would forward '{caught}': name the source's own headers")
-    return text
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"`{it}`" for it in names)
-
-
-def _handshake(text: str | None) -> str | None:
-    if text is not None and text not in HANDSHAKES:
-        raise ValueError(f"must be one of {', '.join(HANDSHAKES)}")
-    return text
-
-
 def _bus(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._/-]{1,256}", text):
         raise ValueError('must be the name of an event bus of this account, like "default"')
@@ -150,12 +119,6 @@ def _bus(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-Place = Annotated[str, AfterValidator(_place)]
-HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
-_ONE_IS_A_LIST = BeforeValidator(lambda it: [it] if isinstance(it, str) else it)
-Several = Annotated[list[str], _ONE_IS_A_LIST]
-Places = Annotated[list[Place], _ONE_IS_A_LIST]
-HeaderPatterns = Annotated[list[HeaderPattern], _ONE_IS_A_LIST]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 
@@ -163,11 +126,7 @@ Seconds = Annotated[int, BeforeValidator(_seconds)]
 # -- tables -------------------------------------------------------------------------------------------------------
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Relay(_Table):
+class Relay(Table):
     """`[relay]`: the deployment itself.  *url* is the owner's own domain in front of it."""
 
     name: Annotated[str, AfterValidator(_relay_name)] = "relay"
@@ -175,7 +134,7 @@ class Relay(_Table):
     url: Annotated[PublicUrl, AfterValidator(_base_url)] | None = None
 
 
-class Source(_Table):
+class Source(Table):
     """`[sources.x]`: how it signs, and the URL groups that get its events."""
 
     scheme: str
@@ -183,89 +142,7 @@ class Source(_Table):
     replays: Literal["flag", "refuse"] = "flag"
 
 
-class Answer(_Table):
-    """`answer`: what acknowledges an event, where the source wants something else than the relay's own answer."""
-
-    status: Annotated[int, Field(ge=200, le=299)]
-    body: str = ""
-    content_type: str = ""
-
-
-class Scheme(_Table):
-    """`[schemes.x]`: a signature scheme, the same row as the built-in ones."""
-
-    title: Annotated[str, Field(description="Whose scheme it is.")] = ""
-    proof: Annotated[
-        Literal["sdk", "library", "documentation"] | None,
-        Field(description="What a built-in scheme was proven against."),
-    ] = None
-    signature: Annotated[
-        Several,
-        Field(description="Where the signature stands and what is around it; any of several."),
-    ] = []
-    separator: Annotated[
-        str | None, Field(min_length=1, max_length=2, description="What stands between several items of the signature.")
-    ] = None
-    algorithm: Annotated[Several, Field(description=f"How it signs: {_listed(ALGORITHMS)}; several only of JWT.")] = [
-        "hmac-sha256"
-    ]
-    signs: Annotated[
-        Several, Field(description=f"What is signed; any of several.  Or one of {_listed(ODD_SIGNS)}.")
-    ] = []
-    key: Annotated[str, Field(description="How the key is made of the secret.")] = "utf8"
-    secret: Annotated[Several, Field(description="The parts of the secret that may be the key, by name.")] = []
-    time: Annotated[Place | None, Field(description="Where the signed time stands, if not among the signatures.")] = (
-        None
-    )
-    time_format: Annotated[
-        str, Field(description="`s` or `ms` since the epoch, `iso` with a zone, `iso-utc` with or without.")
-    ] = "s"
-    tolerance_s: Annotated[
-        list[Annotated[float, Field(ge=0)]] | None,
-        Field(
-            min_length=2,
-            max_length=2,
-            description="`[past, future]`: how old, and how far in the future, the signed time may be.",
-        ),
-    ] = None
-    requires: Annotated[
-        dict[Place, str], Field(description='Places, and what must stand there: `{ X-Version = "1" }`.')
-    ] = {}
-    claims: Annotated[
-        dict[str, str], Field(description='Claims of a JWT, and what each must be: `{ iss = "acme" }`.')
-    ] = {}
-    needs: Annotated[Several, Field(description="Claims of a JWT that must be there.")] = []
-    leeway_s: Annotated[float, Field(ge=0, description="What is forgiven on a JWT's `exp`, `nbf` and `iat`.")] = 0
-    id: Annotated[Places, Field(description="The source's own id of an event; several are joined by colons.")] = []
-    type: Annotated[Places, Field(description="The event type; several are joined by dots.")] = [*TYPE]
-    handshake: Annotated[
-        str | None,
-        AfterValidator(_handshake),
-        Field(description=f"The handshake that is answered: {_listed(HANDSHAKES)}."),
-    ] = None
-    forward: Annotated[
-        HeaderPatterns,
-        Field(description="Further headers that destinations get; those named above they get anyway."),
-    ] = []
-    timeout_s: Annotated[float, Field(ge=1, le=100, description="How long the source waits for an answer.")] = 10
-    retries_for_s: Annotated[
-        int, Field(ge=0, description="For how long the source sends an event again; 0: it never does by itself.")
-    ] = 86_400
-    answer: Annotated[
-        Answer | None,
-        Field(description='What acknowledges an event: `{ status = 200, body = "ok", content_type = "text/plain" }`.'),
-    ] = None
-    json_only: Annotated[
-        bool, Field(description="Whether a body that is no JSON is refused, since the source's always are.")
-    ] = False
-    bare: Annotated[bool, Field(description="Whether refusals have an empty body.")] = False
-
-    def row(self) -> dict[str, Any]:
-        """Return the row as the functions read it: what isn't said is left out, and so is what is for people."""
-        return self.model_dump(exclude_defaults=True, exclude={"title", "proof"})
-
-
-class Destination(_Table):
+class Destination(Table):
     """`[url_groups.x.destinations]`: a public URL, or an EventBridge bus of this account."""
 
     url: PublicUrl | None = None
@@ -286,7 +163,7 @@ class Destination(_Table):
         return self
 
 
-class UrlGroup(_Table):
+class UrlGroup(Table):
     """`[url_groups.x]`: a fan-out and how QStash delivers to each of its destinations."""
 
     retries: Annotated[int, Field(ge=0)] = 5
@@ -295,16 +172,16 @@ class UrlGroup(_Table):
     destinations: dict[Name, Destination]
 
 
-class Config(_Table):
+class Config(Table):
     """relay.toml, whole and without a mistake."""
 
     relay: Relay = Relay()
-    sources: dict[Name, Source] = {}
-    schemes: dict[Name, Scheme] = {}
-    url_groups: dict[Name, UrlGroup] = {}
+    sources: dict[Name, Source] = Field(default_factory=dict)
+    schemes: dict[Name, Scheme] = Field(default_factory=dict)
+    url_groups: dict[Name, UrlGroup] = Field(default_factory=dict)
 
 
-_TABLES: tuple[tuple[tuple[str, ...], type[_Table]], ...] = (
+_TABLES: tuple[tuple[tuple[str, ...], type[Table]], ...] = (
     ((), Config),
     (("relay",), Relay),
     (("sources", "*"), Source),
@@ -388,13 +265,6 @@ def needs_public_keys(flat: Mapping[str, Any]) -> bool:
     return any(Row.of(it["row"]).needs_public_keys for it in flat["sources"].values())
 
 
-@cache
-def built_in_schemes() -> Mapping[str, Scheme]:
-    """Return the rows of schemes.toml by name."""
-    table = tomllib.loads(_BUILT_IN.read_text(encoding="utf-8"))
-    return {name: Scheme.model_validate(row) for name, row in table.items()}
-
-
 def output_name(source: str) -> str:
     """Return the stack output that tells the URL of *source*: `my-shop` is `WebhookMyShop`."""
     return "Webhook" + "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]+", source))
@@ -432,7 +302,7 @@ def _mistakes_of_row(at: str, table: dict[str, Any]) -> Iterator[Wrong]:
         row = Scheme.model_validate(table).row()
     except ValidationError:
         return  # told by the model
-    for key, words in rows.mistakes(row):
+    for key, words in mistakes(row):
         yield f"{at}.{key}", words
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.config import Scheme, built_in_schemes
+from infra.rows import Scheme, built_in_schemes
 from relay.scheme import HASHES, HMACS, JWTS, TOKEN, Row
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import rows
 from infra.config import ConfigError, built_in_schemes, flatten, load
+from infra.rows import mistakes
 from relay.settings import Settings
 from tests.infra.conftest import CONFIG, ROOT
 
@@ -98,7 +98,7 @@ def test_the_functions_read_what_is_flattened(tmp_path: Path) -> None:
 
 
 def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
-    assert {name: found for name, it in built_in_schemes().items() if (found := rows.mistakes(it.row()))} == {}
+    assert {name: found for name, it in built_in_schemes().items() if (found := mistakes(it.row()))} == {}
 
 
 @pytest.mark.parametrize(
