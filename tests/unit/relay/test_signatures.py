@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.config import built_in_schemes
@@ -365,6 +365,7 @@ SECRETS = st.one_of(
 
 
 @pytest.mark.parametrize("name", ROWS)
+@settings(max_examples=40)  # of each scheme
 @given(data=st.data())
 def test_every_input_is_answered_or_refused_with_the_one_error(name: str, data: st.DataObject) -> None:
     """For every scheme, whatever anybody sends, and whatever the secret is."""
