@@ -91,7 +91,7 @@ class Received:
 
     @cached_property
     def escaped(self) -> bytes:
-        """The body as JSON in ASCII: what else is in it as `\\uXXXX`; as it is where it is too large for that."""
+        """The body as JSON in ASCII, é as `\\u00e9`; as it is where it is too large for that."""
         if len(self.body) > ESCAPED_MAX_BYTES:
             return self.body
         text = _BACKSLASH.sub(r"\\\\", self.body.decode(errors="replace"))
@@ -231,7 +231,7 @@ def _multipart(content_type: str, body: bytes) -> Pairs:
 
 
 def _escaped(char: str) -> str:
-    """Return *char* as JSON escapes it: in two characters, or as `\\uXXXX`, twice where it has a surrogate pair."""
+    """Return *char* as JSON escapes it: as `\\n`, or as `\\u00e9`, two of them where it has a surrogate pair."""
     if char in _SHORT_ESCAPES:
         return _SHORT_ESCAPES[char]
     units = char.encode("utf-16-be")

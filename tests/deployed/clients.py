@@ -8,7 +8,7 @@ import hmac
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
@@ -18,15 +18,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from infra.local import aws
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from infra.local.dev import LocalRelay
 
-T = TypeVar("T")
-
-POLL_S = 0.05
 SETTLED_S = 20
 ATTEMPTS = {"healthy": 1, "flaky": 3, "dead": 3}
 
@@ -181,15 +179,6 @@ class Relay:
         pages = self.aws("dynamodb").get_paginator("scan").paginate(TableName=self.local.table_name)
         items = [item for page in pages for item in page["Items"]]
         return {(it["pk"]["S"], it["sk"]["S"]): it for it in items if event_id in it["pk"]["S"]}
-
-
-def eventually(look: Callable[[], T | None], what: str, timeout_s: float = SETTLED_S) -> T:
-    """Return what *look* returns, as soon as it is true."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        time.sleep(POLL_S)
-    return found
 
 
 def _spelt(headers: Mapping[str, str]) -> dict[str, str]:

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.deployed.clients import eventually
 from tests.deployed.conftest import GIVEN_SECRET
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from infra.local.destinations import Destinations

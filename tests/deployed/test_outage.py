@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.deployed.clients import eventually
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from infra.local.destinations import Destinations

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -14,13 +13,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.waiting import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.deployed.clients import Relay
-
-TRIES = 10
-APART_S = 1.1  # within a second, one sample of a source and reason is kept
 
 
 def refused(
@@ -34,21 +32,23 @@ def refused(
 ) -> dict[str, Any]:
     """Post to *path* until the sample that is kept of it under the source *kept_as* is ours; return that sample.
 
-    Other tests are refused, too.
+    Other tests are refused, too, and within a second one sample of a source and reason is kept.
     """
     agent = f"test/{uuid4().hex}"
-    for _ in range(TRIES):
+
+    def kept() -> dict[str, Any] | None:
         answer = relay.post(path, body, {"User-Agent": agent, **(headers or {})})
         assert answer.status_code == status, answer.text
         shown = relay.ask(f"sources/{kept_as}/refusals").raise_for_status().json()
         mine: list[dict[str, Any]] = [it for it in shown["refusals"] if it["user_agent"] == agent]
-        if mine:
-            counts = {it["reason"]: it for it in shown["counts"]}
-            assert counts[mine[0]["reason"]]["count"] >= 1
-            assert counts[mine[0]["reason"]]["last_at"] >= mine[0]["at"]
-            return mine[0]
-        time.sleep(APART_S)
-    raise AssertionError(f"no refusal of {path} was kept")
+        if not mine:
+            return None
+        counts = {it["reason"]: it for it in shown["counts"]}
+        assert counts[mine[0]["reason"]]["count"] >= 1
+        assert counts[mine[0]["reason"]]["last_at"] >= mine[0]["at"]
+        return mine[0]
+
+    return eventually(kept, f"a refusal of {path} is kept")
 
 
 def command(relay: Relay, *words: str) -> list[dict[str, Any]]:

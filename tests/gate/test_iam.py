@@ -23,7 +23,8 @@ from botocore.credentials import Credentials
 from infra.local.aws import client
 from infra.local.destinations import DEAD, HEALTHY, Destinations
 from infra.local.dev import running
-from tests.deployed.clients import Relay, eventually
+from tests.deployed.clients import Relay
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

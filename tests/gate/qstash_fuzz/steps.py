@@ -6,13 +6,14 @@ import http.client
 import json
 import re
 import socket
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import schemathesis
 from hypothesis import HealthCheck, settings
+
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.local_qstash import Facts
@@ -106,10 +107,11 @@ def bearer(qstash: Facts) -> tuple[bytes, bytes]:
 def await_state(qstash: Facts, message_id: str, wanted: set[str], sent: object = "a plain publish") -> None:
     """Wait until a message has come into one of the states *wanted*."""
     target = f"/v2/logs?messageId={message_id}".encode()
-    deadline = time.monotonic() + DEADLINE_S
-    while not {row["state"] for row in exchange(qstash, "GET", target, [bearer(qstash)]).json()["logs"]} & wanted:
-        assert time.monotonic() < deadline, f"{sent} is none of {wanted}"
-        time.sleep(0.005)
+
+    def states() -> set[str]:
+        return {row["state"] for row in exchange(qstash, "GET", target, [bearer(qstash)]).json()["logs"]}
+
+    eventually(lambda: states() & wanted, f"{sent} is one of {wanted}", DEADLINE_S)
 
 
 def is_answer_or_refusal(answer: Answer, method: str = "") -> bool:

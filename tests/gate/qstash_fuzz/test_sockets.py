@@ -18,6 +18,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.waiting import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -180,10 +182,7 @@ def test_a_destination_gets_what_was_published(
         assert not value.isascii() or set(UNUSUAL) & set(re.sub("%[0-9A-Fa-f]{2}", "", tail)), (tail, answer)
         return
     message_id = answer.json()["messageId"]
-    deadline = time.monotonic() + DEADLINE_S
-    while message_id not in Destination.got:
-        assert time.monotonic() < deadline, (tail, value, body)
-        time.sleep(0.001)
+    eventually(lambda: message_id in Destination.got, f"{tail!r} is reached", DEADLINE_S)
     target, lines, got = Destination.got.pop(message_id)
     assert target.decode() == path + mark * bool(query) + query
     assert {b"X-One: " + value, b"Content-Type: a/b"} <= set(lines)
@@ -222,7 +221,7 @@ def test_a_body_may_come_in_chunks(qstash: Facts, sizes: list[int]) -> None:
         connection.sendall(b"POST /v2/batch HTTP/1.1\r\nHost: q\r\nTransfer-Encoding: chunked\r\n")
         connection.sendall(b": ".join(bearer(qstash)) + b"\r\nConnection: close\r\n\r\n")
         for chunk in [*chunks, b"0\r\nX-Trailer: 1\r\n\r\n"]:
-            time.sleep(0.01)
+            time.sleep(0.01)  # so that the server reads each on its own
             connection.sendall(chunk)
         answer = read_answer(connection)
     assert answer.status == (200 if sum(sizes) else 400), answer

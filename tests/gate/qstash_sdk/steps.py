@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from contextlib import ExitStack
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 from qstash import AsyncQStash, QStash
 from qstash.message import BatchResponse, EnqueueResponse, PublishResponse
+
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,9 +28,7 @@ SINK = "https://sink.requestcatcher.com/"  # the server answers these itself: wi
 GONE = "https://mock.httpstatus.io/404"  # with 404 Not Found,
 BROKEN = "https://mock.httpstatus.io/500"  # and with 500
 CALLBACK = "https://callback.requestcatcher.com/"
-PATIENCE_S = 5
 HOUR_MS = 3_600_000
-T = TypeVar("T")
 
 
 class Awaited:
@@ -85,14 +84,6 @@ def fresh(kind: str) -> str:
     return f"{kind}-{secrets.token_hex(4)}"
 
 
-def eventually(look: Callable[[], T]) -> T:
-    """Look until there is something to see, and return what is seen in the end."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (seen := look()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return seen
-
-
 def id_of(response: object) -> str:
     """Return the id of what went to one URL."""
     assert isinstance(response, PublishResponse | EnqueueResponse | BatchResponse), response
@@ -108,7 +99,7 @@ def fanned(response: object) -> Sequence[PublishUrlGroupResponse | EnqueueUrlGro
 def rows(sdk: QStash, message_id: str, state: LogState) -> list[Log]:
     """Return a message's rows of a state in the log, once there are any."""
     wanted: LogFilter = {"message_id": message_id, "state": state}
-    return eventually(lambda: sdk.log.list(filter=wanted).logs)
+    return eventually(lambda: sdk.log.list(filter=wanted).logs, f"the log has {wanted}")
 
 
 def states(sdk: QStash, message_id: str) -> list[str]:
@@ -118,7 +109,7 @@ def states(sdk: QStash, message_id: str) -> list[str]:
 
 def dead_letter(sdk: QStash, message_id: str) -> DlqMessage:
     """Return what became of a message that can't be delivered."""
-    (found,) = eventually(lambda: sdk.dlq.list(filter={"message_id": message_id}).messages)
+    (found,) = eventually(lambda: sdk.dlq.list(filter={"message_id": message_id}).messages, f"{message_id} died")
     return found
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from qstash import QStash
     from qstash.dlq import DlqFilter, DlqMessage
 
-from .steps import BROKEN, GONE, Connection, dead_letter, eventually, fanned, fresh, id_of
+from tests.waiting import eventually
+
+from .steps import BROKEN, GONE, Connection, dead_letter, fanned, fresh, id_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def casualties(sdk: QStash, connection: Connection) -> Casualties:
     grouped = dead_letter(sdk, fan.message_id)
     connection.advance(0.01)
     schedule_id = sdk.schedule.create(destination=GONE, cron="@every 1s", queue=queue, retries=0)
-    scheduled = eventually(lambda: sdk.dlq.list(filter={"schedule_id": schedule_id}).messages)[0]
+    scheduled = eventually(lambda: sdk.dlq.list(filter={"schedule_id": schedule_id}).messages, "the schedule's died")[0]
     sdk.schedule.delete(schedule_id)
     return Casualties(plain, grouped, scheduled, group, queue, label)
 
@@ -108,7 +110,7 @@ class TestDeadLetters:
         """The pages hold each dead letter once, the oldest first; the last has no cursor."""
         label = fresh("label")
         sdk.message.batch([{"url": GONE, "retries": 0, "label": label} for _ in range(3)])
-        eventually(lambda: len(sdk.dlq.list(filter={"label": label}).messages) == 3)
+        eventually(lambda: len(sdk.dlq.list(filter={"label": label}).messages) == 3, "three died")
         everything = sdk.dlq.list(filter={"label": label})
 
         first = sdk.dlq.list(count=2, filter={"label": label})
@@ -133,7 +135,7 @@ class TestDeadLetters:
         """An unknown id counts for nothing."""
         label = fresh("label")
         sdk.message.batch([{"url": GONE, "retries": 0, "label": label} for _ in range(3)])
-        eventually(lambda: len(sdk.dlq.list(filter={"label": label}).messages) == 3)
+        eventually(lambda: len(sdk.dlq.list(filter={"label": label}).messages) == 3, "three died")
         first, second, third = (it.dlq_id for it in sdk.dlq.list(filter={"label": label}).messages)
 
         assert sdk.dlq.delete_many([first, second, "1-0"]) == 2

@@ -12,7 +12,9 @@ from qstash.log import LogState
 if TYPE_CHECKING:
     from qstash import QStash
 
-from .steps import SINK, eventually, fresh, id_of, rows, states, waiting
+from tests.waiting import eventually
+
+from .steps import SINK, fresh, id_of, rows, states, waiting
 
 
 class TestFlowControl:
@@ -53,7 +55,7 @@ class TestFlowControl:
         waiting(sdk, flow_control={"key": key, "parallelism": 1})
         sdk.flow_control.pause(key)
         message_id = id_of(sdk.message.publish(url=SINK, flow_control={"key": key, "parallelism": 1}))
-        eventually(lambda: sdk.flow_control.get(key).wait_list_size)
+        eventually(lambda: sdk.flow_control.get(key).wait_list_size, "it waits")
         paused, before = sdk.flow_control.get(key), states(sdk, message_id)
 
         sdk.flow_control.resume(key)
@@ -94,13 +96,13 @@ class TestFlowControl:
         slow = "https://mock.httpstatus.io/200?sleep=400"
         message_id = id_of(sdk.message.publish(url=slow, flow_control={"key": key, "parallelism": 4}))
 
-        of_key = eventually(lambda: sdk.flow_control.get(key).parallelism_count)
+        of_key = eventually(lambda: sdk.flow_control.get(key).parallelism_count, "it runs")
         of_all = sdk.flow_control.get_global_parallelism()
 
         assert of_key == 1
         assert 1 <= of_all.parallelism_count < of_all.parallelism_max
         rows(sdk, message_id, LogState.DELIVERED)
-        assert eventually(lambda: sdk.flow_control.get(key).parallelism_count == 0)
+        eventually(lambda: sdk.flow_control.get(key).parallelism_count == 0, "it ends")
 
     def test_a_key_that_nothing_was_published_with_isnt_there(self, sdk: QStash) -> None:
         """404, as for everything that isn't."""

@@ -15,7 +15,9 @@ from qstash.url_group import Endpoint
 if TYPE_CHECKING:
     from qstash import QStash
 
-from .steps import SINK, eventually, fresh, id_of, rows, states
+from tests.waiting import eventually
+
+from .steps import SINK, fresh, id_of, rows, states
 
 
 class TestUrlGroups:
@@ -99,7 +101,7 @@ class TestQueues:
         assert (paused.paused, paused.lag, before) == (True, 2, [["CREATED"]] * 2)
         first, second = (rows(sdk, it, LogState.DELIVERED)[0].time for it in ids)
         assert first <= second
-        assert eventually(lambda: sdk.queue.get(name).lag == 0)
+        eventually(lambda: sdk.queue.get(name).lag == 0, "the queue is empty")
         assert not sdk.queue.get(name).paused
 
     def test_a_deleted_queue_is_gone_with_its_messages(self, sdk: QStash) -> None:

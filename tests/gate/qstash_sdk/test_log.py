@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from qstash import QStash
     from qstash.log import Log
 
-from .steps import BROKEN, GONE, SINK, Connection, eventually, fresh, id_of, rows, states, waiting
+from tests.waiting import eventually
+
+from .steps import BROKEN, GONE, SINK, Connection, fresh, id_of, rows, states, waiting
 
 
 class TestLog:
@@ -58,7 +60,7 @@ class TestLog:
         other = id_of(sdk.message.publish(url=SINK, label=label))
         rows(sdk, other, LogState.DELIVERED)
         done: LogFilter = {"schedule_id": schedule_id, "state": LogState.DELIVERED}
-        row = eventually(lambda: sdk.log.list(filter=done).logs)[-1]
+        row = eventually(lambda: sdk.log.list(filter=done).logs, "the log has it")[-1]
         sdk.schedule.delete(schedule_id)
         return {
             "message_id": row.message_id,

@@ -18,7 +18,9 @@ from qstash.message import FlowControlProperties, Message, PublishResponse
 if TYPE_CHECKING:
     from qstash import QStash
 
-from .steps import BROKEN, CALLBACK, HOUR_MS, SINK, eventually, fanned, fresh, id_of, redacted, rows, states, waiting
+from tests.waiting import eventually
+
+from .steps import BROKEN, CALLBACK, HOUR_MS, SINK, fanned, fresh, id_of, redacted, rows, states, waiting
 
 
 class TestMessages:
@@ -178,7 +180,7 @@ class TestMessages:
         assert (row.url, row.callback) == (url, callback)
         assert (row.headers or {})["Authorization"] == ["Bearer sk-1"]
         reported: LogFilter = {"url": callback, "state": LogState.DELIVERED}
-        assert len(eventually(lambda: sdk.log.list(filter=reported).logs)) == 1
+        assert len(eventually(lambda: sdk.log.list(filter=reported).logs, "the callback is logged")) == 1
 
     def test_a_publish_to_a_url_group_is_one_message_for_each_endpoint(self, sdk: QStash) -> None:
         """The answers come in the order of the endpoints; each message knows its group and its endpoint."""

@@ -19,7 +19,9 @@ from qstash.schedule import ScheduleState
 if TYPE_CHECKING:
     from qstash import QStash
 
-from .steps import CALLBACK, HOUR_MS, SINK, Connection, eventually, fresh, redacted
+from tests.waiting import eventually
+
+from .steps import CALLBACK, HOUR_MS, SINK, Connection, fresh, redacted
 
 
 class TestSchedules:
@@ -108,6 +110,7 @@ class TestSchedules:
         made = sdk.schedule.create(destination=SINK, cron="@every 1s", body="tick")
         (row,) = eventually(
             lambda: sdk.log.list(filter={"schedule_id": made, "state": LogState.DELIVERED}).logs[-1:],
+            "the schedule's message is delivered",
         )
 
         sdk.schedule.pause(made)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PROC = Path("/proc")
 
@@ -22,13 +17,3 @@ def processes_of(folder: Path) -> list[str]:
         except OSError:  # it has just ended, or is somebody else's
             continue
     return found
-
-
-def soon(met: Callable[[], bool], timeout_s: float = 10) -> bool:
-    """Tell whether *met* becomes true within *timeout_s*."""
-    deadline = time.monotonic() + timeout_s
-    while not met():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True

@@ -14,7 +14,8 @@ import pytest
 from infra.local import aws, dev
 from infra.local.aws import free_port
 from infra.local.sandbox import LocalError, Sandbox
-from tests.unit.local.leftovers import PROC, processes_of, soon
+from tests.unit.local.leftovers import PROC, processes_of
+from tests.waiting import eventually
 
 CONFIG = """
 [sources.github]
@@ -137,5 +138,5 @@ def test_a_signal_during_the_start_leaves_nothing_behind(
 
         assert b"too late" not in starting.stdout.read()
         assert starting.wait(20) in {128 + number, -number}
-    assert soon(lambda: not processes_of(temporary)), processes_of(temporary)
+    eventually(lambda: not processes_of(temporary), "its processes end")
     assert list(temporary.iterdir()) == []

@@ -13,7 +13,8 @@ import pytest
 
 from infra.local import sandbox as sandbox_module
 from infra.local.sandbox import LocalError, Process, Sandbox
-from tests.unit.local.leftovers import PROC, processes_of, soon
+from tests.unit.local.leftovers import PROC, processes_of
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,7 @@ def test_leaving_ends_processes_with_their_children_and_removes_the_folder() -> 
         child = int(process.output.split()[1])
 
     assert not alive(process.pid)
-    assert soon(lambda: not alive(child))
+    eventually(lambda: not alive(child), "the child ends")
     assert not sandbox.folder.exists()
 
 
@@ -116,8 +117,8 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: int, status: int
         running.send_signal(number)
 
         assert running.wait(10) == status
-    assert soon(lambda: not processes_of(tmp_path)), processes_of(tmp_path)
-    assert soon(lambda: not list(tmp_path.iterdir())), list(tmp_path.iterdir())
+    eventually(lambda: not processes_of(tmp_path), "its processes end")
+    eventually(lambda: not list(tmp_path.iterdir()), "its folder goes")
 
 
 def test_the_handlers_of_signals_are_put_back() -> None:

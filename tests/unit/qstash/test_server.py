@@ -21,6 +21,7 @@ import jwt
 import pytest
 
 import infra.local.qstash
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,13 +83,6 @@ def destination() -> Iterator[str]:
         thread.join()
 
 
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "nothing came in time"
-        time.sleep(0.01)
-
-
 def test_a_started_server_delivers_byte_for_byte_what_its_keys_verify(destination: str) -> None:
     """The URL as published (``//``, escapes, quotes) is what is called, and what is signed."""
     body = bytes(range(256)) * 1_000
@@ -102,7 +96,7 @@ def test_a_started_server_delivers_byte_for_byte_what_its_keys_verify(destinatio
             )
             connection.sendall(head.encode() + body)
             assert connection.recv(12) == b"HTTP/1.1 200"
-        wait_for(lambda: Destination.got)
+        eventually(lambda: Destination.got, "a delivery came")
         requestline, got, signature = Destination.got[0]
         assert (requestline, got) == (f"POST {url.removeprefix(destination)} HTTP/1.1", body)
         options: Any = {"require": ["exp", "nbf", "iat", "sub"]}
@@ -135,7 +129,7 @@ def test_a_signal_ends_it_at_once_with_0_and_drops_what_is_pending(number: signa
         ) as client:
             for to in ("http://127.0.0.1:9/refused", f"http://127.0.0.1:{deaf.getsockname()[1]}/hangs"):
                 assert client.post(f"/v2/publish/{to}").status_code == 200
-            wait_for(lambda: client.get("/v2/logs?state=RETRY").json()["logs"])
+            eventually(lambda: client.get("/v2/logs?state=RETRY").json()["logs"], "a retry is logged")
             with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as half_sent:
                 half_sent.sendall(
                     b"POST /v2/publish/http://127.0.0.1:9 HTTP/1.1\r\nHost: q\r\nContent-Length: 9\r\n"
