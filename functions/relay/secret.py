@@ -20,7 +20,8 @@ class Secret:
     """One of a source's signing secrets.  Its text is never shown.
 
     Args:
-        value: The text, or the parts by name; a text that is a JSON object is parts.
+        value: The text, or the parts by name; a text that is a JSON object is parts.  What can't be bytes (a JSON
+            string may hold half of a character) counts as absent.
     """
 
     def __init__(self, value: str | Mapping[str, Any]) -> None:
@@ -33,6 +34,9 @@ class Secret:
                 held = None
             if isinstance(held, dict):
                 self.text, self.parts = None, held
+        if self.text is not None and not _has_bytes(self.text):
+            self.text = ""
+        self.parts = {name: it for name, it in self.parts.items() if not isinstance(it, str) or _has_bytes(it)}
 
     def __repr__(self) -> str:
         return "Secret(…)"
@@ -58,6 +62,14 @@ class Secret:
         usual = [text for name in _USUAL_PARTS if (text := self.part(name))]
         only = [it for it in self.parts.values() if isinstance(it, str)]
         return [(0, text) for text in usual[:1] or only] if usual or len(only) == 1 else []
+
+
+def _has_bytes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _base64(text: str) -> bytes:

@@ -385,6 +385,17 @@ def test_every_input_is_answered_or_refused_with_the_one_error(name: str, data: 
     assert not isinstance(said, SignatureError) or (said.status in {401, 403, 503} and len(str(said)) < 200)
 
 
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("part", [None, "client_state", "clientState", "private_key", "secret", "username"])
+def test_half_a_character_is_no_secret(name: str, part: str | None) -> None:
+    """JSON may hold one, and no bytes are it: nothing is signed by it, and nothing breaks."""
+    held = "\ud800" if part is None else {part: "\ud800"}
+    request = received({}, b'{"value":[{"clientState":"\\ud800"}]}')
+
+    with pytest.raises(SignatureError):
+        judge(ROWS[name], request, [Secret(held)], at=NOW)
+
+
 @given(value=st.text(max_size=40), body=st.binary(max_size=40))
 def test_a_refusal_repeats_nothing_of_the_secret_or_the_request(value: str, body: bytes) -> None:
     for row in ROWS.values():
