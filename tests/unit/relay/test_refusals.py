@@ -126,7 +126,7 @@ class World:
         return record_refusal(error, request, settings=self.settings, store=self.store, pace=self.pace)
 
     def items(self) -> list[Any]:
-        found: list[Any] = self.dynamodb.scan(TableName=self.store.table)["Items"]
+        found: list[Any] = self.dynamodb.scan(TableName=self.store.table.name)["Items"]
         return found
 
     def shown(self, source: str = "github") -> dict[str, Any]:
@@ -423,7 +423,7 @@ def test_what_is_not_kept_is_counted_with_the_next(world: World) -> None:
 def test_one_refusal_costs_one_write_and_a_suppressed_one_none(world: World) -> None:
     """Of two units, as a webhook's sample is."""
     calls: list[str] = []
-    api = world.store._dynamodb  # noqa: SLF001  # what it was given
+    api = world.store.table.client
     note = lambda model, **_: calls.append(model.name)  # noqa: E731
     api.meta.events.register("before-call.dynamodb", note)
     try:
@@ -441,11 +441,11 @@ def test_one_refusal_costs_one_write_and_a_suppressed_one_none(world: World) -> 
 
 def test_a_table_that_is_down_changes_no_answer_and_is_let_be(world: World, logged: list[logging.LogRecord]) -> None:
     """Counted all the same once it is back."""
-    table, world.store.table = world.store.table, "gone"
+    name, world.store.table.name = world.store.table.name, "gone"
     for _ in range(20):
         world.clock.at += timedelta(seconds=1)
         assert world.refuse(BAD, asked()) is Reason.BAD_SIGNATURE
-    world.store.table = table
+    world.store.table.name = name
     world.clock.at += GAP_MAX
 
     world.refuse(BAD, asked())

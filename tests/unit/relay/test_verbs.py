@@ -615,7 +615,7 @@ def test_an_event_needs_one_table_query(world: World) -> None:
     """Deliveries and attempts included."""
     event = world.post().event
     calls: list[str] = []
-    world.store._dynamodb.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))  # noqa: SLF001
+    world.store.table.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
 
     query.show_event(world.store, event.id, with_body=False)
 
