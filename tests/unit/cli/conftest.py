@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -269,3 +270,13 @@ def delivery(number: int, destination: str = "ledger", **changes: Any) -> dict[s
         "received_at": None,
         **changes,
     }
+
+
+def values(relay: Relay, source: str) -> list[str]:
+    """Return the signing secrets of *source* that are kept."""
+    return [it["value"] for it in relay.kept("sources")[source]]
+
+
+def entry(value: str, **age: float) -> dict[str, str]:
+    """Return a signing secret as it is kept, of an age such as `days=3`."""
+    return {"value": value, "created_at": (datetime.now(UTC) - timedelta(**age)).isoformat(timespec="seconds")}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.metrics import NAMESPACE, Metric
-from tests.unit.cli.test_secrets import on_a_terminal
+from tests.unit.cli.terminal import on_a_terminal
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Relay
