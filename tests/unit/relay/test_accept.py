@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.store import Store
-    from tests.conftest import LocalClients
-
-
-@pytest.fixture
-def world(local_clients: LocalClients) -> World:
-    return World(local_clients)
 
 
 def source_of(world: World, scheme: str, **settings: Any) -> Sourced:

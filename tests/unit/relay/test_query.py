@@ -1,0 +1,84 @@
+"""Queries over the real store: how events and deliveries are listed, found and shown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay import query
+from relay.errors import BadRequest
+
+if TYPE_CHECKING:
+    from tests.unit.relay.world import World
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "says"),
+    [
+        ({"colour": "red"}, "unknown_filter", "colour"),
+        ({"status": "lost"}, "bad_filter", "status"),
+        ({"since": "yesterday"}, "bad_filter", "since"),
+        ({"until": "2026-01-31T09:00:00"}, "bad_filter", "until"),
+        ({"limit": "0"}, "bad_filter", "limit"),
+        ({"limit": "9999999999"}, "bad_filter", "limit"),
+        ({"cursor": "x"}, "bad_cursor", "cursor"),
+        ({"cursor": "bnVsbA"}, "bad_cursor", "cursor"),
+    ],
+)
+def test_a_filter_or_cursor_that_there_is_not_is_named(
+    world: World, asked: dict[str, str], code: str, says: str
+) -> None:
+    """400, with what to do."""
+    for listing in (query.list_events, query.list_deliveries):
+        with pytest.raises(BadRequest, match=says) as refused:
+            listing(world.store, asked)
+        assert refused.value.code == code
+
+
+def test_a_cursor_of_another_query_is_refused(world: World) -> None:
+    """It would skip or repeat."""
+    for number in range(3):
+        world.clock.at += timedelta(seconds=1)
+        world.post(key=str(number))
+    cursor = query.list_events(world.store, {"limit": "2"})["cursor"]
+
+    assert len(query.list_events(world.store, {"limit": "2", "cursor": cursor})["events"]) == 1
+    with pytest.raises(BadRequest):
+        query.list_events(world.store, {"limit": "2", "cursor": cursor, "source": "github"})
+
+
+def test_events_are_found_by_what_became_of_them(world: World) -> None:
+    """At 3 a.m.: which events died, and where."""
+    one = world.post(key="1").event
+    world.clock.at += timedelta(seconds=1)
+    world.post(key="2")
+    world.report(one, "erp", "failure", status=500, retried=2)
+
+    found = query.list_events(world.store, {"status": "dead_lettered"})["events"]
+    deliveries = query.list_deliveries(world.store, {"destination": "erp"})["deliveries"]
+
+    assert [it["id"] for it in found] == [one.id]
+    assert {it["status"] for it in deliveries} == {"dead_lettered", "in_flight"}
+    assert query.list_events(world.store, {"destination": "erp", "status": "delivered"})["events"] == []
+
+
+def test_an_event_is_found_by_its_sources_own_id(world: World) -> None:
+    """Or by a delivery's id."""
+    event = world.post(key="guid:1").event
+
+    assert query.resolve("github:guid:1", world.settings) == event.id
+    assert query.resolve(f"dlv_{event.id[4:]}.erp", world.settings) == event.id
+    assert query.resolve(event.id, world.settings) == event.id
+
+
+def test_an_event_needs_one_table_query(world: World) -> None:
+    """Deliveries and attempts included."""
+    event = world.post().event
+    calls: list[str] = []
+    world.store.table.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+
+    query.show_event(world.store, event.id, with_body=False)
+
+    assert calls == ["Query"]

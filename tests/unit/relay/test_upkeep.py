@@ -1,0 +1,90 @@
+"""Upkeep over the real store, QStash at the wire: the sweep, signing keys, and groups as they are wanted."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay import reconcile
+from relay.sweep import refresh_keys, sweep
+
+if TYPE_CHECKING:
+    from tests.unit.relay.world import World
+
+
+def test_two_sweeps_at_once_are_one(world: World) -> None:
+    """Under a lease."""
+    world.wire.failures = [500, 500]
+    world.post()
+    world.clock.at += timedelta(seconds=40)
+    assert world.store.take_lease("sweep", "another", timedelta(seconds=60))
+
+    assert sweep(world.publisher, owner="a", seconds_left=lambda: 30).skipped
+
+
+def test_a_sweep_that_runs_out_of_time_goes_on_next_time(world: World) -> None:
+    """Bounded per run."""
+    world.wire.failures = [500] * 6
+    for number in range(3):
+        world.post(key=str(number))
+    world.clock.at += timedelta(seconds=40)
+    left = iter([30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+
+    first = sweep(world.publisher, owner="a", seconds_left=lambda: next(left, 0))
+    second = sweep(world.publisher, owner="b", seconds_left=lambda: 30)
+
+    assert first.published < 3
+    assert first.published + second.published == 3
+
+
+def test_signing_keys_are_read_from_qstash_and_the_mac_key_is_made_once(world: World) -> None:
+    """Keys roll by themselves."""
+    assert refresh_keys(world.store, world.qstash)
+    mac = world.store.keys()["mac"]
+    assert not refresh_keys(world.store, world.qstash)
+
+    assert world.store.keys()["current"] == "sig_a"
+    assert world.store.keys()["mac"] == mac
+
+
+def wanted(*names: str) -> str:
+    return json.dumps(
+        {"relay": "relay", "groups": {"relay.audit": [{"name": n, "url": f"https://{n}.example"} for n in names]}}
+    )
+
+
+def test_a_change_adds_first_and_removes_in_the_clean_up(world: World) -> None:
+    """No event is missed in between."""
+
+    def add(text: str) -> str:
+        return reconcile.add(text, qstash=world.qstash, store=world.store)
+
+    world.wire.topics = {"other.x": {"a": "https://a"}, "relaying.x": {"a": "https://a"}}
+    old = add(wanted("a", "b"))
+
+    new = add(wanted("b", "c"))
+    during = set(world.wire.topics["relay.audit"])
+    reconcile.remove(old, "relay", qstash=world.qstash, store=world.store)
+
+    assert during == {"a", "b", "c"}
+    assert set(world.wire.topics["relay.audit"]) == {"b", "c"}
+    reconcile.remove(new, "relay", qstash=world.qstash, store=world.store)
+    assert set(world.wire.topics) == {"other.x", "relaying.x"}
+
+
+@pytest.mark.parametrize("asked_again", [True, False])
+def test_a_rollback_applies_the_old_state(world: World, *, asked_again: bool) -> None:
+    """Whether or not CloudFormation asks for the old state again before it deletes the new one."""
+    old = reconcile.add(wanted("a", "b"), qstash=world.qstash, store=world.store)
+    world.clock.at += timedelta(seconds=1)
+    new = reconcile.add(wanted("b", "c").replace("https://b", "https://moved"), qstash=world.qstash, store=world.store)
+    world.clock.at += timedelta(seconds=1)
+
+    if asked_again:
+        assert reconcile.add(wanted("a", "b"), qstash=world.qstash, store=world.store) == old
+    reconcile.remove(new, "relay", qstash=world.qstash, store=world.store)
+
+    assert world.wire.topics["relay.audit"] == {"a": "https://a.example", "b": "https://b.example"}
