@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 NOW = 1795435200
@@ -129,6 +130,21 @@ def hex_mac(key: bytes, data: bytes, algorithm: str = "sha256") -> str:
 def base64_mac(key: bytes, data: bytes, algorithm: str = "sha256") -> str:
     """Return the HMAC in base64."""
     return base64.b64encode(hmac.new(key, data, algorithm).digest()).decode()
+
+
+def present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *fields* without those that are ``None``."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def milliseconds(seconds: float) -> str:
+    """Return unix milliseconds."""
+    return str(int(seconds * 1000))
+
+
+def iso(seconds: float) -> str:
+    """Return RFC 3339 with an offset."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def made_up(seed: str, length: int = 32) -> bytes:
