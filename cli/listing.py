@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from cli.tables import Column
 
 LIMIT_DEFAULT = 50
-STATUSES = ["pending", "in_flight", "delivered", "dead_lettered", "unpublishable"]
+STATUSES = [
+    *("pending", "in_flight", "delivered", "dead_lettered"),
+    *("unpublishable", "removed", "cancelled", "unaccounted"),
+]
 
 _FILTERS = (
     click.option("--source", metavar="NAME", help="Of this source."),

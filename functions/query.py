@@ -23,10 +23,11 @@ def _events(it: Relay, request: Request) -> Response:
 
 def _event(it: Relay, request: Request) -> Response:
     with_body = request.query.get("body", "false")
-    if with_body not in {"true", "false"} or set(request.query) - {"body"}:
-        raise BadRequest("an event takes one parameter: body, true or false", code="unknown_filter")
+    if with_body not in {"true", "false"} or set(request.query) - {"body", "sha256"}:
+        raise BadRequest("an event takes body, true or false, and sha256, whose body", code="unknown_filter")
     event_id = query.resolve(request.path_parameters.get("event_id", ""), it.settings)
-    return Response(200, query.show_event(it.store, event_id, with_body=with_body == "true"))
+    sha256 = request.query.get("sha256")
+    return Response(200, query.show_event(it.store, event_id, with_body=with_body == "true", sha256=sha256))
 
 
 def _deliveries(it: Relay, request: Request) -> Response:

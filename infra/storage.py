@@ -19,7 +19,7 @@ _WRITE = ("PutItem", "UpdateItem")  # no Scan: no question needs one; no DeleteI
 _FEED_ATTRIBUTES = [
     *("kind", "source", "event_type", "destination", "group", "status", "received_at", "updated_at", "size_bytes"),
     *("sha256", "idempotency_key", "attempts_count", "message_id", "dlq_id", "generation", "expires_at"),
-    *("content_type", "unpublished", "handed_over_at", "suspected_replay_of"),
+    *("content_type", "unpublished", "handed_over_at", "suspected_replay_of", "expected", "conflicts", "reason"),
 ]
 
 

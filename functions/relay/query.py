@@ -7,13 +7,24 @@ import binascii
 import codecs
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from relay import VERSION
 from relay.errors import BadRequest, NotFound
-from relay.model import Delivery, Event, EventId, Status, delivery_id, event_id, from_iso, iso, split_delivery_id
+from relay.model import (
+    Conflict,
+    Delivery,
+    Event,
+    EventId,
+    Status,
+    delivery_id,
+    event_id,
+    from_iso,
+    iso,
+    split_delivery_id,
+)
 from relay.refusals import UNKNOWN_SOURCE_NAME, Facts, Reason, Refusal, Slot, likely_cause
 
 if TYPE_CHECKING:
@@ -156,11 +167,14 @@ def resolve(text: str, settings: Settings) -> EventId:
     return EventId(text)
 
 
-def show_event(store: Store, found_by: EventId, *, with_body: bool) -> dict[str, Any]:
+def show_event(store: Store, found_by: EventId, *, with_body: bool, sha256: str | None = None) -> dict[str, Any]:
     """Return an event with its deliveries and their attempts, and its body where asked for.
 
+    Args:
+        sha256: Of the body that is meant, where several came under the event's id; by default that which is delivered.
+
     Raises:
-        NotFound: There is no such event.
+        NotFound: There is no such event, or no such body of it.
     """
     history = store.history(found_by)
     if history is None:
@@ -170,13 +184,35 @@ def show_event(store: Store, found_by: EventId, *, with_body: bool) -> dict[str,
         "headers": event.headers,
         "deliveries": [delivery_json(it) | {"attempts": attempts_json(it)} for it in deliveries],
     }
+    conflicts = store.conflicts(event) if event.conflicts else []
+    if conflicts:
+        shown["conflicting"] = [_conflict_json(it) for it in conflicts]
     if with_body:
-        body = store.body(event)
+        body = store.body(_body_meant(event, conflicts, sha256))
         try:
             shown["body"] = body.decode()
         except UnicodeDecodeError:
             shown["body_base64"] = base64.b64encode(body).decode()
     return shown
+
+
+def _body_meant(event: Event, conflicts: list[Conflict], sha256: str | None) -> Event:
+    if sha256 in {None, event.sha256}:
+        return event
+    for it in conflicts:
+        if it.sha256 == sha256:
+            return replace(event, sha256=it.sha256, size_bytes=it.size_bytes)
+    raise NotFound("no such body came under the event's id: `conflicting` has the hashes of those that did")
+
+
+def _conflict_json(conflict: Conflict) -> dict[str, Any]:
+    return {
+        "sha256": conflict.sha256,
+        "size_bytes": conflict.size_bytes,
+        "received_at": iso(conflict.received_at),
+        "content_type": conflict.content_type,
+        "headers": conflict.headers,
+    }
 
 
 def show_config(settings: Settings, store: Store) -> dict[str, Any]:
@@ -286,6 +322,7 @@ def event_json(event: Event) -> dict[str, Any]:
         "content_type": event.content_type,
         "published": not event.unpublished,
         "suspected_replay_of": event.suspected_replay_of,
+        "conflicts": event.conflicts,
     }
 
 
@@ -301,6 +338,7 @@ def _event_row(item: Item) -> dict[str, Any]:
         "content_type": item.get("content_type"),
         "published": not item.get("unpublished"),
         "suspected_replay_of": item.get("suspected_replay_of"),
+        "conflicts": int(item.get("conflicts", 0)),
     }
 
 
@@ -317,6 +355,7 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         "generation": delivery.generation,
         "message_id": delivery.message_id,
         "dlq_id": delivery.dlq_id,
+        "reason": delivery.reason,
         "attempts_count": len(delivery.attempts),
         "event_received_at": iso(delivery.event_received_at),
         "updated_at": iso(delivery.updated_at),
@@ -336,6 +375,7 @@ def _delivery_row(item: Item) -> dict[str, Any]:
         "generation": item["generation"],
         "message_id": item.get("message_id"),
         "dlq_id": item.get("dlq_id"),
+        "reason": item.get("reason"),
         "attempts_count": int(item["attempts_count"]),
         "event_received_at": item["received_at"],
         "updated_at": item["updated_at"],

@@ -120,8 +120,8 @@ class Table:
                 raise
         return True
 
-    def update(self, key: Key, change: str, values: Item, names: Iterable[str] = (), condition: str = "") -> None:
-        """Update an item; where *condition* doesn't hold, somebody else was faster and nothing is owed."""
+    def update(self, key: Key, change: str, values: Item, names: Iterable[str] = (), condition: str = "") -> bool:
+        """Update an item; return whether *condition* held: if not, somebody else was faster and nothing is owed."""
         request: Any = {"ConditionExpression": condition} if condition else {}
         with aws.speaking_to("DynamoDB"):
             try:
@@ -134,7 +134,8 @@ class Table:
                     **request,
                 )
             except self.client.exceptions.ConditionalCheckFailedException:
-                return
+                return False
+        return True
 
 
 def _wire_key(key: Key) -> Any:
