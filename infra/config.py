@@ -127,11 +127,15 @@ Seconds = Annotated[int, BeforeValidator(_seconds)]
 
 
 class Relay(Table):
-    """`[relay]`: the deployment itself.  *url* is the owner's own domain in front of it."""
+    """`[relay]`: the deployment itself.
+
+    *url* is the owner's own domain in front of it; *sweeps* says how many runs a minute share what is due.
+    """
 
     name: Annotated[str, AfterValidator(_relay_name)] = "relay"
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     url: Annotated[PublicUrl, AfterValidator(_base_url)] | None = None
+    sweeps: Annotated[int, Field(ge=1, le=5)] = 1  # EventBridge: targets of a rule
 
 
 class Source(Table):

@@ -7,12 +7,17 @@
 | CONFLICT | `rly_…`          | `CONFLICT#{sha256}`      |                                               |             |
 | DELIVERY | `rly_…`          | `DELIVERY#{destination}` | `{status}#{shard}`, `{received}#{id}#{dest}`  | see below   |
 | REPLAY   | `REPLAY#{id}`    | delivery's id            |                                               |             |
+| JOB      | `REPLAY#{id}`    | `JOB`                    | `replays#{shard}`, `{started}#{id}`           | see below   |
 | ORPHAN   | `ORPHAN#{event}` | `{message}.{n}.{kind}`   |                                               |             |
 | REFUSAL  | `REFUSAL#{name}` | `{reason}#{slot}`        |                                               |             |
 | SEEN     | `SEEN#{name}#{sha256}` | `AT` or `KEY`      |                                               |             |
 
-`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash)
-and `HANDSHAKE` (what a source's last one told, by source) are single items under a pk of that name.
+`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash),
+`HANDSHAKE` (what a source's last one told, by source), `HOLD` (until when a quota holds all publishing), `SWEEP` (where
+the next goes on) and `AUDIT` (what the last found) are single items under a pk of that name.
+
+The index `due` has `outbox#{shard}` (what is to be published), `watch#{shard}` (deliveries in flight, to be looked
+after) and `replays#running` (replays of many that go on), each by its time.
 
 A SEEN is made of bytes that came without an id (AT: when first), or of what was signed where nothing signs the id (KEY:
 the first that it came under).

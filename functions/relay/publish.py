@@ -198,9 +198,7 @@ class Publisher:
 
     def _writes(self, parcel: Parcel, answer: Answer | QStashError) -> Iterator[Callable[[], object]]:
         """Yield the writes that record *answer* at each delivery of *parcel*."""
-        if isinstance(answer, Untraceable):
-            count(Metric.UNACCOUNTED, len(parcel.names))
-        elif isinstance(answer, QStashError):
+        if isinstance(answer, QStashError) and not isinstance(answer, Untraceable):
             count(Metric.UNPUBLISHABLE, len(parcel.names))
         for name in parcel.names:
             change = self._change(parcel, name, answer)

@@ -113,13 +113,22 @@ class LogRow:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One message that spent its attempts, as QStash keeps it.  *body* is what it carried."""
+    """One message that spent its attempts, as QStash keeps it.
+
+    Attributes:
+        attempts: How many it had, if none of its answers ended it before.
+        status: The destination's last HTTP status; None where no answer came.
+        body: What it carried.
+    """
 
     id: str
     message_id: str
     labels: tuple[str, ...]
     url: str
     endpoint: str | None
+    attempts: int
+    status: int | None
+    failure_callback: str | None
     body: bytes
 
 
@@ -346,6 +355,9 @@ def _dead_letter(it: Mapping[str, Any]) -> DeadLetter:
         labels=_labels(it),
         url=it.get("url", ""),
         endpoint=it.get("endpointName"),
+        attempts=int(it.get("maxRetries", 0)) + 1,
+        status=it.get("responseStatus") or None,
+        failure_callback=it.get("failureCallback"),
         body=it["body"].encode() if "body" in it else _decoded(it.get("bodyBase64")),
     )
 

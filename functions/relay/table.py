@@ -102,14 +102,15 @@ class Table:
         return None
 
     def put_both(self, item: Item, other: Item, condition: str, values: Item) -> bool:
-        """Put *item*, and *other* on *condition*: both, or neither; return whether it held."""
+        """Put *item*, unless it is there, and *other* on *condition*: both, or neither; return whether they held."""
         conditional = {
             "TableName": self.name,
             "Item": wire(other),
             "ConditionExpression": condition,
             "ExpressionAttributeValues": wire(values),
         }
-        writes: Any = [{"Put": {"TableName": self.name, "Item": wire(item)}}, {"Put": conditional}]
+        new = {"TableName": self.name, "Item": wire(item), "ConditionExpression": "attribute_not_exists(pk)"}
+        writes: Any = [{"Put": new}, {"Put": conditional}]
         with aws.speaking_to("DynamoDB"):
             try:
                 self.client.transact_write_items(TransactItems=writes)

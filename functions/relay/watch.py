@@ -183,7 +183,6 @@ def _change(store: Store, it: _Watched, change: Callable[[Delivery], Delivery], 
         return
     if after.status is Status.UNACCOUNTED:
         looked.unaccounted += 1
-        count(Metric.UNACCOUNTED)
         return
     looked.settled += 1
     count(Metric.SETTLED)
