@@ -14,7 +14,7 @@ import pytest
 
 from relay.errors import UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH, shard_of
-from relay.model import Attempt, Conflict, Event, Report, Status, event_id, iso, new_generation
+from relay.model import Attempt, Conflict, Delivery, Event, Report, Status, event_id, iso, new_generation
 from relay.refusals import KEPT_FOR, SLOTS, Reason, Refusal
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class StoreConformance:
             event,
             "erp",
             lambda it: it.published(event.generation, "msg_1", clock(), clock()),
-            fresh=True,
+            known=Delivery.of(event, "erp"),
         )
 
         assert after.status is Status.DELIVERED

@@ -202,8 +202,8 @@ class Publisher:
             count(Metric.UNPUBLISHABLE, len(parcel.names))
         for name in parcel.names:
             change = self._change(parcel, name, answer)
-            fresh = parcel.delivery is None
-            yield partial(self.store.change_delivery, parcel.event, name, change, fresh=fresh)
+            known = parcel.delivery or Delivery.of(parcel.event, name)
+            yield partial(self.store.change_delivery, parcel.event, name, change, known=known)
 
     def _change(self, parcel: Parcel, name: str, answer: Answer | QStashError) -> Callable[[Delivery], Delivery]:
         """Return what *answer* changes at the delivery to *name*."""

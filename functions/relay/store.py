@@ -244,14 +244,14 @@ class Store(ReplayJobs, RefusalSlots, Upkeep):
         destination: str,
         change: Callable[[Delivery], Delivery],
         *,
-        fresh: bool = False,
+        known: Delivery | None = None,
     ) -> tuple[Delivery, Delivery]:
         """Apply the commutative *change* to a delivery and save it, on condition that nothing came in between.
 
         Args:
             change: A pure function of the delivery as it stands.  Where it changes nothing, nothing is written, but a
                 delivery that has no record gets one.
-            fresh: Assume that there is no record yet, which saves a read; being wrong costs one write.
+            known: How it stood just now, or stands where it has no record: saves a read; being wrong costs one write.
 
         Returns:
             The delivery before and after.
@@ -259,7 +259,7 @@ class Store(ReplayJobs, RefusalSlots, Upkeep):
         Raises:
             UpstreamError: The record changed under us `CHANGE_TRIES` times.
         """
-        before = Delivery.of(event, destination) if fresh else self.delivery(event, destination)
+        before = known or self.delivery(event, destination)
         for _ in range(CHANGE_TRIES):
             after = change(before)
             if after == before and before.version:
