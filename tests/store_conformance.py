@@ -39,6 +39,7 @@ def an_event(clock: Clock, key: str = "1", **changes: object) -> Event:
         idempotency_key=key,
         event_type="push",
         received_at=clock(),
+        saved_at=clock(),
         content_type="application/json",
         headers={"x-github-event": "push"},
         sha256="ab" * 32,

@@ -104,6 +104,7 @@ class Event:
     """What a source sent, once.
 
     Attributes:
+        saved_at: When it was saved: nothing of it can have been published before.
         headers: The source's own headers that destinations get; none of them a secret.  Lower-case names.
         sha256: Hex digest of the body's bytes.
         expected: Destination name -> URL group, as the configuration stood when the event came.
@@ -118,6 +119,7 @@ class Event:
     idempotency_key: str
     event_type: str
     received_at: datetime
+    saved_at: datetime
     content_type: str | None
     headers: dict[str, str]
     sha256: str
@@ -242,7 +244,7 @@ class Delivery:
             event_type=event.event_type,
             event_received_at=event.received_at,
             generation=event.generation,
-            since=event.received_at,
+            since=event.saved_at,
             expires_at=event.expires_at,
         )
 

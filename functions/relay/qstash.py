@@ -26,6 +26,7 @@ CALLBACK_TIMEOUT_S = 20
 DAY_S = 86_400
 LOG_PAGE = 1000
 LOG_PAGES_MAX = 20
+LOG_LITTLE_BYTES = 8 * 1024 * 1024
 DEAD_LETTER_PAGE = 100
 
 
@@ -227,12 +228,17 @@ class QStash:
         raise QStashError(f"its log has more than {LOG_PAGES_MAX * LOG_PAGE} lines under {len(labels)} labels")
 
     def log_reaches(self, moment: datetime) -> bool:
-        """Tell whether QStash's log still has what happened at *moment*: it forgets by age and by number."""
+        """Tell whether QStash's log surely still has what happened at *moment*: it forgets by age and by size.
+
+        It does where it has a line as old; or where all of it is so little that nothing was forgotten for its size.
+        """
         older, _ = self._log({"toDate": int(moment.timestamp() * 1000), "count": 1})
         if older:
             return True
-        _, more = self._log({"count": LOG_PAGE})
-        return not more  # the whole of it fits in one page: nothing was forgotten by number
+        rows, more = self._log({"count": LOG_PAGE})
+        with _reading():
+            size = sum(len(row.get("body") or "") + len(row.get("responseBody") or "") for row in rows)
+        return not more and size < LOG_LITTLE_BYTES
 
     def _log(self, params: Mapping[str, Any]) -> tuple[list[Any], str | None]:
         answer = self._call("GET", "/v2/logs", params={name: it for name, it in params.items() if it is not None})

@@ -187,7 +187,7 @@ class _Owed:
 
     @property
     def since(self) -> datetime:
-        return self.event.received_at if self.delivery is None else self.delivery.since
+        return self.event.saved_at if self.delivery is None else self.delivery.since
 
 
 def _publish(run: _Run, due: Sequence[Due]) -> bool:

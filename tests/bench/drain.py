@@ -108,6 +108,7 @@ def _event(number: int, clock: Clock) -> Event:
         idempotency_key=str(number),
         event_type="bench",
         received_at=clock(),
+        saved_at=clock(),
         content_type="application/json",
         headers={},
         sha256=hashlib.sha256(BODY).hexdigest(),
