@@ -28,6 +28,7 @@ class Source:
     Attributes:
         said: Its scheme's row as it stands in the flat configuration.
         refuses_replays: Whether the same signed bytes under a new id are refused, not only flagged.
+        reconcile: The hooks on GitHub whose lists are held to the ledger, as paths in its API.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source:
     said: Mapping[str, Any]
     to: tuple[str, ...]
     refuses_replays: bool = False
+    reconcile: tuple[str, ...] = ()
 
     @cached_property
     def row(self) -> Row:
@@ -84,7 +86,14 @@ class Settings:
             name=flat["name"],
             retention_days=flat["retention_days"],
             sources={
-                name: Source(name, it["scheme"], it["row"], tuple(it["to"]), it.get("replays") == "refuse")
+                name: Source(
+                    name,
+                    it["scheme"],
+                    it["row"],
+                    tuple(it["to"]),
+                    it.get("replays") == "refuse",
+                    tuple(it.get("reconcile", ())),
+                )
                 for name, it in flat["sources"].items()
             },
             groups={
