@@ -19,7 +19,7 @@ _WRITE = ("PutItem", "UpdateItem")  # no Scan: no question needs one; no DeleteI
 _FEED_ATTRIBUTES = [
     *("kind", "source", "event_type", "destination", "group", "status", "received_at", "updated_at", "size_bytes"),
     *("sha256", "idempotency_key", "attempts_count", "message_id", "dlq_id", "generation", "expires_at"),
-    *("content_type", "unpublished", "handed_over_at", "suspected_replay_of"),
+    *("content_type", "unpublished", "handed_over_at", "suspected_replay_of", "reconciled_at"),
 ]
 
 
@@ -78,6 +78,11 @@ class Storage(Construct):
     def grant_sync(self, function: RelayFunction) -> None:
         """Let *function* keep QStash's signing keys in the table."""
         self._grant_records(function)
+
+    def grant_reconcile(self, function: RelayFunction) -> None:
+        """Let *function* look events up by the hundred, and keep which of a source's are missing."""
+        self._grant_records(function)
+        function.allow("LookUp", ["dynamodb:BatchGetItem"], [self.table.table_arn])
 
     @property
     def _bodies(self) -> str:

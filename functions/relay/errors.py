@@ -13,6 +13,7 @@
   - UpstreamError       503   nobody here is at fault; send it again later
     · HandshakeFailed         what a provider's handshake asks for couldn't be done
     · QStashError             QStash refused or didn't answer; knows whether a retry can help
+    · GitHubError             GitHub's API did; knows whether that passes by itself
 """
 
 from __future__ import annotations
@@ -140,3 +141,17 @@ class QStashError(UpstreamError):
         self.permanent = answered in {400, 412, 413, 422}
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
+
+
+class GitHubError(UpstreamError):
+    """GitHub's API refused or didn't answer.
+
+    Attributes:
+        answered: GitHub's HTTP status, or None where no answer came that can be read.
+        passing: It may work later without anybody's doing: the rate limit, an outage.
+    """
+
+    def __init__(self, reason: str, *, answered: int | None = None, limited: bool = False) -> None:
+        super().__init__("GitHub", reason)
+        self.answered = answered
+        self.passing = limited or answered is None or answered >= 500

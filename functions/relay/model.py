@@ -112,6 +112,7 @@ class Event:
         unpublished: URL groups that QStash doesn't have yet: the outbox mark.
         generation: Of the first publish, shared by all its deliveries.
         suspected_replay_of: The event that came with the same signed bytes under another id; None: there is none known.
+        reconciled_at: When it was found to have come because the relay had asked its source for it; else None.
     """
 
     id: EventId
@@ -128,6 +129,7 @@ class Event:
     expires_at: datetime
     unpublished: frozenset[str] = frozenset()
     suspected_replay_of: EventId | None = None
+    reconciled_at: datetime | None = None
 
     @property
     def label(self) -> str:
