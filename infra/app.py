@@ -44,8 +44,8 @@ def _local(app: cdk.App) -> LocalAws | None:
 def _github_api_url() -> str | None:
     """Return where GitHub's API is, as GitHub's own tools are told; a token goes there, so never in the clear."""
     given = os.environ.get("GITHUB_API_URL")
-    if given and not re.match(r"https://[^/@]|http://127\.0\.0\.1[:/]", given):
-        sys.exit(f"GITHUB_API_URL is {given}: it must begin with https://")
+    if given and not re.fullmatch(r"https://[^/@\s]+(/[^@\s]*)?|http://127\.0\.0\.1:\d+", given):
+        sys.exit(f"GITHUB_API_URL is {given}: it must be like https://HOST/api/v3")
     return given
 
 
