@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= relay.toml
 
-.PHONY: setup demo test check lint types synth gate bench deploy lock clean
+.PHONY: setup demo test check lint types synth gate bench mutants deploy lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make test     unit, infra and deployed tests"
 	@echo "make check    make test, and lint, types, synth and the gates"
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
+	@echo "make mutants  plant faults in a copy of the code, one at a time, and say which test catches each"
 	@echo "make deploy   deploy into the AWS account of AWS_PROFILE (CONFIG=FILE, default relay.toml)"
 	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
 
@@ -72,7 +73,11 @@ gate: setup .venv-sdks/.ready tests/gate/provider_sdks/js/node_modules/.ready
 bench: setup .venv-sdks/.ready
 	$(BIN)/python -m tests.bench.qstash
 	$(BIN)/python -m tests.bench.latency
+	$(BIN)/python -m tests.bench.drain
 	PYTHONPATH=functions:. .venv-sdks/bin/python -m tests.bench.signatures
+
+mutants: setup
+	$(BIN)/python -m tests.mutants
 
 deploy: setup
 	npx cdk deploy --context config=$(CONFIG)

@@ -29,9 +29,15 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
         owner=context.aws_request_id,
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_S,
     )
-    if not done.skipped:
-        count(Metric.DUE_AGE, done.oldest_s)
-    if done.failed:
-        count(Metric.PUBLISH_FAILED, done.failed)
-    logger.info("swept", extra=asdict(done))
-    return asdict(done)
+    count(Metric.DUE_AGE, done.oldest_s)
+    for metric, amount in (
+        (Metric.PUBLISH_FAILED, done.failed),
+        (Metric.SETTLED, done.settled),
+        (Metric.DEAD_LETTERED, done.dead_lettered),
+        (Metric.REOPENED, done.reopened),
+    ):
+        if amount:
+            count(metric, amount)
+    told = asdict(done) | {"held_until": done.held_until and done.held_until.isoformat()}
+    logger.info("swept", extra=told)
+    return told

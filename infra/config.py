@@ -128,20 +128,29 @@ Seconds = Annotated[int, BeforeValidator(_seconds)]
 
 
 class Relay(Table):
-    """`[relay]`: the deployment itself.  *url* is the owner's own domain in front of it."""
+    """`[relay]`: the deployment itself.
+
+    *url* is the owner's own domain in front of it; *sweeps* says how many runs a minute share what is due.
+    """
 
     name: Annotated[str, AfterValidator(_relay_name)] = "relay"
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     url: Annotated[PublicUrl, AfterValidator(_base_url)] | None = None
+    sweeps: Annotated[int, Field(ge=1, le=5)] = 1  # EventBridge: targets of a rule
 
 
 class Source(Table):
-    """`[sources.x]`: how it signs, the URL groups that get its events, the hooks whose lists are held to the ledger."""
+    """`[sources.x]`: how it signs, and the URL groups that get its events.
+
+    *reopen* says what a redelivery of an event does where a delivery of it died: makes that delivery again, or nothing.
+    *reconcile* names the hooks on GitHub whose lists are held to the ledger.
+    """
 
     scheme: str
     to: list[str]
     replays: Literal["flag", "refuse"] = "flag"
     reconcile: hooks.Hooks | None = None
+    reopen: Literal["dead", "never"] = "dead"
 
 
 class Destination(Table):
@@ -166,11 +175,15 @@ class Destination(Table):
 
 
 class UrlGroup(Table):
-    """`[url_groups.x]`: a fan-out and how QStash delivers to each of its destinations."""
+    """`[url_groups.x]`: a fan-out and how QStash delivers to each of its destinations.
+
+    *callbacks* says what QStash reports: every attempt, or only dead letters; then its log is asked for the others.
+    """
 
     retries: Annotated[int, Field(ge=0)] = 5
     retry_delay: Annotated[str, AfterValidator(_retry_delay)] | None = None
     timeout: Seconds = 30
+    callbacks: Literal["all", "failures"] = "all"
     destinations: dict[Name, Destination]
 
 
@@ -248,6 +261,7 @@ def flatten(config: Config) -> dict[str, Any]:
                 "to": it.to,
                 "replays": it.replays,
                 **({"reconcile": it.reconcile} if it.reconcile else {}),
+                "reopen": it.reopen,
             }
             for name, it in config.sources.items()
         },
@@ -256,6 +270,7 @@ def flatten(config: Config) -> dict[str, Any]:
                 "retries": it.retries,
                 "retry_delay": it.retry_delay,
                 "timeout_s": it.timeout,
+                "callbacks": it.callbacks,
                 "destinations": list(it.destinations),
             }
             for name, it in config.url_groups.items()

@@ -29,6 +29,7 @@ class Source:
         said: Its scheme's row as it stands in the flat configuration.
         refuses_replays: Whether the same signed bytes under a new id are refused, not only flagged.
         reconcile: The hooks on GitHub whose lists are held to the ledger, as paths in its API.
+        reopens: Whether a redelivery of an event opens again those of its deliveries that died.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source:
     to: tuple[str, ...]
     refuses_replays: bool = False
     reconcile: tuple[str, ...] = ()
+    reopens: bool = True
 
     @cached_property
     def row(self) -> Row:
@@ -46,13 +48,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Group:
-    """A URL group and how QStash delivers to it.  *retry_delay* is QStash's expression, in milliseconds."""
+    """A URL group and how QStash delivers to it.
+
+    Attributes:
+        retry_delay: QStash's expression, in milliseconds.
+        reports_all: Whether QStash is to report every attempt; else only dead letters, and its log tells the rest.
+    """
 
     name: str
     retries: int
     retry_delay: str | None
     timeout_s: int
     destinations: tuple[str, ...]
+    reports_all: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,13 +99,21 @@ class Settings:
                     it["scheme"],
                     it["row"],
                     tuple(it["to"]),
-                    it.get("replays") == "refuse",
-                    tuple(it.get("reconcile", ())),
+                    refuses_replays=it.get("replays") == "refuse",
+                    reopens=it.get("reopen") != "never",
+                    reconcile=tuple(it.get("reconcile", ())),
                 )
                 for name, it in flat["sources"].items()
             },
             groups={
-                name: Group(name, it["retries"], it["retry_delay"], it["timeout_s"], tuple(it["destinations"]))
+                name: Group(
+                    name,
+                    it["retries"],
+                    it["retry_delay"],
+                    it["timeout_s"],
+                    tuple(it["destinations"]),
+                    reports_all=it.get("callbacks") != "failures",
+                )
                 for name, it in flat["url_groups"].items()
             },
             destinations={
