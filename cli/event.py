@@ -32,6 +32,7 @@ def list_(asked: Asked, /, **given: Any) -> None:
         Column("RECEIVED", lambda it: time_text(it["received_at"]), whole=True),
         Column("SIZE", lambda it: size_text(it["size_bytes"])),
         Column("PUBLISHED", lambda it: "yes" if it["published"] else "no"),
+        Column("RECONCILED", lambda it: "yes" if it.get("reconciled_at") else "-"),
         Column("CONFLICTS", lambda it: it.get("conflicts") or None),
         Column("SOURCE'S ID", lambda it: it["idempotency_key"], whole=True),
     ]
@@ -72,6 +73,7 @@ def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
             "body": f"{size_text(found['size_bytes'])}, {found.get('content_type') or 'no content type'}",
             "sha256": found["sha256"],
             **({"suspected replay of": found["suspected_replay_of"]} if found.get("suspected_replay_of") else {}),
+            **({"reconciled": _reconciled(found["reconciled_at"])} if found.get("reconciled_at") else {}),
             "published": "yes" if found["published"] else "no: it is due, and `relay doctor` may say why",
         }
     )
@@ -117,6 +119,12 @@ def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
     if with_body:
         heading("Body")
         _tell_body(found)
+
+
+def _reconciled(at: str) -> str:
+    from cli.tables import time_text
+
+    return f"{time_text(at)}: it had been lost, and came since the relay asked for it again"
 
 
 def _tell_body(found: Mapping[str, Any]) -> None:

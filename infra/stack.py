@@ -34,6 +34,7 @@ class RelayStack(Stack):
         code: The directory that every function runs.
         ingest_code: The directory that ingest runs, where it needs more than the others.
         base_url: The URL that the relay is reached at, if it isn't the API's own.
+        github_api_url: Where GitHub's API is, if it isn't api.github.com: of GitHub Enterprise Server.
         synthesizer: How assets get to the account, if not through the account's CDK bootstrap.
     """
 
@@ -45,6 +46,7 @@ class RelayStack(Stack):
         code: Path,
         ingest_code: Path | None = None,
         base_url: str | None = None,
+        github_api_url: str | None = None,
         synthesizer: IStackSynthesizer | None = None,
     ) -> None:
         super().__init__(
@@ -63,6 +65,7 @@ class RelayStack(Stack):
         self._base_urls = list(filter(None, (config.relay.url, self.gateway.url)))
         self._functions()
         self._grants()
+        self.reconcile = self._reconcile(github_api_url)
         self._routes()
         self._schedule()
         self._sync_first()
@@ -72,6 +75,7 @@ class RelayStack(Stack):
             functions=self.functions,
             ingest=self.ingest,
             sweep=self.sweep,
+            reconcile=self.reconcile,
             audit=self.audit,
             api=self.gateway.api,
         )
@@ -141,6 +145,25 @@ class RelayStack(Stack):
             arns = [self.format_arn(service="events", resource="event-bus", resource_name=bus) for bus in buses]
             function.allow("HandOver", ["events:PutEvents"], arns)
 
+    def _reconcile(self, github_api_url: str | None) -> RelayFunction | None:
+        """Make what holds GitHub's lists to the ledger, where a source names hooks."""
+        if not any(it.reconcile for it in self._config.sources.values()):
+            return None
+        function = self._function("reconcile", timeout_s=300, description="Asks GitHub for events that never came")
+        self.storage.grant_reconcile(function)
+        self.secrets.grant_ask_github(function)
+        if github_api_url:
+            function.add_environment("GITHUB_API_URL", github_api_url)
+        events.Rule(
+            self,
+            "EveryQuarterOfAnHour",
+            description="Runs the relay's reconcile",
+            schedule=events.Schedule.rate(Duration.minutes(15)),
+            targets=[LambdaFunction(function, retry_attempts=0)],
+        )
+        self.functions.append(function)
+        return function
+
     def _routes(self) -> None:
         self.gateway.open(self.ingest, ("ANY", "/webhooks/{source}"))
         self.gateway.open(self.record, ("POST", "/qstash/callback/{proxy+}"), ("POST", "/qstash/failure/{proxy+}"))
@@ -195,6 +218,7 @@ class RelayStack(Stack):
             "OperatorReadPolicy": read.managed_policy_arn,
             "OperatorOperatePolicy": operate.managed_policy_arn,
             "AlarmTopic": alarms.topic.topic_arn,
+            **({"ReconcileFunction": self.reconcile.function_name} if self.reconcile else {}),
             **{output_name(source): f"{url}/webhooks/{source}" for source in self._config.sources},
         }
         for name, value in outputs.items():

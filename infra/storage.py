@@ -24,6 +24,7 @@ _FEED_ATTRIBUTES = [
         "unpublished",
         "handed_over_at",
         "suspected_replay_of",
+        "reconciled_at",
         "expected",
         "conflicts",
         "reason",
@@ -92,6 +93,11 @@ class Storage(Construct):
     def grant_sync(self, function: RelayFunction) -> None:
         """Let *function* keep QStash's signing keys in the table."""
         self._grant_records(function)
+
+    def grant_reconcile(self, function: RelayFunction) -> None:
+        """Let *function* look events up by the hundred, and keep which of a source's are missing."""
+        self._grant_records(function)
+        function.allow("LookUp", ["dynamodb:BatchGetItem"], [self.table.table_arn])
 
     @property
     def _bodies(self) -> str:

@@ -15,6 +15,7 @@ PROJECTED = [
         "unpublished",
         "handed_over_at",
         "suspected_replay_of",
+        "reconciled_at",
         "expected",
         "conflicts",
         "reason",

@@ -11,6 +11,7 @@
 | ORPHAN   | `ORPHAN#{event}` | `{message}.{n}.{kind}`   |                                               |             |
 | REFUSAL  | `REFUSAL#{name}` | `{reason}#{slot}`        |                                               |             |
 | SEEN     | `SEEN#{name}#{sha256}` | `AT` or `KEY`      |                                               |             |
+| RECONCILE | `RECONCILE#{name}` | `HOOK#…` or `GUID#…`  |                                               |             |
 
 `COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash),
 `HANDSHAKE` (what a source's last one told, by source), `HOLD` (until when a quota holds all publishing), `SWEEP` (where
@@ -24,6 +25,9 @@ the first that it came under).
 
 A REFUSAL is one of the fixed slots of a source (`(unknown)`: all that there aren't) and a reason: the sample in it,
 and how many refusals were counted with it; so one update does both, and strangers make no keys.
+
+A RECONCILE is how far the list of a source's hook was read, or an event that is in it and not here; see
+`relay.missing`.
 
 Both indexes have `SHARDS` partitions of each kind.
 """
@@ -89,6 +93,7 @@ def event_item(event: Event, due_at: datetime) -> Item:
         "kind": "EVENT",
         "received_at": received,
         "saved_at": iso(event.saved_at),
+        "reconciled_at": iso(event.reconciled_at) if event.reconciled_at else None,
         "expires_at": ttl(event.expires_at),
         "unpublished": set(event.unpublished) or None,
         "feed_pk": f"events#{shard_of(event.id)}",
@@ -116,6 +121,7 @@ def event_of(item: Item) -> Event:
         expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC),
         unpublished=frozenset(item.get("unpublished", ())),
         suspected_replay_of=item.get("suspected_replay_of"),
+        reconciled_at=from_iso(item["reconciled_at"]) if item.get("reconciled_at") else None,
         conflicts=int(item.get("conflicts", 0)),
     )
 

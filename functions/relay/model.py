@@ -112,6 +112,7 @@ class Event:
         generation: Of the first publish, shared by all its deliveries.
         conflicts: How many other bodies came under the same id; each is kept.
         suspected_replay_of: The event that came with the same signed bytes under another id; None: there is none known.
+        reconciled_at: When it was found to have come because the relay had asked its source for it; else None.
     """
 
     id: EventId
@@ -129,6 +130,7 @@ class Event:
     expires_at: datetime
     unpublished: frozenset[str] = frozenset()
     suspected_replay_of: EventId | None = None
+    reconciled_at: datetime | None = None
     conflicts: int = 0
 
     @property

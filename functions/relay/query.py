@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from relay import VERSION
 from relay.errors import BadRequest, NotFound
 from relay.ledger import balance
+from relay.missing import Records
 from relay.model import (
     Conflict,
     Delivery,
@@ -231,8 +232,15 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "sources": {name: it | {"url": f"{base}/webhooks/{name}"} for name, it in settings.flat["sources"].items()},
         "url_groups": settings.flat["url_groups"],
         "destinations": settings.flat["destinations"],
-        "counts": {"orphans": store.count("orphans")},
+        "counts": {"orphans": store.count("orphans"), "missing": _missing(settings, store)},
     }
+
+
+def _missing(settings: Settings, store: Store) -> int:
+    """Return how many events of sources that reconcile never came, though they were asked for: one query a source."""
+    asking = [it for it in settings.sources.values() if it.reconcile]
+    found = [it for source in asking for it in Records(store, source).all()[0].values()]
+    return sum(it.needs_a_person(store.now()) for it in found)
 
 
 def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[], float]) -> dict[str, Any]:
@@ -361,6 +369,7 @@ def event_json(event: Event) -> dict[str, Any]:
         "content_type": event.content_type,
         "published": not event.unpublished,
         "suspected_replay_of": event.suspected_replay_of,
+        "reconciled_at": iso(event.reconciled_at) if event.reconciled_at else None,
         "conflicts": event.conflicts,
     }
 
@@ -377,6 +386,7 @@ def _event_row(item: Item) -> dict[str, Any]:
         "content_type": item.get("content_type"),
         "published": not item.get("unpublished"),
         "suspected_replay_of": item.get("suspected_replay_of"),
+        "reconciled_at": item.get("reconciled_at"),
         "conflicts": int(item.get("conflicts", 0)),
     }
 
