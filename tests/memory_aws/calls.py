@@ -76,7 +76,7 @@ class Calls:
         try:
             yield
         finally:
-            self._processes.remove(crashed)
+            self._processes.pop()
 
     def take(self, name: str, do: Callable[[], Answer], boundary: Boundary) -> Answer:
         """Make the call *name*, which is *do*, unless something goes wrong with it."""

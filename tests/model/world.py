@@ -1,0 +1,320 @@
+"""A whole relay in one process, deterministic: the same acts come to the same end.
+
+The verbs, the store, the QStash client and the signature check are the relay's own; QStash is the local one.  What is
+played is DynamoDB and S3 (`tests.memory_aws`), destinations, time, chance, and functions that may crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+from collections import Counter
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import httpx
+import jwt.api_jwt
+
+from infra.config import built_in_schemes
+from infra.local.qstash.app import app
+from infra.local.qstash.clock import Clock, all_idle
+from infra.local.qstash.state import Answer, Outgoing, documented_users
+from infra.local.qstash.state import Settings as QStashSettings
+from relay import publish, reconcile
+from relay.accept import Acceptance, accept_or_spool
+from relay.errors import RelayError
+from relay.gateway import Request
+from relay.judgement import Described
+from relay.model import EventId, Status, delivery_id, event_id
+from relay.publish import Publisher
+from relay.qstash import QStash
+from relay.replay import Replay, replay_deliveries
+from relay.settings import Settings
+from relay.settle import settle
+from relay.spool import Spooled
+from relay.store import Store
+from relay.sweep import Swept, refresh_keys, sweep
+from relay.wiring import Relay
+from tests.local_table import make_table
+from tests.memory_aws import Calls, Crash, MemoryDynamoDB, MemoryS3
+from tests.model.bridge import Bridge
+from tests.model.destinations import Behaviour, Destinations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine
+
+    from infra.local.qstash.state import User
+
+BASE = "https://relay.example.com"
+QSTASH = "https://qstash.example.com"
+ADMIN = "admin"
+BEGAN_S = 1_800_000_000.0
+SWEEP_S = 45.0
+NAMES = {"github": ("audit", "ci"), "stripe": ("audit",)}
+GROUPS = {"audit": ("ledger", "erp"), "ci": ("builder",)}
+URLS = {name: f"https://{name}.example.com/in" for names in GROUPS.values() for name in names}
+FLAT: dict[str, Any] = {
+    "name": "relay",
+    "retention_days": 365,
+    "sources": {
+        name: {"scheme": name, "row": built_in_schemes()[name].row(), "to": list(groups)}
+        for name, groups in NAMES.items()
+    },
+    "url_groups": {
+        name: {"retries": 2, "retry_delay": None, "timeout_s": 30, "destinations": list(names)}
+        for name, names in GROUPS.items()
+    },
+    "destinations": {
+        name: {"group": group, "url": URLS[name], "eventbridge": None, "detail_type": None}
+        for group, names in GROUPS.items()
+        for name in names
+    },
+}
+
+
+class InOrder:
+    """An executor without threads: does at once what it is given, so that every run is the same."""
+
+    def __init__(self, max_workers: int | None = None) -> None:
+        self.max_workers = max_workers
+
+    def __enter__(self) -> InOrder:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def map(self, do: Callable[..., Any], *iterables: Any) -> list[Any]:
+        return list(map(do, *iterables))
+
+
+class World:
+    """One relay, its QStash, its destinations and its time.
+
+    Args:
+        seed: Of all chance: ids, and how far indexes are behind.
+        window_s: How long QStash knows a deduplication id.
+        scope: What such an id is one of.
+        lag: Whether the table's indexes are behind.
+
+    Attributes:
+        acknowledged: Events whose source was told that they are durable.
+        refused: The statuses of callbacks that the relay didn't take, counted.
+        latency_s: How long everything takes that QStash sends; 0: it arrives before the publish returns.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        window_s: float = 600.0,
+        scope: Any = "account",
+        lag: bool = False,
+        latency_s: float = 0.0,
+    ) -> None:
+        chance = random.Random(seed)  # noqa: S311 - a seeded one is meant
+        self.clock = Clock(BEGAN_S)
+        self.latency_s = latency_s
+        self.calls = Calls()
+        self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, FLAT)
+        self.destinations = Destinations({url: name for name, url in URLS.items()}, self.clock)
+        self.acknowledged: dict[EventId, str] = {}
+        self.refused: Counter[int] = Counter()
+        self._open = ExitStack()
+        self._fix_chance_and_time(chance)
+        self._runner = asyncio.Runner()
+        self._open.callback(self._runner.close)
+        self._start_qstash(QStashSettings(deduplication_window_s=window_s, deduplication_scope=scope))
+        self._start_relay(random.Random(seed) if lag else None)  # noqa: S311 - ditto
+
+    def _fix_chance_and_time(self, chance: random.Random) -> None:
+        """Have ids and the time of signature checks be the world's."""
+        now = self.now
+
+        class Time(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Any:
+                return now().astimezone(tz)
+
+        patches: list[Any] = [
+            mock.patch.object(secrets, "token_hex", lambda length: chance.randbytes(length).hex()),
+            mock.patch.object(secrets, "token_bytes", chance.randbytes),
+            mock.patch.object(jwt.api_jwt, "datetime", Time),
+        ]
+        if hasattr(publish, "ThreadPoolExecutor"):
+            patches.append(mock.patch.object(publish, "ThreadPoolExecutor", InOrder))
+        for it in patches:
+            self._open.enter_context(it)
+
+    def _start_qstash(self, settings: QStashSettings) -> None:
+        user = documented_users({})[0]
+        application = app(clock=self.clock, settings=settings, send=self._sent, admin_token=ADMIN)
+        lifespan = application.router.lifespan_context(application)
+        self._runner.run(lifespan.__aenter__())
+        self._open.callback(lambda: self._runner.run(lifespan.__aexit__(None, None, None)))
+        self._http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(application),
+            base_url=QSTASH,
+            headers={"Authorization": f"Bearer {user.token}"},
+        )
+        self._open.callback(lambda: self._runner.run(self._http.aclose()))
+        self.bridge = Bridge(application, self._runner, self.clock, self.calls)
+        self.account: User = application.state.users[0]
+        self.qstash = QStash(user.token, QSTASH, transport=self.bridge)
+
+    def _start_relay(self, lag: random.Random | None) -> None:
+        dynamodb: Any = MemoryDynamoDB(self.calls, lag)
+        s3: Any = MemoryS3(self.calls)
+        make_table(dynamodb, "table")
+        s3.create_bucket(Bucket="bucket")
+        self.table = dynamodb.tables["table"]
+        self.bucket = s3.buckets["bucket"]
+        self.store = Store("table", "bucket", now=self.now, dynamodb=dynamodb, s3=s3)
+        self.recorder = self._function()
+        refresh_keys(self.store, self.qstash)
+        groups = {f"relay.{group}": [{"name": it, "url": URLS[it]} for it in names] for group, names in GROUPS.items()}
+        reconcile.add(json.dumps({"groups": groups}), qstash=self.qstash, store=self.store)
+
+    def _function(self) -> Relay:
+        """Return what a Lambda function keeps while it is warm."""
+        relay = Relay(self.settings)
+        relay.store = self.store
+        return relay
+
+    def close(self) -> None:
+        """End it."""
+        self._open.close()
+
+    def now(self) -> datetime:
+        """Return the world's time."""
+        return datetime.fromtimestamp(self.clock.now(), UTC)
+
+    # -- what QStash sends ------------------------------------------------------------------------------------------
+
+    async def _sent(self, outgoing: Outgoing) -> Answer:
+        await self.clock.sleep(self.latency_s)
+        if outgoing.url.startswith(BASE):
+            return self._recorded(outgoing)
+        message = self.account.messages[outgoing.header["Upstash-Message-Id"][0]]
+        return await self.destinations.answer(outgoing, message.options.labels[0])
+
+    def _recorded(self, outgoing: Outgoing) -> Answer:
+        """Do what the function `record` does with a callback."""
+        path = outgoing.url.removeprefix(BASE)
+        headers = {name.lower(): ",".join(values) for name, values in outgoing.header.items()}
+        request = Request("POST", "", path, "", {}, {}, headers, outgoing.body, None)
+        status = 200
+        try:
+            with self.calls.process():
+                self.recorder.check_qstash(request)
+                mac_key = self.recorder.mac_key
+                settle(path, outgoing.body, mac_key=mac_key, settings=self.settings, store=self.store)
+        except RelayError as error:
+            status = error.status
+        except Crash:
+            status = 502
+            self.recorder = self._function()
+        if status != 200:
+            self.refused[status] += 1
+        return Answer(status)
+
+    # -- what the relay does ----------------------------------------------------------------------------------------
+
+    def _publisher(self) -> Publisher:
+        return Publisher(self.settings, self.store, self.qstash, self._function().mac_key)
+
+    def webhook(self, source: str, key: str, body: bytes = b"{}") -> EventId | None:
+        """Send a webhook; return its event if the source was told that it is durable."""
+        said = Described(key, has_id=True, event_type="push", headers={})
+        webhook = Spooled(source, self.now(), said, "application/json", body)
+        try:
+            with self.calls.process():
+                accepted = accept_or_spool(
+                    self.settings.sources[source],
+                    webhook,
+                    settings=self.settings,
+                    store=self.store,
+                    publisher=self._publisher,
+                )
+        except (RelayError, Crash):
+            return None
+        event = accepted.event.id if isinstance(accepted, Acceptance) else event_id(source, key)
+        self.acknowledged[event] = source
+        return event
+
+    def sweep(self) -> Swept | None:
+        """Do what the function `sweep` does; return None where it crashed, or failed."""
+        ends_s = self.clock.now() + SWEEP_S
+        owner = secrets.token_hex(4)
+        try:
+            with self.calls.process():
+                with suppress(RelayError):  # as the handler, which says so in its log
+                    refresh_keys(self.store, self.qstash)
+                return sweep(self._publisher(), owner=owner, seconds_left=lambda: ends_s - self.clock.now())
+        except (RelayError, Crash):
+            return None
+
+    def replay(self, event: EventId, destination: str) -> Replay | None:
+        """Replay a delivery, if it is over; return None where that failed."""
+        try:
+            with self.calls.process():
+                return replay_deliveries(self.store, [delivery_id(event, destination)], by=None, reason=None)
+        except (RelayError, Crash):
+            return None
+
+    def deliveries(self, statuses: Collection[Status]) -> list[tuple[EventId, str]]:
+        """Return the event and the destination of the deliveries that have a record with one of *statuses*."""
+        return sorted(
+            (EventId(item["pk"]["S"]), item["destination"]["S"])
+            for item in self.table.items.values()
+            if "status" in item and Status(item["status"]["S"]) in statuses
+        )
+
+    # -- time and faults ----------------------------------------------------------------------------------------------
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        self.bridge.busy = True
+        try:
+            return self._runner.run(coroutine)
+        finally:
+            self.bridge.busy = False
+
+    def wait(self, **span: float) -> None:
+        """Let time pass, as `timedelta` takes it."""
+        self._run(self.clock.advance(timedelta(**span).total_seconds()))
+
+    def ask_qstash(self, method: str, path: str, body: object = None, *, admin: bool = False) -> Any:
+        """Call QStash as a person, or a test, does: nothing goes wrong with it."""
+        headers = {"Authorization": f"Bearer {ADMIN}"} if admin else None
+
+        async def asking() -> Any:
+            answer = await self._http.request(method, path, json=body, headers=headers)
+            await all_idle()
+            assert answer.is_success, answer.text
+            return answer.json()
+
+        return self._run(asking())
+
+    def fault(self, **rule: Any) -> None:
+        """Give QStash a rule of what goes wrong."""
+        self.ask_qstash("POST", "/admin/rules", rule, admin=True)
+
+    def mend(self) -> None:
+        """End all faults; every destination is up."""
+        self.calls.disarm()
+        self.ask_qstash("DELETE", "/admin/rules", admin=True)
+        self.ask_qstash("POST", "/admin/up", admin=True)
+        self.destinations.behaviour = dict.fromkeys(URLS, Behaviour.UP)
+        self.table.catch_up()
+
+    def become_quiet(self) -> None:
+        """Mend all, and let the relay do what it does until nothing can change any more."""
+        self.mend()
+        spans = [*[61] * 3, *[660] * 4, *[3_600] * 3, *[21_600] * 4, *[86_400] * 3]
+        for seconds in spans:
+            self.wait(seconds=seconds)
+            self.sweep()
+        self.table.catch_up()
