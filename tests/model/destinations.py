@@ -38,6 +38,7 @@ class Seen:
     event: str
     label: str
     message: str
+    body: bytes
     succeeded: bool
 
 
@@ -57,7 +58,7 @@ class Destinations:
         first = outgoing.header["Upstash-Retried"][0] == "0"
         behaviour = self.behaviour.get(name, Behaviour.UP)
         takes = behaviour is Behaviour.UP or (behaviour is Behaviour.FLAKY and not first)
-        self.seen.append(Seen(name, outgoing.header["Relay-Event-Id"][0], label, message, takes))
+        self.seen.append(Seen(name, outgoing.header["Relay-Event-Id"][0], label, message, outgoing.body, takes))
         if takes:
             return Answer(200)
         if behaviour is Behaviour.DEAF:

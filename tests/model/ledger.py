@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ def _of_group(world: World, group: str) -> tuple[str, ...]:
 def _untrue(world: World, event: Event, delivery: Delivery) -> Iterator[str]:
     seen = [it for it in world.destinations.seen if (it.event, it.destination) == (event.id, delivery.destination)]
     current = [it for it in seen if it.label == label(event.id, delivery.generation)]
+    if any(hashlib.sha256(it.body).hexdigest() != event.sha256 for it in seen):
+        yield f"{delivery.id} brought other bytes than its event's"
     taken = any(it.succeeded for it in current)
     if delivery.status in UNDER_WAY:
         yield f"{delivery.id} stays {delivery.status}; its destination saw it {len(current)} times, taken: {taken}"

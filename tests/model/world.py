@@ -99,6 +99,7 @@ class World:
         window_s: How long QStash knows a deduplication id.
         scope: What such an id is one of.
         lag: Whether the table's indexes are behind.
+        log_lag_s: How far QStash's logs are behind.
 
     Attributes:
         acknowledged: Events whose source was told that they are durable.
@@ -113,6 +114,7 @@ class World:
         window_s: float = 600.0,
         scope: Any = "account",
         lag: bool = False,
+        log_lag_s: float = 0.0,
         latency_s: float = 0.0,
     ) -> None:
         chance = random.Random(seed)  # noqa: S311 - a seeded one is meant
@@ -127,7 +129,9 @@ class World:
         self._fix_chance_and_time(chance)
         self._runner = asyncio.Runner()
         self._open.callback(self._runner.close)
-        self._start_qstash(QStashSettings(deduplication_window_s=window_s, deduplication_scope=scope))
+        self._start_qstash(
+            QStashSettings(deduplication_window_s=window_s, deduplication_scope=scope, log_lag_s=log_lag_s)
+        )
         self._start_relay(random.Random(seed) if lag else None)  # noqa: S311 - ditto
 
     def _fix_chance_and_time(self, chance: random.Random) -> None:
@@ -272,6 +276,12 @@ class World:
             for item in self.table.items.values()
             if "status" in item and Status(item["status"]["S"]) in statuses
         )
+
+    def due_since_s(self) -> float:
+        """Return when the oldest thing began that is still due; now, where nothing is."""
+        marked = [it for it in self.table.items.values() if "due_pk" in it]
+        began = [datetime.fromisoformat((it.get("since") or it["received_at"])["S"]).timestamp() for it in marked]
+        return min(began, default=self.clock.now())
 
     # -- time and faults ----------------------------------------------------------------------------------------------
 
