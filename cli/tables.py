@@ -30,6 +30,9 @@ STYLES = {
     "skipped": "dim",
     "dead_lettered": "red",
     "unpublishable": "red",
+    "unaccounted": "red",
+    "removed": "dim",
+    "cancelled": "dim",
     "failed": "red",
     "missing": "red",
 }

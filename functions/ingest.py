@@ -90,17 +90,30 @@ def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:
     event = accepted.event
     note(event_id=event.id, event_type=event.event_type, duplicate=accepted.duplicate)
     headers = {"relay-event-id": event.id}
+    if accepted.failure is not None:
+        count(Metric.PUBLISH_FAILED)
+        note(publish_failed=str(accepted.failure))
     if accepted.duplicate:
-        count(Metric.DUPLICATES)
-        return _answer(source, 200, {"event_id": event.id, "duplicate": True}, {**headers, "relay-duplicate": "true"})
+        return _acknowledge_again(source, accepted, {**headers, "relay-duplicate": "true"})
     count(Metric.ACCEPTED)
     if event.suspected_replay_of:
         count(Metric.SUSPECTED_REPLAYS)
         note(suspected_replay_of=event.suspected_replay_of)
-    if accepted.failure is not None:
-        count(Metric.PUBLISH_FAILED)
-        note(publish_failed=str(accepted.failure))
     return _answer(source, 202, {"event_id": event.id}, headers)
+
+
+def _acknowledge_again(source: Source, accepted: Acceptance, headers: dict[str, str]) -> Response:
+    count(Metric.DUPLICATES)
+    body: dict[str, object] = {"event_id": accepted.event.id, "duplicate": True}
+    if accepted.conflict:
+        count(Metric.CONFLICTS)
+        note(conflict=True)
+        body["conflict"] = True
+    if accepted.reopened:
+        count(Metric.REOPENED, len(accepted.reopened))
+        note(reopened=accepted.reopened)
+        body["reopened"] = accepted.reopened
+    return _answer(source, 200, body, headers)
 
 
 def _answer(source: Source, status: int, body: dict[str, object], headers: dict[str, str]) -> Response:

@@ -29,9 +29,9 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
         owner=context.aws_request_id,
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_S,
     )
-    if not done.skipped:
-        count(Metric.DUE_AGE, done.oldest_s)
+    count(Metric.DUE_AGE, done.oldest_s)
     if done.failed:
         count(Metric.PUBLISH_FAILED, done.failed)
-    logger.info("swept", extra=asdict(done))
-    return asdict(done)
+    told = asdict(done) | {"held_until": done.held_until and done.held_until.isoformat()}
+    logger.info("swept", extra=told)
+    return told

@@ -34,6 +34,7 @@ class Alarms(Construct):
         functions: Iterable[RelayFunction],
         ingest: RelayFunction,
         sweep: RelayFunction,
+        audit: RelayFunction,
         api: apigateway.HttpApi,
     ) -> None:
         super().__init__(scope, id_)
@@ -61,13 +62,19 @@ class Alarms(Construct):
             below=True,
         )
         self._alarm(
+            "AuditStopped",
+            audit.metric_invocations(period=Duration.minutes(15), statistic="Sum"),
+            "Nothing balances the ledger: the rule of audit doesn't run. Is it disabled?",
+            below=True,
+        )
+        self._alarm(
             "DueAge",
             _metric("DueAge", "sweep", "Maximum"),
             f"An event has waited over {DUE_AGE_MAX_S} s to be published. Is QStash up, is its quota used up, does its"
             " token hold? `relay doctor` asks.",
             threshold=DUE_AGE_MAX_S,
         )
-        for verb in ("ingest", "sweep"):
+        for verb in ("ingest", "sweep"):  # both publish
             self._alarm(
                 f"{verb.capitalize()}Unpublishable",
                 _metric("Unpublishable", verb),
@@ -78,6 +85,17 @@ class Alarms(Construct):
             _metric("DeadLettered", "record"),
             "A destination spent all attempts of a delivery. `relay delivery list --status dead_lettered` names it;"
             " mend the destination, then replay.",
+        )
+        self._alarm(
+            "DeadLetteredInLog",
+            _metric("DeadLettered", "sweep"),
+            "As DeadLettered, read from QStash's log since no callback told of it.",
+        )
+        self._alarm(
+            "Unaccounted",
+            _metric("Unaccounted", "audit", "Maximum"),
+            "Nobody can tell what became of a delivery. `relay audit` names it, and why; a person decides whether to"
+            " replay it.",
         )
         self._alarm(
             "Orphans",

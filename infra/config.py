@@ -127,19 +127,27 @@ Seconds = Annotated[int, BeforeValidator(_seconds)]
 
 
 class Relay(Table):
-    """`[relay]`: the deployment itself.  *url* is the owner's own domain in front of it."""
+    """`[relay]`: the deployment itself.
+
+    *url* is the owner's own domain in front of it; *sweeps* says how many runs a minute share what is due.
+    """
 
     name: Annotated[str, AfterValidator(_relay_name)] = "relay"
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     url: Annotated[PublicUrl, AfterValidator(_base_url)] | None = None
+    sweeps: Annotated[int, Field(ge=1, le=5)] = 1  # EventBridge: targets of a rule
 
 
 class Source(Table):
-    """`[sources.x]`: how it signs, and the URL groups that get its events."""
+    """`[sources.x]`: how it signs, and the URL groups that get its events.
+
+    *reopen* says what a redelivery of an event does where a delivery of it died: makes that delivery again, or nothing.
+    """
 
     scheme: str
     to: list[str]
     replays: Literal["flag", "refuse"] = "flag"
+    reopen: Literal["dead", "never"] = "dead"
 
 
 class Destination(Table):
@@ -164,11 +172,15 @@ class Destination(Table):
 
 
 class UrlGroup(Table):
-    """`[url_groups.x]`: a fan-out and how QStash delivers to each of its destinations."""
+    """`[url_groups.x]`: a fan-out and how QStash delivers to each of its destinations.
+
+    *callbacks* says what QStash reports: every attempt, or only dead letters; then its log is asked for the others.
+    """
 
     retries: Annotated[int, Field(ge=0)] = 5
     retry_delay: Annotated[str, AfterValidator(_retry_delay)] | None = None
     timeout: Seconds = 30
+    callbacks: Literal["all", "failures"] = "all"
     destinations: dict[Name, Destination]
 
 
@@ -240,7 +252,13 @@ def flatten(config: Config) -> dict[str, Any]:
         "name": config.relay.name,
         "retention_days": config.relay.retention_days,
         "sources": {
-            name: {"scheme": it.scheme, "row": schemes[it.scheme].row(), "to": it.to, "replays": it.replays}
+            name: {
+                "scheme": it.scheme,
+                "row": schemes[it.scheme].row(),
+                "to": it.to,
+                "replays": it.replays,
+                "reopen": it.reopen,
+            }
             for name, it in config.sources.items()
         },
         "url_groups": {
@@ -248,6 +266,7 @@ def flatten(config: Config) -> dict[str, Any]:
                 "retries": it.retries,
                 "retry_delay": it.retry_delay,
                 "timeout_s": it.timeout,
+                "callbacks": it.callbacks,
                 "destinations": list(it.destinations),
             }
             for name, it in config.url_groups.items()

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.errors import UpstreamError
-from relay.items import SHARDS, shard_of
-from relay.model import Attempt, Event, Report, Status, event_id, iso, new_generation
+from relay.items import OUTBOX, SHARDS, WATCH, shard_of
+from relay.model import Attempt, Conflict, Event, Report, Status, event_id, iso, new_generation
 from relay.refusals import KEPT_FOR, SLOTS, Reason, Refusal
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ def failed(event: Event, clock: Clock, number: int = 1, *, dead: bool = False, s
     """Return a report of an attempt of *event*."""
     attempt = Attempt(clock(), number, "msg_1", event.generation, succeeded=succeeded, status_code=500, response="no")
     return Report(attempt, dead=dead, dlq_id="1-0" if dead else None)
+
+
+def outbox(store: Store, event: Event) -> list[tuple[str, str | None]]:
+    """Return what is due to be published in the shard of *event*: events and destinations."""
+    return [(it.event, it.destination) for it in store.due(OUTBOX, shard_of(event.id), 10)[0]]
 
 
 def a_refusal(clock: Clock, **changes: object) -> Refusal:
@@ -157,7 +162,9 @@ class StoreConformance:
 
         _, after = store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock, dead=True)))
         clock.at += timedelta(seconds=1)
-        _, after = store.change_delivery(event, "erp", lambda it: it.published(event.generation, "msg_1", clock()))
+        _, after = store.change_delivery(
+            event, "erp", lambda it: it.published(event.generation, "msg_1", clock(), clock())
+        )
         _, after = store.change_delivery(event, "erp", lambda it: it.handed_over(clock()))
 
         assert store.delivery(event, "erp") == after
@@ -180,7 +187,10 @@ class StoreConformance:
         store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock, succeeded=True)))
 
         _, after = store.change_delivery(
-            event, "erp", lambda it: it.published(event.generation, "msg_1", clock()), fresh=True
+            event,
+            "erp",
+            lambda it: it.published(event.generation, "msg_1", clock(), clock()),
+            fresh=True,
         )
 
         assert after.status is Status.DELIVERED
@@ -202,20 +212,19 @@ class StoreConformance:
     def test_what_is_saved_is_due_until_it_is_published(self, store: Store, clock: Clock) -> None:
         """The outbox mark is made by the event's own put, and goes last."""
         event = an_event(clock, unpublished=frozenset({"audit", "ci"}))
-        shard = shard_of(event.id)
         store.add_event(event, clock() + timedelta(seconds=30))
-        assert store.due(shard, 10) == []
+        assert outbox(store, event) == []
         clock.at += timedelta(seconds=31)
-        assert [it[:2] for it in store.due(shard, 10)] == [(event.id, None)]
+        assert outbox(store, event) == [(event.id, None)]
 
         store.published(event, frozenset({"ci"}))
         halfway = store.event(event.id)
         assert halfway is not None
         assert halfway.unpublished == {"audit"}
-        assert len(store.due(shard, 10)) == 1
+        assert len(outbox(store, event)) == 1
         store.published(halfway, frozenset({"audit"}))
 
-        assert store.due(shard, 10) == []
+        assert outbox(store, event) == []
         assert store.event(event.id) == replace(event, unpublished=frozenset())
 
     def test_a_mark_of_another_generation_stays(self, store: Store, clock: Clock) -> None:
@@ -225,7 +234,92 @@ class StoreConformance:
 
         store.published(replace(event, generation=new_generation()), frozenset({"audit"}))
 
-        assert len(store.due(shard_of(event.id), 10)) == 1
+        assert len(outbox(store, event)) == 1
+
+    def test_what_is_taken_off_a_mark_by_two_at_once_stays_off(self, store: Store, clock: Clock) -> None:
+        """Ingest and a sweep may publish one group each; with the last one the mark goes, whoever's it is."""
+        event = an_event(clock, unpublished=frozenset({"audit", "ci", "crm"}))
+        store.add_event(event, clock())
+
+        store.published(event, frozenset({"ci"}))
+        store.published(event, frozenset({"audit"}))
+        left = store.event(event.id)
+        store.published(event, frozenset({"crm"}))
+
+        assert left is not None
+        assert left.unpublished == {"crm"}
+        assert outbox(store, event) == []
+        assert store.event(event.id) == replace(event, unpublished=frozenset())
+
+    def test_a_mark_seen_with_more_than_is_left_goes_whole(self, store: Store, clock: Clock) -> None:
+        """Who publishes all at once after somebody published one of them leaves nothing due."""
+        event = an_event(clock, unpublished=frozenset({"audit", "ci"}))
+        store.add_event(event, clock())
+        store.published(event, frozenset({"ci"}))
+
+        store.published(event, frozenset({"audit", "ci"}))
+
+        assert outbox(store, event) == []
+        assert store.event(event.id) == replace(event, unpublished=frozenset())
+
+    def test_other_bytes_under_an_id_are_kept_and_counted_once(self, store: Store, clock: Clock) -> None:
+        """Never silently dropped; the same other bytes again are no second conflict."""
+        event = an_event(clock)
+        store.add_event(event, clock())
+        other = Conflict(event.id, "cd" * 32, 3, clock(), None, {"x-github-event": "push"})
+
+        new = [store.add_conflict(event, other) for _ in range(2)]
+
+        assert new == [True, False]
+        assert store.conflicts(event) == [other]
+        assert store.event(event.id) == replace(event, conflicts=1)
+        assert store.history(event.id) is not None
+
+    def test_what_is_in_flight_is_due_to_be_looked_after_until_it_ends(self, store: Store, clock: Clock) -> None:
+        """In a queue of its own: it isn't to be published again."""
+        event = an_event(clock, unpublished=frozenset())
+        store.add_event(event, clock())
+        shard, look_at = shard_of(event.id), clock() + timedelta(minutes=10)
+        store.change_delivery(event, "erp", lambda it: it.published(event.generation, "msg_1", clock(), look_at))
+        assert store.due(WATCH, shard, 10)[0] == []
+        clock.at = look_at
+
+        due, _ = store.due(WATCH, shard, 10)
+        store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock, succeeded=True)))
+
+        assert [(it.event, it.destination, it.at) for it in due] == [(event.id, "erp", look_at)]
+        assert outbox(store, event) == []
+        assert store.due(WATCH, shard, 10)[0] == []
+
+    def test_what_is_due_comes_page_by_page_the_oldest_first(self, store: Store, clock: Clock) -> None:
+        """A run goes on where its last page ended."""
+        events = [event for number in range(60) if shard_of((event := an_event(clock, str(number))).id) == 0]
+        for number, event in enumerate(events):
+            store.add_event(event, clock() - timedelta(seconds=number))
+
+        first, cursor = store.due(OUTBOX, 0, 2)
+        second, _ = store.due(OUTBOX, 0, 100, cursor)
+
+        assert [it.event for it in first + second] == [it.id for it in reversed(events)]
+        assert len(first) == 2
+
+    def test_a_hold_ends_by_itself(self, store: Store, clock: Clock) -> None:
+        """TTL deletes late; what holds publishing is over on time."""
+        assert store.hold() is None
+        store.save_hold(clock() + timedelta(minutes=5), "the daily quota of QStash is used up")
+
+        held = store.hold()
+        clock.at += timedelta(minutes=5)
+
+        assert held == clock()
+        assert store.hold() is None
+
+    def test_a_sweep_leaves_word_where_to_go_on(self, store: Store) -> None:
+        """Else what comes last would never have its turn."""
+        assert store.shard_to_begin_with() == 0
+        store.begin_with(5)
+
+        assert store.shard_to_begin_with() == 5
 
     def test_postponing_moves_what_is_due_and_marks_nothing_else(self, store: Store, clock: Clock) -> None:
         """A thing that was published meanwhile doesn't come back."""
@@ -233,11 +327,11 @@ class StoreConformance:
         store.add_event(event, clock())
 
         store.postpone_event(event, clock() + timedelta(hours=1))
-        assert store.due(shard_of(event.id), 10) == []
+        assert outbox(store, event) == []
         store.published(event, frozenset({"audit"}))
         store.postpone_event(event, clock())
 
-        assert store.due(shard_of(event.id), 10) == []
+        assert outbox(store, event) == []
 
     def test_a_replay_is_saved_with_its_generation_or_not_at_all(self, store: Store, clock: Clock) -> None:
         """Of two replays of one dead letter, one wins."""
@@ -251,7 +345,7 @@ class StoreConformance:
 
         assert (won, lost) == (True, False)
         assert store.delivery(event, "erp").generation == first.generation
-        assert (event.id, "erp") in [it[:2] for it in store.due(shard_of(event.id), 10)]
+        assert (event.id, "erp") in outbox(store, event)
 
     def test_a_lease_has_one_holder_until_it_ends(self, store: Store, clock: Clock) -> None:
         """Two sweeps at once are one."""

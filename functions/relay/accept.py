@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from relay.errors import BodyTooLarge, RelayError, SignatureError, UpstreamError
 from relay.judgement import judge
-from relay.model import Event, event_id, iso, new_generation
+from relay.model import DEAD, Conflict, Delivery, DeliveryId, Event, event_id, iso, new_generation
+from relay.replay import Cause, new_replay_id, start_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,10 +69,19 @@ def examine(source: Source, received: Received, proof: Proof, *, at: float) -> D
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What became of an accepted request: its event, and whether it was there already or is published now."""
+    """What became of an accepted request.
+
+    Attributes:
+        duplicate: Whether its event was there already.
+        conflict: Whether it was there with other bytes; these are kept beside it.
+        reopened: The deliveries that had died, and are made again since the source sent the event again.
+        failure: What kept it from being published now; the sweep does it.
+    """
 
     event: Event
     duplicate: bool
+    conflict: bool = False
+    reopened: tuple[DeliveryId, ...] = ()
     failure: RelayError | None = None
 
 
@@ -95,13 +105,46 @@ def accept(
     event = _event(source, webhook, settings, store)
     store.save_body(event.id, event.sha256, webhook.body, event.expires_at)
     old = store.add_event(event, due_at=store.now() + SWEEP_AFTER)
-    if old is not None:
-        return Acceptance(old, duplicate=True)
+    if old is not None and old.generation != event.generation:  # else this very put was made, and its answer lost
+        return _again(source, event, old, store, publisher)
     try:
         publisher().publish_event(event, webhook.body, timeout_s=_budget_s(source))
     except RelayError as failure:  # the event is durable: whatever keeps QStash from it is the sweep's to mend
         return Acceptance(event, duplicate=False, failure=failure)
     return Acceptance(event, duplicate=False)
+
+
+def _again(source: Source, event: Event, old: Event, store: Store, publisher: Callable[[], Publisher]) -> Acceptance:
+    """Take in a duplicate of the event *old*, which says that its source has doubts: what died is made again.
+
+    What is on its way, or delivered, is not sent again; what isn't published yet is in the outbox.
+    """
+    conflict = event.sha256 != old.sha256
+    if conflict:
+        kept = Conflict(old.id, event.sha256, event.size_bytes, event.received_at, event.content_type, event.headers)
+        store.add_conflict(old, kept)
+    if not source.reopens or old.received_at == event.received_at:  # the very request, which was spooled as well
+        return Acceptance(old, duplicate=True, conflict=conflict)
+    reopened = _reopened(old, store)
+    failure: RelayError | None = None
+    if reopened:
+        try:
+            it = publisher()
+            body = store.body(old)
+            parcels = [parcel for delivery in reopened for parcel in it.pack_delivery(old, delivery, body)]
+            failure = next(filter(None, it.publish(parcels, timeout_s=_budget_s(source))), None)
+        except RelayError as error:  # they are due, and so the sweep's
+            failure = error
+    ids = tuple(it.id for it in reopened)
+    return Acceptance(old, duplicate=True, conflict=conflict, reopened=ids, failure=failure)
+
+
+def _reopened(event: Event, store: Store) -> list[Delivery]:
+    """Give those deliveries of *event* that died a new generation, and return them as they stand now."""
+    history = store.history(event.id)
+    dead = [it for it in history[1] if it.status in DEAD] if history else []
+    cause = Cause(new_replay_id(), "source", "the source sent the event again")
+    return [again for it in dead if (again := start_again(store, event, it, cause)) is not None]
 
 
 def accept_or_spool(
@@ -112,24 +155,23 @@ def accept_or_spool(
     store: Store,
     publisher: Callable[[], Publisher],
 ) -> Acceptance | Spooled:
-    """Take one webhook in; where it can't be saved and its source isn't known to send it again, keep it for the sweep.
+    """Take one webhook in; where the table doesn't take it, keep it for the sweep: many sources never send again.
 
     Raises:
         SignatureError: As `accept`.
-        UpstreamError: It couldn't be saved; the source sends it again, or there is no place left to keep it.
+        UpstreamError: There is no place left to keep it: its source must send it again.
     """
     try:
         return accept(source, webhook, settings=settings, store=store, publisher=publisher)
     except UpstreamError:
-        if source.row.sends_again:
-            raise
         store.spool(webhook.dump())
         return webhook
 
 
 def _budget_s(source: Source) -> float:
-    """Return how long the publishes may take together: a third of what the source waits, group by group."""
-    return min(PUBLISH_BUDGET_MAX_S, source.row.timeout_s / 3) / max(1, len(source.to))
+    """Return how long a call to QStash may take: all of them together a third of what the source waits."""
+    calls = 1 if len(source.to) == 1 else 2  # several groups go in a batch, and singly only if that is refused
+    return min(PUBLISH_BUDGET_MAX_S, source.row.timeout_s / 3) / calls
 
 
 def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -> Event:

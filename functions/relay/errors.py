@@ -13,6 +13,7 @@
   - UpstreamError       503   nobody here is at fault; send it again later
     · HandshakeFailed         what a provider's handshake asks for couldn't be done
     · QStashError             QStash refused or didn't answer; knows whether a retry can help
+      Untraceable             nobody can tell any more whether it ever had a message
 """
 
 from __future__ import annotations
@@ -132,11 +133,32 @@ class QStashError(UpstreamError):
         answered: QStash's HTTP status, or None where no answer came.
         permanent: The same publish can never succeed (too large, malformed): 400, 412, 413, 422.
             401, 403 and 404 are an operator's to mend, so they may succeed later.
+        concerns_the_message: It may be due to this one message: another may be taken.
+        concerns_all: It may be due to QStash, or the relay's token: no other may be taken now.
+        quota: Which of the account's quotas is used up: `daily` (messages) or `burst` (calls); None: neither.
     """
 
-    def __init__(self, reason: str, *, answered: int | None = None, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        answered: int | None = None,
+        retry_after_s: int | None = None,
+        quota: str | None = None,
+    ) -> None:
         super().__init__("QStash", reason)
         self.answered = answered
+        self.quota = quota
         self.permanent = answered in {400, 412, 413, 422}
+        self.concerns_the_message = answered is not None and answered not in {401, 403, 429}
+        self.concerns_all = answered is None or answered >= 500 or not self.concerns_the_message
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
+
+
+class Untraceable(QStashError):
+    """Nobody can tell any more whether QStash ever had it: a person must decide."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.permanent = True

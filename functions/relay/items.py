@@ -4,14 +4,20 @@
 |----------|------------------|--------------------------|-----------------------------------------------|-------------|
 | EVENT    | `rly_…`          | `EVENT`                  | `events#{shard}`, `{received}#{id}`           | see below   |
 | BODY     | `rly_…`          | `BODY#{sha256}`          |                                               |             |
+| CONFLICT | `rly_…`          | `CONFLICT#{sha256}`      |                                               |             |
 | DELIVERY | `rly_…`          | `DELIVERY#{destination}` | `{status}#{shard}`, `{received}#{id}#{dest}`  | see below   |
 | REPLAY   | `REPLAY#{id}`    | delivery's id            |                                               |             |
+| JOB      | `REPLAY#{id}`    | `JOB`                    | `replays#{shard}`, `{started}#{id}`           | see below   |
 | ORPHAN   | `ORPHAN#{event}` | `{message}.{n}.{kind}`   |                                               |             |
 | REFUSAL  | `REFUSAL#{name}` | `{reason}#{slot}`        |                                               |             |
 | SEEN     | `SEEN#{name}#{sha256}` | `AT` or `KEY`      |                                               |             |
 
-`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash)
-and `HANDSHAKE` (what a source's last one told, by source) are single items under a pk of that name.
+`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash),
+`HANDSHAKE` (what a source's last one told, by source), `HOLD` (until when a quota holds all publishing), `SWEEP` (where
+the next goes on) and `AUDIT` (what the last found) are single items under a pk of that name.
+
+The index `due` has `outbox#{shard}` (what is to be published), `watch#{shard}` (deliveries in flight, to be looked
+after) and `replays#running` (replays of many that go on), each by its time.
 
 A SEEN is made of bytes that came without an id (AT: when first), or of what was signed where nothing signs the id (KEY:
 the first that it came under).
@@ -31,12 +37,14 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from relay.model import Attempt, Delivery, Event, EventId, Generation, Status, from_iso, iso
+from relay.model import Attempt, Conflict, Delivery, Event, EventId, Generation, Status, from_iso, iso
 from relay.refusals import KEPT_FOR, Reason, Refusal, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+OUTBOX = "outbox"  # what is due to be published
+WATCH = "watch"  # what is due to be looked after: QStash has it, and hasn't reported its end
 SHARDS = 8  # fixed: 8 partitions of an index take 8,000 small writes a second
 
 Item = dict[str, Any]
@@ -84,7 +92,7 @@ def event_item(event: Event, due_at: datetime) -> Item:
         "unpublished": set(event.unpublished) or None,
         "feed_pk": f"events#{shard_of(event.id)}",
         "feed_sk": f"{received}#{event.id}",
-        "due_pk": f"outbox#{shard_of(event.id)}" if event.unpublished else None,
+        "due_pk": f"{OUTBOX}#{shard_of(event.id)}" if event.unpublished else None,
         "due_sk": iso(due_at) if event.unpublished else None,
     }
 
@@ -106,6 +114,33 @@ def event_of(item: Item) -> Event:
         expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC),
         unpublished=frozenset(item.get("unpublished", ())),
         suspected_replay_of=item.get("suspected_replay_of"),
+        conflicts=int(item.get("conflicts", 0)),
+    )
+
+
+def conflict_item(conflict: Conflict, expires_at: datetime) -> Item:
+    """Return the CONFLICT item of *conflict*."""
+    return {
+        "pk": conflict.event_id,
+        "sk": f"CONFLICT#{conflict.sha256}",
+        "kind": "CONFLICT",
+        "size_bytes": conflict.size_bytes,
+        "received_at": iso(conflict.received_at),
+        "content_type": conflict.content_type,
+        "headers": conflict.headers,
+        "expires_at": ttl(expires_at),
+    }
+
+
+def conflict_of(item: Item) -> Conflict:
+    """Return the conflict that its CONFLICT item says."""
+    return Conflict(
+        event_id=EventId(item["pk"]),
+        sha256=item["sk"].partition("#")[2],
+        size_bytes=int(item["size_bytes"]),
+        received_at=from_iso(item["received_at"]),
+        content_type=item.get("content_type"),
+        headers=item["headers"],
     )
 
 
@@ -132,12 +167,20 @@ def delivery_item(delivery: Delivery) -> Item:
         "published_at": iso(delivery.published_at) if delivery.published_at else None,
         "handed_over_at": iso(delivery.handed_over_at) if delivery.handed_over_at else None,
         "updated_at": iso(delivery.updated_at),
+        "missing_since": iso(delivery.missing_since) if delivery.missing_since else None,
+        "reason": delivery.reason,
+        "replaced_dlq_id": delivery.replaced_dlq_id,
         "version": delivery.version,
         "feed_pk": f"{delivery.status.value}#{shard_of(delivery.event_id)}",
         "feed_sk": f"{received}#{delivery.event_id}#{delivery.destination}",
-        "due_pk": f"outbox#{shard_of(delivery.event_id)}" if delivery.due_at else None,
+        "due_pk": f"{_queue(delivery)}#{shard_of(delivery.event_id)}" if delivery.due_at else None,
         "due_sk": iso(delivery.due_at) if delivery.due_at else None,
     }
+
+
+def _queue(delivery: Delivery) -> str:
+    """Return what the sweep has to do about a delivery that is due: publish it, or look after it."""
+    return OUTBOX if delivery.status is Status.PENDING else WATCH
 
 
 def _attempt_item(attempt: Attempt) -> Item:
@@ -168,6 +211,9 @@ def delivery_of(item: Item) -> Delivery:
         published_at=moment("published_at"),
         handed_over_at=moment("handed_over_at"),
         due_at=moment("due_sk"),
+        missing_since=moment("missing_since"),
+        reason=item.get("reason"),
+        replaced_dlq_id=item.get("replaced_dlq_id"),
         version=int(item["version"]),
     )
 

@@ -13,7 +13,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Any, NewType
 
 EventId = NewType("EventId", str)
 DeliveryId = NewType("DeliveryId", str)
@@ -30,19 +30,17 @@ class Status(StrEnum):
 
     PENDING = "pending"  # saved; QStash doesn't have it yet
     IN_FLIGHT = "in_flight"  # QStash has it
+    UNACCOUNTED = "unaccounted"  # nobody can tell any more what became of it: a person decides
+    CANCELLED = "cancelled"  # somebody cancelled it in QStash
+    REMOVED = "removed"  # its destination left the configuration before it was published
     UNPUBLISHABLE = "unpublishable"  # QStash will never take it
     DEAD_LETTERED = "dead_lettered"  # its attempts are spent
     DELIVERED = "delivered"  # its destination answered 2xx
 
 
-RANK = {
-    Status.PENDING: 0,
-    Status.IN_FLIGHT: 1,
-    Status.UNPUBLISHABLE: 2,
-    Status.DEAD_LETTERED: 3,
-    Status.DELIVERED: 4,
-}
-TERMINAL = frozenset({Status.UNPUBLISHABLE, Status.DEAD_LETTERED, Status.DELIVERED})
+RANK = {status: rank for rank, status in enumerate(Status)}  # what is known later outranks what was known before
+OPEN = frozenset({Status.PENDING, Status.IN_FLIGHT})  # the relay still owes it something: a publish, or a look
+DEAD = frozenset({Status.UNPUBLISHABLE, Status.DEAD_LETTERED})  # what a redelivery of its source opens again
 
 
 def event_id(source: str, idempotency_key: str) -> EventId:
@@ -111,6 +109,7 @@ class Event:
         expected: Destination name -> URL group, as the configuration stood when the event came.
         unpublished: URL groups that QStash doesn't have yet: the outbox mark.
         generation: Of the first publish, shared by all its deliveries.
+        conflicts: How many other bodies came under the same id; each is kept.
         suspected_replay_of: The event that came with the same signed bytes under another id; None: there is none known.
     """
 
@@ -128,6 +127,7 @@ class Event:
     expires_at: datetime
     unpublished: frozenset[str] = frozenset()
     suspected_replay_of: EventId | None = None
+    conflicts: int = 0
 
     @property
     def label(self) -> str:
@@ -138,6 +138,18 @@ class Event:
 def label(event: EventId, generation: Generation) -> str:
     """Return the QStash label under which one generation's messages are found in its logs."""
     return f"{event}.{generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Other bytes that came under an event's id: kept, never published."""
+
+    event_id: EventId
+    sha256: str
+    size_bytes: int
+    received_at: datetime
+    content_type: str | None
+    headers: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -190,7 +202,11 @@ class Delivery:
         dlq_id: Where QStash keeps the current generation's dead letter.
         handed_over_at: When the relay itself took the signed delivery for an AWS target.
         since: When the current generation began.
-        due_at: When the sweep publishes it next; None where nothing is owed.
+        due_at: When the sweep turns to it next: publishes it where it is pending, asks QStash about it where it is in
+            flight; None where nothing is owed.
+        missing_since: When QStash was first found to have neither its message nor the end of it.
+        reason: Why it is unpublishable, unaccounted …; for people.
+        replaced_dlq_id: The dead letter of the generation before, until QStash has the current one: then it is deleted.
         version: Counts changes at rest; the store's affair.
     """
 
@@ -210,6 +226,9 @@ class Delivery:
     published_at: datetime | None = None
     handed_over_at: datetime | None = None
     due_at: datetime | None = None
+    missing_since: datetime | None = None
+    reason: str | None = None
+    replaced_dlq_id: str | None = None
     version: int = 0
 
     @classmethod
@@ -238,8 +257,9 @@ class Delivery:
         known = [self.since, self.published_at, self.handed_over_at, *(a.at for a in self.attempts.values())]
         return max(moment for moment in known if moment is not None)
 
-    def _raised(self, status: Status) -> Status:
-        return max(self.status, status, key=RANK.__getitem__)
+    def attempts_of(self, generation: Generation) -> list[Attempt]:
+        """Return the attempts of *generation* that are known."""
+        return [it for it in self.attempts.values() if it.generation == generation]
 
     def after(self, report: Report) -> Delivery:
         """Return the delivery as it stands once *report* is known, whatever came before.
@@ -249,50 +269,52 @@ class Delivery:
         attempt = report.attempt
         known = self.attempts.get(attempt.key)
         attempts = {**self.attempts, attempt.key: attempt if known is None else min(known, attempt)}
-        if attempt.generation != self.generation:
-            return replace(self, attempts=attempts)
-        return replace(
-            self,
-            attempts=attempts,
-            status=self._raised(report.status),
+        return _raised(
+            replace(self, attempts=attempts),
+            attempt.generation,
+            report.status,
             dlq_id=max(filter(None, (self.dlq_id, report.dlq_id)), default=None),
-            due_at=None,
+            missing_since=None,
         )
 
-    def published(self, generation: Generation, message_id: str, at: datetime) -> Delivery:
-        """Return the delivery once QStash has taken *generation* of it as *message_id*."""
-        if generation != self.generation:
-            return self
-        return replace(
+    def published(self, generation: Generation, message_id: str, at: datetime, look_at: datetime) -> Delivery:
+        """Return the delivery once QStash has taken *generation* of it as *message_id*: looked after at *look_at*."""
+        return _raised(
             self,
-            status=self._raised(Status.IN_FLIGHT),
+            generation,
+            Status.IN_FLIGHT,
             message_id=min(filter(None, (self.message_id, message_id))),
             published_at=min(filter(None, (self.published_at, at))),
-            due_at=None,
+            due_at=look_at if self.status is Status.PENDING else self.due_at or look_at,
+            replaced_dlq_id=None,
         )
 
-    def refused(self, generation: Generation) -> Delivery:
-        """Return the delivery once QStash has said that it will never take *generation* of it."""
-        if generation != self.generation:
-            return self
-        return replace(self, status=self._raised(Status.UNPUBLISHABLE), due_at=None)
+    def ended(self, generation: Generation, status: Status, reason: str) -> Delivery:
+        """Return the delivery once *generation* of it is known to have ended in *status*, for *reason*."""
+        return _raised(self, generation, status, reason=reason)
 
-    def owed(self, generation: Generation, due_at: datetime) -> Delivery:
-        """Return the delivery with a publish of its own owed at *due_at*, where QStash lacks *generation* of it."""
-        if generation != self.generation or self.status is not Status.PENDING:
+    def due(self, generation: Generation, at: datetime) -> Delivery:
+        """Return the delivery with the sweep to turn to it *at* a time, where *generation* of it is still open."""
+        if generation != self.generation or self.status not in OPEN:
             return self
-        return replace(self, due_at=self.due_at or due_at)
+        return replace(self, due_at=at)
 
-    def postponed(self, due_at: datetime) -> Delivery:
-        """Return the delivery with its publish put off to *due_at*, where one is owed."""
-        return self if self.due_at is None else replace(self, due_at=due_at)
+    def owed(self, generation: Generation, at: datetime) -> Delivery:
+        """Return the delivery with the sweep to turn to it *at* the latest, where *generation* of it is still open."""
+        return self if self.due_at is not None and self.due_at <= at else self.due(generation, at)
+
+    def missing(self, generation: Generation, at: datetime) -> Delivery:
+        """Return the delivery once QStash was found to have no message for *generation* of it, *at* a time."""
+        if generation != self.generation or self.status not in OPEN:
+            return self
+        return replace(self, missing_since=self.missing_since or at)
 
     def handed_over(self, at: datetime) -> Delivery:
         """Return the delivery once the relay has handed it to its AWS target."""
         return replace(self, handed_over_at=min(filter(None, (self.handed_over_at, at))))
 
     def replayed(self, generation: Generation, at: datetime) -> Delivery:
-        """Return a terminal delivery as a new generation, due at once; its attempts stay as history."""
+        """Return the delivery as a new generation, due at once; its attempts stay as history."""
         return replace(
             self,
             generation=generation,
@@ -303,4 +325,19 @@ class Delivery:
             published_at=None,
             handed_over_at=None,
             due_at=at,
+            missing_since=None,
+            reason=None,
+            replaced_dlq_id=self.dlq_id or self.replaced_dlq_id,
         )
+
+
+def _raised(it: Delivery, generation: Generation, status: Status, **changes: Any) -> Delivery:
+    """Return the delivery with *status* unless more is known, and *changes*, unless there is a newer *generation*."""
+    if generation != it.generation:
+        return it
+    raised = max(it.status, status, key=RANK.__getitem__)
+    if raised == it.status:
+        changes["reason"] = it.reason
+    if raised not in OPEN:
+        changes["due_at"] = None
+    return replace(it, **({"reason": None} | changes), status=raised)

@@ -1,220 +1,272 @@
-"""From the outbox to QStash: what a publish says, and what its answer, or the lack of one, changes.
+"""From the outbox to QStash: what its answer to a publish, or the lack of one, changes.
 
 Ingest publishes at once; what it couldn't, the sweep does.  Both go through here, under the same deduplication id, so
-that a publish whose answer was lost and the one that repeats it are one for QStash.
+that a publish whose answer was lost and the one that repeats it are one for QStash.  Once the id may be forgotten,
+QStash's log is asked first; where the log doesn't reach back so far, nobody can tell, and a person decides.
 """
 
 from __future__ import annotations
 
-import json
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from relay import callbacks
-from relay.errors import QStashError
+from relay.errors import QStashError, Untraceable, UpstreamError
 from relay.metrics import Metric, count
-from relay.model import (
-    Delivery,
-    Event,
-    Generation,
-    deduplication_id,
-    destination_delivery_id,
-    destination_scope,
-    group_scope,
-    label,
-)
-from relay.qstash import Accepted, Message, QStash
+from relay.model import Delivery, Event, EventId, Generation, Status
+from relay.parallel import WORKERS, each
+from relay.parcels import Packer, Parcel
+from relay.tracks import Track, tracks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from relay.qstash import Accepted, Message, QStash
     from relay.settings import Settings
     from relay.store import Store
 
-CARRIED_BODY_MAX_BYTES = 1024 * 1024  # QStash's free plan; and a callback, which holds it in base64, must fit 6 MB
 SAME_ID_WINDOW = timedelta(minutes=9)  # within QStash's shorter deduplication window the same id is safe again
+LOG_LAG = timedelta(minutes=5)  # what QStash's log doesn't show by then, it never will
+LOG_RETENTION = timedelta(days=3)  # of the free plan
 DRIFT_GRACE = timedelta(minutes=2)
-LOGS_RETENTION = timedelta(days=3)
-CLAIM_CHECK_TYPE = "application/vnd.fanout-relay.claim-check+json"
+LOOK_AFTER = timedelta(minutes=10)  # a delivery is looked after if nothing was heard of it for so long
+LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what it delivered
+TOGETHER_MAX_BYTES = 8 * 1024 * 1024  # in a batch; QStash takes 100 MB
+UNTRACEABLE = "its log doesn't reach back so far: nobody can tell whether it was ever published"
+
+Answer = dict[str, str]
+"""The message id of each delivery that QStash has."""
 
 
 class Publisher:
-    """Publishes what an event or a delivery owes."""
+    """Publishes what events and deliveries owe.
 
-    def __init__(self, settings: Settings, store: Store, qstash: QStash, mac_key: str) -> None:
+    Args:
+        mac_key: That of callback URLs.
+        workers: How many records are written at a time.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, qstash: QStash, mac_key: str, *, workers: int = WORKERS
+    ) -> None:
         self.settings = settings
         self.store = store
         self.qstash = qstash
-        self._mac_key = mac_key
+        self.mac_key = mac_key
+        self.workers = workers
 
-    def publish_event(self, event: Event, body: bytes, *, timeout_s: float | None = None) -> bool:
+    @property
+    def packer(self) -> Packer:
+        """What makes parcels as the configuration stands."""
+        return Packer(self.settings, self.store.bucket, self.mac_key)
+
+    def publish_event(self, event: Event, body: bytes, *, timeout_s: float | None = None) -> None:
         """Publish the URL groups that *event* still owes, and take off its outbox mark those that QStash has.
 
-        Returns:
-            Whether nothing is owed any more.
-
         Raises:
-            QStashError: The first group that QStash didn't take, for now; the others were tried, too.
+            UpstreamError: The first that kept a group from QStash, for now; the others were tried, too.
         """
-        done: set[str] = set()
-        failure: QStashError | None = None
-        for group in sorted(event.unpublished):
-            names = [name for name, of in event.expected.items() if of == group]
-            self._refuse(event, [it for it in names if not self._goes_to(it, group)], event.generation)
-            names = [it for it in names if self._goes_to(it, group)]
-            if not names:
-                done.add(group)
-                continue
-            message = self._message(
-                event, body, group, self.settings.qstash_group(group), event.generation, group_scope(group)
-            )
-            try:
-                self._send(event, names, message, event.generation, event.received_at, timeout_s)
-            except QStashError as error:
-                failure = failure or error
-            else:
-                done.add(group)
-        if done:
-            self.store.published(event, frozenset(done))
-        if failure:
-            raise failure
-        return True
+        _raise_first(self.publish(self.pack_event(event, body), timeout_s=timeout_s))
 
     def publish_delivery(self, event: Event, delivery: Delivery, body: bytes) -> None:
         """Publish one delivery's current generation to its destination's URL alone.
 
         Raises:
-            QStashError: QStash didn't take it, for now.
+            UpstreamError: QStash didn't take it, for now.
         """
-        name = delivery.destination
-        destination = self.settings.destinations.get(name)
-        if destination is None:
-            self._refuse(event, [name], delivery.generation)
-            return
-        url = self.settings.destination_url(name)
-        message = self._message(event, body, destination.group, url, delivery.generation, destination_scope(name))
-        self._send(event, [name], message, delivery.generation, delivery.since, None)
+        _raise_first(self.publish(self.pack_delivery(event, delivery, body)))
 
-    def _goes_to(self, name: str, group: str) -> bool:
-        """Tell whether the configuration, as it stands now, still has the destination *name* in *group*."""
-        return group in self.settings.groups and name in self.settings.groups[group].destinations
+    def pack_event(self, event: Event, body: bytes) -> list[Parcel]:
+        """Return what *event* still owes, a parcel a group; what has left the configuration is recorded as removed."""
+        packer, parcels, gone = self.packer, [], set()
+        for group in sorted(event.unpublished):
+            names = [name for name, of in event.expected.items() if of == group]
+            self._remove(event, [it for it in names if not packer.goes_to(it, group)], event.generation)
+            parcel = packer.of_group(event, group, body)
+            if parcel is None:
+                gone.add(group)
+            else:
+                parcels.append(parcel)
+        if gone:
+            self.store.published(event, frozenset(gone))
+        return parcels
 
-    def _refuse(self, event: Event, names: list[str], generation: Generation) -> None:
-        """Record that QStash will never take *generation* of the deliveries *names*."""
-        for name in names:
-            self.store.change_delivery(event, name, lambda it: it.refused(generation))
-        if names:
-            count(Metric.UNPUBLISHABLE, len(names))
-
-    def _send(
-        self,
-        event: Event,
-        names: list[str],
-        message: Message,
-        generation: Generation,
-        since: datetime,
-        timeout_s: float | None,
-    ) -> None:
-        """Publish *message*, or find it in QStash's logs, and record the answer at the deliveries *names*."""
-        try:
-            accepted = self._found_in_logs(message, since) or self.qstash.publish(message, timeout_s=timeout_s)
-        except QStashError as error:
-            if not error.permanent:
-                raise
-            self._refuse(event, names, generation)
-            return
-        self._attach(event, names, accepted, generation)
-
-    def _found_in_logs(self, message: Message, since: datetime) -> list[Accepted]:
-        """Return what QStash has of *message* already, once its deduplication id may be forgotten.
-
-        Raises:
-            QStashError: Nobody can know any more: the logs don't reach back so far.
-        """
-        age = self.store.now() - since
-        if age <= SAME_ID_WINDOW:
+    def pack_delivery(self, event: Event, delivery: Delivery, body: bytes) -> list[Parcel]:
+        """Return the parcel of one delivery; none where its destination has left the configuration."""
+        parcel = self.packer.of_delivery(event, delivery, body)
+        if parcel is None:
+            self._remove(event, [delivery.destination], delivery.generation)
             return []
-        if age > LOGS_RETENTION:
-            raise QStashError("unpublished for longer than QStash's logs reach back; a person must decide")
-        found = self.qstash.labelled(message.label)
-        if "://" in message.destination:
-            return [it for it in found if it.url in {None, message.destination}]
-        urls = {self.settings.destination_url(name) for name in self._destinations_of(message.destination)}
-        return [it for it in found if it.url in urls]
+        return [parcel]
 
-    def _destinations_of(self, qstash_group: str) -> tuple[str, ...]:
-        for group in self.settings.groups.values():
-            if self.settings.qstash_group(group.name) == qstash_group:
-                return group.destinations
-        return ()
+    def _remove(self, event: Event, names: Iterable[str], generation: Generation) -> None:
+        reason = "its destination left the configuration before it was published"
+        for name in names:
+            self.store.change_delivery(event, name, lambda it: it.ended(generation, Status.REMOVED, reason))
 
-    def _attach(self, event: Event, names: list[str], accepted: list[Accepted], generation: Generation) -> None:
-        """Record QStash's message ids at the deliveries: an answer names endpoints by URL."""
-        ids = {it.url: it.message_id for it in accepted}
-        now = self.store.now()
-        fresh = generation == event.generation and len(event.unpublished) > 0
+    def publish(self, parcels: Sequence[Parcel], *, timeout_s: float | None = None) -> list[UpstreamError | None]:
+        """Have QStash take *parcels*, in as few calls as can be, and record what it answered.
 
-        def attach(name: str) -> None:
-            message_id = ids.get(self.settings.destination_url(name)) if name in self.settings.destinations else None
-            if message_id is None and len(names) == len(accepted) == 1:
-                message_id = accepted[0].message_id
-            if message_id is not None:
-                self.store.change_delivery(
-                    event, name, lambda it: it.published(generation, message_id, now), fresh=fresh
-                )
-            else:  # QStash's group has drifted: unless a callback comes, the sweep publishes to the URL alone
-                self.store.change_delivery(event, name, lambda it: it.owed(generation, now + DRIFT_GRACE), fresh=fresh)
+        Returns:
+            Of each parcel None once nothing is owed any more: QStash has it, or never will; else what kept it.
+        """
+        answers = self._known(parcels)
+        todo = [number for number, answer in enumerate(answers) if answer is None]
+        sent = self._sent([parcels[number].message for number in todo], timeout_s)
+        for number, taken in zip(todo, sent, strict=True):
+            answers[number] = taken if isinstance(taken, QStashError) else self._by_name(parcels[number], taken)
+        outcomes = self._recorded([(it, answer or {}) for it, answer in zip(parcels, answers, strict=True)])
+        done = [it for it, outcome in zip(parcels, outcomes, strict=True) if outcome is None]
+        self._forget_replaced(done)
+        left = self._take_off_marks(done)
+        return [outcome or left.get(it.event.id) for it, outcome in zip(parcels, outcomes, strict=True)]
 
-        if len(names) == 1:
-            attach(names[0])
-            return
-        with ThreadPoolExecutor(max_workers=min(8, max(1, len(names)))) as pool:
-            list(pool.map(attach, names))
+    # -- what QStash has already ------------------------------------------------------------------------------------
 
-    def _message(
-        self, event: Event, body: bytes, group: str, destination: str, generation: Generation, scope: str
-    ) -> Message:
-        how = self.settings.groups[group]
-        base = self.settings.base_urls[0]
-        addresses = {
-            kind: callbacks.Address(kind, event.id, generation, scope).url(base, self._mac_key)
-            for kind in (callbacks.CALLBACK, callbacks.FAILURE)
-        }
-        carried, content_type = carried_body(event, body, self.store.bucket)
-        return Message(
-            destination=destination,
-            body=carried,
-            content_type=content_type,
-            headers={
-                **event.headers,
-                "Relay-Event-Id": event.id,
-                "Relay-Source": event.source,
-                "Relay-Event-Type": event.event_type,
-                "Relay-Delivery-Id": destination_delivery_id(event.id),
-            },
-            deduplication_id=deduplication_id(self.settings.name, event.id, generation, scope),
-            label=label(event.id, generation),
-            callback=addresses[callbacks.CALLBACK],
-            failure_callback=addresses[callbacks.FAILURE],
-            retries=how.retries,
-            retry_delay=how.retry_delay,
-            timeout_s=how.timeout_s,
-        )
+    def _known(self, parcels: Sequence[Parcel]) -> list[Answer | QStashError | None]:
+        """Return what QStash has of each, once its deduplication id may be forgotten; None: it is to be sent."""
+        asked = [it for it in parcels if it.may_be_there_under_another_id or self._is_old(it)]
+        labels = {it.message.label for it in asked}
+        if not asked:
+            return [None] * len(parcels)
+        known: dict[int, Answer | QStashError | None] = {}
+        try:
+            found = tracks(self.qstash.log_of(labels), labels)
+            for it in asked:
+                known[id(it)] = self._there(it, found[it.message.label]) or None
+            absent = [it for it in asked if known[id(it)] is None]
+            if absent and not self._log_reaches(min(it.since for it in absent)):
+                known |= {id(it): Untraceable(UNTRACEABLE) for it in absent if not self._log_reaches(it.since)}
+        except QStashError as error:
+            known = {id(it): error for it in asked}
+        return [known.get(id(it)) for it in parcels]
+
+    def _there(self, parcel: Parcel, found: Sequence[Track]) -> Answer:
+        return {name: it.message_id for name in parcel.names for it in found if it.is_of(name, self.settings)}
+
+    def _log_reaches(self, since: datetime) -> bool:
+        return self.store.now() - since <= LOG_RETENTION and self.qstash.log_reaches(since)
+
+    def _is_old(self, parcel: Parcel) -> bool:
+        return self.store.now() - parcel.since > SAME_ID_WINDOW
+
+    # -- what it takes now ------------------------------------------------------------------------------------------
+
+    def _sent(self, messages: Sequence[Message], timeout_s: float | None) -> list[list[Accepted] | QStashError]:
+        """Send *messages*, texts together; return what QStash took of each, or why it didn't."""
+        answers: dict[int, list[Accepted] | QStashError] = {}
+        for numbers in _batches(messages):
+            tried = self._tried([messages[number] for number in numbers], timeout_s)
+            answers.update(zip(numbers, tried, strict=True))
+        return [answers[number] for number in range(len(messages))]
+
+    def _tried(self, messages: Sequence[Message], timeout_s: float | None) -> list[list[Accepted] | QStashError]:
+        try:
+            return [*self.qstash.publish(messages, timeout_s=timeout_s)]
+        except QStashError as error:
+            if len(messages) > 1 and error.concerns_the_message:  # one of them spoils the others
+                return [it for message in messages for it in self._tried([message], timeout_s)]
+            return [error] * len(messages)
+
+    def _by_name(self, parcel: Parcel, taken: Sequence[Accepted]) -> Answer:
+        """Return *taken* by the names of destinations: an answer names endpoints by URL."""
+        if len(parcel.names) == len(taken) == 1:
+            return {parcel.names[0]: taken[0].message_id}
+        ids = {it.url: it.message_id for it in taken}
+        urls = {name: self.settings.destination_url(name) for name in parcel.names}
+        return {name: ids[url] for name, url in urls.items() if url in ids}
+
+    # -- what that changes ------------------------------------------------------------------------------------------
+
+    def _recorded(self, answered: Sequence[tuple[Parcel, Answer | QStashError]]) -> list[UpstreamError | None]:
+        """Write the answers to the deliveries; return of each parcel what is still owed."""
+        outcomes: list[UpstreamError | None] = [
+            answer if isinstance(answer, QStashError) and not answer.permanent else None for _, answer in answered
+        ]
+        writes = [
+            (number, write)
+            for number, (parcel, answer) in enumerate(answered)
+            if outcomes[number] is None
+            for write in self._writes(parcel, answer)
+        ]
+        failures = self._written([write for _, write in writes])
+        for (number, _), failure in zip(writes, failures, strict=True):
+            outcomes[number] = outcomes[number] or failure
+        return outcomes
+
+    def _writes(self, parcel: Parcel, answer: Answer | QStashError) -> Iterator[Callable[[], object]]:
+        """Yield the writes that record *answer* at each delivery of *parcel*."""
+        if isinstance(answer, QStashError) and not isinstance(answer, Untraceable):
+            count(Metric.UNPUBLISHABLE, len(parcel.names))
+        for name in parcel.names:
+            change = self._change(parcel, name, answer)
+            fresh = parcel.delivery is None
+            yield partial(self.store.change_delivery, parcel.event, name, change, fresh=fresh)
+
+    def _change(self, parcel: Parcel, name: str, answer: Answer | QStashError) -> Callable[[Delivery], Delivery]:
+        """Return what *answer* changes at the delivery to *name*."""
+        now, generation = self.store.now(), parcel.generation
+        if isinstance(answer, QStashError):
+            status = Status.UNACCOUNTED if isinstance(answer, Untraceable) else Status.UNPUBLISHABLE
+            return lambda it: it.ended(generation, status, str(answer))
+        if name in answer:
+            look_at = now + self.look_after(parcel.group)
+            return lambda it: it.published(generation, answer[name], now, look_at)
+        # QStash's group has drifted: unless a callback comes, the sweep publishes to the URL alone.
+        owed_at = now + (LOG_LAG if self._is_old(parcel) else DRIFT_GRACE)
+        return lambda it: it.owed(generation, owed_at)
+
+    def look_after(self, group: str) -> timedelta:
+        """Return after how much silence a delivery of *group* is looked after."""
+        known = self.settings.groups.get(group)
+        if known is None:
+            return LOOK_AFTER
+        return timedelta(seconds=known.timeout_s) + (LOOK_AFTER if known.reports_all else LOOK_SOON_AFTER)
+
+    def _take_off_marks(self, done: Sequence[Parcel]) -> dict[EventId, UpstreamError]:
+        """Take off the outbox marks of what is recorded: the last step; return the events where that failed."""
+        groups: dict[EventId, set[str]] = {}
+        for it in done:
+            if it.delivery is None:
+                groups.setdefault(it.event.id, set()).add(it.group)
+        events = {it.event.id: it.event for it in done}
+        writes = [partial(self.store.published, events[name], frozenset(of)) for name, of in groups.items()]
+        failures = self._written(writes)
+        return {name: failure for name, failure in zip(groups, failures, strict=True) if failure is not None}
+
+    def _forget_replaced(self, done: Sequence[Parcel]) -> None:
+        """Delete from QStash the dead letters that these replace; those left behind are the audit's."""
+        replaced = {it.delivery.replaced_dlq_id for it in done if it.delivery} - {None}
+        if replaced:
+            with suppress(QStashError):
+                self.qstash.delete_dead_letters(filter(None, replaced))
+
+    def _written(self, writes: Sequence[Callable[[], object]]) -> list[UpstreamError | None]:
+        """Do *writes*; return of each why it failed."""
+        done = each(lambda write: write(), writes, workers=self.workers)
+        return [it if isinstance(it, UpstreamError) else None for it in done]
 
 
-def carried_body(event: Event, body: bytes, bucket: str) -> tuple[bytes, str | None]:
-    """Return what destinations get: the source's bytes and content type, or a claim check where they are too many.
+def _batches(messages: Sequence[Message]) -> list[list[int]]:
+    """Return the numbers of *messages* in the batches that they go in: what is no text goes alone."""
+    batches: list[list[int]] = []
+    size = 0
+    for number, message in enumerate(messages):
+        if message.text is None:
+            batches.append([number])
+            size = TOGETHER_MAX_BYTES
+        elif size + len(message.body) > TOGETHER_MAX_BYTES or not batches:
+            batches.append([number])
+            size = len(message.body)
+        else:
+            batches[-1].append(number)
+            size += len(message.body)
+    return batches
 
-    A claim check is a small JSON object that says where in the relay's bucket the bytes are, and what they hash to.
-    """
-    if event.size_bytes <= CARRIED_BODY_MAX_BYTES:
-        return body, event.content_type
-    check = {
-        "event_id": event.id,
-        "sha256": event.sha256,
-        "size_bytes": event.size_bytes,
-        "content_type": event.content_type,
-        "s3": {"bucket": bucket, "key": f"bodies/{event.id}/{event.sha256}"},
-    }
-    return json.dumps(check, separators=(",", ":"), sort_keys=True).encode(), CLAIM_CHECK_TYPE
+
+def _raise_first(outcomes: Iterable[UpstreamError | None]) -> None:
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome

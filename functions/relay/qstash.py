@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -10,7 +14,7 @@ from urllib.parse import quote
 from relay.errors import QStashError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import httpx
 
@@ -20,6 +24,9 @@ CALL_TIMEOUT_S = 10.0
 CALLBACK_RETRIES = 5  # said explicitly: else a callback has as many as its message, and none where that has none
 CALLBACK_TIMEOUT_S = 20
 DAY_S = 86_400
+LOG_PAGE = 1000
+LOG_PAGES_MAX = 20
+DEAD_LETTER_PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Message:
         destination: A URL group's name, or a URL.
         headers: What destinations get beside the content type; any text, made safe here.
         retry_delay: QStash's expression, in milliseconds.
+        callback: None where only a dead letter is to be reported.
     """
 
     destination: str
@@ -38,7 +46,7 @@ class Message:
     headers: Mapping[str, str]
     deduplication_id: str
     label: str
-    callback: str
+    callback: str | None
     failure_callback: str
     retries: int
     retry_delay: str | None
@@ -55,14 +63,22 @@ class Message:
             "Upstash-Retry-Delay": self.retry_delay,
             "Upstash-Timeout": f"{self.timeout_s}s",
             "Upstash-Callback": self.callback,
-            "Upstash-Callback-Retries": str(CALLBACK_RETRIES),
-            "Upstash-Callback-Timeout": f"{CALLBACK_TIMEOUT_S}s",
+            "Upstash-Callback-Retries": self.callback and str(CALLBACK_RETRIES),
+            "Upstash-Callback-Timeout": self.callback and f"{CALLBACK_TIMEOUT_S}s",
             "Upstash-Failure-Callback": self.failure_callback,
             "Upstash-Failure-Callback-Retries": str(CALLBACK_RETRIES),
             "Upstash-Failure-Callback-Timeout": f"{CALLBACK_TIMEOUT_S}s",
         }
         forwarded = {f"Upstash-Forward-{name}": value for name, value in self.headers.items()}
         return {name: _safe(value) for name, value in (said | forwarded).items() if value is not None}
+
+    @property
+    def text(self) -> str | None:
+        """The body as a batch can carry it: text; None where it is none."""
+        try:
+            return self.body.decode()
+        except UnicodeDecodeError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -73,11 +89,55 @@ class Accepted:
     url: str | None
 
 
+@dataclass(frozen=True)
+class LogRow:
+    """One line of QStash's log: what happened to a message, and when.
+
+    Attributes:
+        state: `CREATED`, `ACTIVE`, `RETRY`, `ERROR`, `DELIVERED`, `FAILED`, `CANCEL_REQUESTED`, `CANCELED`.
+        endpoint: The endpoint's name, where the message belongs to a group.
+        status: The destination's HTTP status; None where no answer came, or the line is about none.
+        next_at: When the next attempt is due.
+    """
+
+    at: datetime
+    state: str
+    message_id: str
+    labels: tuple[str, ...]
+    url: str | None
+    endpoint: str | None
+    status: int | None
+    response: bytes
+    next_at: datetime | None
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One message that spent its attempts, as QStash keeps it.
+
+    Attributes:
+        attempts: How many it had, if none of its answers ended it before.
+        status: The destination's last HTTP status; None where no answer came.
+        body: What it carried.
+    """
+
+    id: str
+    message_id: str
+    labels: tuple[str, ...]
+    url: str
+    endpoint: str | None
+    attempts: int
+    status: int | None
+    failure_callback: str | None
+    body: bytes
+
+
 class QStash:
     """A client of one QStash account.
 
     Args:
         timeout_s: How long one call may take in all parts.
+        now: Returns the current aware UTC time.
         transport: For tests: what sends in the network's stead.
     """
 
@@ -87,8 +147,10 @@ class QStash:
         url: str = DEFAULT_URL,
         *,
         timeout_s: float = CALL_TIMEOUT_S,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        self._now = now
         self.url = url.rstrip("/")
         self._token = token
         self._timeout_s = timeout_s
@@ -104,29 +166,37 @@ class QStash:
             transport=self._transport,
         )
 
-    def publish(self, message: Message, *, timeout_s: float | None = None) -> list[Accepted]:
-        """Publish *message*; a group gives one `Accepted` an endpoint.
+    def publish(self, messages: Sequence[Message], *, timeout_s: float | None = None) -> list[list[Accepted]]:
+        """Publish *messages* in one call; of several, every one must be text, and QStash takes all or none.
+
+        Returns:
+            Of each message what QStash has taken: a group gives one `Accepted` an endpoint.
 
         Raises:
-            QStashError: It wasn't taken, or nobody knows: the same id may be published again.
+            QStashError: None was taken, or nobody knows: the same ids may be published again.
         """
-        answer = self._call(
-            "POST",
-            f"/v2/publish/{message.destination}",
-            content=message.body,
-            headers=message.wire_headers(),
-            timeout_s=timeout_s,
-        )
-        return [Accepted(it["messageId"], it.get("url")) for it in (answer if isinstance(answer, list) else [answer])]
+        if len(messages) == 1:
+            (message,) = messages
+            headers = message.wire_headers()
+            path = f"/v2/publish/{message.destination}"
+            return [_accepted(self._call("POST", path, content=message.body, headers=headers, timeout_s=timeout_s))]
+        items = [{"destination": it.destination, "headers": it.wire_headers(), "body": it.text} for it in messages]
+        answer = self._call("POST", "/v2/batch", json=items, timeout_s=timeout_s)
+        if not isinstance(answer, list) or len(answer) != len(messages):
+            raise QStashError("the answer to a batch doesn't have one entry a message")
+        return [_accepted(it) for it in answer]
 
     def signing_keys(self) -> tuple[str, str]:
         """Return the current and the next signing key."""
         answer = self._call("GET", "/v2/keys")
-        return answer["current"], answer["next"]
+        with _reading():
+            return answer["current"], answer["next"]
 
     def groups(self) -> dict[str, list[dict[str, str]]]:
         """Return every URL group's endpoints, each with `url` and, where it has one, `name`."""
-        return {it["name"]: it.get("endpoints") or [] for it in self._call("GET", "/v2/topics")}
+        answer = self._call("GET", "/v2/topics")
+        with _reading():
+            return {it["name"]: it.get("endpoints") or [] for it in answer}
 
     def put_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
         """Add *endpoints* to *group*, which is made where it isn't there; those of a known name get the new URL."""
@@ -140,11 +210,56 @@ class QStash:
         """Delete *group*; one that isn't there is fine."""
         self._call("DELETE", f"/v2/topics/{quote(group)}", absent_is_fine=True)
 
-    def labelled(self, label: str) -> list[Accepted]:
-        """Return the messages that QStash's logs know under *label*."""
-        answer = self._call("GET", "/v2/logs", params={"label": label, "count": "1000"})
-        rows = answer.get("logs") or answer.get("events") or []
-        return list({row["messageId"]: Accepted(row["messageId"], row.get("url")) for row in rows}.values())
+    def log_of(self, labels: Collection[str]) -> list[LogRow]:
+        """Return all that QStash's log has of the messages under any of *labels*, the oldest line first.
+
+        Raises:
+            QStashError: It can't be read, or has more than `LOG_PAGES_MAX` pages: ask for fewer labels.
+        """
+        rows: list[Any] = []
+        cursor: str | None = None
+        for _ in range(LOG_PAGES_MAX):
+            page, cursor = self._log({"label": sorted(labels), "count": LOG_PAGE, "cursor": cursor})
+            rows += page
+            if not cursor:
+                with _reading():
+                    return sorted(map(_log_row, reversed(rows)), key=lambda it: it.at)  # within 1 ms, as they came
+        raise QStashError(f"its log has more than {LOG_PAGES_MAX * LOG_PAGE} lines under {len(labels)} labels")
+
+    def log_reaches(self, moment: datetime) -> bool:
+        """Tell whether QStash's log still has what happened at *moment*: it forgets by age and by number."""
+        older, _ = self._log({"toDate": int(moment.timestamp() * 1000), "count": 1})
+        if older:
+            return True
+        _, more = self._log({"count": LOG_PAGE})
+        return not more  # the whole of it fits in one page: nothing was forgotten by number
+
+    def _log(self, params: Mapping[str, Any]) -> tuple[list[Any], str | None]:
+        answer = self._call("GET", "/v2/logs", params={name: it for name, it in params.items() if it is not None})
+        with _reading():
+            return answer.get("logs") or answer.get("events") or [], answer.get("cursor") or None
+
+    def has(self, message_id: str) -> bool:
+        """Tell whether QStash still has the message: it waits, is being delivered, or will be tried again."""
+        return self._call("GET", f"/v2/messages/{quote(message_id)}", absent_is_fine=True) is not None
+
+    def dead_letters(
+        self, *, labels: Collection[str] = (), since: datetime | None = None, cursor: str | None = None
+    ) -> tuple[list[DeadLetter], str | None]:
+        """Return one page of dead letters, the oldest first: under any of *labels*, *since* a time; and its cursor."""
+        params = {
+            "label": sorted(labels) or None,
+            "fromDate": since and int(since.timestamp() * 1000),
+            "count": DEAD_LETTER_PAGE,
+            "cursor": cursor,
+        }
+        answer = self._call("GET", "/v2/dlq", params={name: it for name, it in params.items() if it is not None})
+        with _reading():
+            return [_dead_letter(it) for it in answer.get("messages") or []], answer.get("cursor") or None
+
+    def delete_dead_letters(self, ids: Iterable[str]) -> None:
+        """Delete the dead letters *ids*; those that aren't there are fine."""
+        self._call("DELETE", "/v2/dlq", json={"dlqIds": sorted(ids)})
 
     def _call(
         self,
@@ -167,11 +282,27 @@ class QStash:
             return _json(answer) if answer.content.strip() else None
         if answer.status_code == httpx.codes.NOT_FOUND and absent_is_fine:
             return None
+        quota, retry_after_s = self._quota(answer)
         raise QStashError(
             f"{method} was answered {answer.status_code}: {_reason(answer)}",
             answered=answer.status_code,
-            retry_after_s=_retry_after_s(answer),
+            retry_after_s=retry_after_s,
+            quota=quota,
         )
+
+    def _quota(self, answer: httpx.Response) -> tuple[str | None, int | None]:
+        """Return which quota *answer* says is used up, `daily` or `burst`, and in how many seconds it is full again.
+
+        Source: https://upstash.com/docs/qstash/api-reference/rate-limits
+        """
+        retry_after_s = _whole(answer.headers.get("Retry-After"))
+        if answer.status_code != 429:  # an HTTP status
+            return None, retry_after_s
+        for quota, prefix in (("burst", "Burst-RateLimit"), ("daily", "RateLimit")):
+            reset = _whole(answer.headers.get(f"{prefix}-Reset"))
+            if reset is not None:
+                return quota, min(DAY_S, max(1, reset - int(self._now().timestamp())))
+        return "burst", retry_after_s
 
 
 def _json(answer: httpx.Response) -> Any:
@@ -185,9 +316,65 @@ def _reason(answer: httpx.Response) -> str:
     return answer.text[:200]
 
 
-def _retry_after_s(answer: httpx.Response) -> int | None:
-    given = answer.headers.get("Retry-After", "")
-    return min(int(given), DAY_S) if given.isascii() and given.isdigit() else None
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def _accepted(answer: Any) -> list[Accepted]:
+    with _reading():
+        return [Accepted(it["messageId"], it.get("url")) for it in (answer if isinstance(answer, list) else [answer])]
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Translate what an answer of another form than QStash's makes go wrong."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise QStashError("the answer has a form that QStash's don't have") from error
+
+
+def _log_row(row: Mapping[str, Any]) -> LogRow:
+    return LogRow(
+        at=_time(row["time"]),
+        state=row["state"],
+        message_id=row["messageId"],
+        labels=_labels(row),
+        url=row.get("url"),
+        endpoint=row.get("endpointName"),
+        status=row.get("responseStatus") or None,
+        response=_decoded(row.get("responseBody")),
+        next_at=_time(row["nextDeliveryTime"]) if row.get("nextDeliveryTime") else None,
+    )
+
+
+def _dead_letter(it: Mapping[str, Any]) -> DeadLetter:
+    return DeadLetter(
+        id=it["dlqId"],
+        message_id=it["messageId"],
+        labels=_labels(it),
+        url=it.get("url", ""),
+        endpoint=it.get("endpointName"),
+        attempts=int(it.get("maxRetries", 0)) + 1,
+        status=it.get("responseStatus") or None,
+        failure_callback=it.get("failureCallback"),
+        body=it["body"].encode() if "body" in it else _decoded(it.get("bodyBase64")),
+    )
+
+
+def _labels(it: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(it.get("labels") or filter(None, [it.get("label")]))
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _decoded(encoded: str | None) -> bytes:
+    try:
+        return base64.b64decode(encoded or "")
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def _safe(value: str) -> str:

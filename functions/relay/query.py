@@ -7,22 +7,36 @@ import binascii
 import codecs
 import hashlib
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from relay import VERSION
 from relay.errors import BadRequest, NotFound
-from relay.model import Delivery, Event, EventId, Status, delivery_id, event_id, from_iso, iso, split_delivery_id
+from relay.ledger import balance
+from relay.model import (
+    Conflict,
+    Delivery,
+    Event,
+    EventId,
+    Status,
+    delivery_id,
+    event_id,
+    from_iso,
+    iso,
+    split_delivery_id,
+)
 from relay.refusals import UNKNOWN_SOURCE_NAME, Facts, Reason, Refusal, Slot, likely_cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from relay.items import Item
+    from relay.jobs import Job
     from relay.settings import Settings
     from relay.store import Store
 
+AUDIT_SINCE = timedelta(days=1)
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
 FILTERS = ("source", "type", "destination", "status", "since", "until", "limit", "cursor")
@@ -69,9 +83,7 @@ class Filters:
 
     def cursor(self, at: str | None) -> str | None:
         """Return the cursor of the page that goes on below the sort key *at*."""
-        if at is None:
-            return None
-        return base64.urlsafe_b64encode(json.dumps([self.digest, at]).encode()).decode().rstrip("=")
+        return None if at is None else _encoded(self.digest, at)
 
 
 def _time(query: Mapping[str, str], name: str) -> str | None:
@@ -100,6 +112,10 @@ def _limit(query: Mapping[str, str]) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LIMIT_MAX):
         raise BadRequest(f"limit must be a number from 1 to {LIMIT_MAX}", code="bad_filter")
     return int(text)
+
+
+def _encoded(digest: str, at: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([digest, at]).encode()).decode().rstrip("=")
 
 
 def _cursor(text: str, digest: str) -> str:
@@ -156,11 +172,14 @@ def resolve(text: str, settings: Settings) -> EventId:
     return EventId(text)
 
 
-def show_event(store: Store, found_by: EventId, *, with_body: bool) -> dict[str, Any]:
+def show_event(store: Store, found_by: EventId, *, with_body: bool, sha256: str | None = None) -> dict[str, Any]:
     """Return an event with its deliveries and their attempts, and its body where asked for.
 
+    Args:
+        sha256: Of the body that is meant, where several came under the event's id; by default that which is delivered.
+
     Raises:
-        NotFound: There is no such event.
+        NotFound: There is no such event, or no such body of it.
     """
     history = store.history(found_by)
     if history is None:
@@ -170,13 +189,35 @@ def show_event(store: Store, found_by: EventId, *, with_body: bool) -> dict[str,
         "headers": event.headers,
         "deliveries": [delivery_json(it) | {"attempts": attempts_json(it)} for it in deliveries],
     }
+    conflicts = store.conflicts(event) if event.conflicts else []
+    if conflicts:
+        shown["conflicting"] = [_conflict_json(it) for it in conflicts]
     if with_body:
-        body = store.body(event)
+        body = store.body(_body_meant(event, conflicts, sha256))
         try:
             shown["body"] = body.decode()
         except UnicodeDecodeError:
             shown["body_base64"] = base64.b64encode(body).decode()
     return shown
+
+
+def _body_meant(event: Event, conflicts: list[Conflict], sha256: str | None) -> Event:
+    if sha256 in {None, event.sha256}:
+        return event
+    for it in conflicts:
+        if it.sha256 == sha256:
+            return replace(event, sha256=it.sha256, size_bytes=it.size_bytes)
+    raise NotFound("no such body came under the event's id: `conflicting` has the hashes of those that did")
+
+
+def _conflict_json(conflict: Conflict) -> dict[str, Any]:
+    return {
+        "sha256": conflict.sha256,
+        "size_bytes": conflict.size_bytes,
+        "received_at": iso(conflict.received_at),
+        "content_type": conflict.content_type,
+        "headers": conflict.headers,
+    }
 
 
 def show_config(settings: Settings, store: Store) -> dict[str, Any]:
@@ -191,6 +232,40 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "url_groups": settings.flat["url_groups"],
         "destinations": settings.flat["destinations"],
         "counts": {"orphans": store.count("orphans")},
+    }
+
+
+def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[], float]) -> dict[str, Any]:
+    """Return the balance of the ledger for a time: per destination what is expected and what each delivery is.
+
+    A balance may stop before the end, when time is short: then `cursor` says where to go on, and the numbers of all
+    answers add up.
+
+    Raises:
+        BadRequest: A parameter that there isn't, or no time.
+    """
+    if unknown := set(query) - {"since", "until", "cursor"}:
+        raise BadRequest(
+            f"unknown: {', '.join(sorted(unknown))}; there are since, until, cursor", code="unknown_filter"
+        )
+    since = _time(query, "since") or iso(store.now() - AUDIT_SINCE)
+    until = _time(query, "until") or iso(store.now())
+    if since >= until:
+        raise BadRequest("since must be before until", code="bad_filter")
+    digest = hashlib.sha256(f"{since}{until}".encode()).hexdigest()[:12]
+    positions = json.loads(_cursor(query["cursor"], digest)) if query.get("cursor") else None
+    found = balance(store, since=since, until=until, positions=positions, seconds_left=seconds_left)
+    cursor = None if found.complete else _encoded(digest, json.dumps(found.positions))
+    return {
+        "since": since,
+        "until": until,
+        "destinations": [
+            {"destination": name, "expected": counts.total(), **{it.value: counts[it] for it in Status}}
+            for name, counts in sorted(found.by_destination.items())
+        ],
+        "unaccounted": [{"delivery_id": it.id, "event_id": it.event, "why": it.why} for it in found.findings],
+        "orphans": store.count("orphans"),
+        "cursor": cursor,
     }
 
 
@@ -286,6 +361,7 @@ def event_json(event: Event) -> dict[str, Any]:
         "content_type": event.content_type,
         "published": not event.unpublished,
         "suspected_replay_of": event.suspected_replay_of,
+        "conflicts": event.conflicts,
     }
 
 
@@ -301,6 +377,7 @@ def _event_row(item: Item) -> dict[str, Any]:
         "content_type": item.get("content_type"),
         "published": not item.get("unpublished"),
         "suspected_replay_of": item.get("suspected_replay_of"),
+        "conflicts": int(item.get("conflicts", 0)),
     }
 
 
@@ -317,10 +394,26 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         "generation": delivery.generation,
         "message_id": delivery.message_id,
         "dlq_id": delivery.dlq_id,
+        "reason": delivery.reason,
         "attempts_count": len(delivery.attempts),
         "event_received_at": iso(delivery.event_received_at),
         "updated_at": iso(delivery.updated_at),
         "received_at": iso(delivery.handed_over_at) if delivery.handed_over_at else None,
+    }
+
+
+def replay_json(job: Job) -> dict[str, Any]:
+    """Return a replay as operators see it."""
+    return {
+        "id": job.id,
+        "state": job.state.value,
+        "by": job.by,
+        "reason": job.reason,
+        "started_at": iso(job.started_at),
+        "query": dict(job.query),
+        "rate": job.rate,
+        "replayed": job.replayed,
+        "skipped": job.skipped,
     }
 
 
@@ -336,6 +429,7 @@ def _delivery_row(item: Item) -> dict[str, Any]:
         "generation": item["generation"],
         "message_id": item.get("message_id"),
         "dlq_id": item.get("dlq_id"),
+        "reason": item.get("reason"),
         "attempts_count": int(item["attempts_count"]),
         "event_received_at": item["received_at"],
         "updated_at": item["updated_at"],

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.errors import BadRequest, NotFound
-from relay.model import TERMINAL, Delivery, Event, EventId, Status, iso, new_generation, split_delivery_id
+from relay.items import ttl
+from relay.jobs import Job, State
+from relay.model import OPEN, Delivery, Event, EventId, Status, iso, new_generation, split_delivery_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from relay.store import Store
 
+REPLAYABLE = frozenset(Status) - OPEN
+KEPT_FOR = timedelta(days=90)  # what is known of a replay
 DELIVERIES_MAX = 100  # one call must end within the gateway's 30 seconds
 
 
@@ -39,7 +44,7 @@ def replay_deliveries(store: Store, ids: Iterable[str], *, by: str | None, reaso
         if destination is None:
             raise BadRequest(f"{text} names no destination: a delivery's id is dlv_….<destination>")
         chosen.append(_one(store, event_id, destination))
-    return _start(store, chosen, TERMINAL, by, reason)
+    return _start(store, chosen, REPLAYABLE, by, reason)
 
 
 def replay_event(
@@ -64,7 +69,7 @@ def replay_event(
     if wanted is not None and (unknown := wanted - {it.destination for it in deliveries}):
         raise NotFound(f"the event has no delivery to {', '.join(sorted(unknown))}")
     chosen = [(event, it) for it in deliveries if wanted is None or it.destination in wanted]
-    replayable = TERMINAL if include_delivered else TERMINAL - {Status.DELIVERED}
+    replayable = REPLAYABLE if include_delivered else REPLAYABLE - {Status.DELIVERED}
     return _start(store, chosen, replayable, by, reason)
 
 
@@ -84,30 +89,53 @@ def _start(
 ) -> Replay:
     if len(chosen) > DELIVERIES_MAX:
         raise BadRequest(f"one replay takes up to {DELIVERIES_MAX} deliveries")
-    replay_id = "rpl_" + secrets.token_hex(8)
-    now = store.now()
+    replay_id = new_replay_id()
     started: list[Delivery] = []
     skipped: list[tuple[str, str]] = []
     for event, delivery in chosen:
         if delivery.status not in replayable:
             skipped.append((delivery.id, f"it is {delivery.status}"))
             continue
-        after = delivery.replayed(new_generation(), now)
-        record = {
-            "pk": f"REPLAY#{replay_id}",
-            "sk": delivery.id,
-            "kind": "REPLAY",
-            "event_id": event.id,
-            "by": by,
-            "reason": reason,
-            "started_at": iso(now),
-            "generation": after.generation,
-            "replaces": delivery.generation,
-            "dlq_id": delivery.dlq_id,
-            "expires_at": int(event.expires_at.timestamp()),
-        }
-        if store.start_replay(record, delivery, after):
-            started.append(after)
-        else:
+        again = start_again(store, event, delivery, Cause(replay_id, by, reason))
+        if again is None:
             skipped.append((delivery.id, "it changed meanwhile: look again"))
+        else:
+            started.append(again)
+    now = store.now()
+    told = Job(replay_id, State.DONE, by, reason, now, now + KEPT_FOR, replayed=len(started), skipped=len(skipped))
+    store.save_job(told)
     return Replay(replay_id, started, skipped)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a delivery has a new generation: *replay_id* of all that began together, who asked, and the reason given."""
+
+    replay_id: str
+    by: str | None
+    reason: str | None
+
+
+def start_again(store: Store, event: Event, delivery: Delivery, cause: Cause) -> Delivery | None:
+    """Give *delivery* a new generation, due at once; None where it has changed meanwhile and is left alone."""
+    now = store.now()
+    after = delivery.replayed(new_generation(), now)
+    record = {
+        "pk": f"REPLAY#{cause.replay_id}",
+        "sk": delivery.id,
+        "kind": "REPLAY",
+        "event_id": event.id,
+        "by": cause.by,
+        "reason": cause.reason,
+        "started_at": iso(now),
+        "generation": after.generation,
+        "replaces": delivery.generation,
+        "dlq_id": delivery.dlq_id,
+        "expires_at": ttl(event.expires_at),
+    }
+    return after if store.start_replay(record, delivery, after) else None
+
+
+def new_replay_id() -> str:
+    """Return an id that no other replay has."""
+    return "rpl_" + secrets.token_hex(8)

@@ -28,6 +28,7 @@ class Source:
     Attributes:
         said: Its scheme's row as it stands in the flat configuration.
         refuses_replays: Whether the same signed bytes under a new id are refused, not only flagged.
+        reopens: Whether a redelivery of an event opens again those of its deliveries that died.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source:
     said: Mapping[str, Any]
     to: tuple[str, ...]
     refuses_replays: bool = False
+    reopens: bool = True
 
     @cached_property
     def row(self) -> Row:
@@ -44,13 +46,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Group:
-    """A URL group and how QStash delivers to it.  *retry_delay* is QStash's expression, in milliseconds."""
+    """A URL group and how QStash delivers to it.
+
+    Attributes:
+        retry_delay: QStash's expression, in milliseconds.
+        reports_all: Whether QStash is to report every attempt; else only dead letters, and its log tells the rest.
+    """
 
     name: str
     retries: int
     retry_delay: str | None
     timeout_s: int
     destinations: tuple[str, ...]
+    reports_all: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,11 +92,25 @@ class Settings:
             name=flat["name"],
             retention_days=flat["retention_days"],
             sources={
-                name: Source(name, it["scheme"], it["row"], tuple(it["to"]), it.get("replays") == "refuse")
+                name: Source(
+                    name,
+                    it["scheme"],
+                    it["row"],
+                    tuple(it["to"]),
+                    refuses_replays=it.get("replays") == "refuse",
+                    reopens=it.get("reopen") != "never",
+                )
                 for name, it in flat["sources"].items()
             },
             groups={
-                name: Group(name, it["retries"], it["retry_delay"], it["timeout_s"], tuple(it["destinations"]))
+                name: Group(
+                    name,
+                    it["retries"],
+                    it["retry_delay"],
+                    it["timeout_s"],
+                    tuple(it["destinations"]),
+                    reports_all=it.get("callbacks") != "failures",
+                )
                 for name, it in flat["url_groups"].items()
             },
             destinations={

@@ -1,54 +1,63 @@
 """The table and the bucket: how everything is kept.  Hides keys, indexes and conditions (see `relay.items`), and S3.
 
 * An event's small items never hold the body, so an update never pays for it.  A body goes first, to an item of its
-  own or (above `INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its
+  own or (above `REMOVE_MARK = "REMOVE unpublished, due_pk, due_sk"
+INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its
   expected deliveries and its outbox mark, and deduplicates.
-* `feed` lists newest first: every partition has the same sort key, so a page is a merge and a cursor is one sort key.
-* `due` is sparse: what is to be published (`outbox#{shard}`), by when.
+* `due` is sparse: what is to be published (`outbox#{shard}`) or looked after (`watch#{shard}`), by when.
+* Listings are `relay.feed`'s, replays `relay.jobs`', refusals `relay.slots`', the relay's own items `relay.upkeep`'s.
 """
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from relay import aws
 from relay.errors import UpstreamError
 from relay.items import (
-    SHARDS,
     Item,
     body_key,
+    conflict_item,
+    conflict_of,
     delivery_item,
     delivery_of,
     event_item,
     event_of,
-    refusal_item,
-    refusal_key,
-    slot_of,
     ttl,
 )
-from relay.model import Delivery, Event, EventId, from_iso, iso
-from relay.refusals import SLOTS, Refusal, Slot
+from relay.jobs import ReplayJobs
+from relay.model import Conflict, Delivery, Event, EventId, from_iso, iso
+from relay.slots import RefusalSlots
 from relay.table import Table
+from relay.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
 INLINE_BODY_MAX_BYTES = 64 * 1024  # an item holds 400 KB; above this a bucket's PUT is far cheaper, too
 CHANGE_TRIES = 8
-PAGE_READS_MAX = 10
 SPOOL = "spool/"
+REMOVE_MARK = "REMOVE unpublished, due_pk, due_sk"
 SEEN_MARGIN = timedelta(days=1)
-HANDSHAKE_KEPT_FOR = timedelta(days=1)
 
 
-class Store:
+@dataclass(frozen=True)
+class Due:
+    """One thing that the sweep has to turn to: a delivery, or (no destination) the first publish of an event."""
+
+    event: EventId
+    destination: str | None
+    at: datetime
+
+
+class Store(ReplayJobs, RefusalSlots, Upkeep):
     """The relay's records in one DynamoDB table and one S3 bucket.
 
     Args:
@@ -180,16 +189,26 @@ class Store:
     def published(self, event: Event, groups: frozenset[str]) -> None:
         """Take *groups* off the event's outbox mark; with the last one the mark itself goes.
 
-        On condition that the mark is still this generation's.
+        On condition that the mark is still this generation's; what others take off at the same time stays off.
         """
-        left = event.unpublished - groups
+        if not event.unpublished:
+            return
+        key = (event.id, "EVENT")
+        ours = "generation = :generation"
         values: Item = {":generation": event.generation}
-        if left:
-            change = "SET unpublished = :left"
-            values[":left"] = set(left)
-        else:
-            change = "REMOVE unpublished, due_pk, due_sk"
-        self.table.update((event.id, "EVENT"), change, values, condition="generation = :generation")
+        if groups >= event.unpublished:
+            seen = values | {":seen": set(event.unpublished)}
+            if self.table.update(key, REMOVE_MARK, seen, condition=f"{ours} AND unpublished = :seen"):
+                return
+        self.table.update(key, "DELETE unpublished :done", values | {":done": set(groups)}, condition=ours)
+        self.forget_mark(event)
+
+    def forget_mark(self, event: Event) -> None:
+        """Take the outbox mark off an event that owes nothing any more."""
+        condition = "generation = :generation AND attribute_not_exists(unpublished) AND attribute_exists(due_pk)"
+        self.table.update(
+            (event.id, "EVENT"), "REMOVE due_pk, due_sk", {":generation": event.generation}, (), condition
+        )
 
     def postpone_event(self, event: Event, due_at: datetime) -> None:
         """Have the sweep try the event again at *due_at*."""
@@ -199,6 +218,18 @@ class Store:
             {":due": iso(due_at), ":generation": event.generation},
             condition="generation = :generation AND attribute_exists(due_pk)",
         )
+
+    def add_conflict(self, event: Event, conflict: Conflict) -> bool:
+        """Keep that other bytes came under the id of *event*, and count them once.  Returns whether they were new."""
+        if self.table.put_if_absent(conflict_item(conflict, event.expires_at)) is not None:
+            return False
+        self.table.update((event.id, "EVENT"), "ADD conflicts :one", {":one": 1}, condition="attribute_exists(pk)")
+        return True
+
+    def conflicts(self, event: Event) -> list[Conflict]:
+        """Return the other bodies that came under the id of *event*."""
+        values = {":pk": event.id, ":prefix": "CONFLICT#"}
+        return [conflict_of(it) for it in self.table.query("pk = :pk AND begins_with(sk, :prefix)", values)]
 
     # -- deliveries -----------------------------------------------------------------------------------------------
 
@@ -248,189 +279,35 @@ class Store:
         """Save the REPLAY *record* and the delivery's new generation, both or neither.
 
         Returns:
-            False where the delivery isn't *before* any more.
+            False where the delivery isn't *before* any more, or the replay has started it already.
         """
         changed = delivery_item(replace(after, version=before.version + 1))
         return self.table.put_both(record, changed, "version = :version", {":version": before.version})
 
-    # -- the outbox -----------------------------------------------------------------------------------------------
+    # -- what is due ----------------------------------------------------------------------------------------------
 
-    def due(self, shard: int, limit: int) -> list[tuple[EventId, str | None, datetime]]:
-        """Return up to *limit* things to publish in *shard* that are due now, the oldest first.
-
-        Returns:
-            Of each: its event, its destination (None: the event's first publish), and since when it is due.
-        """
-        values = {":pk": f"outbox#{shard}", ":now": iso(self.now())}
-        items, _ = self.table.page("due_pk = :pk AND due_sk <= :now", values, IndexName="due", Limit=limit)
-        found = []
-        for item in items:
-            destination = item["sk"].removeprefix("DELIVERY#") if item["sk"] != "EVENT" else None
-            found.append((EventId(item["pk"]), destination, from_iso(item["due_sk"])))
-        return found
-
-    # -- listings -------------------------------------------------------------------------------------------------
-
-    def feed(
-        self,
-        partitions: Iterable[str],
-        *,
-        since: str,
-        below: str,
-        equal: Mapping[str, str],
-        limit: int,
-    ) -> tuple[list[Item], str | None]:
-        """Return the newest *limit* entries of some feed partitions (`events` or statuses), all shards merged.
+    def due(self, queue: str, shard: int, limit: int, after: Item | None = None) -> tuple[list[Due], Item | None]:
+        """Return up to *limit* things of *queue* in *shard* that are due now, the oldest first.
 
         Args:
-            since: Lowest sort key, inclusive.
-            below: Sort key that all entries must be below.
-            equal: Attributes that entries must have.
+            queue: `OUTBOX` or `WATCH`.
+            after: Where the page before ended.
 
         Returns:
-            The entries, newest first, and the sort key to go on below; None at the end.  A page may be short, or
-            empty, before the end: reading is bounded, however rare the entries are.
+            The things, and where the page ended; None: nothing more is due.
         """
-        found: list[Item] = []
-        floor = ""
-        for partition in partitions:
-            for shard in range(SHARDS):
-                items, stopped_at = self._feed_partition(f"{partition}#{shard}", since, below, equal, limit)
-                found += items
-                floor = max(floor, stopped_at or "")
-        found = sorted((it for it in found if it["feed_sk"] >= floor), key=lambda it: it["feed_sk"], reverse=True)
-        page = found[:limit]
-        if len(found) > limit:
-            return page, page[-1]["feed_sk"]
-        return page, floor or None
-
-    def _feed_partition(
-        self, partition: str, since: str, below: str, equal: Mapping[str, str], limit: int
-    ) -> tuple[list[Item], str | None]:
-        names = {"#expires": "expires_at", **{f"#f{n}": name for n, name in enumerate(equal)}}
-        values = {":pk": partition, ":since": since, ":below": below, ":now": ttl(self.now())}
-        values |= {f":f{n}": value for n, value in enumerate(equal.values())}
-        kept = " AND ".join(["#expires > :now", *(f"#f{n} = :f{n}" for n in range(len(equal)))])
-        request: Any = {
-            "IndexName": "feed",
-            "FilterExpression": kept,
-            "ExpressionAttributeNames": names,
-            "ScanIndexForward": False,
-            "Limit": max(limit + 1, 25),
-        }
-        condition = "feed_pk = :pk AND feed_sk BETWEEN :since AND :below"
-        found: list[Item] = []
-        last: Item | None = None
-        for _ in range(PAGE_READS_MAX):
-            items, last = self.table.page(condition, values, after=last, **request)
-            found += [item for item in items if item["feed_sk"] != below]
-            if last is None:
-                return found, None
-            if len(found) > limit:
-                break
-        return found, last["feed_sk"] if last else None
-
-    # -- refusals -------------------------------------------------------------------------------------------------
-
-    def add_refusal(self, refusal: Refusal, amount: int) -> None:
-        """Keep *refusal* in the place of the oldest of its source and reason, and count *amount* with it: one update.
-
-        Two at once may take the same place: the later stays, both are counted.
-        """
-        slots = {it.number: it for it in self._slots(refusal.source, f"{refusal.reason.value}#")}
-        free = next((number for number in range(SLOTS) if number not in slots), None)
-        number = min(slots, key=lambda it: slots[it].refusal.at) if free is None else free
-        item = refusal_item(Slot(number, refusal, amount, since=refusal.at))
-        if free is not None and self.table.put_if_absent(item) is None:
-            return
-        changed = ("kind", "sample", "expires_at")
-        self.table.update(
-            (item["pk"], item["sk"]),
-            f"SET {', '.join(f'#{it} = :{it}' for it in changed)},"
-            " since = if_not_exists(since, :since) ADD amount :amount",
-            {f":{it}": item[it] for it in (*changed, "since", "amount")},
-            changed,
-        )
-
-    def refusals(self, source: str) -> list[Slot]:
-        """Return all that is kept of the refusals of *source*."""
-        return list(self._slots(source, ""))
-
-    def _slots(self, source: str, prefix: str) -> Iterator[Slot]:
-        condition = "pk = :pk AND begins_with(sk, :prefix)" if prefix else "pk = :pk"
-        values = {":pk": refusal_key(source), ":prefix": prefix or None}
-        return map(slot_of, self.table.query(condition, values))
-
-    def save_handshake(self, source: str, kept: Mapping[str, str]) -> None:
-        """Keep what the owner must see of the last handshake of *source*, for a day."""
-        now = self.now()
-        item = {"pk": "HANDSHAKE", "sk": source, "kind": "HANDSHAKE", "at": iso(now), "kept": dict(kept)}
-        self.table.put({**item, "expires_at": ttl(now + HANDSHAKE_KEPT_FOR)})
-
-    def handshake(self, source: str) -> Item | None:
-        """Return `at` and `kept` of the last handshake of *source* that told something; None where there was none."""
-        item = self.table.get("HANDSHAKE", source)
-        return None if item is None else {"at": item["at"], "kept": item["kept"]}
-
-    # -- odds and ends --------------------------------------------------------------------------------------------
-
-    def add_orphan(self, event: EventId, key: str, details: Mapping[str, Any], expires_at: datetime) -> bool:
-        """Keep a callback that fits nothing, and count it once.  Returns whether it was new."""
-        item = {
-            "pk": f"ORPHAN#{event}",
-            "sk": key,
-            "kind": "ORPHAN",
-            **details,
-            "expires_at": ttl(expires_at),
-        }
-        if self.table.put_if_absent(item) is not None:
-            return False
-        self.table.update(("COUNT", "orphans"), "ADD amount :one", {":one": 1})
-        return True
-
-    def count(self, name: str) -> int:
-        """Return how many there were of *name* (`orphans`)."""
-        item = self.table.get("COUNT", name)
-        return int(item["amount"]) if item else 0
-
-    def take_lease(self, name: str, owner: str, length: timedelta) -> bool:
-        """Take the lease *name* for *owner*, unless somebody holds it."""
-        now = self.now()
-        item = {"pk": "LEASE", "sk": name, "kind": "LEASE", "owner": owner, "until": iso(now + length)}
-        condition = "attribute_not_exists(pk) OR #until < :now OR #owner = :owner"
-        values = {":now": iso(now), ":owner": owner}
-        return self.table.put_if(item, condition, values, ["until", "owner"]) is None
-
-    def give_back_lease(self, name: str, owner: str) -> None:
-        """End the lease, if *owner* still holds it."""
-        self.table.update(
-            ("LEASE", name),
-            "SET #until = :past",
-            {":past": "", ":owner": owner},
-            ["until", "owner"],
-            condition="#owner = :owner",
-        )
-
-    def keys(self) -> Item:
-        """Return QStash's signing keys `current` and `next`, and `mac`, that of callback URLs; {} before a deploy."""
-        return self.table.get("KEYS", "KEYS") or {}
-
-    def save_keys(self, *, current: str, following: str, mac: str) -> None:
-        """Save QStash's signing keys; keep the MAC key that is there, else take *mac*."""
-        self.table.update(
-            ("KEYS", "KEYS"),
-            "SET #current = :current, #next = :next, mac = if_not_exists(mac, :mac)",
-            {":current": current, ":next": following, ":mac": mac},
-            ["current", "next"],
-        )
-
-    def desired(self) -> dict[str, Item]:
-        """Return the states that deploys want of QStash and haven't ended: physical id -> `groups`, `at`."""
-        return dict((self.table.get("DESIRED", "DESIRED") or {}).get("states", {}))
-
-    def save_desired(self, states: Mapping[str, Item]) -> None:
-        """Save the states that QStash should hold from now on; the newest is what counts."""
-        self.table.put({"pk": "DESIRED", "sk": "DESIRED", "kind": "DESIRED", "states": states})
+        values = {":pk": f"{queue}#{shard}", ":now": iso(self.now())}
+        condition = "due_pk = :pk AND due_sk <= :now"
+        items, last = self.table.page(condition, values, after=after, IndexName="due", Limit=limit)
+        found = [
+            Due(
+                event=EventId(item["pk"]),
+                destination=item["sk"].removeprefix("DELIVERY#") if item["sk"] != "EVENT" else None,
+                at=from_iso(item["due_sk"]),
+            )
+            for item in items
+        ]
+        return found, last
 
 
 def _seen(source: str, sha256: str, what: str) -> Item:

@@ -102,14 +102,15 @@ class Table:
         return None
 
     def put_both(self, item: Item, other: Item, condition: str, values: Item) -> bool:
-        """Put *item*, and *other* on *condition*: both, or neither; return whether it held."""
+        """Put *item*, unless it is there, and *other* on *condition*: both, or neither; return whether they held."""
         conditional = {
             "TableName": self.name,
             "Item": wire(other),
             "ConditionExpression": condition,
             "ExpressionAttributeValues": wire(values),
         }
-        writes: Any = [{"Put": {"TableName": self.name, "Item": wire(item)}}, {"Put": conditional}]
+        new = {"TableName": self.name, "Item": wire(item), "ConditionExpression": "attribute_not_exists(pk)"}
+        writes: Any = [{"Put": new}, {"Put": conditional}]
         with aws.speaking_to("DynamoDB"):
             try:
                 self.client.transact_write_items(TransactItems=writes)
@@ -120,8 +121,8 @@ class Table:
                 raise
         return True
 
-    def update(self, key: Key, change: str, values: Item, names: Iterable[str] = (), condition: str = "") -> None:
-        """Update an item; where *condition* doesn't hold, somebody else was faster and nothing is owed."""
+    def update(self, key: Key, change: str, values: Item, names: Iterable[str] = (), condition: str = "") -> bool:
+        """Update an item; return whether *condition* held: if not, somebody else was faster and nothing is owed."""
         request: Any = {"ConditionExpression": condition} if condition else {}
         with aws.speaking_to("DynamoDB"):
             try:
@@ -134,7 +135,8 @@ class Table:
                     **request,
                 )
             except self.client.exceptions.ConditionalCheckFailedException:
-                return
+                return False
+        return True
 
 
 def _wire_key(key: Key) -> Any:

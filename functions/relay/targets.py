@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from relay import aws
 from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
 from relay.model import Event, EventId, delivery_id, iso
-from relay.publish import carried_body
+from relay.parcels import carried_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -60,9 +60,18 @@ def test_the_file_of_this_repository_is_right_and_hands_github_to_a_bus() -> Non
                 },
                 "to": ["audit"],
                 "replays": "flag",
+                "reopen": "dead",
             }
         },
-        "url_groups": {"audit": {"retries": 5, "retry_delay": None, "timeout_s": 30, "destinations": ["ledger"]}},
+        "url_groups": {
+            "audit": {
+                "retries": 5,
+                "retry_delay": None,
+                "timeout_s": 30,
+                "callbacks": "all",
+                "destinations": ["ledger"],
+            }
+        },
         "destinations": {"ledger": {"group": "audit", "url": None, "eventbridge": "default", "detail_type": "github"}},
     }
 
@@ -81,6 +90,7 @@ def test_settings_are_resolved_and_defaults_filled_in(tmp_path: Path) -> None:
         "retries": 2,
         "retry_delay": "1000 * (1 + retried)",
         "timeout_s": 120,
+        "callbacks": "all",
         "destinations": ["builder"],
     }
     assert list(flat["destinations"]) == ["ledger", "books", "builder"]

@@ -25,6 +25,7 @@ from relay.model import (
 )
 
 START = datetime(2026, 1, 31, 9, tzinfo=UTC)
+LOOK = START + timedelta(minutes=10)
 NOW, OLD = Generation("now"), Generation("old")
 
 
@@ -118,8 +119,8 @@ def test_the_publish_answer_and_a_callback_commute() -> None:
     """A callback can come before the publish returns."""
     good = Report(Attempt(START + timedelta(seconds=1), 1, "msg_a", NOW, succeeded=True))
 
-    first = a_delivery().published(NOW, "msg_a", START).after(good)
-    second = a_delivery().after(good).published(NOW, "msg_a", START)
+    first = a_delivery().published(NOW, "msg_a", START, LOOK).after(good)
+    second = a_delivery().after(good).published(NOW, "msg_a", START, LOOK)
 
     assert first == second
     assert first.status is Status.DELIVERED
@@ -127,8 +128,9 @@ def test_the_publish_answer_and_a_callback_commute() -> None:
 
 def test_an_answer_for_an_older_generation_is_not_attached() -> None:
     """A slow ingest must not put its message id on a replay."""
-    assert a_delivery().published(OLD, "msg_a", START) == a_delivery()
-    assert a_delivery().refused(OLD) == a_delivery()
+    assert a_delivery().published(OLD, "msg_a", START, LOOK) == a_delivery()
+    assert a_delivery().ended(OLD, Status.UNPUBLISHABLE, "too large") == a_delivery()
+    assert a_delivery().due(OLD, LOOK) == a_delivery().missing(OLD, LOOK) == a_delivery()
 
 
 def test_a_replay_keeps_history_and_owes_a_publish() -> None:

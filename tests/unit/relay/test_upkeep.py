@@ -9,35 +9,43 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay import reconcile
+from relay.items import shard_of
 from relay.sweep import refresh_keys, sweep
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
 
 
-def test_two_sweeps_at_once_are_one(world: World) -> None:
-    """Under a lease."""
-    world.wire.failures = [500, 500]
-    world.post()
+def test_two_sweeps_at_once_share_the_work(world: World) -> None:
+    """Each shard under a lease of its own."""
+    world.wire.failures = [500, 500, 500]
+    event = world.post().event
     world.clock.at += timedelta(seconds=40)
-    assert world.store.take_lease("sweep", "another", timedelta(seconds=60))
+    lease = f"sweep#{shard_of(event.id)}"
+    assert world.store.take_lease(lease, "another", timedelta(seconds=60))
 
-    assert sweep(world.publisher, owner="a", seconds_left=lambda: 30).skipped
+    held = sweep(world.publisher, owner="a", seconds_left=lambda: 30)
+    world.store.give_back_lease(lease, "another")
+    free = sweep(world.publisher, owner="a", seconds_left=lambda: 30)
+
+    assert (held.published, held.skipped) == (0, 1)
+    assert (free.published, free.skipped) == (1, 0)
 
 
 def test_a_sweep_that_runs_out_of_time_goes_on_next_time(world: World) -> None:
-    """Bounded per run."""
-    world.wire.failures = [500] * 6
-    for number in range(3):
+    """Bounded per run; what comes last has its turn, too."""
+    world.wire.failures = [500] * 99
+    for number in range(12):
         world.post(key=str(number))
+    world.wire.failures = []
     world.clock.at += timedelta(seconds=40)
-    left = iter([30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    left = iter([30] * 6)
 
     first = sweep(world.publisher, owner="a", seconds_left=lambda: next(left, 0))
     second = sweep(world.publisher, owner="b", seconds_left=lambda: 30)
 
-    assert first.published < 3
-    assert first.published + second.published == 3
+    assert 0 < first.published < 12
+    assert first.published + second.published == 12
 
 
 def test_signing_keys_are_read_from_qstash_and_the_mac_key_is_made_once(world: World) -> None:

@@ -58,41 +58,99 @@ FLAT: dict[str, Any] = {
 
 
 class QStashWire:
-    """QStash as httpx sees it: takes publishes, knows deduplication ids, groups and logs, fails on command."""
+    """QStash as httpx sees it: takes publishes, knows deduplication ids, groups and its log, fails on command."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.failure_headers: dict[str, str] = {}
+        self.held: set[str] = set()
+        self.batches: list[int] = []
+        self.dead_letters: list[dict[str, Any]] = []
+        self.forgot_ms = 0
         self.published: list[httpx.Request] = []
         self.taken: dict[str, list[dict[str, str]]] = {}
         self.failures: list[int | Exception] = []
         self.topics: dict[str, dict[str, str]] = {}
         self.forget_ids = False
-        self.logs: list[dict[str, str]] = []
+        self.logs: list[dict[str, Any]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
+        if path == "/v2/batch":
+            return self.batch(request)
         if path.startswith("/v2/publish/"):
             return self.publish(request)
         if path == "/v2/logs":
-            label = request.url.params["label"]
-            return httpx.Response(200, json={"logs": [row for row in self.logs if row["label"] == label]})
+            return self.log(request)
+        if path.startswith("/v2/messages/"):
+            known = path.rpartition("/")[2] in self.held
+            return httpx.Response(200, json={}) if known else httpx.Response(404, json={})
+        if path == "/v2/dlq":
+            return self.dlq(request)
         if path == "/v2/keys":
             return httpx.Response(200, json={"current": "sig_a", "next": "sig_b"})
         return self.topic(request)
 
     def publish(self, request: httpx.Request) -> httpx.Response:
         self.published.append(request)
+        return self._answered(lambda: self._taken(request))
+
+    def batch(self, request: httpx.Request) -> httpx.Response:
+        items = [
+            httpx.Request("POST", f"/v2/publish/{it['destination']}", headers=it["headers"], content=it["body"])
+            for it in json.loads(request.content)
+        ]
+        self.published += items
+        self.batches.append(len(items))
+        return self._answered(lambda: [self._taken(it) for it in items])
+
+    def _answered(self, done: Callable[[], Any]) -> httpx.Response:
         failure = self.failures.pop(0) if self.failures else None
         if isinstance(failure, int):
-            return httpx.Response(failure, json={"error": "no"})
+            return httpx.Response(failure, json={"error": "no"}, headers=self.failure_headers)
+        answer = done()
+        if failure is not None:
+            raise failure
+        return httpx.Response(200, json=answer)
+
+    def _taken(self, request: httpx.Request) -> list[dict[str, str]]:
         key = request.headers["Upstash-Deduplication-Id"]
         if key not in self.taken or self.forget_ids:
             target = request.url.path.removeprefix("/v2/publish/")
             urls = list(self.topics.get(target, {}).values()) or [target]
             self.taken[key] = [{"messageId": f"msg_{len(self.logs) + n}", "url": url} for n, url in enumerate(urls)]
-            self.logs += [it | {"label": request.headers["Upstash-Label"]} for it in self.taken[key]]
-        if failure is not None:
-            raise failure
-        return httpx.Response(200, json=self.taken[key])
+            for it in self.taken[key]:
+                self.say(it["messageId"], "CREATED", url=it["url"], label=request.headers["Upstash-Label"])
+                self.held.add(it["messageId"])
+        return self.taken[key]
+
+    def say(self, message_id: str, state: str, **row: Any) -> None:
+        """Add a line to the log; what isn't said is as in the line before of the same message."""
+        before: dict[str, Any] = next((it for it in reversed(self.logs) if it["messageId"] == message_id), {})
+        same = {name: it for name, it in before.items() if name in {"url", "label", "endpointName"}}
+        time_ms = int(self.clock().timestamp() * 1000)
+        self.logs.append({"time": time_ms, "messageId": message_id, "state": state, **same, **row})
+        if state in {"DELIVERED", "FAILED", "CANCELED"}:
+            self.held.discard(message_id)
+
+    def log(self, request: httpx.Request) -> httpx.Response:
+        asked = request.url.params
+        rows = [it for it in self.logs if not asked.get_list("label") or it["label"] in asked.get_list("label")]
+        rows = [it for it in rows if it["time"] <= int(asked.get("toDate", "9" * 15)) and it["time"] >= self.forgot_ms]
+        first = int(asked.get("cursor", "0"))
+        count = int(asked["count"])
+        page = rows[::-1][first : first + count]
+        more = {"cursor": str(first + count)} if len(rows) > first + count else {}
+        return httpx.Response(200, json={"logs": page, **more})
+
+    def dlq(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            gone = set(json.loads(request.content)["dlqIds"])
+            self.dead_letters = [it for it in self.dead_letters if it["dlqId"] not in gone]
+            return httpx.Response(200, json={"deleted": len(gone)})
+        labels = request.url.params.get_list("label")
+        found = [it for it in self.dead_letters if not labels or it.get("label") in labels]
+        return httpx.Response(200, json={"messages": found})
 
     def topic(self, request: httpx.Request) -> httpx.Response:
         parts = request.url.path.split("/")
@@ -125,12 +183,14 @@ class World:
         clients.s3.create_bucket(Bucket=name)
         self.store = Store(name, name, now=self.clock, dynamodb=clients.dynamodb, s3=clients.s3)
         self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, FLAT)
-        self.wire = QStashWire()
+        self.wire = QStashWire(self.clock)
         self.wire.topics = {
             "relay.audit": {"ledger": f"{BASE}/qstash/deliver/ledger", "erp": "https://erp.example.com/in"},
             "relay.ci": {"builder": "https://ci.example.com/x"},
         }
-        self.qstash = QStash("token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire))
+        self.qstash = QStash(
+            "token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire), now=self.clock
+        )
         self.publisher = Publisher(self.settings, self.store, self.qstash, MAC)
 
     def post(

@@ -1,0 +1,101 @@
+"""The index `feed`: what there is, newest first.  Every partition has the same sort key, so a page is a merge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from relay.items import SHARDS, Item, ttl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+
+    from relay.table import Table
+
+PAGE_READS_MAX = 10
+
+
+class Feed:
+    """The listings of a store."""
+
+    table: Table
+    now: Callable[[], datetime]
+
+    def feed(
+        self,
+        partitions: Iterable[str],
+        *,
+        since: str,
+        below: str,
+        equal: Mapping[str, str],
+        limit: int,
+    ) -> tuple[list[Item], str | None]:
+        """Return the newest *limit* entries of some feed partitions (`events` or statuses), all shards merged.
+
+        Args:
+            since: Lowest sort key, inclusive.
+            below: Sort key that all entries must be below.
+            equal: Attributes that entries must have.
+
+        Returns:
+            The entries, newest first, and the sort key to go on below; None at the end.  A page may be short, or
+            empty, before the end: reading is bounded, however rare the entries are.
+        """
+        found: list[Item] = []
+        floor = ""
+        for partition in partitions:
+            for shard in range(SHARDS):
+                items, stopped_at = self._feed_partition(f"{partition}#{shard}", since, below, equal, limit)
+                found += items
+                floor = max(floor, stopped_at or "")
+        found = sorted((it for it in found if it["feed_sk"] >= floor), key=lambda it: it["feed_sk"], reverse=True)
+        page = found[:limit]
+        if len(found) > limit:
+            return page, page[-1]["feed_sk"]
+        return page, floor or None
+
+    def _feed_partition(
+        self, partition: str, since: str, below: str, equal: Mapping[str, str], limit: int
+    ) -> tuple[list[Item], str | None]:
+        names = {"#expires": "expires_at", **{f"#f{n}": name for n, name in enumerate(equal)}}
+        values = {":pk": partition, ":since": since, ":below": below, ":now": ttl(self.now())}
+        values |= {f":f{n}": value for n, value in enumerate(equal.values())}
+        kept = " AND ".join(["#expires > :now", *(f"#f{n} = :f{n}" for n in range(len(equal)))])
+        request: Any = {
+            "IndexName": "feed",
+            "FilterExpression": kept,
+            "ExpressionAttributeNames": names,
+            "ScanIndexForward": False,
+            "Limit": max(limit + 1, 25),
+        }
+        condition = "feed_pk = :pk AND feed_sk BETWEEN :since AND :below"
+        found: list[Item] = []
+        last: Item | None = None
+        for _ in range(PAGE_READS_MAX):
+            items, last = self.table.page(condition, values, after=last, **request)
+            found += [item for item in items if item["feed_sk"] != below]
+            if last is None:
+                return found, None
+            if len(found) > limit:
+                break
+        return found, last["feed_sk"] if last else None
+
+    def entries(self, partition: str, above: str, below: str, limit: int | None = None) -> tuple[list[Item], bool]:
+        """Return the entries of one partition between two sort keys, the oldest first, and whether there are more.
+
+        Args:
+            partition: With its shard, `events#3`.
+            limit: At most so many; None: all.
+        """
+        values = {":pk": partition, ":above": above, ":below": below, ":now": ttl(self.now())}
+        request: Any = {"IndexName": "feed", "FilterExpression": "expires_at > :now"}
+        found: list[Item] = []
+        last: Item | None = None
+        while True:
+            condition = "feed_pk = :pk AND feed_sk BETWEEN :above AND :below"
+            items, last = self.table.page(condition, values, after=last, **request)
+            found += [it for it in items if above < it["feed_sk"] < below]
+            if limit is not None and len(found) > limit:
+                return found[:limit], True
+            if last is None:
+                return found, False

@@ -1,0 +1,106 @@
+"""What QStash's log says of a message: its attempts, and how it ended.  Hides the states that the log has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from relay.model import RESPONSE_EXCERPT_MAX_CHARS, Attempt, Generation, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from relay.qstash import LogRow
+    from relay.settings import Settings
+
+_OUTCOMES = {"ERROR": False, "DELIVERED": True}  # of an attempt
+
+
+@dataclass
+class Track:
+    """One message, as the log has it so far.
+
+    Attributes:
+        label: The relay's, which names event and generation.
+        state: That of the last line.
+        reports: What its callbacks said, or would have.
+        next_at: When its next attempt is due.
+    """
+
+    message_id: str
+    label: str
+    url: str | None
+    endpoint: str | None
+    state: str
+    at: datetime
+    reports: list[Report] = field(default_factory=list)
+    next_at: datetime | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        """Tell whether somebody cancelled it in QStash."""
+        return self.state == "CANCELED"
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether its attempts are spent."""
+        return self.state == "FAILED"
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing more will come of it."""
+        return self.state in {"DELIVERED", "FAILED", "CANCELED"}
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether an attempt was made, or may have been."""
+        return self.state != "CREATED"
+
+    def add(self, row: LogRow) -> None:
+        """Add the next line."""
+        self.state, self.at, self.next_at = row.state, row.at, row.next_at
+        if row.state in _OUTCOMES:
+            self._add_attempt(row, succeeded=_OUTCOMES[row.state])
+        elif row.state == "FAILED":
+            if not self.reports:  # the line of the attempt itself is gone
+                self._add_attempt(row, succeeded=False)
+            self.reports.append(Report(self.reports[-1].attempt, dead=True))
+
+    def _add_attempt(self, row: LogRow, *, succeeded: bool) -> None:
+        attempt = Attempt(
+            at=row.at,
+            number=len(self.reports) + 1,
+            message_id=row.message_id,
+            generation=Generation(self.label.rpartition(".")[2]),
+            succeeded=succeeded,
+            status_code=row.status,
+            response=row.response.decode(errors="replace")[:RESPONSE_EXCERPT_MAX_CHARS] or None,
+        )
+        self.reports.append(Report(attempt))
+
+    def is_of(self, destination: str, settings: Settings) -> bool:
+        """Tell whether it is for *destination*: a group's message names its endpoint, else its URL tells."""
+        if self.endpoint is not None:
+            return self.endpoint == destination
+        known = destination in settings.destinations
+        return known and self.url == settings.destination_url(destination)
+
+
+def tracks(rows: Iterable[LogRow], labels: Iterable[str]) -> dict[str, list[Track]]:
+    """Return what *rows*, the oldest first, say of the messages under each of *labels*."""
+    wanted = set(labels)
+    by_message: dict[str, Track] = {}
+    for row in rows:
+        label = next((it for it in row.labels if it in wanted), None)
+        if label is None:
+            continue
+        known = by_message.get(row.message_id)
+        if known is None:
+            known = Track(row.message_id, label, row.url, row.endpoint, row.state, row.at)
+            by_message[row.message_id] = known
+        known.add(row)
+    found: dict[str, list[Track]] = {it: [] for it in wanted}
+    for track in by_message.values():
+        found[track.label].append(track)
+    return found

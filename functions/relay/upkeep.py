@@ -1,0 +1,120 @@
+"""What the relay remembers of itself, an item each: leases, signing keys, what QStash should hold, what is on hold."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from relay.items import Item, ttl
+from relay.model import EventId, from_iso, iso
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from relay.table import Table
+
+HANDSHAKE_KEPT_FOR = timedelta(days=1)
+
+
+class Upkeep:
+    """The single items of a store."""
+
+    table: Table
+    now: Callable[[], datetime]
+
+    def add_orphan(self, event: EventId, key: str, details: Mapping[str, Any], expires_at: datetime) -> bool:
+        """Keep a callback that fits nothing, and count it once.  Returns whether it was new."""
+        item = {
+            "pk": f"ORPHAN#{event}",
+            "sk": key,
+            "kind": "ORPHAN",
+            **details,
+            "expires_at": ttl(expires_at),
+        }
+        if self.table.put_if_absent(item) is not None:
+            return False
+        self.table.update(("COUNT", "orphans"), "ADD amount :one", {":one": 1})
+        return True
+
+    def count(self, name: str) -> int:
+        """Return how many there were of *name* (`orphans`)."""
+        item = self.table.get("COUNT", name)
+        return int(item["amount"]) if item else 0
+
+    def take_lease(self, name: str, owner: str, length: timedelta) -> bool:
+        """Take the lease *name* for *owner*, unless somebody holds it."""
+        now = self.now()
+        item = {"pk": "LEASE", "sk": name, "kind": "LEASE", "owner": owner, "until": iso(now + length)}
+        condition = "attribute_not_exists(pk) OR #until < :now OR #owner = :owner"
+        values = {":now": iso(now), ":owner": owner}
+        return self.table.put_if(item, condition, values, ["until", "owner"]) is None
+
+    def give_back_lease(self, name: str, owner: str) -> None:
+        """End the lease, if *owner* still holds it."""
+        self.table.update(
+            ("LEASE", name),
+            "SET #until = :past",
+            {":past": "", ":owner": owner},
+            ["until", "owner"],
+            condition="#owner = :owner",
+        )
+
+    def keys(self) -> Item:
+        """Return QStash's signing keys `current` and `next`, and `mac`, that of callback URLs; {} before a deploy."""
+        return self.table.get("KEYS", "KEYS") or {}
+
+    def save_keys(self, *, current: str, following: str, mac: str) -> None:
+        """Save QStash's signing keys; keep the MAC key that is there, else take *mac*."""
+        self.table.update(
+            ("KEYS", "KEYS"),
+            "SET #current = :current, #next = :next, mac = if_not_exists(mac, :mac)",
+            {":current": current, ":next": following, ":mac": mac},
+            ["current", "next"],
+        )
+
+    def desired(self) -> dict[str, Item]:
+        """Return the states that deploys want of QStash and haven't ended: physical id -> `groups`, `at`."""
+        return dict((self.table.get("DESIRED", "DESIRED") or {}).get("states", {}))
+
+    def save_desired(self, states: Mapping[str, Item]) -> None:
+        """Save the states that QStash should hold from now on; the newest is what counts."""
+        self.table.put({"pk": "DESIRED", "sk": "DESIRED", "kind": "DESIRED", "states": states})
+
+    def hold(self) -> datetime | None:
+        """Return until when nothing is to be published, since a quota of QStash is used up; None: nothing holds."""
+        item = self.table.get("HOLD", "HOLD")
+        return from_iso(item["until"]) if item else None
+
+    def save_hold(self, until: datetime, reason: str) -> None:
+        """Have nothing published *until* a time."""
+        item = {"pk": "HOLD", "sk": "HOLD", "kind": "HOLD", "until": iso(until), "reason": reason}
+        self.table.put({**item, "expires_at": ttl(until)})
+
+    def last_audit(self) -> Item:
+        """Return what the last audit left word of: `until`, `dead_letters_until`, `left`; {} before the first."""
+        return self.table.get("AUDIT", "AUDIT") or {}
+
+    def save_audit(self, said: Mapping[str, Any]) -> None:
+        """Leave word for the next audit."""
+        self.table.put({"pk": "AUDIT", "sk": "AUDIT", "kind": "AUDIT", **said})
+
+    def shard_to_begin_with(self) -> int:
+        """Return the shard at which the last sweep ran out of time; 0 where it didn't."""
+        item = self.table.get("SWEEP", "SWEEP")
+        return int(item["shard"]) if item else 0
+
+    def begin_with(self, shard: int) -> None:
+        """Have the next sweep begin with *shard*."""
+        self.table.put({"pk": "SWEEP", "sk": "SWEEP", "kind": "SWEEP", "shard": shard})
+
+    def save_handshake(self, source: str, kept: Mapping[str, str]) -> None:
+        """Keep what the owner must see of the last handshake of *source*, for a day."""
+        now = self.now()
+        item = {"pk": "HANDSHAKE", "sk": source, "kind": "HANDSHAKE", "at": iso(now), "kept": dict(kept)}
+        self.table.put({**item, "expires_at": ttl(now + HANDSHAKE_KEPT_FOR)})
+
+    def handshake(self, source: str) -> Item | None:
+        """Return `at` and `kept` of the last handshake of *source* that told something; None where there was none."""
+        item = self.table.get("HANDSHAKE", source)
+        return None if item is None else {"at": item["at"], "kept": item["kept"]}

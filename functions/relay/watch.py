@@ -1,0 +1,190 @@
+"""Looks after what QStash has and never reported on: its log and its dead letters tell what callbacks didn't.
+
+A callback can be lost, switched off or dead itself.  So every delivery in flight is due to be looked after, later and
+later the longer it takes.  Where QStash has neither its message any more nor an end of it, a second look, later than
+the log can lag, decides: if no attempt was begun, QStash lost it, and it is published again as a new generation; if one
+was, nobody can tell, and a person decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from relay.errors import UpstreamError
+from relay.metrics import Metric, count
+from relay.model import OPEN, Delivery, Event, Report, Status, label
+from relay.parallel import each
+from relay.publish import LOG_LAG, LOG_RETENTION, LOOK_AFTER
+from relay.replay import Cause, new_replay_id, start_again
+from relay.tracks import Track, tracks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from datetime import datetime
+
+    from relay.publish import Publisher
+    from relay.store import Due, Store
+
+LOOK_MAX = timedelta(hours=6)
+DEAD_LETTER_PAGES_MAX = 10
+LOST = "QStash had no message of it any more, and had begun no attempt"
+UNENDED = "QStash has no message of it any more, and its log tells no end"
+FORGOTTEN = "QStash has no message of it any more, and its log doesn't reach back to it"
+CANCELLED = "somebody cancelled its message in QStash"
+
+
+@dataclass
+class Looked:
+    """What looks at deliveries found: how many they settled, opened again, and left to a person."""
+
+    settled: int = 0
+    reopened: int = 0
+    unaccounted: int = 0
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A delivery in flight that is due, and what QStash's log has of its current generation."""
+
+    event: Event
+    delivery: Delivery
+    tracks: Sequence[Track]
+
+    @property
+    def message_ids(self) -> set[str]:
+        """Return the messages that may still bring it on."""
+        open_ = {it.message_id for it in self.tracks if not it.ended}
+        return open_ or ({self.delivery.message_id} if self.delivery.message_id and not self.tracks else set())
+
+
+def look_after(publisher: Publisher, due: Iterable[Due], looked: Looked) -> None:
+    """Ask QStash what became of the deliveries that are *due*, and record it.
+
+    Costs a read of each and of its event, one call for its log lines (of all together), one where there are dead
+    letters, and one for each message whose end isn't told.
+
+    Raises:
+        UpstreamError: QStash or the table didn't answer; what isn't recorded stays due.
+    """
+    watched = _watched(publisher, due)
+    if not watched:
+        return
+    dead = [it for it in watched if any(track.failed for track in it.tracks)]
+    dlq_ids = _dlq_ids(publisher, {label(it.event.id, it.delivery.generation) for it in dead})
+    for outcome in each(lambda it: _record(publisher, it, dlq_ids, looked), watched, workers=publisher.workers):
+        if isinstance(outcome, UpstreamError):
+            raise outcome
+
+
+def _watched(publisher: Publisher, due: Iterable[Due]) -> list[_Watched]:
+    read = each(lambda it: _read(publisher.store, it), [*due], workers=publisher.workers)
+    found = [it for it in read if isinstance(it, tuple)]
+    labels = {label(event.id, delivery.generation) for event, delivery in found}
+    by_label = tracks(publisher.qstash.log_of(labels), labels) if labels else {}
+    return [
+        _Watched(
+            event,
+            delivery,
+            [
+                it
+                for it in by_label[label(event.id, delivery.generation)]
+                if it.is_of(delivery.destination, publisher.settings)
+            ],
+        )
+        for event, delivery in found
+    ]
+
+
+def _read(store: Store, due: Due) -> tuple[Event, Delivery] | None:
+    """Return what is *due* to be looked after; None where it isn't any more, for the index lags."""
+    event = store.event(due.event)
+    delivery = None if event is None or due.destination is None else store.delivery(event, due.destination)
+    if event and delivery and delivery.status is Status.IN_FLIGHT and delivery.due_at == due.at:
+        return event, delivery
+    return None
+
+
+def _dlq_ids(publisher: Publisher, labels: Collection[str]) -> dict[str, str]:
+    """Return where QStash keeps the dead letters under *labels*: message id -> DLQ id."""
+    found: dict[str, str] = {}
+    cursor: str | None = None
+    for _ in range(DEAD_LETTER_PAGES_MAX if labels else 0):
+        page, cursor = publisher.qstash.dead_letters(labels=labels, cursor=cursor)
+        found |= {it.message_id: it.id for it in page}
+        if cursor is None:
+            break
+    return found
+
+
+def _record(publisher: Publisher, it: _Watched, dlq_ids: dict[str, str], looked: Looked) -> None:
+    """Write what is known of one delivery."""
+    generation = it.delivery.generation
+    reports = [
+        Report(report.attempt, dead=report.dead, dlq_id=dlq_ids.get(track.message_id) if report.dead else None)
+        for track in it.tracks
+        for report in track.reports
+    ]
+
+    def told(delivery: Delivery) -> Delivery:
+        for report in reports:
+            delivery = delivery.after(report)
+        return delivery
+
+    if told(it.delivery).status not in OPEN:
+        _change(publisher.store, it, told, looked)
+    elif it.tracks and all(track.cancelled for track in it.tracks):
+        _change(publisher.store, it, lambda d: told(d).ended(generation, Status.CANCELLED, CANCELLED), looked)
+    else:
+        _look_again(publisher, it, told, looked)
+
+
+def _look_again(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery], looked: Looked) -> None:
+    """Have what is still open looked at again; or conclude, where its message was missing at an earlier look, too."""
+    now, generation, since = publisher.store.now(), it.delivery.generation, it.delivery.missing_since
+    missing = not any(publisher.qstash.has(message_id) for message_id in sorted(it.message_ids))
+    if not missing:
+        at = _next_look(publisher, it, now)
+        _change(publisher.store, it, lambda d: told(d).due(generation, at), looked)
+    elif since is None or now - since < LOG_LAG:  # what happened just before may not be in the log yet
+        at = now + LOG_LAG
+        _change(publisher.store, it, lambda d: told(d).missing(generation, now).due(generation, at), looked)
+    else:
+        _conclude(publisher, it, told, looked)
+
+
+def _conclude(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery], looked: Looked) -> None:
+    """Publish again what QStash lost before it began; leave to a person what it may have delivered."""
+    generation, since = it.delivery.generation, it.delivery.published_at or it.delivery.since
+    begun = any(track.begun for track in it.tracks) or it.delivery.attempts_of(generation)
+    seen = bool(it.tracks) or (publisher.store.now() - since <= LOG_RETENTION and publisher.qstash.log_reaches(since))
+    if seen and not begun:
+        if start_again(publisher.store, it.event, it.delivery, Cause(new_replay_id(), "relay", LOST)):
+            looked.reopened += 1
+            count(Metric.REOPENED)
+        return
+    reason = UNENDED if seen else FORGOTTEN
+    _change(publisher.store, it, lambda d: told(d).ended(generation, Status.UNACCOUNTED, reason), looked)
+
+
+def _next_look(publisher: Publisher, it: _Watched, now: datetime) -> datetime:
+    """Return when to look again: after the next attempt, or later and later."""
+    patience = publisher.look_after(it.delivery.group)
+    next_at = max((track.next_at for track in it.tracks if track.next_at), default=None)
+    if next_at is not None and next_at > now:
+        return next_at + patience
+    return now + min(LOOK_MAX, max(LOOK_AFTER, now - it.delivery.since))
+
+
+def _change(store: Store, it: _Watched, change: Callable[[Delivery], Delivery], looked: Looked) -> None:
+    before, after = store.change_delivery(it.event, it.delivery.destination, change)
+    if before.status == after.status:
+        return
+    if after.status is Status.UNACCOUNTED:
+        looked.unaccounted += 1
+        return
+    looked.settled += 1
+    count(Metric.SETTLED)
+    if after.status is Status.DEAD_LETTERED:
+        count(Metric.DEAD_LETTERED)
