@@ -6,7 +6,8 @@ import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from relay.model import EventId, Status, label
+from relay.ledger import balance
+from relay.model import OPEN, EventId, Status, iso, label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,12 +15,10 @@ if TYPE_CHECKING:
     from relay.model import Delivery, Event
     from tests.model.world import World
 
-UNDER_WAY = {Status.PENDING, Status.IN_FLIGHT}
-
 
 def violations(world: World) -> list[str]:
     """Return every way in which *world*, which is quiet, breaks the promise."""
-    return [*_unaccounted(world), *_doubled(world), *_left_over(world)]
+    return [*world.broken, *_unaccounted(world), *_doubled(world), *_left_over(world), *_unbalanced(world)]
 
 
 def _unaccounted(world: World) -> Iterator[str]:
@@ -47,22 +46,31 @@ def _untrue(world: World, event: Event, delivery: Delivery) -> Iterator[str]:
     if any(hashlib.sha256(it.body).hexdigest() != event.sha256 for it in seen):
         yield f"{delivery.id} brought other bytes than its event's"
     taken = any(it.succeeded for it in current)
-    if delivery.status in UNDER_WAY:
+    if delivery.status in OPEN:
         yield f"{delivery.id} stays {delivery.status}; its destination saw it {len(current)} times, taken: {taken}"
-    elif (delivery.status is Status.DELIVERED) != taken:
+    elif delivery.status is Status.UNACCOUNTED and event.id not in world.overdue:
+        yield f"{delivery.id} is unaccounted: {delivery.reason}; taken: {taken}"
+    elif delivery.status is not Status.UNACCOUNTED and (delivery.status is Status.DELIVERED) != taken:
         yield f"{delivery.id} is {delivery.status}, and its destination took it: {taken}"
     if delivery.status is Status.DELIVERED and not any(it.succeeded for it in delivery.attempts.values()):
         yield f"{delivery.id} is delivered by no attempt"
 
 
 def _doubled(world: World) -> Iterator[str]:
-    """One generation of a delivery is one message of QStash's."""
+    """One generation of a delivery is one message; where one was taken, only a person begins another."""
     messages: dict[tuple[str, str], set[str]] = defaultdict(set)
+    taken: dict[tuple[str, str], set[str]] = defaultdict(set)
     for it in world.destinations.seen:
-        messages[it.label, it.destination].add(it.message)
+        if it.label not in world.retried:
+            messages[it.label, it.destination].add(it.message)
+            if it.succeeded:
+                taken[it.event, it.destination].add(it.label)
     for (what, destination), ids in messages.items():
         if len(ids) > 1:
             yield f"{what} went to {destination} as {len(ids)} messages"
+    for (event, destination), labels in taken.items():
+        if len(labels) > 1 and (event, destination) not in world.replayed:
+            yield f"{event} was taken by {destination} in {len(labels)} generations, and nobody asked for that"
 
 
 def _left_over(world: World) -> Iterator[str]:
@@ -76,3 +84,15 @@ def _left_over(world: World) -> Iterator[str]:
             yield f"{len(spooled)} are still in the spool"
     if orphans := world.store.count("orphans"):
         yield f"{orphans} callbacks fitted nothing"
+
+
+def _unbalanced(world: World) -> Iterator[str]:
+    """The relay's own ledger says the same: what was expected is what became of it."""
+    found = balance(world.store, since="0", until=iso(world.now()), seconds_left=lambda: 60)
+    expected = sum(len(item["expected"]["M"]) for item in world.table.items.values() if "expected" in item)
+    if sum(it.total() for it in found.by_destination.values()) != expected:
+        yield f"of {expected} deliveries, the ledger has {dict(found.by_destination)}"
+    for it in found.findings:
+        if it.event in world.overdue and not it.mendable:
+            continue
+        yield f"the ledger finds {it.id}: {it.why}"

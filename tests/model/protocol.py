@@ -1,17 +1,13 @@
-"""Everything that can happen to a relay, as rules of a state machine; what must be true in the end is the ledger's.
-
-What the relay can't bear yet is `KNOWN`, with the reason; the rules leave it out, unless MODEL_ALL is set.
-"""
+"""Everything that can happen to a relay, as rules of a state machine; what must be true in the end is the ledger's."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from relay.model import TERMINAL
+from relay.replay import REPLAYABLE
 from tests.memory_aws import Fault
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations
@@ -21,39 +17,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DAY_S = 86_400.0
-LOGS_S = 2.9 * DAY_S  # QStash's logs reach back a little longer
-KNOWN = {
-    "dead callbacks": "a callback that was refused until its retries were spent leaves its delivery in flight",
-    "lost callbacks": "a callback that QStash loses leaves its delivery in flight",
-    "lost deliveries": "a message that QStash loses leaves its delivery in flight",
-    "long outages": "what waits for longer than QStash's logs reach back stays due for ever",
-}
-UNBORNE = frozenset() if os.environ.get("MODEL_ALL") else frozenset(KNOWN)
-
 SOURCES = st.sampled_from(sorted(NAMES))
 KEYS = st.sampled_from(["1", "2", "3"])
 BODIES = st.sampled_from([b"{}", b"{}", b'{"other":1}'])
-MEANWHILE = ("sweep", "webhook", "a second", "a minute")
+MEANWHILE = ("sweep", "audit", "webhook", "a second", "a minute")
 MISHAPS = st.one_of(
     st.none(),
-    st.tuples(st.sampled_from([*sorted(Fault), *MEANWHILE]), st.integers(0, 24)),
+    st.tuples(st.sampled_from([*sorted(Fault), *MEANWHILE]), st.one_of(st.integers(0, 4), st.integers(0, 24))),
 )
 """What goes wrong with a call of a verb, or happens before it, and which call it is."""
 
 SPANS_S = [1.0, 15.0, 61.0, 200.0, 660.0, 3_600.0, 25_000.0, DAY_S, 4 * DAY_S]
+PUBLISHES, LOGS, MESSAGES, DEAD_LETTERS = "/v2/[bp][au][bt]*", "/v2/logs*", "/v2/messages*", "/v2/dlq*"
 HINDRANCES: list[dict[str, Any]] = [
-    *({"on": "call", "do": it, "match": {"path": "/v2/publish*"}, "seconds": 30.0} for it in ("hang", "drop", "void")),
-    *({"on": "call", "do": it, "match": {"path": "/v2/logs*"}, "seconds": 30.0} for it in ("hang", "drop")),
-    *({"on": "call", "do": "answer", "match": {"path": "/v2/publish*"}, "status": it} for it in (429, 500, 401, 404)),
-    {"on": "call", "do": "answer", "match": {"path": "/v2/logs*"}, "status": 429},
+    *({"on": "call", "do": it, "match": {"path": PUBLISHES}, "seconds": 30.0} for it in ("hang", "drop", "void")),
+    *({"on": "call", "do": "drop", "match": {"path": it}} for it in (LOGS, MESSAGES, DEAD_LETTERS)),
+    *({"on": "call", "do": "answer", "match": {"path": PUBLISHES}, "status": it} for it in (429, 500, 400, 401, 404)),
+    {"on": "call", "do": "answer", "match": {"path": PUBLISHES}, "status": 429, "quota": "daily", "seconds": 4_000.0},
+    {"on": "call", "do": "answer", "match": {"path": LOGS}, "status": 429},
     {"on": "call", "do": "answer", "match": {"path": "/v2/keys"}, "status": 503},
-    {"on": "call", "do": "down", "seconds": 20.0},
-    {"on": "call", "do": "down", "seconds": 7_200.0},
+    *({"on": "call", "do": "down", "seconds": it} for it in (20.0, 7_200.0)),
     {"on": "delivery", "do": "duplicate"},
     {"on": "callback", "do": "duplicate", "seconds": 900.0},
     *({"on": on, "do": do, "seconds": 900.0} for on in ("delivery", "callback") for do in ("delay", "reorder")),
-    *([] if "lost callbacks" in UNBORNE else [{"on": "callback", "do": "lose"}]),
-    *([] if "lost deliveries" in UNBORNE else [{"on": "delivery", "do": "lose"}]),
+    *({"on": on, "do": "lose"} for on in ("delivery", "callback")),
 ]
 
 
@@ -94,6 +81,7 @@ class Protocol(RuleBasedStateMachine):
     def _between(self, what: str) -> Callable[[], None]:
         happens: dict[str, Callable[[], object]] = {
             "sweep": self.it.sweep,
+            "audit": self.it.audit,
             "webhook": lambda: self.it.webhook("github", "1"),
             "a second": lambda: self.it.wait(seconds=1),
             "a minute": lambda: self.it.wait(seconds=70),
@@ -117,10 +105,15 @@ class Protocol(RuleBasedStateMachine):
         """Run the sweep."""
         self._verb(self.it.sweep, mishap)
 
+    @rule(mishap=MISHAPS)
+    def audit(self, mishap: tuple[str, int] | None) -> None:
+        """Run the audit."""
+        self._verb(self.it.audit, mishap)
+
     @rule(number=st.integers(0, 20), mishap=MISHAPS)
     def replay(self, number: int, mishap: tuple[str, int] | None) -> None:
         """Have a person deliver something again that is over."""
-        over = self.it.deliveries(TERMINAL)
+        over = self.it.deliveries(REPLAYABLE)
         if over:
             event, destination = over[number % len(over)]
             self._verb(lambda: self.it.replay(event, destination), mishap)
@@ -128,8 +121,6 @@ class Protocol(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from(SPANS_S), mishap=MISHAPS)
     def wait(self, seconds: float, mishap: tuple[str, int] | None) -> None:
         """Let time pass, and what QStash sends come in.  No sweep runs meanwhile: it may be out, too."""
-        if "long outages" in UNBORNE and self.it.due_since_s() + LOGS_S < self.it.clock.now() + seconds:
-            return
         self._verb(lambda: self.it.wait(seconds=seconds), mishap if mishap and mishap[0] not in MEANWHILE else None)
 
     # -- what others do -----------------------------------------------------------------------------------------------
@@ -147,9 +138,18 @@ class Protocol(RuleBasedStateMachine):
     @rule()
     def roll_keys(self) -> None:
         """Have somebody roll QStash's signing keys."""
-        known = self.it.store.keys()
-        if "dead callbacks" not in UNBORNE or self.it.account.current_key == known["current"]:
-            self.it.account.rotate()  # twice between two sweeps, and the relay knows neither key
+        self.it.account.rotate()
+
+    @rule(what=st.sampled_from(["drift", "cancel", "retry"]), number=st.integers(0, 20))
+    def meddle(self, what: str, number: int) -> None:
+        """Have somebody do in QStash's console what is the relay's to do."""
+        match what:
+            case "drift":
+                self.it.drift(sorted(URLS)[number % len(URLS)])
+            case "cancel":
+                self.it.cancel(number)
+            case _:
+                self.it.retry_dead_letters()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

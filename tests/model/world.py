@@ -24,8 +24,9 @@ from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Answer, Outgoing, documented_users
 from infra.local.qstash.state import Settings as QStashSettings
-from relay import publish, reconcile
+from relay import reconcile
 from relay.accept import Acceptance, accept_or_spool
+from relay.audit import Audited, audit
 from relay.errors import RelayError
 from relay.gateway import Request
 from relay.judgement import Described
@@ -45,7 +46,7 @@ from tests.model.bridge import Bridge
 from tests.model.destinations import Behaviour, Destinations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine
+    from collections.abc import Collection, Coroutine
 
     from infra.local.qstash.state import User
 
@@ -54,6 +55,7 @@ QSTASH = "https://qstash.example.com"
 ADMIN = "admin"
 BEGAN_S = 1_800_000_000.0
 SWEEP_S = 45.0
+OUTAGE = timedelta(days=2.9)  # QStash's log reaches back a little longer
 NAMES = {"github": ("audit", "ci"), "stripe": ("audit",)}
 GROUPS = {"audit": ("ledger", "erp"), "ci": ("builder",)}
 URLS = {name: f"https://{name}.example.com/in" for names in GROUPS.values() for name in names}
@@ -76,21 +78,6 @@ FLAT: dict[str, Any] = {
 }
 
 
-class InOrder:
-    """An executor without threads: does at once what it is given, so that every run is the same."""
-
-    def __init__(self, max_workers: int | None = None) -> None:
-        self.max_workers = max_workers
-
-    def __enter__(self) -> InOrder:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def map(self, do: Callable[..., Any], *iterables: Any) -> list[Any]:
-        return list(map(do, *iterables))
-
-
 class World:
     """One relay, its QStash, its destinations and its time.
 
@@ -103,6 +90,10 @@ class World:
 
     Attributes:
         acknowledged: Events whose source was told that they are durable.
+        broken: What went wrong with the world itself.
+        overdue: Events with something that was due for longer than QStash's log reaches back.
+        replayed: Events and destinations of deliveries that a person had made again.
+        retried: The labels of what somebody sent again in QStash's console.
         refused: The statuses of callbacks that the relay didn't take, counted.
         latency_s: How long everything takes that QStash sends; 0: it arrives before the publish returns.
     """
@@ -125,6 +116,11 @@ class World:
         self.destinations = Destinations({url: name for name, url in URLS.items()}, self.clock)
         self.acknowledged: dict[EventId, str] = {}
         self.refused: Counter[int] = Counter()
+        self.broken: list[str] = []
+        self._labels: dict[str, str] = {}
+        self.overdue: set[str] = set()
+        self.replayed: set[tuple[str, str]] = set()
+        self.retried: set[str] = set()
         self._open = ExitStack()
         self._fix_chance_and_time(chance)
         self._runner = asyncio.Runner()
@@ -148,8 +144,6 @@ class World:
             mock.patch.object(secrets, "token_bytes", chance.randbytes),
             mock.patch.object(jwt.api_jwt, "datetime", Time),
         ]
-        if hasattr(publish, "ThreadPoolExecutor"):
-            patches.append(mock.patch.object(publish, "ThreadPoolExecutor", InOrder))
         for it in patches:
             self._open.enter_context(it)
 
@@ -179,6 +173,10 @@ class World:
         self.store = Store("table", "bucket", now=self.now, dynamodb=dynamodb, s3=s3)
         self.recorder = self._function()
         refresh_keys(self.store, self.qstash)
+        self.deploy()
+
+    def deploy(self) -> None:
+        """Have QStash's URL groups be what the configuration says."""
         groups = {f"relay.{group}": [{"name": it, "url": URLS[it]} for it in names] for group, names in GROUPS.items()}
         reconcile.add(json.dumps({"groups": groups}), qstash=self.qstash, store=self.store)
 
@@ -199,11 +197,18 @@ class World:
     # -- what QStash sends ------------------------------------------------------------------------------------------
 
     async def _sent(self, outgoing: Outgoing) -> Answer:
+        known = self.account.messages.get(outgoing.header["Upstash-Message-Id"][0])
+        if known is not None:  # else it was cancelled between its attempts
+            self._labels[known.id] = (*known.options.labels, "")[0]
         await self.clock.sleep(self.latency_s)
-        if outgoing.url.startswith(BASE):
-            return self._recorded(outgoing)
-        message = self.account.messages[outgoing.header["Upstash-Message-Id"][0]]
-        return await self.destinations.answer(outgoing, message.options.labels[0])
+        try:
+            if outgoing.url.startswith(BASE):
+                return self._recorded(outgoing)
+            return await self.destinations.answer(outgoing, self._labels[outgoing.header["Upstash-Message-Id"][0]])
+        except Exception as error:
+            if not isinstance(error, ConnectionResetError):  # a destination's way to answer
+                self.broken.append(repr(error))
+            raise
 
     def _recorded(self, outgoing: Outgoing) -> Answer:
         """Do what the function `record` does with a callback."""
@@ -228,7 +233,7 @@ class World:
     # -- what the relay does ----------------------------------------------------------------------------------------
 
     def _publisher(self) -> Publisher:
-        return Publisher(self.settings, self.store, self.qstash, self._function().mac_key)
+        return Publisher(self.settings, self.store, self.qstash, self._function().mac_key, workers=1)
 
     def webhook(self, source: str, key: str, body: bytes = b"{}") -> EventId | None:
         """Send a webhook; return its event if the source was told that it is durable."""
@@ -261,8 +266,19 @@ class World:
         except (RelayError, Crash):
             return None
 
+    def audit(self) -> Audited | None:
+        """Do what the function `audit` does; return None where it crashed, or failed."""
+        ends_s = self.clock.now() + SWEEP_S
+        owner = secrets.token_hex(4)
+        try:
+            with self.calls.process():
+                return audit(self._publisher(), owner=owner, seconds_left=lambda: ends_s - self.clock.now())
+        except (RelayError, Crash):
+            return None
+
     def replay(self, event: EventId, destination: str) -> Replay | None:
         """Replay a delivery, if it is over; return None where that failed."""
+        self.replayed.add((event, destination))
         try:
             with self.calls.process():
                 return replay_deliveries(self.store, [delivery_id(event, destination)], by=None, reason=None)
@@ -277,12 +293,6 @@ class World:
             if "status" in item and Status(item["status"]["S"]) in statuses
         )
 
-    def due_since_s(self) -> float:
-        """Return when the oldest thing began that is still due; now, where nothing is."""
-        marked = [it for it in self.table.items.values() if "due_pk" in it]
-        began = [datetime.fromisoformat((it.get("since") or it["received_at"])["S"]).timestamp() for it in marked]
-        return min(began, default=self.clock.now())
-
     # -- time and faults ----------------------------------------------------------------------------------------------
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -295,9 +305,36 @@ class World:
     def wait(self, **span: float) -> None:
         """Let time pass, as `timedelta` takes it."""
         self._run(self.clock.advance(timedelta(**span).total_seconds()))
+        for item in self.table.items.values():
+            if "due_pk" in item:
+                began = datetime.fromisoformat((item.get("since") or item["received_at"])["S"])
+                if self.now() - began > OUTAGE:
+                    self.overdue.add(item["pk"]["S"])
+
+    def drift(self, name: str) -> None:
+        """Have somebody take the destination *name* out of its URL group at QStash."""
+        group = f"relay.{self.settings.destinations[name].group}"
+        if group in self.account.groups:
+            self._meddle("DELETE", f"/v2/topics/{group}/endpoints", {"endpoints": [{"name": name}]})
+
+    def cancel(self, number: int) -> None:
+        """Have somebody cancel one of the messages, or callbacks, that QStash has."""
+        ids = list(self.account.messages)
+        if ids:
+            self._meddle("DELETE", f"/v2/messages/{ids[number % len(ids)]}")
+
+    def retry_dead_letters(self) -> None:
+        """Have somebody send all of QStash's dead letters again, in its console: as new messages."""
+        for it in self.account.dead_letters.values():
+            self.retried.update(it.message.options.labels)
+        self._meddle("POST", "/v2/dlq/retry")
+
+    def _meddle(self, method: str, path: str, body: object = None) -> None:
+        with suppress(ConnectionResetError, AssertionError):  # it is away for people, too
+            self.ask_qstash(method, path, body)
 
     def ask_qstash(self, method: str, path: str, body: object = None, *, admin: bool = False) -> Any:
-        """Call QStash as a person, or a test, does: nothing goes wrong with it."""
+        """Call QStash around the relay, and expect that it does what it is asked to."""
         headers = {"Authorization": f"Bearer {ADMIN}"} if admin else None
 
         async def asking() -> Any:
@@ -318,6 +355,7 @@ class World:
         self.ask_qstash("DELETE", "/admin/rules", admin=True)
         self.ask_qstash("POST", "/admin/up", admin=True)
         self.destinations.behaviour = dict.fromkeys(URLS, Behaviour.UP)
+        self.deploy()
         self.table.catch_up()
 
     def become_quiet(self) -> None:
@@ -327,4 +365,5 @@ class World:
         for seconds in spans:
             self.wait(seconds=seconds)
             self.sweep()
+            self.audit()
         self.table.catch_up()
