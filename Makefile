@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= relay.toml
+SEED ?= 1
+COUNT ?= 2000
 
-.PHONY: setup demo test check lint types synth gate bench deploy lock clean
+.PHONY: setup demo test check lint types synth gate bench chaos deploy lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +13,7 @@ help:
 	@echo "make test     unit, infra and deployed tests"
 	@echo "make check    make test, and lint, types, synth and the gates"
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
+	@echo "make chaos    send webhooks under the faults of SEED (1), count what arrives, write docs/reliability.md's tables"
 	@echo "make deploy   deploy into the AWS account of AWS_PROFILE (CONFIG=FILE, default relay.toml)"
 	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
 
@@ -52,7 +55,7 @@ demo: setup
 	$(BIN)/python -m infra.local.demo
 
 test: setup
-	$(BIN)/pytest tests/unit tests/infra tests/deployed
+	$(BIN)/pytest tests/unit tests/infra tests/deployed tests/chaos
 
 check: setup lint types synth test gate
 
@@ -73,6 +76,10 @@ bench: setup .venv-sdks/.ready
 	$(BIN)/python -m tests.bench.qstash
 	$(BIN)/python -m tests.bench.latency
 	PYTHONPATH=functions:. .venv-sdks/bin/python -m tests.bench.signatures
+
+# What it sends, and what arrives, is counted outside the relay.
+chaos: setup
+	$(BIN)/python -m tests.chaos $(SEED) --count $(COUNT) --write
 
 deploy: setup
 	npx cdk deploy --context config=$(CONFIG)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from tests.chaos.mix import ALWAYS, Behaviour
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tests.chaos.mix import Behaviour
 
 LATE_S = {"steady": 2.4, "flaky": 2.4, "rough": 1.4}  # longer than the destination's group waits
 HANG_S = 6
@@ -54,7 +54,7 @@ class Arrival:
     @property
     def taken(self) -> bool:
         """Tell whether the destination said that it has it."""
-        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004
+        return self.status is not None and 200 <= self.status < 300
 
 
 class Destinations:
@@ -111,7 +111,7 @@ class Destinations:
         there = request.transport is not None and not request.transport.is_closing()
         if kind in ("hang", "reset", "garbage"):
             if kind == "garbage" and request.transport is not None:
-                request.transport.write(GARBAGE)  # type: ignore[attr-defined]  # it is a TCP connection's
+                request.transport.write(GARBAGE)
             status, there = None, False
             if request.transport is not None:
                 request.transport.abort() if kind == "reset" else request.transport.close()
@@ -144,11 +144,6 @@ class Destinations:
                 at=time.monotonic(),
             )
         )
-
-
-def never(behaviour: Behaviour | None) -> bool:
-    """Tell whether a destination of this *behaviour* takes it only after it recovers."""
-    return behaviour is not None and behaviour.failures >= ALWAYS
 
 
 def _nonce(body: bytes) -> str:

@@ -41,7 +41,7 @@ class Sent:
     @property
     def accepted(self) -> bool:
         """Tell whether the relay said that it has it."""
-        return any(it is not None and 200 <= it < 300 for it in self.answers)  # noqa: PLR2004
+        return any(it is not None and 200 <= it < 300 for it in self.answers)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def judge(
             entry = (webhook.nonce, destination)
             known.add(entry)
             _enter(ledger, webhook, destination, came.get(entry, []), said.get(entry))
-            _double(ledger, entry, [it for it in came.get(entry, []) if it.taken], replayed.get(entry, []))
+            _double(ledger, entry, came.get(entry, []), replayed.get(entry, []))
     for nonce, destination in sorted({*came, *said} - known):
         _wrong(ledger, "unaccounted", nonce, destination, "was never sent there")
     return ledger
@@ -143,7 +143,7 @@ def _enter(ledger: Ledger, webhook: Sent, destination: str, came: list[Arrival],
         _wrong(ledger, "unaccounted", *about, "other bytes arrived than were sent")
     elif status == "delivered" and taken:
         ledger.delivered += 1
-    elif status == "dead_lettered" and not any(it.seen for it in taken):
+    elif status == "dead_lettered" and not any(_heeded(it, came) for it in taken):
         ledger.dead_lettered += 1
     elif status in HELD and not taken:
         ledger.held += 1
@@ -155,34 +155,48 @@ def _enter(ledger: Ledger, webhook: Sent, destination: str, came: list[Arrival],
         _wrong(ledger, "unaccounted", *about, f"didn't arrive, and the relay says {status} ({len(came)} tries)")
 
 
-def _double(ledger: Ledger, entry: tuple[str, str], taken: list[Arrival], replays: list[Replay]) -> None:
-    """Give each arrival after the first its cause, and each replay its arrival."""
-    open_replays = sorted(replays, key=lambda it: it.at)
-    for place, it in enumerate(taken):
-        replay = next((one for one in open_replays if one.at <= it.at), None)
-        earlier = taken[:place]
-        same = [one for one in earlier if one.message_id == it.message_id]
-        if replay is not None and not same:
-            open_replays.remove(replay)
-            cause = BY_REPLAY
-        else:
-            cause = _cause(it, earlier, same)
-        if earlier:
-            ledger.doubled[cause] += 1
-        if earlier and cause == UNEXPLAINED:
-            texts = ", ".join(f"{one.message_id}.{one.retried}{'' if one.seen else ' unseen'}" for one in taken)
-            _tell(ledger, f"double: {entry[0]} at {entry[1]}: {texts}")
-    for _ in open_replays:
-        _wrong(ledger, "lost", *entry, "a replay that was started never arrived")
+def _double(ledger: Ledger, entry: tuple[str, str], came: list[Arrival], replays: list[Replay]) -> None:
+    """Give each arrival after the first its cause, and each replay its message."""
+    by_replay = _messages_of(replays, came)
+    if len(by_replay) < len(replays):
+        _wrong(ledger, "lost", *entry, "a replay that was started never came")
+    taken = [it for it in came if it.taken]
+    for place, it in enumerate(taken[1:], start=1):
+        cause = _cause(it, taken[:place], by_replay, came)
+        ledger.doubled[cause] += 1
+        if cause == UNEXPLAINED:
+            tries = ", ".join(f"{one.message_id[-6:]}.{one.retried}{'' if one.seen else ' unseen'}" for one in taken)
+            _tell(ledger, f"double: {entry[0]} at {entry[1]}: {tries}")
 
 
-def _cause(it: Arrival, earlier: list[Arrival], same: list[Arrival]) -> str:
-    """Return why *it* arrived though *earlier* ones had, of which *same* are of its message."""
+def _messages_of(replays: list[Replay], came: list[Arrival]) -> set[str]:
+    """Return the messages that *replays* brought: of each the first new one that came after it began."""
+    found: set[str] = set()
+    first = {it.message_id: it.at for it in reversed(came)}
+    for replay in sorted(replays, key=lambda it: it.at):
+        after = [name for name, at in sorted(first.items(), key=lambda it: it[1]) if at >= replay.at]
+        found |= set([it for it in after if it not in found][:1])
+    return found
+
+
+def _cause(it: Arrival, earlier: list[Arrival], by_replay: set[str], came: list[Arrival]) -> str:
+    """Return why *it* arrived though *earlier* ones had."""
+    same = [one for one in earlier if one.message_id == it.message_id]
     if any(one.retried == it.retried for one in same):
         return BY_QSTASH
-    if not any(one.seen for one in earlier):  # nobody but the destination knew of them
+    if same and (not it.seen or not any(_heeded(one, came) for one in same)):
+        return BY_UNSEEN
+    if not same and it.message_id in by_replay:
+        return BY_REPLAY
+    if not same and not any(_heeded(one, came) for one in earlier):  # so it was a dead letter, and sent anew
         return BY_UNSEEN
     return UNEXPLAINED
+
+
+def _heeded(it: Arrival, came: list[Arrival]) -> bool:
+    """Tell whether QStash went by the answer to *it*: it heard it, and had not made the same attempt before."""
+    twin = next(one for one in came if (one.message_id, one.retried) == (it.message_id, it.retried))
+    return it.seen and twin is it
 
 
 def _wrong(ledger: Ledger, kind: str, nonce: str, destination: str, why: str) -> None:

@@ -28,8 +28,9 @@ FAMILIES = (
 KILLS = ("kill:verify", "kill:save", "kill:publish", "kill:ack")
 DYNAMODB = ("dynamodb:throttle", "dynamodb:throttle-once", "dynamodb:void", "dynamodb:void-once", "dynamodb:late")
 FAILURES = ("error", "hang", "late", "nonretryable", "busy", "huge", "garbage", "redirect", "reset")
-RECORD = {"kill:save": 0.004, "kill:ack": 0.004, "dynamodb:throttle": 0.006, "dynamodb:void-once": 0.006}
+RECORD = ("kill:save", "kill:ack", "dynamodb:throttle", "dynamodb:void-once")
 ALWAYS = 10**6
+_MOMENTS = {"rotate": "keys rotated"}
 _PUBLISH = {"method": "POST", "path": "/v2/[bp]*"}  # /v2/publish/… and /v2/batch
 
 
@@ -103,7 +104,9 @@ class Mix:
         kinds |= {f"record {order}" for order in self.rates}
         kinds |= {f"destination {it.kind}" for it in self.behaviours.values() if it.failures}
         kinds |= {it.argument for it in self.moments if it.action == "outage"}
-        kinds |= {f"{it.argument}" for it in self.moments if it.action == "order"}
+        kinds |= {it.argument for it in self.moments if it.action == "order"}
+        kinds |= {_MOMENTS[it.action] for it in self.moments if it.action in _MOMENTS}
+        kinds |= {"clock skewed"} if self.skew_s else set()
         kinds |= {"sent at once"} if any(it.copies > 1 for it in self.webhooks) else set()
         kinds |= {"sent again"} if any(it.again for it in self.webhooks) else set()
         return frozenset(kinds)
@@ -127,7 +130,7 @@ def mix(seed: int, count: int, families: frozenset[str] = frozenset(FAMILIES)) -
 
 def _webhooks(seed: int, count: int, chance: random.Random, families: frozenset[str]) -> tuple[Webhook, ...]:
     orders = (KILLS if "kill" in families else ()) + (DYNAMODB if "dynamodb" in families else ())
-    each = max(2, count // 250)
+    each = max(3, count // 250)
     chosen = chance.sample(range(count), min(count, each * len(orders)))
     ordered = {number: orders[place % len(orders)] for place, number in enumerate(chosen)}
     made = []
@@ -159,18 +162,15 @@ def _body(source: str, nonce: str, chance: random.Random) -> bytes:
 
 def _behaviours(webhooks: tuple[Webhook, ...], chance: random.Random) -> dict[tuple[str, str], Behaviour]:
     made: dict[tuple[str, str], Behaviour] = {}
-    kinds = iter(())  # type: ignore[var-annotated]
+    kinds: list[str] = []
     for webhook in webhooks:
         for name in webhook.destinations:
             fails = {"steady": 0.01, "flaky": 0.15, "rough": 0.20}[name]
             if chance.random() >= fails:
                 continue
-            kind = next(kinds, None)
-            if kind is None:  # each as often as the others
-                kinds = iter(chance.sample(FAILURES, len(FAILURES)))
-                kind = next(kinds)
+            kinds = kinds or chance.sample(FAILURES, len(FAILURES))  # each as often as the others
             dies = name == "rough" and chance.random() < 0.3
-            made[name, webhook.nonce] = Behaviour(kind, ALWAYS if dies else chance.choice((1, 1, 2)))
+            made[name, webhook.nonce] = Behaviour(kinds.pop(), ALWAYS if dies else chance.choice((1, 1, 2)))
     return made
 
 
@@ -189,7 +189,7 @@ def _rules(seed: int, count: int, families: frozenset[str]) -> tuple[tuple[str, 
             ("qstash hang", call | {"do": "hang", "seconds": 4, "count": max(2, few // 3)}),
             ("qstash down", call | {"do": "down", "seconds": 1, "count": 2}),
         ]
-    share = {"probability": 0.02 if count >= 1000 else 0.05}  # noqa: PLR2004
+    share = {"probability": 0.02 if count >= 1000 else 0.05}
     for on in ("callback", "delivery"):
         if {"callback": "callbacks", "delivery": "deliveries"}[on] in families:
             rules += [
@@ -213,15 +213,13 @@ def _moments(families: frozenset[str]) -> tuple[Moment, ...]:
     if "s3" in families:
         moments += [Moment(0.47, "outage", "s3:down", 0.8)]
     if "kill" in families:
-        moments += [Moment(share, "order", "sweep kill:publish") for share in (0.4, 0.7)]
-        moments += [Moment(0.85, "order", "sweep kill:save")]
+        moments += [Moment(1, "order", f"sweep kill:{step}") for step in ("publish", "save", "publish")]
     if "keys" in families:
         moments += [Moment(0.60, "rotate"), Moment(0.63, "rotate")]
-    if "clock" in families:
-        moments += [Moment(0.55, "advance", seconds=120), Moment(0.75, "advance", seconds=240)]
     return tuple(sorted(moments, key=lambda it: it.share))
 
 
 def _rates(count: int, families: frozenset[str]) -> dict[str, float]:
-    more = max(1.0, 500 / count)
-    return {order: rate * more for order, rate in RECORD.items() if order.partition(":")[0] in families}
+    """Return the rates by order: every webhook's callbacks draw once."""
+    rate = min(0.2, max(0.006, 10 / count))
+    return {order: rate for order in RECORD if order.partition(":")[0] in families}

@@ -45,14 +45,14 @@ class Sender:
         """Send *webhooks*, some at a time; *at_share* is told how far it is before each."""
         began = time.monotonic()
         free = asyncio.Semaphore(AT_ONCE)
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(ANSWER_S)) as session:
-            async with asyncio.TaskGroup() as tasks:
-                for place, webhook in enumerate(webhooks):
-                    if at_share is not None:
-                        await at_share(place / len(webhooks))
-                    await free.acquire()
-                    task = tasks.create_task(self._send(session, webhook, first=at_share is not None))
-                    task.add_done_callback(lambda _: free.release())
+        limit = aiohttp.ClientTimeout(ANSWER_S)
+        async with aiohttp.ClientSession(timeout=limit) as session, asyncio.TaskGroup() as tasks:
+            for place, webhook in enumerate(webhooks):
+                if at_share is not None:
+                    await at_share(place / len(webhooks))
+                await free.acquire()
+                task = tasks.create_task(self._send(session, webhook, first=at_share is not None))
+                task.add_done_callback(lambda _: free.release())
         if at_share is not None:
             self.rate = len(webhooks) / (time.monotonic() - began)
 

@@ -10,7 +10,7 @@ header `X-Chaos`, the other functions find theirs in the folder.  Each that stri
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import importlib
 import json
@@ -28,6 +28,7 @@ from typing import Any
 HEADER = "x-chaos"
 CLOCK = struct.Struct("dd")  # seconds that the functions' clock is ahead; how far they may differ from one another
 SLOW_S = 0.3
+SKEWED_S = 0.5
 KILLED = 137
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
 THROTTLED = b'{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":"too much"}'
@@ -47,11 +48,15 @@ class Chaos:
         self.function = ""
         self.orders: list[str] = []
         self.published = False
+        self.skewed = False
         self._told = (0.0, dict[str, Any]())
 
     def begin(self, function: str, event: Any) -> None:
         """Learn what is ordered for the invocation that begins with *event*."""
         self.function, self.published = function, False
+        if self.skewed:
+            self.skewed = False
+            self.strike("clock skewed")
         headers = event.get("headers") or {} if isinstance(event, dict) else {}
         given = next((value for name, value in headers.items() if name.lower() == HEADER), "")
         self.orders = [it for it in given.split(",") if it] or self._claimed()
@@ -115,10 +120,10 @@ class Chaos:
             if once:
                 self.orders.remove(order)
             return what
-        what = self.told().get("outage", {}).get(service)
-        if what is not None:
-            self.strike(f"{service}:{what}")
-        return what
+        lasting: str | None = self.told().get("outage", {}).get(service)
+        if lasting is not None:
+            self.strike(f"{service}:{lasting}")
+        return lasting
 
 
 @dataclass
@@ -152,19 +157,19 @@ def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value or "")
 
 
-def move_clock(path: Path) -> None:
-    """Put this process's `datetime` ahead by what the file *path* says, and by a skew of its own.
+def move_clock(path: Path) -> bool:
+    """Put this process's `datetime` ahead by what the file *path* says, and by a skew of its own; tell whether by much.
 
     `time.time` stays: the local AWS counts an invocation's time limit with it.
     """
     with path.open("rb") as file:
         shared = mmap.mmap(file.fileno(), CLOCK.size, access=mmap.ACCESS_READ)
     share = random.Random(os.getpid()).uniform(-1, 1)  # noqa: S311  # no secret
-    real = datetime.datetime
+    real = dt.datetime
 
-    def ahead() -> datetime.timedelta:
+    def ahead() -> dt.timedelta:
         offset_s, skew_s = CLOCK.unpack(shared)
-        return datetime.timedelta(seconds=offset_s + share * skew_s)
+        return dt.timedelta(seconds=offset_s + share * skew_s)
 
     class AnyDatetime(type):
         def __instancecheck__(cls, it: object) -> bool:
@@ -175,14 +180,15 @@ def move_clock(path: Path) -> None:
 
     class Moved(real, metaclass=AnyDatetime):  # type: ignore[valid-type,misc]  # a class held in a variable
         @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
             return real.now(tz) + ahead()
 
         @classmethod
-        def utcnow(cls) -> datetime.datetime:
-            return real.now(datetime.UTC).replace(tzinfo=None) + ahead()
+        def utcnow(cls) -> dt.datetime:
+            return real.now(dt.UTC).replace(tzinfo=None) + ahead()
 
-    datetime.datetime = Moved  # type: ignore[misc]  # all that is imported later takes this one
+    dt.datetime = Moved  # type: ignore[misc]  # all that is imported later takes this one
+    return bool(abs(share * CLOCK.unpack(shared)[1]) > SKEWED_S)
 
 
 def stand_under_boto3(chaos: Chaos) -> None:
@@ -192,6 +198,7 @@ def stand_under_boto3(chaos: Chaos) -> None:
     from botocore.httpsession import URLLib3Session
 
     real = URLLib3Session.send
+    headers: Any = HeadersDict()
 
     def send(session: Any, request: Any) -> Any:
         call = Call.of(request)
@@ -202,17 +209,17 @@ def stand_under_boto3(chaos: Chaos) -> None:
             raise EndpointConnectionError(endpoint_url=request.url)
         if what == "throttle":
             name = random.choice((b"ProvisionedThroughputExceededException", b"ThrottlingException"))  # noqa: S311
-            return AWSResponse(request.url, 400, HeadersDict(), _Raw(THROTTLED % name))
+            return AWSResponse(request.url, 400, headers, _Raw(THROTTLED % name))
         if what == "slow":
             time.sleep(SLOW_S)
         answer = real(session, request)
         if what == "void":
             raise ReadTimeoutError(endpoint_url=request.url)
-        if answer.status_code < 300 and (call.saves_event if chaos.function == "ingest" else call.writes):  # noqa: PLR2004
+        if answer.status_code < 300 and (call.saves_event if chaos.function == "ingest" else call.writes):
             chaos.kill("save")
         return answer
 
-    URLLib3Session.send = send
+    URLLib3Session.send = send  # type: ignore[method-assign,assignment]  # as it is called, it is a method
 
 
 class _Raw:
@@ -238,7 +245,7 @@ def stand_under_httpx(chaos: Chaos) -> None:
             chaos.kill("publish")
         return response
 
-    httpx.HTTPTransport.handle_request = handle_request  # type: ignore[method-assign]
+    httpx.HTTPTransport.handle_request = handle_request  # type: ignore[method-assign,assignment]
 
 
 def stand_before_handlers(chaos: Chaos) -> None:
@@ -271,7 +278,7 @@ def _begin() -> None:
     if not folder or "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         return
     chaos = Chaos(Path(folder))
-    move_clock(chaos.folder / "clock")
+    chaos.skewed = move_clock(chaos.folder / "clock")
     stand_under_boto3(chaos)
     stand_before_handlers(chaos)
 
