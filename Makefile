@@ -3,8 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= relay.toml
 EXAMPLES ?= 2000
+SEED ?= 1
+COUNT ?= 2000
 
-.PHONY: setup demo test model check lint types synth gate bench mutants deploy lock clean
+.PHONY: setup demo test model chaos check lint types synth gate bench mutants deploy lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +16,7 @@ help:
 	@echo "make check    make test, and lint, types, synth and the gates"
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
 	@echo "make mutants  plant faults in a copy of the code, one at a time, and say which test catches each"
+	@echo "make chaos    send webhooks under the faults of SEED (1), count what arrives, write docs/reliability.md's tables"
 	@echo "make deploy   deploy into the AWS account of AWS_PROFILE (CONFIG=FILE, default relay.toml)"
 	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
 
@@ -55,7 +58,7 @@ demo: setup
 	$(BIN)/python -m infra.local.demo
 
 test: setup
-	$(BIN)/pytest tests/unit tests/infra tests/model tests/deployed
+	$(BIN)/pytest tests/unit tests/infra tests/model tests/deployed tests/chaos
 
 # Many more ways of everything that can happen to the relay than `make test` tries, and others each time.
 model: setup
@@ -84,6 +87,9 @@ bench: setup .venv-sdks/.ready
 
 mutants: setup
 	$(BIN)/python -m tests.mutants
+# What it sends, and what arrives, is counted outside the relay.
+chaos: setup
+	$(BIN)/python -m tests.chaos $(SEED) --count $(COUNT) --write
 
 deploy: setup
 	npx cdk deploy --context config=$(CONFIG)

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     help="What to deploy.",
 )
 @click.option("--iam", is_flag=True, help="Enforce IAM, as AWS does.")
+@click.option("--admin", is_flag=True, help="Give the local QStash its admin API: faults, time and windows on command.")
 @asking
-def dev(asked: Asked, file: Path, iam: bool) -> None:  # noqa: FBT001
+def dev(asked: Asked, file: Path, iam: bool, admin: bool) -> None:  # noqa: FBT001
     """Run the whole relay on this machine.
 
     A local AWS gets the real stack, and there is a local QStash.  Signing secrets come from RELAY_SECRET_{SOURCE}, or
@@ -37,7 +38,7 @@ def dev(asked: Asked, file: Path, iam: bool) -> None:  # noqa: FBT001
     nothing behind.
     """
     try:
-        _run(asked, file, iam=iam)
+        _run(asked, file, iam=iam, admin=admin)
     except KeyboardInterrupt:
         return
     except SystemExit as ended:
@@ -45,7 +46,7 @@ def dev(asked: Asked, file: Path, iam: bool) -> None:  # noqa: FBT001
             raise
 
 
-def _run(asked: Asked, file: Path, *, iam: bool) -> None:
+def _run(asked: Asked, file: Path, *, iam: bool, admin: bool) -> None:
     """Run the relay until a signal, which the sandbox makes an exception of: all is put away on its way here."""
     from cli.check import checked
     from infra.local.dev import running
@@ -53,7 +54,7 @@ def _run(asked: Asked, file: Path, *, iam: bool) -> None:
 
     checked(file, allow_local=True)
     try:
-        with _progress(silent=asked.as_json) as step, running(file, iam=iam, step=step) as relay:
+        with _progress(silent=asked.as_json) as step, running(file, iam=iam, admin=admin, step=step) as relay:
             step(None)
             if asked.as_json:
                 json_line(_line(relay))
@@ -96,6 +97,7 @@ def _progress(*, silent: bool) -> Iterator[Callable[[str | None], None]]:
 
 
 def _line(relay: LocalRelay) -> dict[str, Any]:
+    admin = {"qstash_admin_token": relay.qstash_admin_token} if relay.qstash_admin_token else {}
     return {
         "relay_url": relay.relay_url,
         "qstash_url": relay.qstash_url,
@@ -109,6 +111,7 @@ def _line(relay: LocalRelay) -> dict[str, Any]:
         "aws_secret_access_key": relay.secret_access_key,
         "region": relay.region,
         "name": relay.name,
+        **admin,
     }
 
 
@@ -121,3 +124,5 @@ def _tell(relay: LocalRelay) -> None:
     click.echo("In another terminal, for `relay send`, `relay event list` and the others:\n")
     for name, value in relay.environment().items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    if relay.qstash_admin_token:
+        click.echo(f"export QSTASH_ADMIN_TOKEN={shlex.quote(relay.qstash_admin_token)}")

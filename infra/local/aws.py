@@ -19,6 +19,8 @@ from botocore.config import Config
 from infra.local.sandbox import LocalError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.local.sandbox import Process, Sandbox
 
 REGION = "us-east-1"
@@ -94,11 +96,12 @@ def client(service: str, endpoint_url: str, key: str = ROOT_KEY, secret: str = R
     )
 
 
-def start(sandbox: Sandbox, *, iam: bool = False) -> AwsProcess:
+def start(sandbox: Sandbox, *, iam: bool = False, variables: Mapping[str, str] | None = None) -> AwsProcess:
     """Start a local AWS in *sandbox* on a free port; don't wait for it.
 
     Args:
         iam: Enforce IAM: roles of functions, and signatures and policies of IAM users.
+        variables: More of its environment, which every function inherits.
 
     Raises:
         LocalError: It isn't installed.
@@ -115,6 +118,7 @@ def start(sandbox: Sandbox, *, iam: bool = False) -> AwsProcess:
         MINISTACK_REGION=REGION,
         LOG_LEVEL="WARNING",
         **({"AUTH": "true"} if iam else {}),
+        **(variables or {}),
     )
     # Node of the CDK's custom-resource provider comes from the path as well.
     environment["PATH"] = f"{_PYTHON.parent}{os.pathsep}{environment.get('PATH', os.defpath)}"

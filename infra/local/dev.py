@@ -42,6 +42,7 @@ class LocalRelay:
         outputs: All outputs of the stack.
         assembly: The CDK's cloud assembly that was deployed.
         qstash_pid: The local QStash's process; None where another QStash was given.
+        qstash_admin_token: Opens the local QStash's admin API; None where it has none.
     """
 
     name: str
@@ -60,6 +61,7 @@ class LocalRelay:
     assembly: Path
     aws_pid: int
     qstash_pid: int | None
+    qstash_admin_token: str | None = field(repr=False, default=None)
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make the `relay` command and any AWS or QStash client speak to it."""
@@ -80,7 +82,9 @@ def running(
     config: Path,
     *,
     iam: bool = False,
+    admin: bool = False,
     environ: Mapping[str, str] | None = None,
+    aws_variables: Mapping[str, str] | None = None,
     step: Callable[[str], object] = lambda _: None,
 ) -> Iterator[LocalRelay]:
     """Run the relay of *config* on this machine until the context ends, however it ends.
@@ -90,8 +94,10 @@ def running(
     Args:
         config: A relay.toml; its destinations may be on this machine.
         iam: Enforce IAM; the key in `LocalRelay` is then that of an operator who may ask and replay.
+        admin: Give the local QStash its admin API: faults, time and windows on command.
         environ: Where QSTASH_URL and QSTASH_TOKEN (another QStash than the local one) and RELAY_SECRET_{SOURCE} are
             read from; by default this process's variables.
+        aws_variables: More of the local AWS's environment, which every function inherits.
         step: Told what is being done, for people.
 
     Raises:
@@ -105,10 +111,10 @@ def running(
         raise LocalError(str(error)) from None
     with Sandbox() as sandbox:
         step("starting the local AWS and QStash, and synthesizing the CDK app")
-        aws = local_aws.start(sandbox, iam=iam)
+        aws = local_aws.start(sandbox, iam=iam, variables=aws_variables)
         deployment = Deployment(sandbox, aws, config, wanted.relay.name)
         deployment.synthesize()
-        qstash = _start_qstash(sandbox, given)
+        qstash = _start_qstash(sandbox, given, admin=admin)
         aws.await_ready()
         aws.client("s3").create_bucket(Bucket=STAGING_BUCKET)
         access = _await_qstash(qstash, given)
@@ -134,18 +140,21 @@ def running(
             assembly=deployment.assembly,
             aws_pid=aws.process.pid,
             qstash_pid=qstash.pid if qstash else None,
+            qstash_admin_token=_announced(qstash).get("qstash_admin_token") if qstash else None,
         )
 
 
-def _start_qstash(sandbox: Sandbox, given: Mapping[str, str]) -> Process | None:
+def _start_qstash(sandbox: Sandbox, given: Mapping[str, str], *, admin: bool) -> Process | None:
     """Start the local QStash, unless another is given."""
     url, token = given.get("QSTASH_URL"), given.get("QSTASH_TOKEN")
     if bool(url) != bool(token):
         raise LocalError("QSTASH_URL and QSTASH_TOKEN go together: set both for a QStash of your own, or neither")
     if url:
+        if admin:
+            raise LocalError("only the local QStash has an admin API: unset QSTASH_URL and QSTASH_TOKEN")
         return None
     environment = sandbox.environment(PYTHONUNBUFFERED="1")
-    command = [sys.executable, "-m", "infra.local.qstash", "--port", "0", "--json"]
+    command = [sys.executable, "-m", "infra.local.qstash", "--port", "0", "--json", *(["--admin"] if admin else [])]
     return sandbox.start("the local QStash", command, environment, cwd=CHECKOUT)
 
 
@@ -155,8 +164,14 @@ def _await_qstash(process: Process | None, given: Mapping[str, str]) -> dict[str
         return _ask_qstash(given["QSTASH_URL"].rstrip("/"), given["QSTASH_TOKEN"])
     todo = "run `relay qstash` to see it alone"
     process.wait_until(lambda: "\n" in process.output, QSTASH_READY_S, todo)
-    facts = json.loads(process.output.splitlines()[0])
+    facts = _announced(process)
     return _ask_qstash(facts["qstash_url"], facts["qstash_token"])
+
+
+def _announced(qstash: Process) -> dict[str, str]:
+    """Return what the local QStash said once it was ready."""
+    facts: dict[str, str] = json.loads(qstash.output.splitlines()[0])
+    return facts
 
 
 def _ask_qstash(url: str, token: str) -> dict[str, str]:

@@ -56,6 +56,14 @@ class Outage(BaseModel):
     seconds: float | None = Field(None, ge=0, le=_MAX_ADVANCE_S)
 
 
+class Parallelism(BaseModel):
+    """How many attempts of an account may be under way at a time."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    places: int = Field(ge=1)
+
+
 class Admin:
     """A verb for every route."""
 
@@ -72,6 +80,7 @@ class Admin:
             ("GET", "/admin/settings"): self._settings,
             ("PATCH", "/admin/settings"): self._change_settings,
             ("POST", "/admin/clock"): self._advance,
+            ("POST", "/admin/parallelism"): self._limit_parallelism,
             ("POST", "/admin/down"): self._down,
             ("POST", "/admin/up"): self._up,
             ("GET", "/admin/status"): self._status,
@@ -120,6 +129,13 @@ class Admin:
     async def _advance(self, request: Request) -> object:
         advance = Advance.model_validate_json(await request.body())
         await self._engine.clock.advance(advance.advance_s, self._engine.settle)
+        return await self._status(request)
+
+    async def _limit_parallelism(self, request: Request) -> object:
+        places = Parallelism.model_validate_json(await request.body()).places
+        for user in self._users:
+            user.line.places = places
+            user.line.serve()
         return await self._status(request)
 
     async def _down(self, request: Request) -> object:

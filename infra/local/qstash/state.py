@@ -151,7 +151,9 @@ class LogRow:
 
     @property
     def size_bytes(self) -> int:
-        return len(self.message.body) + (len(self.answer.body) if self.answer else 0)
+        # A message's lines share its body: it counts once.
+        body = self.message.body if self.state == "CREATED" else b""
+        return len(body) + (len(self.answer.body) if self.answer else 0)
 
 
 def stamp_text(stamp: Stamp) -> str:
