@@ -161,8 +161,8 @@ class Run:
         """Have QStash's log reach back before the run: the relay trusts it only as far as it surely does."""
         local = self._on.relay.local
         headers = {"Authorization": f"Bearer {local.qstash_token}", "Upstash-Retries": "0"}
-        url = f"{local.qstash_url}/v2/publish/{self._on.destinations.base_url}/past"
-        httpx.post(url, headers=headers, trust_env=False).raise_for_status()
+        nowhere = "http://127.0.0.1:9/past"  # nobody listens there
+        httpx.post(f"{local.qstash_url}/v2/publish/{nowhere}", headers=headers, trust_env=False).raise_for_status()
         self._idle()
         self._time.advance(PAST_S)
 
