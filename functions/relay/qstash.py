@@ -313,7 +313,14 @@ def _whole(text: str | None) -> int | None:
 
 def _accepted(answer: Any) -> list[Accepted]:
     with _reading():
-        return [Accepted(it["messageId"], it.get("url")) for it in (answer if isinstance(answer, list) else [answer])]
+        return [Accepted(_message_id(it), it.get("url")) for it in (answer if isinstance(answer, list) else [answer])]
+
+
+def _message_id(it: Mapping[str, Any]) -> str:
+    message_id = it["messageId"]
+    if not isinstance(message_id, str) or not message_id:
+        raise ValueError("a messageId is text")
+    return message_id
 
 
 @contextmanager

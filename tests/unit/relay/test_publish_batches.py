@@ -136,6 +136,9 @@ def test_what_refuses_all_is_not_tried_singly(world: World, failure: Any) -> Non
         b"[null, null]",
         b"[[{}], [{}]]",
         b'["a", "b"]',
+        json.dumps([[{"messageId": None}], [{"messageId": None}]]).encode(),
+        json.dumps([[{"messageId": ""}], [{"messageId": ""}]]).encode(),
+        json.dumps([[{"messageId": 7}], [{"messageId": 7}]]).encode(),
         json.dumps([[{"messageId": "m"}]] * 3).encode(),
     ],
 )
@@ -153,7 +156,7 @@ def test_an_answer_that_qstash_would_not_give_costs_nothing(world: World, garble
     assert created(world) == 3
 
 
-@pytest.mark.parametrize("garbled", [b"<html>", b"{}", b'"m"'])
+@pytest.mark.parametrize("garbled", [b"<html>", b"{}", b'{"messageId": null}', b'"m"'])
 def test_so_does_such_an_answer_to_one_alone(world: World, garbled: bytes) -> None:
     """As with a batch."""
     world.deploy(FLAT | {"sources": {"github": FLAT["sources"]["github"] | {"to": ["ci"]}}})
