@@ -1,0 +1,251 @@
+"""Looking after what never reported, over the real store, QStash at the wire: its log tells what callbacks didn't."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from relay import query
+from relay.model import Status
+from relay.publish import LOOK_AFTER, LOOK_SOON_AFTER
+from relay.replay import replay_event
+from relay.watch import LOOK_MAX
+from tests.unit.relay.world import FLAT
+
+if TYPE_CHECKING:
+    from relay.model import Event
+    from tests.unit.relay.world import World
+
+SILENCE_S = LOOK_AFTER.total_seconds() + 30  # the timeout of erp's group is 30 s
+PATIENCE = timedelta(seconds=SILENCE_S)
+
+
+def tell(world: World, message: str, *states: str, **last: Any) -> None:
+    """Have QStash log *states* of *message*, a second each; *last* are the fields of the last line."""
+    for state in states:
+        world.clock.at += timedelta(seconds=1)
+        world.wire.say(message, state, **(last if state is states[-1] else {}))
+
+
+def retried(world: World, message: str) -> None:
+    """Have QStash log one attempt that failed, and its retry."""
+    body = base64.b64encode(b"oops").decode()
+    tell(world, message, "ACTIVE", "ERROR", responseStatus=500, responseBody=body)
+    tell(world, message, "RETRY", nextDeliveryTime=int((world.clock.at + timedelta(seconds=9)).timestamp() * 1000))
+
+
+def dead(world: World, event: Event, name: str, dlq_id: str = "17-0") -> str:
+    """Have the message of a delivery spend its attempts, unheard; return it."""
+    message = world.message(event, name)
+    retried(world, message)
+    tell(world, message, "ACTIVE", "ERROR", "FAILED")
+    url = world.settings.destination_url(name)
+    world.wire.dead_letters.append({"dlqId": dlq_id, "messageId": message, "label": event.label, "url": url})
+    return message
+
+
+def test_a_delivery_whose_callback_was_lost_is_settled_from_the_log(world: World) -> None:
+    """With the attempts that its callbacks would have told of."""
+    event = world.post().event
+    message = world.message(event, "erp")
+    retried(world, message)
+    tell(world, message, "ACTIVE", "DELIVERED", responseStatus=201)
+
+    done = world.sweep(SILENCE_S)
+
+    erp = world.delivery(event, "erp")
+    assert (erp.status, erp.due_at) == (Status.DELIVERED, None)
+    assert [(it["number"], it["status_code"], it["outcome"]) for it in query.attempts_json(erp)] == [
+        (1, 500, "failed"),
+        (2, 201, "succeeded"),
+    ]
+    assert query.attempts_json(erp)[0]["response"] == "oops"
+    assert done.settled == 1
+
+
+def test_a_callback_that_comes_later_adds_nothing(world: World) -> None:
+    """The log's attempts have the keys that callbacks give."""
+    event = world.post().event
+    message = world.message(event, "erp")
+    retried(world, message)
+    tell(world, message, "ACTIVE", "DELIVERED", responseStatus=200)
+    world.sweep(SILENCE_S)
+    settled = world.delivery(event, "erp")
+
+    world.report(event, "erp", sourceMessageId=message, status=500)
+    world.report(event, "erp", sourceMessageId=message, retried=1)
+
+    assert sorted(settled.attempts) == [f"{message}.1", f"{message}.2"]
+    assert world.delivery(event, "erp") == settled
+
+
+def test_a_delivery_whose_failure_callback_was_lost_is_dead_with_its_dead_letter(world: World) -> None:
+    """QStash's list of them names it, under the message's id."""
+    event = world.post().event
+    message = dead(world, event, "erp")
+    world.wire.dead_letters.insert(0, {"dlqId": "1-0", "messageId": "other", "label": event.label, "url": "x"})
+
+    world.sweep(SILENCE_S)
+
+    erp = world.delivery(event, "erp")
+    assert (erp.status, erp.dlq_id, erp.due_at) == (Status.DEAD_LETTERED, "17-0", None)
+    assert sorted(erp.attempts) == [f"{message}.1", f"{message}.2"]
+
+
+def test_each_destination_of_a_group_has_its_own_end(world: World) -> None:
+    """One label, several messages."""
+    event = world.post().event
+    dead(world, event, "erp")
+    tell(world, world.message(event, "ledger"), "ACTIVE", "DELIVERED")
+
+    world.sweep(SILENCE_S)
+
+    assert world.statuses(event.id) == {
+        "ledger": Status.DELIVERED,
+        "erp": Status.DEAD_LETTERED,
+        "builder": Status.IN_FLIGHT,
+    }
+
+
+def test_a_message_that_somebody_cancelled_is_cancelled(world: World) -> None:
+    """Nobody lost it: it says who ended it."""
+    event = world.post().event
+    tell(world, world.message(event, "erp"), "CANCEL_REQUESTED", "CANCELED")
+
+    world.sweep(SILENCE_S)
+
+    erp = world.delivery(event, "erp")
+    assert (erp.status, erp.due_at) == (Status.CANCELLED, None)
+    assert "cancelled" in str(erp.reason)
+
+
+def test_what_waits_for_its_retry_is_looked_at_after_it(world: World) -> None:
+    """Not before, however far away it is: there is nothing to see."""
+    event = world.post().event
+    message = world.message(event, "erp")
+    tell(world, message, "ACTIVE", "ERROR")
+    next_at = world.clock.at + timedelta(hours=20)
+    tell(world, message, "RETRY", nextDeliveryTime=int(next_at.timestamp() * 1000))
+
+    world.sweep(SILENCE_S)
+
+    assert world.delivery(event, "erp").due_at == next_at + PATIENCE
+    assert list(world.delivery(event, "erp").attempts) == [f"{message}.1"]
+
+
+def test_what_still_waits_is_looked_at_later_and_later(world: World) -> None:
+    """As long again as it has taken, and never less often than `LOOK_MAX`."""
+    event = world.post().event
+
+    waits = []
+    for hours in (0.25, 1, 3, 30):
+        world.sweep(hours * 3600)
+        due_at = world.delivery(event, "erp").due_at
+        assert due_at is not None
+        waits.append(due_at - world.clock.at)
+
+    assert waits == [timedelta(hours=it) for it in (0.25, 1.25, 4.25)] + [LOOK_MAX]
+    assert world.delivery(event, "erp").status is Status.IN_FLIGHT
+    assert len(world.wire.published) == 2
+
+
+def test_a_retry_from_qstashs_console_settles_it(world: World) -> None:
+    """It is another message, under the same label."""
+    event = world.post().event
+    dead(world, event, "erp")
+    label, url = event.label, world.settings.destination_url("erp")
+    world.wire.say("msg_again", "CREATED", label=label, url=url)
+    tell(world, "msg_again", "ACTIVE", "DELIVERED")
+
+    world.sweep(SILENCE_S)
+
+    erp = world.delivery(event, "erp")
+    assert erp.status is Status.DELIVERED
+    assert "msg_again.1" in erp.attempts
+
+
+def quiet(world: World) -> Event:
+    """Return an event of a relay whose group ci reports dead letters alone."""
+    groups = FLAT["url_groups"]
+    world.deploy(FLAT | {"url_groups": groups | {"ci": groups["ci"] | {"callbacks": "failures"}}})
+    return world.post().event
+
+
+def test_a_group_that_reports_failures_asks_for_no_other_callback(world: World) -> None:
+    """Half of the messages, and so of the bill."""
+    quiet(world)
+
+    audit, ci = world.wire.published
+    assert "Upstash-Callback" in audit.headers
+    assert not [name for name in ci.headers if name.lower().startswith("upstash-callback")]
+    assert "Upstash-Failure-Callback" in ci.headers
+
+
+def test_what_it_delivered_is_soon_read_from_the_log(world: World) -> None:
+    """Silence is how it says so."""
+    event = quiet(world)
+    soon = timedelta(seconds=10) + LOOK_SOON_AFTER
+    assert world.delivery(event, "builder").due_at == world.clock.at + soon
+    tell(world, world.message(event, "builder"), "ACTIVE", "DELIVERED", responseStatus=200)
+
+    world.sweep(soon.total_seconds())
+
+    assert world.statuses(event.id)["builder"] is Status.DELIVERED
+
+
+@pytest.mark.parametrize("call", ["GET /v2/logs", "GET /v2/dlq", "GET /v2/messages"])
+def test_where_qstash_fails_to_tell_all_stays_due(world: World, call: str) -> None:
+    """What isn't known isn't written."""
+    event = world.post().event
+    if call == "GET /v2/dlq":
+        dead(world, event, "erp")
+    world.wire.broken = {call: 500}
+    before = world.delivery(event, "erp")
+
+    done = world.sweep(SILENCE_S)
+
+    assert (done.settled, done.failed) == (0, 1)
+    assert world.delivery(event, "erp") == before
+
+
+def test_one_that_cant_be_recorded_keeps_no_other_from_it(world: World) -> None:
+    """What QStash still has is asked message by message; an end needs no such call."""
+    event = world.post().event
+    tell(world, world.message(event, "ledger"), "ACTIVE", "DELIVERED")
+    world.wire.broken = {"GET /v2/messages": 500}
+
+    world.sweep(SILENCE_S)
+
+    assert world.statuses(event.id)["ledger"] is Status.DELIVERED
+
+
+def test_an_older_generations_lines_change_nothing_of_the_newer(world: World) -> None:
+    """A replay has a label of its own."""
+    event = world.post().event
+    world.report(event, "erp", "failure", status=500, retried=2, sourceMessageId=world.message(event, "erp"))
+    old = world.message(event, "erp")
+    replay_event(world.store, event.id, destinations=["erp"], include_delivered=False, by=None, reason=None)
+    world.sweep(1)
+    tell(world, old, "ACTIVE", "DELIVERED")
+
+    world.sweep(SILENCE_S)
+
+    erp = world.delivery(event, "erp")
+    assert (erp.status, erp.message_id != old) == (Status.IN_FLIGHT, True)
+    assert erp.due_at is not None
+    assert erp.due_at > world.clock.at
+
+
+def test_what_settled_meanwhile_is_not_asked_about(world: World) -> None:
+    """The index lags; a call costs."""
+    event = world.post().event
+    for name in event.expected:
+        world.report(event, name, sourceMessageId=world.message(event, name))
+    calls = len(world.wire.asked)
+
+    world.sweep(SILENCE_S)
+
+    assert len(world.wire.asked) == calls
