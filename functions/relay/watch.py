@@ -146,7 +146,7 @@ def _look_again(publisher: Publisher, it: _Watched, told: Callable[[Delivery], D
     missing = not any(publisher.qstash.has(message_id) for message_id in sorted(it.message_ids))
     if not missing:
         at = _next_look(publisher, it, now)
-        _change(publisher.store, it, lambda d: told(d).due(generation, at), looked)
+        _change(publisher.store, it, lambda d: told(d).there(generation).due(generation, at), looked)
     elif since is None or now - since < LOG_LAG:  # what happened just before may not be in the log yet
         at = now + LOG_LAG
         _change(publisher.store, it, lambda d: told(d).missing(generation, now).due(generation, at), looked)
