@@ -29,12 +29,12 @@ class TableWire:
 
     Attributes:
         fails: Tells whether the operation on this item is refused.
-        unheard: Operations that are done, and whose answer is lost, each as often as it stands there.
+        unheard: Operations that are done, on which items, and whose answers are lost: each as often as it stands there.
         asked: What was asked for: operation, and `sk` of the item where it names one.
     """
 
     fails: Callable[[str, str], bool] = lambda _operation, _item: False
-    unheard: list[str] = field(default_factory=list)
+    unheard: list[tuple[str, str]] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     def __call__(self, request: Any, **_: Any) -> AWSResponse | None:
@@ -44,8 +44,8 @@ class TableWire:
         self.asked.append((operation, item))
         if self.fails(operation, item):
             return refused(request, REFUSAL)
-        if operation in self.unheard:
-            self.unheard.remove(operation)
+        if (operation, item) in self.unheard:
+            self.unheard.remove((operation, item))
             headers = {name: _text(value) for name, value in request.headers.items()}
             httpx.post(request.url, content=request.body, headers=headers)
             raise ReadTimeoutError(endpoint_url=request.url)

@@ -248,3 +248,23 @@ def test_the_log_is_asked_of_the_time_when_it_may_have_been_published_first(worl
 
     asked = {it.url.params["toDate"] for it in log_calls(world) if "toDate" in it.url.params}
     assert {datetime.fromtimestamp(int(it) / 1000, UTC) for it in asked} == {event.received_at}
+
+
+def test_each_is_judged_by_its_own_age(world: World) -> None:
+    """The log reaches back to the younger one, so that is published; the older one is a person's."""
+    older = world.save(key="older")
+    world.clock.at += timedelta(minutes=1)
+    world.wire.forgot_ms = int(world.clock.at.timestamp() * 1000)
+    world.wire.say("between", "CREATED", label="other")
+    world.clock.at += timedelta(minutes=1)
+    younger = world.save(key="younger")
+    world.clock.at += LATE
+    world.wire.page_max = 2
+    for number in range(3):
+        world.wire.say(f"other_{number}", "CREATED", label="other")
+
+    outcomes = world.publisher.publish(packed(world, older, younger))
+
+    assert outcomes == [None] * 4
+    assert set(world.statuses(older.id).values()) == {Status.UNACCOUNTED}
+    assert set(world.statuses(younger.id).values()) == {Status.IN_FLIGHT}

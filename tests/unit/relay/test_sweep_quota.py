@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.errors import QStashError
+from relay.items import shard_of
 from relay.judgement import Described
-from relay.model import Status
+from relay.model import Status, event_id
 from relay.spool import Spooled
 from relay.sweep import HOLD_MAX
 from tests.unit.relay.world import World
@@ -171,3 +172,18 @@ def test_a_look_that_meets_a_quota_holds_as_well(world: World) -> None:
 
     assert done.failed == 1
     assert world.store.hold() == done.held_until == until
+
+
+def test_a_shard_that_has_something_to_look_after_publishes_nothing_either(world: World) -> None:
+    """It is gone through for the look alone."""
+    flying, owed = [k for k in map(str, range(60)) if shard_of(event_id("github", k)) == 0][:2]
+    world.wire.say(world.message(world.post(key=flying).event, "builder"), "DELIVERED")
+    world.clock.at += timedelta(minutes=20)
+    event = world.save(key=owed)
+    world.store.save_hold(world.clock.at + timedelta(hours=1), "used up")
+
+    done = world.sweep(60)
+
+    assert (done.settled, done.published) == (1, 0)
+    assert len(world.wire.published) == 2
+    assert set(world.statuses(event.id).values()) == {Status.PENDING}
