@@ -118,8 +118,9 @@ class Publisher:
         for number, taken in zip(todo, sent, strict=True):
             answers[number] = taken if isinstance(taken, QStashError) else self._by_name(parcels[number], taken)
         outcomes = self._recorded([(it, answer or {}) for it, answer in zip(parcels, answers, strict=True)])
-        done = [it for it, outcome in zip(parcels, outcomes, strict=True) if outcome is None]
-        self._forget_replaced(done)
+        ended = list(zip(parcels, answers, outcomes, strict=True))
+        done = [it for it, _, outcome in ended if outcome is None]
+        self._forget_replaced(it for it, answer, outcome in ended if outcome is None and _has_some(answer))
         left = self._take_off_marks(done)
         return [outcome or left.get(it.event.id) for it, outcome in zip(parcels, outcomes, strict=True)]
 
@@ -238,9 +239,9 @@ class Publisher:
         failures = self._written(writes)
         return {name: failure for name, failure in zip(groups, failures, strict=True) if failure is not None}
 
-    def _forget_replaced(self, done: Sequence[Parcel]) -> None:
+    def _forget_replaced(self, taken: Iterable[Parcel]) -> None:
         """Delete from QStash the dead letters that these replace; those left behind are the audit's."""
-        replaced = {it.delivery.replaced_dlq_id for it in done if it.delivery} - {None}
+        replaced = {it.delivery.replaced_dlq_id for it in taken if it.delivery} - {None}
         if replaced:
             with suppress(QStashError):
                 self.qstash.delete_dead_letters(filter(None, replaced))
@@ -266,6 +267,10 @@ def _batches(messages: Sequence[Message]) -> list[list[int]]:
             batches[-1].append(number)
             size += len(message.body)
     return batches
+
+
+def _has_some(answer: Answer | QStashError | None) -> bool:
+    return bool(answer) and not isinstance(answer, QStashError)
 
 
 def _raise_first(outcomes: Iterable[UpstreamError | None]) -> None:

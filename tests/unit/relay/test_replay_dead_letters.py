@@ -61,6 +61,35 @@ def test_it_stays_while_qstash_does_not_take_the_new_one(world: World) -> None:
     assert kept(world) == ["other"]
 
 
+def test_it_stays_where_the_new_one_can_never_be_published(world: World) -> None:
+    """Nothing took its place; the next replay does."""
+    event = dead(world)
+    replayed(world, event)
+    world.wire.failures = [413]
+
+    world.sweep(1)
+    refused = kept(world)
+    replayed(world, event)
+    world.sweep(1)
+
+    assert refused == ["17-0", "other"]
+    assert kept(world) == ["other"]
+
+
+def test_it_stays_where_the_answer_names_no_message(world: World) -> None:
+    """Nobody knows what QStash made of it: it is owed on."""
+    event = dead(world)
+    replayed(world, event)
+    world.wire.garbled = [b"[]"]
+
+    world.sweep(1)
+
+    assert kept(world) == ["17-0", "other"]
+    world.sweep(150)
+    assert kept(world) == ["other"]
+    assert len(world.wire.taken) == 3
+
+
 def test_a_delete_that_fails_costs_nothing(world: World) -> None:
     """The audit finds what was left behind."""
     event = dead(world)
