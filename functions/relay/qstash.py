@@ -228,7 +228,7 @@ class QStash:
     def _log(self, params: Mapping[str, Any]) -> tuple[list[Any], str | None]:
         answer = self._call("GET", "/v2/logs", params={name: it for name, it in params.items() if it is not None})
         with _reading():
-            return answer.get("logs") or answer.get("events") or [], answer.get("cursor") or None
+            return [*(answer.get("logs") or answer.get("events") or [])], answer.get("cursor") or None
 
     def has(self, message_id: str) -> bool:
         """Tell whether QStash still has the message: it waits, is being delivered, or will be tried again."""

@@ -133,7 +133,7 @@ def test_a_line_says_as_little_as_it_must() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [[], "x", 7, {"logs": [7]}, {"logs": [{}]}, {"logs": [row() | {"time": "now"}]}, b"<html>", b""],
+    [[], "x", 7, {"logs": 7}, {"logs": [7]}, {"logs": [{}]}, {"logs": [row() | {"time": "now"}]}, b"<html>", b""],
 )
 def test_what_is_no_log_is_an_error_and_not_an_empty_log(answer: Any) -> None:
     """Absent from it would mean: publish."""
