@@ -88,6 +88,7 @@ def test_a_hold_lasts_an_hour_at_the_most(world: World) -> None:
     done = held(world, for_s=20 * 3600)
 
     assert done.held_until == world.clock.at + HOLD_MAX
+    assert world.sweep(HOLD_MAX.total_seconds()).published == 1
 
 
 def test_a_quota_without_a_reset_holds_for_a_moment(world: World) -> None:
