@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 SAME_ID_WINDOW = timedelta(minutes=9)  # within QStash's shorter deduplication window the same id is safe again
 LOG_LAG = timedelta(minutes=5)  # what QStash's log doesn't show by then, it never will
 LOG_RETENTION = timedelta(days=3)  # of the free plan
-DRIFT_GRACE = timedelta(minutes=2)
 LOOK_AFTER = timedelta(minutes=10)  # a delivery is looked after if nothing was heard of it for so long
 LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what it delivered
 TOGETHER_MAX_BYTES = 8 * 1024 * 1024  # in a batch; QStash takes 100 MB
@@ -217,8 +216,8 @@ class Publisher:
         if name in answer:
             look_at = now + self.look_after(parcel.group)
             return lambda it: it.published(generation, answer[name], now, look_at)
-        # QStash's group has drifted: unless a callback comes, the sweep publishes to the URL alone.
-        owed_at = now + (LOG_LAG if self._is_old(parcel) else DRIFT_GRACE)
+        # QStash's group has drifted: unless a callback or its log tells of it, the sweep publishes to the URL alone.
+        owed_at = now + LOG_LAG
         return lambda it: it.owed(generation, owed_at)
 
     def look_after(self, group: str) -> timedelta:

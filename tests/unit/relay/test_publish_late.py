@@ -129,7 +129,7 @@ def test_a_drifted_destination_asks_the_log_though_it_is_young(world: World) -> 
     """The group's message has another deduplication id: QStash wouldn't know the two for one."""
     event = drifted(world)
 
-    world.sweep(150)
+    world.sweep(300)
 
     assert len(log_calls(world)) == 1
     assert len(world.wire.published) == 2
@@ -141,7 +141,7 @@ def test_a_drifted_destination_is_not_published_to_while_the_log_fails(world: Wo
     event = drifted(world)
     world.wire.broken = {"GET /v2/logs": 500}
 
-    done = world.sweep(150)
+    done = world.sweep(300)
 
     assert (done.published, done.failed) == (0, 1)
     assert len(world.wire.published) == 2
@@ -268,3 +268,15 @@ def test_each_is_judged_by_its_own_age(world: World) -> None:
     assert outcomes == [None] * 4
     assert set(world.statuses(older.id).values()) == {Status.UNACCOUNTED}
     assert set(world.statuses(younger.id).values()) == {Status.IN_FLIGHT}
+
+
+def test_a_drifted_destination_waits_until_the_log_cant_lag(world: World) -> None:
+    """Its line comes late: what asked before would make a second message."""
+    event = drifted(world)
+    world.wire.lag = LOG_LAG - timedelta(minutes=1)
+
+    for _ in range(4):
+        world.sweep(120)
+
+    assert len(world.wire.published) == 2
+    assert world.message(event, "erp") == world.wire.logs[1]["messageId"]

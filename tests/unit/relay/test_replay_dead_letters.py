@@ -85,7 +85,7 @@ def test_it_stays_where_the_answer_names_no_message(world: World) -> None:
     world.sweep(1)
 
     assert kept(world) == ["17-0", "other"]
-    world.sweep(150)
+    world.sweep(300)
     assert kept(world) == ["other"]
     assert len(world.wire.taken) == 3
 
