@@ -119,36 +119,6 @@ def test_the_rest_is_not_published_to_where_its_line_came_late(world: World) -> 
     assert world.message(event, "erp") == "msg_late"
 
 
-def drifted(world: World) -> Event:
-    """Return an event that QStash sent to another URL of erp than the relay knows: in the middle of a deploy."""
-    world.wire.topics["relay.audit"]["erp"] = "https://erp.example.com/new"
-    return world.post().event
-
-
-def test_a_drifted_destination_asks_the_log_though_it_is_young(world: World) -> None:
-    """The group's message has another deduplication id: QStash wouldn't know the two for one."""
-    event = drifted(world)
-
-    world.sweep(300)
-
-    assert len(log_calls(world)) == 1
-    assert len(world.wire.published) == 2
-    assert world.message(event, "erp") == world.wire.logs[1]["messageId"]
-
-
-def test_a_drifted_destination_is_not_published_to_while_the_log_fails(world: World) -> None:
-    """Without it nobody knows; it stays owed."""
-    event = drifted(world)
-    world.wire.broken = {"GET /v2/logs": 500}
-
-    done = world.sweep(300)
-
-    assert (done.published, done.failed) == (0, 1)
-    assert len(world.wire.published) == 2
-    assert world.delivery(event, "erp").status is Status.PENDING
-    assert world.delivery(event, "erp").due_at is not None
-
-
 def test_nothing_late_is_published_while_the_log_fails(world: World) -> None:
     """All of it stays in the outbox; what is young goes on its way."""
     late = unheard(world)
@@ -268,15 +238,3 @@ def test_each_is_judged_by_its_own_age(world: World) -> None:
     assert outcomes == [None] * 4
     assert set(world.statuses(older.id).values()) == {Status.UNACCOUNTED}
     assert set(world.statuses(younger.id).values()) == {Status.IN_FLIGHT}
-
-
-def test_a_drifted_destination_waits_until_the_log_cant_lag(world: World) -> None:
-    """Its line comes late: what asked before would make a second message."""
-    event = drifted(world)
-    world.wire.lag = LOG_LAG - timedelta(minutes=1)
-
-    for _ in range(4):
-        world.sweep(120)
-
-    assert len(world.wire.published) == 2
-    assert world.message(event, "erp") == world.wire.logs[1]["messageId"]

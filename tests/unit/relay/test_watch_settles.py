@@ -10,10 +10,8 @@ import pytest
 
 from relay import query
 from relay.model import Status
-from relay.publish import LOOK_AFTER, LOOK_SOON_AFTER
+from relay.publish import LOOK_AFTER
 from relay.replay import replay_event
-from relay.watch import LOOK_MAX
-from tests.unit.relay.world import FLAT
 
 if TYPE_CHECKING:
     from relay.model import Event
@@ -95,6 +93,19 @@ def test_a_delivery_whose_failure_callback_was_lost_is_dead_with_its_dead_letter
     assert sorted(erp.attempts) == [f"{message}.1", f"{message}.2"]
 
 
+def test_its_dead_letter_may_stand_on_a_later_page(world: World) -> None:
+    """QStash gives a hundred at a time."""
+    event = world.post().event
+    dead(world, event, "erp")
+    others = [{"dlqId": f"{it}-0", "messageId": f"other_{it}", "label": event.label} for it in range(4)]
+    world.wire.dead_letters = others + world.wire.dead_letters
+    world.wire.page_max = 2
+
+    world.sweep(SILENCE_S)
+
+    assert world.delivery(event, "erp").dlq_id == "17-0"
+
+
 def test_each_destination_of_a_group_has_its_own_end(world: World) -> None:
     """One label, several messages."""
     event = world.post().event
@@ -122,36 +133,6 @@ def test_a_message_that_somebody_cancelled_is_cancelled(world: World) -> None:
     assert "cancelled" in str(erp.reason)
 
 
-def test_what_waits_for_its_retry_is_looked_at_after_it(world: World) -> None:
-    """Not before, however far away it is: there is nothing to see."""
-    event = world.post().event
-    message = world.message(event, "erp")
-    tell(world, message, "ACTIVE", "ERROR")
-    next_at = world.clock.at + timedelta(hours=20)
-    tell(world, message, "RETRY", nextDeliveryTime=int(next_at.timestamp() * 1000))
-
-    world.sweep(SILENCE_S)
-
-    assert world.delivery(event, "erp").due_at == next_at + PATIENCE
-    assert list(world.delivery(event, "erp").attempts) == [f"{message}.1"]
-
-
-def test_what_still_waits_is_looked_at_later_and_later(world: World) -> None:
-    """As long again as it has taken, and never less often than `LOOK_MAX`."""
-    event = world.post().event
-
-    waits = []
-    for hours in (0.25, 1, 3, 30):
-        world.sweep(hours * 3600)
-        due_at = world.delivery(event, "erp").due_at
-        assert due_at is not None
-        waits.append(due_at - world.clock.at)
-
-    assert waits == [timedelta(hours=it) for it in (0.25, 1.25, 4.25)] + [LOOK_MAX]
-    assert world.delivery(event, "erp").status is Status.IN_FLIGHT
-    assert len(world.wire.published) == 2
-
-
 def test_a_retry_from_qstashs_console_settles_it(world: World) -> None:
     """It is another message, under the same label."""
     event = world.post().event
@@ -165,35 +146,6 @@ def test_a_retry_from_qstashs_console_settles_it(world: World) -> None:
     erp = world.delivery(event, "erp")
     assert erp.status is Status.DELIVERED
     assert "msg_again.1" in erp.attempts
-
-
-def quiet(world: World) -> Event:
-    """Return an event of a relay whose group ci reports dead letters alone."""
-    groups = FLAT["url_groups"]
-    world.deploy(FLAT | {"url_groups": groups | {"ci": groups["ci"] | {"callbacks": "failures"}}})
-    return world.post().event
-
-
-def test_a_group_that_reports_failures_asks_for_no_other_callback(world: World) -> None:
-    """Half of the messages, and so of the bill."""
-    quiet(world)
-
-    audit, ci = world.wire.published
-    assert "Upstash-Callback" in audit.headers
-    assert not [name for name in ci.headers if name.lower().startswith("upstash-callback")]
-    assert "Upstash-Failure-Callback" in ci.headers
-
-
-def test_what_it_delivered_is_soon_read_from_the_log(world: World) -> None:
-    """Silence is how it says so."""
-    event = quiet(world)
-    soon = timedelta(seconds=10) + LOOK_SOON_AFTER
-    assert world.delivery(event, "builder").due_at == world.clock.at + soon
-    tell(world, world.message(event, "builder"), "ACTIVE", "DELIVERED", responseStatus=200)
-
-    world.sweep(soon.total_seconds())
-
-    assert world.statuses(event.id)["builder"] is Status.DELIVERED
 
 
 @pytest.mark.parametrize("call", ["GET /v2/logs", "GET /v2/dlq", "GET /v2/messages"])
@@ -237,15 +189,3 @@ def test_an_older_generations_lines_change_nothing_of_the_newer(world: World) ->
     assert (erp.status, erp.message_id != old) == (Status.IN_FLIGHT, True)
     assert erp.due_at is not None
     assert erp.due_at > world.clock.at
-
-
-def test_what_settled_meanwhile_is_not_asked_about(world: World) -> None:
-    """The index lags; a call costs."""
-    event = world.post().event
-    for name in event.expected:
-        world.report(event, name, sourceMessageId=world.message(event, name))
-    calls = len(world.wire.asked)
-
-    world.sweep(SILENCE_S)
-
-    assert len(world.wire.asked) == calls

@@ -69,7 +69,7 @@ class QStashWire:
         held: The messages that are still on their way.
         lag: How long a line takes to be in the log.
         forgot_ms: Lines before this time are gone.
-        page_max: The lines in a page of the log, at most.
+        page_max: The lines in a page of the log, or the dead letters in one of theirs, at most.
         asked: Every request.
     """
 
@@ -170,11 +170,13 @@ class QStashWire:
         shown_ms = int((self.clock() - self.lag).timestamp() * 1000)
         until_ms = min(shown_ms, int(asked.get("toDate", "9" * 15)))
         rows = [it for it in rows if self.forgot_ms <= it["time"] <= until_ms]
-        first = int(asked.get("cursor", "0"))
-        count = min(self.page_max, int(asked["count"]))
-        page = rows[::-1][first : first + count]
-        more = {"cursor": str(first + count)} if len(rows) > first + count else {}
-        return httpx.Response(200, json={"logs": page, **more})
+        return self._page("logs", rows[::-1], request)
+
+    def _page(self, name: str, them: list[dict[str, Any]], request: httpx.Request) -> httpx.Response:
+        first = int(request.url.params.get("cursor", "0"))
+        end = first + min(self.page_max, int(request.url.params["count"]))
+        more = {"cursor": str(end)} if len(them) > end else {}
+        return httpx.Response(200, json={name: them[first:end], **more})
 
     def dlq(self, request: httpx.Request) -> httpx.Response:
         if request.method == "DELETE":
@@ -183,7 +185,7 @@ class QStashWire:
             return httpx.Response(200, json={"deleted": len(gone)})
         labels = request.url.params.get_list("label")
         found = [it for it in self.dead_letters if not labels or it.get("label") in labels]
-        return httpx.Response(200, json={"messages": found})
+        return self._page("messages", found, request)
 
     def topic(self, request: httpx.Request) -> httpx.Response:
         parts = request.url.path.split("/")
