@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.model import DEAD, OPEN, RANK, Attempt, Delivery, Generation, Report, Status
-from tests.unit.relay.test_model import LOOK, NOW, OLD, START, a_delivery
+from tests.store_conformance import Clock, an_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 Change = tuple[str, "Callable[[Delivery], Delivery]"]
 ENDS = [Status.UNACCOUNTED, Status.CANCELLED, Status.REMOVED, Status.UNPUBLISHABLE]
 REASONS = {status: f"because of {status}" for status in ENDS}
-NEXT = Generation("next")
+START = Clock().at
+LOOK = START + timedelta(minutes=10)
+NOW, OLD, NEXT = Generation("now"), Generation("old"), Generation("next")
 
 generations = st.sampled_from([NOW, NOW, NOW, OLD])
 moments = st.integers(0, 50).map(lambda s: START + timedelta(seconds=s))
@@ -59,6 +61,10 @@ after = st.builds(
     st.booleans(),
 )
 changes = st.lists(st.one_of(published, ended, after), max_size=6)
+
+
+def a_delivery() -> Delivery:
+    return Delivery.of(an_event(Clock(), generation=NOW), "erp")
 
 
 def fold(told: list[Change], delivery: Delivery | None = None) -> Delivery:

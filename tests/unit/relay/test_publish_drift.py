@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from relay.model import Status
 from relay.publish import LOG_LAG
-from tests.unit.relay.test_publish_late import log_calls
 
 if TYPE_CHECKING:
     from relay.model import Event
@@ -26,7 +25,7 @@ def test_a_drifted_destination_asks_the_log_though_it_is_young(world: World) -> 
 
     world.sweep(300)
 
-    assert len(log_calls(world)) == 1
+    assert len(world.wire.log_calls) == 1
     assert len(world.wire.published) == 2
     assert world.message(event, "erp") == world.wire.logs[1]["messageId"]
 

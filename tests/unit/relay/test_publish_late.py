@@ -30,11 +30,6 @@ def packed(world: World, *events: Event) -> list[Parcel]:
     return [parcel for it in events for parcel in world.publisher.pack_event(it, world.store.body(it))]
 
 
-def log_calls(world: World) -> list[httpx.Request]:
-    """Return how QStash's log was asked."""
-    return [it for it in world.wire.asked if it.url.path == "/v2/logs"]
-
-
 def test_the_log_is_asked_once_for_all(world: World) -> None:
     """In bulk: a page of the outbox costs a call, not one an event."""
     events = [unheard(world, key=str(number)) for number in range(3)]
@@ -44,7 +39,7 @@ def test_the_log_is_asked_once_for_all(world: World) -> None:
     outcomes = world.publisher.publish(packed(world, *events))
 
     assert outcomes == [None] * 6
-    assert [it.url.params.get_list("label") for it in log_calls(world)] == [sorted(it.label for it in events)]
+    assert [it.url.params.get_list("label") for it in world.wire.log_calls] == [sorted(it.label for it in events)]
     assert len(world.wire.published) == 6
     assert {status for it in events for status in world.statuses(it.id).values()} == {Status.IN_FLIGHT}
 
@@ -56,7 +51,7 @@ def test_within_the_window_the_log_is_not_asked(world: World) -> None:
 
     world.publisher.publish(packed(world, event))
 
-    assert log_calls(world) == []
+    assert world.wire.log_calls == []
     assert len(world.wire.taken) == 2
 
 
@@ -67,7 +62,7 @@ def test_past_the_window_it_is(world: World) -> None:
 
     world.publisher.publish(packed(world, event))
 
-    assert len(log_calls(world)) == 1
+    assert len(world.wire.log_calls) == 1
     assert world.message(event, "erp") == world.wire.logs[1]["messageId"]
 
 
@@ -216,7 +211,7 @@ def test_the_log_is_asked_of_the_time_when_it_may_have_been_published_first(worl
 
     world.publisher.publish(packed(world, event))
 
-    asked = {it.url.params["toDate"] for it in log_calls(world) if "toDate" in it.url.params}
+    asked = {it.url.params["toDate"] for it in world.wire.log_calls if "toDate" in it.url.params}
     assert {datetime.fromtimestamp(int(it) / 1000, UTC) for it in asked} == {event.received_at}
 
 

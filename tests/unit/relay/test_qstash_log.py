@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 
-import httpx
 import pytest
 
 from relay.errors import QStashError
-from relay.qstash import DEAD_LETTER_PAGE, LOG_PAGE, LOG_PAGES_MAX, QStash
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-AT = datetime(2026, 1, 31, 9, tzinfo=UTC)
-AT_MS = 1_769_850_000_000
-
-
-class Wire:
-    """QStash as httpx sees it: gives *answers* one after the other, the last one for ever."""
-
-    def __init__(self, *answers: Any, status: int = 200) -> None:
-        self.answers = list(answers)
-        self.status = status
-        self.asked: list[httpx.Request] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, bytes):
-            return httpx.Response(self.status, content=answer)
-        return httpx.Response(self.status, json=answer)
-
-
-def client(wire: Callable[[httpx.Request], httpx.Response]) -> QStash:
-    return QStash("token", "https://qstash.example.com/", transport=httpx.MockTransport(wire), now=lambda: AT)
+from relay.qstash import DEAD_LETTER_PAGE, LOG_PAGE, LOG_PAGES_MAX
+from tests.unit.relay.qstash_wire import AT, AT_MS, Wire, client
 
 
 def row(after_ms: int = 0, state: str = "CREATED", **more: Any) -> dict[str, Any]:

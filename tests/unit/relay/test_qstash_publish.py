@@ -12,7 +12,7 @@ import pytest
 
 from relay.errors import QStashError
 from relay.qstash import CONNECT_TIMEOUT_S, DAY_S, Accepted, Message
-from tests.unit.relay.test_qstash_log import AT, Wire, client
+from tests.unit.relay.qstash_wire import AT, Wire, client
 
 MESSAGE = Message(
     destination="relay.audit",

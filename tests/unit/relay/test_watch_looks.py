@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.model import Status
+from relay.model import Delivery, Generation, Status
 from relay.publish import LOOK_SOON_AFTER
-from relay.watch import LOOK_MAX
-from tests.unit.relay.test_watch_settles import PATIENCE, SILENCE_S, tell
+from relay.store import Due
+from relay.watch import LOOK_MAX, Looked, look_after
+from tests.unit.relay.told import PATIENCE, SILENCE_S, dead, tell
 from tests.unit.relay.world import FLAT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from relay.model import Event
     from tests.unit.relay.world import World
 
@@ -85,3 +88,34 @@ def test_what_settled_meanwhile_is_not_asked_about(world: World) -> None:
     world.sweep(SILENCE_S)
 
     assert len(world.wire.asked) == calls
+
+
+def test_what_the_index_still_shows_and_is_not_due_any_more_is_left_alone(world: World) -> None:
+    """Settled since, put off since, or pending again: the record says so."""
+    event = world.post().event
+    due = Due(event.id, "erp", world.clock.at + PATIENCE)
+    world.clock.at += PATIENCE
+    states: list[Callable[[Delivery], Delivery]] = [
+        lambda it: it.due(event.generation, due.at + timedelta(seconds=1)),
+        lambda it: it.ended(event.generation, Status.CANCELLED, "so"),
+        lambda it: it.replayed(Generation("next"), due.at),
+    ]
+    calls = len(world.wire.asked)
+
+    for change in states:
+        world.store.change_delivery(event, "erp", change)
+        look_after(world.publisher, [due], Looked())
+
+    assert len(world.wire.asked) == calls
+
+
+def test_what_ended_needs_no_other_call(world: World) -> None:
+    """A retry from QStash's console may be on its way: that it died is known, and written."""
+    event = world.post().event
+    dead(world, event, "erp")
+    world.wire.say("msg_again", "CREATED", label=event.label, url=world.settings.destination_url("erp"))
+    world.wire.broken = {"GET /v2/messages": 500}
+
+    world.sweep(SILENCE_S)
+
+    assert world.statuses(event.id)["erp"] is Status.DEAD_LETTERED

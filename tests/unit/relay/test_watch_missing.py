@@ -10,7 +10,7 @@ import pytest
 from relay.model import Status
 from relay.publish import LOG_LAG
 from relay.watch import FORGOTTEN, LOST, UNENDED
-from tests.unit.relay.test_watch_settles import SILENCE_S, tell
+from tests.unit.relay.told import SILENCE_S, tell
 
 if TYPE_CHECKING:
     from relay.model import Event
@@ -52,6 +52,19 @@ def test_a_second_look_comes_no_earlier_than_the_log_can_lag(world: World) -> No
 
     assert done.reopened == 0
     assert world.delivery(event, "erp").generation == event.generation
+
+
+def test_a_second_look_that_comes_earlier_decides_nothing(world: World) -> None:
+    """Whatever made it due: the time since the first one counts."""
+    event = vanished(world)
+    world.sweep(SILENCE_S)
+    soon = world.clock.at + timedelta(seconds=60)
+    world.store.change_delivery(event, "erp", lambda it: it.due(event.generation, soon))
+
+    done = world.sweep(60)
+
+    assert done.reopened == 0
+    assert world.delivery(event, "erp").status is Status.IN_FLIGHT
 
 
 def test_what_qstash_lost_before_any_attempt_is_a_new_generation(world: World) -> None:

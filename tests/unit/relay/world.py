@@ -164,6 +164,11 @@ class QStashWire:
         if state in {"DELIVERED", "FAILED", "CANCELED"}:
             self.held.discard(message_id)
 
+    @property
+    def log_calls(self) -> list[httpx.Request]:
+        """How its log was asked."""
+        return [it for it in self.asked if it.url.path == "/v2/logs"]
+
     def log(self, request: httpx.Request) -> httpx.Response:
         asked = request.url.params
         rows = [it for it in self.logs if not asked.get_list("label") or it["label"] in asked.get_list("label")]
