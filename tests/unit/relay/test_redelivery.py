@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from relay.errors import QStashError
+from relay.errors import OperatorError, QStashError
 from relay.model import Status
 from relay.replay import Cause, start_again
 from tests.unit.relay.world import FLAT
@@ -17,6 +17,7 @@ from tests.unit.relay.world import FLAT
 if TYPE_CHECKING:
     from relay.accept import Acceptance
     from relay.model import Event
+    from relay.publish import Publisher
     from tests.unit.relay.world import World
 
 
@@ -166,6 +167,21 @@ def test_where_it_cant_be_published_now_the_sweep_does_it(world: World) -> None:
     assert swept.published == 1
     assert world.statuses(event.id)["erp"] is Status.IN_FLIGHT
     assert len(world.wire.taken) == 3
+
+
+def test_nor_does_it_need_anything_to_publish_with(world: World) -> None:
+    """No token any more: it is due, and the sweep's."""
+    event = half_dead(world)
+    world.clock.at += timedelta(seconds=60)
+
+    def nothing() -> Publisher:
+        raise OperatorError("no token")
+
+    again = world.post(publisher=nothing)
+
+    assert isinstance(again.failure, OperatorError)
+    assert again.reopened == (world.delivery(event, "erp").id,)
+    assert world.sweep(1).published == 1
 
 
 def test_one_that_died_again_is_opened_again_each_time(world: World) -> None:

@@ -119,3 +119,18 @@ def test_what_ended_needs_no_other_call(world: World) -> None:
     world.sweep(SILENCE_S)
 
     assert world.statuses(event.id)["erp"] is Status.DEAD_LETTERED
+
+
+def test_of_several_messages_one_that_is_still_there_is_enough(world: World) -> None:
+    """A retry from QStash's console waits, though the message before it is gone without an end."""
+    event = world.post().event
+    first = world.message(event, "erp")
+    tell(world, first, "ACTIVE")
+    world.wire.held.discard(first)
+    world.wire.say("msg_z", "CREATED", label=event.label, url=world.settings.destination_url("erp"))
+    world.wire.held.add("msg_z")
+
+    world.sweep(SILENCE_S)
+
+    erp = world.delivery(event, "erp")
+    assert (erp.status, erp.missing_since) == (Status.IN_FLIGHT, None)
