@@ -126,6 +126,22 @@ def test_what_is_published_and_open_is_looked_after(told: list[Change], publish:
     assert it.status is not Status.PENDING
 
 
+def test_an_answer_that_comes_again_moves_no_look() -> None:
+    """The sweep decided when; an answer that was slow, or is repeated, knows less."""
+    it = a_delivery().published(NOW, "msg_a", START, LOOK).due(NOW, LOOK + timedelta(hours=6))
+
+    again = it.published(NOW, "msg_a", START, LOOK + timedelta(minutes=1))
+
+    assert again == it
+
+
+def test_a_publish_puts_what_was_due_to_be_published_off_to_its_look() -> None:
+    """It was due at once, as a replay is: now QStash has it."""
+    it = a_delivery().replayed(NEXT, START)
+
+    assert it.published(NEXT, "msg_b", START, LOOK).due_at == LOOK
+
+
 @given(changes)
 def test_a_reason_is_that_of_its_status(told: list[Change]) -> None:
     """Or there is none: what was unaccounted and is delivered has no excuse any more."""
