@@ -56,6 +56,16 @@ def test_one_alone_goes_as_a_plain_publish(world: World) -> None:
     assert [it.url.path for it in world.wire.asked] == ["/v2/publish/relay.ci"]
 
 
+def test_an_answer_to_one_destination_need_not_name_its_url(world: World) -> None:
+    """QStash names URLs of a group's endpoints only."""
+    world.deploy(FLAT | {"sources": {"github": FLAT["sources"]["github"] | {"to": ["ci"]}}})
+    world.wire.garbled = [b'{"messageId": "msg_q"}']
+
+    event = world.post().event
+
+    assert world.message(event, "builder") == "msg_q"
+
+
 def test_a_body_that_is_no_text_goes_alone(world: World) -> None:
     """A batch is JSON: it has no room for bytes."""
     events = saved(world, b"a", b"\xff\x00", b"b")
