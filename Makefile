@@ -2,15 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= relay.toml
+EXAMPLES ?= 2000
 
-.PHONY: setup demo test check lint types synth gate bench deploy lock clean
+.PHONY: setup demo test model check lint types synth gate bench mutants deploy lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     see webhooks go in, fan out, fail, be replayed and be found again, on this machine"
 	@echo "make test     unit, infra and deployed tests"
+	@echo "make model    everything that can happen to the relay, in EXAMPLES=2000 orders"
 	@echo "make check    make test, and lint, types, synth and the gates"
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
+	@echo "make mutants  plant faults in a copy of the code, one at a time, and say which test catches each"
 	@echo "make deploy   deploy into the AWS account of AWS_PROFILE (CONFIG=FILE, default relay.toml)"
 	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
 
@@ -52,7 +55,11 @@ demo: setup
 	$(BIN)/python -m infra.local.demo
 
 test: setup
-	$(BIN)/pytest tests/unit tests/infra tests/deployed
+	$(BIN)/pytest tests/unit tests/infra tests/model tests/deployed
+
+# Many more ways of everything that can happen to the relay than `make test` tries, and others each time.
+model: setup
+	MODEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/model
 
 check: setup lint types synth test gate
 
@@ -72,7 +79,11 @@ gate: setup .venv-sdks/.ready tests/gate/provider_sdks/js/node_modules/.ready
 bench: setup .venv-sdks/.ready
 	$(BIN)/python -m tests.bench.qstash
 	$(BIN)/python -m tests.bench.latency
+	$(BIN)/python -m tests.bench.drain
 	PYTHONPATH=functions:. .venv-sdks/bin/python -m tests.bench.signatures
+
+mutants: setup
+	$(BIN)/python -m tests.mutants
 
 deploy: setup
 	npx cdk deploy --context config=$(CONFIG)

@@ -101,6 +101,11 @@ class Moment(click.ParamType[datetime]):
             self.fail(f"{value!r} is before or after all time", param, ctx)
 
 
+def iso(moment: datetime) -> str:
+    """Return *moment* as the relay takes it: ISO 8601, UTC."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def printable(text: str) -> str:
     """Return *text* on one line, without the control characters by which a stranger could steer a terminal."""
     return "".join(it if it.isprintable() else " " for it in text)

@@ -32,6 +32,8 @@ def list_(asked: Asked, /, **given: Any) -> None:
         Column("RECEIVED", lambda it: time_text(it["received_at"]), whole=True),
         Column("SIZE", lambda it: size_text(it["size_bytes"])),
         Column("PUBLISHED", lambda it: "yes" if it["published"] else "no"),
+        Column("RECONCILED", lambda it: "yes" if it.get("reconciled_at") else "-"),
+        Column("CONFLICTS", lambda it: it.get("conflicts") or None),
         Column("SOURCE'S ID", lambda it: it["idempotency_key"], whole=True),
     ]
     listing(asked, "events", columns, given)
@@ -40,8 +42,9 @@ def list_(asked: Asked, /, **given: Any) -> None:
 @event.command("show")
 @click.argument("event_id", metavar="ID")
 @click.option("--body", is_flag=True, help="Show the body as well.")
+@click.option("--sha256", metavar="HASH", help="Which body, where other bytes came under the same id.")
 @asking
-def show(asked: Asked, event_id: str, body: bool) -> None:  # noqa: FBT001
+def show(asked: Asked, event_id: str, body: bool, sha256: str | None) -> None:  # noqa: FBT001
     """Show one event: its deliveries and each of their attempts.
 
     ID is rly_…, dlv_… or the source's own, such as github:72d3162e-cc78-11e3-81ab-4c9367dc0958.
@@ -50,11 +53,11 @@ def show(asked: Asked, event_id: str, body: bool) -> None:  # noqa: FBT001
         raise click.BadParameter("an id is rly_…, dlv_… or SOURCE:ID, with the source's own id", param_hint="ID")
     from cli.deployed import Deployed
 
-    found = Deployed.find(asked.name).get("events", event_id, body="true" if body else None)
+    found = Deployed.find(asked.name).get("events", event_id, body="true" if body or sha256 else None, sha256=sha256)
     if asked.as_json:
         json_line(found)
     else:
-        _tell(found, with_body=body)
+        _tell(found, with_body=body or sha256 is not None)
 
 
 def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
@@ -70,11 +73,22 @@ def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
             "body": f"{size_text(found['size_bytes'])}, {found.get('content_type') or 'no content type'}",
             "sha256": found["sha256"],
             **({"suspected replay of": found["suspected_replay_of"]} if found.get("suspected_replay_of") else {}),
+            **({"reconciled": _reconciled(found["reconciled_at"])} if found.get("reconciled_at") else {}),
             "published": "yes" if found["published"] else "no: it is due, and `relay doctor` may say why",
         }
     )
     heading("Headers")
     facts(found.get("headers") or {"-": "none that are kept"})
+    if found.get("conflicting"):
+        heading("Other bodies under the same id")
+        table(
+            [
+                Column("SHA256", lambda it: it["sha256"], whole=True),
+                Column("RECEIVED", lambda it: time_text(it["received_at"]), whole=True),
+                Column("SIZE", lambda it: size_text(it["size_bytes"])),
+            ],
+            found["conflicting"],
+        )
     heading("Deliveries")
     table(
         [
@@ -85,6 +99,7 @@ def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
             Column("UPDATED", lambda it: time_text(it["updated_at"]), whole=True),
             Column("HANDED OVER", lambda it: time_text(it["received_at"])),
             Column("DLQ ID", lambda it: it["dlq_id"], whole=True),
+            Column("REASON", lambda it: it.get("reason")),
         ],
         found["deliveries"],
     )
@@ -104,6 +119,12 @@ def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
     if with_body:
         heading("Body")
         _tell_body(found)
+
+
+def _reconciled(at: str) -> str:
+    from cli.tables import time_text
+
+    return f"{time_text(at)}: it had been lost, and came since the relay asked for it again"
 
 
 def _tell_body(found: Mapping[str, Any]) -> None:

@@ -57,10 +57,12 @@ class Examination:
             ("stack", self._look_at_stack),
             ("configuration", self._look_at_config),
             ("signing secrets", self._signing_secrets),
+            ("secret github-api", self._secret_github),
             ("QStash", self._look_at_qstash),
             ("URL groups", self._url_groups),
             ("signing keys", self._signing_keys),
             ("orphans", self._orphans),
+            ("reconciliation", self._reconciliation),
         )
         for check, look in steps:
             if credentials.state != "ok":
@@ -143,6 +145,18 @@ class Examination:
                 found = f"{usable}, of which any may sign" if usable > 1 else "one"
                 yield Finding(check, "ok", found + (f"; {unusable} older can't be used" if unusable else ""))
 
+    def _secret_github(self) -> Iterator[Finding]:
+        """Look for GitHub's token where a source asks for reconciliation; else there is nothing to find."""
+        asking = self._reconciled_sources()
+        if not asking:
+            return
+        name = secrets.github_secret(self._name)
+        if secrets.github(self._name) is None:
+            found = f"no GitHub token in {name}: what {', '.join(asking)} sent and never came isn't asked for"
+            yield Finding("secret github-api", "missing", found, self._command("secret set github-api"))
+        else:
+            yield Finding("secret github-api", "ok", f"a token in {name}")
+
     def _look_at_qstash(self) -> Iterator[Finding]:
         if self._qstash is None:
             raise _Skipped("the secret qstash")
@@ -210,6 +224,23 @@ class Examination:
             yield Finding("orphans", "look", found)
         else:
             yield Finding("orphans", "ok", "none: each report of QStash found its event")
+
+    def _reconciliation(self) -> Iterator[Finding]:
+        if self._config is None or not self._reconciled_sources():
+            return
+        count = int(self._config.get("counts", {}).get("missing", 0))
+        if count:
+            found = (
+                f"{count} events that GitHub sent never came, though they were asked for: the log of reconcile names"
+            )
+            todo = f"read the log group that begins with {self._name}-ReconcileLogs; docs/github.md says what helps"
+            yield Finding("reconciliation", "look", f"{found} each", todo)
+        else:
+            yield Finding("reconciliation", "ok", "nothing is missing that was asked for in vain")
+
+    def _reconciled_sources(self) -> list[str]:
+        sources = {} if self._config is None else self._config["sources"]
+        return [name for name, settings in sources.items() if settings.get("reconcile")]
 
     def _deployed_with_qstash(self) -> tuple[Deployed, dict[str, Any], QStash]:
         if self._relay is None or self._config is None:

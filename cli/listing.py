@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Moment, aside, json_line
+from cli.command import Asked, Moment, aside, iso, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
 
     from cli.tables import Column
 
@@ -77,11 +76,7 @@ def _query(given: Mapping[str, Any]) -> dict[str, str | None]:
         "type": given["type_"],
         "destination": given["destination"],
         "status": given["status"],
-        "since": _iso(given["since"]),
-        "until": _iso(given["until"]),
+        "since": given["since"] and iso(given["since"]),
+        "until": given["until"] and iso(given["until"]),
         "cursor": given["cursor"],
     }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import check, delivery, doctor, event, local, replay, scheme, secret, send, source
+from cli import audit, check, delivery, doctor, event, local, replay, scheme, secret, send, source
 from cli.command import json_option, name_option
 from infra.local.qstash.__main__ import main as qstash
 from relay import VERSION
@@ -27,6 +27,7 @@ for _command in (
     delivery.delivery,
     source.source,
     replay.replay,
+    audit.audit,
     scheme.scheme,
     secret.secret,
     send.send,

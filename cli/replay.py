@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
-from cli.command import Asked, Failure, asking, json_line
+from cli.command import Asked, Failure, Moment, aside, asking, iso, json_line
+from cli.listing import STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 DELIVERIES_MAX = 100  # what the relay takes in one replay
+RATE_MAX = 6000
+REPLAYABLE = [it for it in STATUSES if it not in {"pending", "in_flight"}]
+QUERY = {"source": "source", "type": "type_", "status": "status", "since": "since", "until": "until"}
 
 
 @click.group()
@@ -20,22 +26,36 @@ def replay() -> None:
 
 
 @replay.command("start")
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--destination", "destinations", metavar="NAME", multiple=True, help="Of an event, only to this one.")
+@click.argument("ids", metavar="[ID...]", nargs=-1)
+@click.option("--destination", "destinations", metavar="NAME", multiple=True, help="Only to this one.")
 @click.option("--include-delivered", is_flag=True, help="Of an event, also the deliveries that arrived.")
+@click.option("--source", metavar="NAME", help="All of this source.")
+@click.option("--type", "type_", metavar="TYPE", help="All of this event type.")
+@click.option("--status", type=click.Choice(REPLAYABLE), help="All in this status.  [default: all that died]")
+@click.option("--since", type=Moment(), metavar="TIME", help="All of events from then on: 30m, 2h, 1d, or ISO 8601.")
+@click.option("--until", type=Moment(), metavar="TIME", help="All of events before then.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be replayed.")
+@click.option("--rate", type=click.IntRange(1, RATE_MAX), help="So many deliveries a minute.  [default: 600]")
 @click.option("--reason", metavar="TEXT", help="Kept with the replay.")
 @asking
-def start(
-    asked: Asked,
-    ids: tuple[str, ...],
-    destinations: tuple[str, ...],
-    include_delivered: bool,  # noqa: FBT001
-    reason: str | None,
-) -> None:
-    """Start a replay of events (rly_…: their dead deliveries) or of single deliveries (dlv_….DESTINATION).
+def start(asked: Asked, /, ids: tuple[str, ...], reason: str | None, **given: Any) -> None:
+    """Start a replay of events (rly_…: their dead deliveries), of single deliveries (dlv_….DESTINATION), or of many.
+
+    Without an ID: of all deliveries that the options choose, at a bounded rate; count them first with --dry-run.
 
     A delivery that is still under way is skipped; so is, of an event, one that arrived.
     """
+    query = {name: given[key] for name, key in QUERY.items() if given[key] is not None}
+    if not ids:
+        _start_many(asked, _query_of(query, given), reason, given)
+        return
+    if query or given["dry_run"] or given["rate"]:
+        raise click.UsageError("an ID says which deliveries: leave out --source, --status and the like")
+    _start_named(asked, ids, reason, given)
+
+
+def _start_named(asked: Asked, ids: tuple[str, ...], reason: str | None, given: Mapping[str, Any]) -> None:
+    destinations, include_delivered = given["destinations"], given["include_delivered"]
     _check(ids, narrowed=bool(destinations or include_delivered))
     from cli.deployed import Deployed
 
@@ -48,6 +68,125 @@ def start(
         _tell(asked, answers)
     if not any(it["deliveries"] for it in answers):
         raise Failure("nothing was replayed: every delivery was skipped, as said above")
+
+
+def _query_of(query: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the filters of a replay of many."""
+    if len(given["destinations"]) > 1 or given["include_delivered"]:
+        raise click.UsageError("without an ID there is one --destination, and --status delivered for what arrived")
+    said = {name: iso(it) if isinstance(it, datetime) else str(it) for name, it in query.items()}
+    if given["destinations"]:
+        said["destination"] = given["destinations"][0]
+    if not said:
+        raise click.UsageError("say what to replay: an ID, or --source, --destination, --status, --since …")
+    return said
+
+
+def _start_many(asked: Asked, query: dict[str, str], reason: str | None, given: Mapping[str, Any]) -> None:
+    from cli.deployed import Deployed
+
+    relay = Deployed.find(asked.name)
+    if given["dry_run"]:
+        answer = relay.post("replays", {"query": query, "dry_run": True})
+        if asked.as_json:
+            json_line(answer)
+            return
+        for status, count in answer["count"].items():
+            click.echo(f"{status}: {count}")
+        if not answer["complete"]:
+            aside("and more: that is as far as one call could count; choose a shorter time with --since and --until")
+        return
+    asks = (
+        {"query": query} | ({"reason": reason} if reason else {}) | ({"rate": given["rate"]} if given["rate"] else {})
+    )
+    answer = relay.post("replays", asks)
+    if asked.as_json:
+        json_line(answer)
+    else:
+        click.echo(answer["id"])
+        aside(f"it goes on by itself: `relay replay show {answer['id']}` says how far, `relay replay stop` stops it")
+
+
+@replay.command("list")
+@asking
+def list_(asked: Asked) -> None:
+    """List the newest replays: who started each, and why."""
+    from cli.deployed import Deployed
+    from cli.tables import Column, table, time_text
+
+    found = Deployed.find(asked.name).get("replays")["replays"]
+    if asked.as_json:
+        for it in found:
+            json_line(it)
+        return
+    columns = [
+        Column("REPLAY", lambda it: it["id"], whole=True),
+        Column("STATE", lambda it: it["state"], whole=True),
+        Column("STARTED", lambda it: time_text(it["started_at"]), whole=True),
+        Column("REPLAYED", lambda it: it["replayed"]),
+        Column("SKIPPED", lambda it: it["skipped"]),
+        Column("BY", lambda it: it["by"]),
+        Column("REASON", lambda it: it["reason"]),
+    ]
+    if found:
+        table(columns, found)
+    else:
+        aside("no replays here")
+
+
+@replay.command("show")
+@click.argument("replay_id", metavar="ID")
+@asking
+def show(asked: Asked, replay_id: str) -> None:
+    """Show how far a replay (rpl_…) is, and the first of its deliveries."""
+    from cli.deployed import Deployed
+
+    _tell_one(asked, Deployed.find(asked.name).get("replays", replay_id))
+
+
+@replay.command("stop")
+@click.argument("replay_id", metavar="ID")
+@asking
+def stop(asked: Asked, replay_id: str) -> None:
+    """Stop a replay of many: what it has started goes on, nothing more is started."""
+    _turn(asked, replay_id, "stop")
+
+
+@replay.command("resume")
+@click.argument("replay_id", metavar="ID")
+@asking
+def resume(asked: Asked, replay_id: str) -> None:
+    """Resume a replay that was stopped, where it was."""
+    _turn(asked, replay_id, "resume")
+
+
+def _turn(asked: Asked, replay_id: str, action: str) -> None:
+    from cli.deployed import Deployed
+
+    _tell_one(asked, Deployed.find(asked.name).post(f"replays/{quote(replay_id, safe='')}", {"action": action}))
+
+
+def _tell_one(asked: Asked, found: Mapping[str, Any]) -> None:
+    from cli.tables import facts, time_text
+
+    if asked.as_json:
+        json_line(found)
+        return
+    facts(
+        {
+            "replay": found["id"],
+            "state": found["state"],
+            "started": time_text(found["started_at"]),
+            "by": found["by"] or "-",
+            "reason": found["reason"] or "-",
+            "of": ", ".join(f"{name} {value}" for name, value in found["query"].items()) or "what was named",
+            "rate": f"{found['rate']} a minute" if found["rate"] else "-",
+            "replayed": found["replayed"],
+            "skipped": found["skipped"],
+        }
+    )
+    for it in found.get("deliveries", []):
+        click.echo(it["delivery_id"])
 
 
 def _check(ids: tuple[str, ...], *, narrowed: bool) -> None:

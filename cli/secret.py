@@ -1,4 +1,4 @@
-"""`relay secret`: QStash's token and the sources' signing secrets, which go in and never come out."""
+"""`relay secret`: QStash's token, GitHub's, and the sources' signing secrets, which go in and never come out."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cli.secrets import Times
 
 QSTASH = "qstash"
+GITHUB_API = "github-api"
 SECRET_MAX_CHARS = 4096
 PIPED_MAX_BYTES = 65_536  # more than any secret: what is beyond isn't read
 STRUCTURED = "jwk"  # the one part of a secret that may be an object: Plaid's key
@@ -38,15 +39,18 @@ def secret() -> None:
 def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -> None:  # noqa: FBT001
     """Set a secret, asked for without an echo, or read from standard input.
 
-    NAME is `qstash`, whose token is then set, or a source.  A source's new signing secret is valid beside up to four
-    before, so that nothing is refused while you change it over there; `relay secret retire` then takes the old ones
-    away.  A signing secret of several parts is a JSON object of texts: {"username": "…", "password": "…"}.
+    NAME is `qstash` or `github-api` (docs/github.md), whose token is then set, or a source.  A source's new signing
+    secret is valid beside up to four before, so that nothing is refused while you change it over there; `relay secret
+    retire` then takes the old ones away.  A signing secret of several parts is a JSON object of texts: {"username":
+    "…", "password": "…"}.
 
     Where the source is deployed, a secret that its scheme can't use is refused, unless --force.
     """
     _check(what, url, replace=replace, force=force)
     if what == QSTASH:
         name, count, changed = _set_token(asked.name, url)
+    elif what == GITHUB_API:
+        name, count, changed = _set_github_token(asked.name)
     else:
         name, count, changed = _set_signing_secret(asked.name, what, replace=replace, force=force)
     if asked.as_json:
@@ -62,10 +66,19 @@ def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -
 def _set_token(relay: str, url: str | None) -> tuple[str, int, bool]:
     """Ask for QStash's token and keep it; return the secret's name, its number of values and whether it changed."""
     value = _given("QStash token", parts=False)
-    _check_token(value)
+    _check_token(value, "QStash")
     from cli import secrets
 
     return secrets.qstash_secret(relay), 1, secrets.set_qstash(relay, value, url)
+
+
+def _set_github_token(relay: str) -> tuple[str, int, bool]:
+    """Ask for a token for GitHub's API and keep it; return what `_set_token` does."""
+    value = _given("GitHub token", parts=False)
+    _check_token(value, "GitHub")
+    from cli import secrets
+
+    return secrets.github_secret(relay), 1, secrets.set_github(relay, value)
 
 
 def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) -> tuple[str, int, bool]:
@@ -109,6 +122,10 @@ def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT
     """
     if what == QSTASH:
         raise click.UsageError("QStash has one token, and needs it: `relay secret set qstash` replaces it")
+    if what == GITHUB_API:
+        raise click.UsageError(
+            "GitHub's API has one token, no signing secret: take `reconcile` out of relay.toml instead"
+        )
     if all_ and not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("--all needs --yes where there is no terminal to ask on")
@@ -153,7 +170,8 @@ def list_(asked: Asked) -> None:
 def _held(relay: str) -> dict[str, Times | None]:
     """Return, by name, when the values of each secret were set; None where the caller may not know.
 
-    QStash's comes first, then those of the deployed sources, then those of others.
+    QStash's comes first, then GitHub's where it is needed or there, then those of the deployed sources, then those of
+    others.
 
     Raises:
         Denied: The caller may read none of them.
@@ -174,14 +192,23 @@ def _held(relay: str) -> dict[str, Times | None]:
         if denied:
             raise
         denied.append(secrets.sources_secret(relay))
-    for name in denied:
-        aside(f"the secret {name} isn't yours to read: what it holds isn't shown")
     deployed: Mapping[str, Any] = {}
+    trouble = None
     try:
         deployed = _deployed_sources(relay) or {}
     except Failure as error:
-        aside(f"what the relay has been deployed with can't be asked: {error.message}")
-    shown: dict[str, Times | None] = {QSTASH: qstash}
+        trouble = error.message
+    is_needed = any(it.get("reconcile") for it in deployed.values())
+    github: Times | None = None
+    try:
+        github = secrets.github_times(relay)
+    except Denied:
+        denied += [secrets.github_secret(relay)] if is_needed else []
+    for name in denied:
+        aside(f"the secret {name} isn't yours to read: what it holds isn't shown")
+    if trouble is not None:
+        aside(f"what the relay has been deployed with can't be asked: {trouble}")
+    shown: dict[str, Times | None] = {QSTASH: qstash} | ({GITHUB_API: github} if github or is_needed else {})
     shown |= {name: None if sources is None else sources.get(name, []) for name in deployed}
     return shown | {name: times for name, times in sorted((sources or {}).items()) if name not in shown}
 
@@ -228,9 +255,10 @@ def _check(what: str, url: str | None, *, replace: bool, force: bool) -> None:
         raise click.BadParameter("a source's name is letters, digits, '-' and '_'", param_hint="NAME")
     if what != QSTASH and url is not None:
         raise click.UsageError("--url belongs to `relay secret set qstash`")
-    if what == QSTASH and replace:
-        raise click.UsageError("--replace belongs to a source: QStash has one token, which is always replaced")
-    if what == QSTASH and force:
+    is_token = what in {QSTASH, GITHUB_API}
+    if is_token and replace:
+        raise click.UsageError(f"--replace belongs to a source: {what} is one token, which is always replaced")
+    if is_token and force:
         raise click.UsageError("--force belongs to a source")
     try:
         parts = urlsplit(url or "https://qstash.upstash.io")
@@ -305,9 +333,9 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _check_token(value: str) -> None:
+def _check_token(value: str, whose: str) -> None:
     if not value.isascii() or " " in value:
-        raise Failure("that is no QStash token, which has neither spaces nor accents: copy it from QStash's console")
+        raise Failure(f"that is no {whose} token, which has neither spaces nor accents: copy it from {whose} once more")
 
 
 def _is_unknown(relay: str, source: str) -> bool:

@@ -1,7 +1,8 @@
 """The relay's secrets in Secrets Manager: their names, their JSON, their form and size, and rotation that overlaps.
 
-`{relay}/qstash` is `{"token": …, "url": … (optional)}`.  `{relay}/sources` is, by source, a list of
-`{"value": …, "created_at": ISO 8601}`, newest first.  No error, and nothing printed, has a value in it.
+`{relay}/qstash` is `{"token": …, "url": … (optional)}`, `{relay}/github` is `{"token": …}`.  `{relay}/sources` is, by
+source, a list of `{"value": …, "created_at": ISO 8601}`, newest first.  No error, and nothing printed, has a value in
+it.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ def sources_secret(relay: str) -> str:
     return f"{relay}/sources"
 
 
+def github_secret(relay: str) -> str:
+    """Return the name of the secret with the token for GitHub's API."""
+    return f"{relay}/github"
+
+
 def qstash(relay: str) -> tuple[str | None, str | None]:
     """Return QStash's token and URL, each None where there is none."""
     name = qstash_secret(relay)
@@ -64,7 +70,19 @@ def qstash_times(relay: str) -> Times:
     Raises:
         Denied: The caller may not read it.
     """
-    name = qstash_secret(relay)
+    return _token_times(qstash_secret(relay))
+
+
+def github_times(relay: str) -> Times:
+    """Return when the token for GitHub's API was set; [] where there is none.
+
+    Raises:
+        Denied: The caller may not read it.
+    """
+    return _token_times(github_secret(relay))
+
+
+def _token_times(name: str) -> Times:
     answer = _answer(name)
     if answer is None or _text_of(name, _object(name, answer), "token") is None:
         return []
@@ -76,6 +94,20 @@ def set_qstash(relay: str, token: str, url: str | None) -> bool:
     held = _read(qstash_secret(relay))
     wanted = {**(held or {}), "token": token, **({"url": url} if url else {})}
     return _write(qstash_secret(relay), held, wanted, "QStash's token, for the relay")
+
+
+def github(relay: str) -> str | None:
+    """Return the token for GitHub's API; None where there is none."""
+    name = github_secret(relay)
+    return _text_of(name, _read(name) or {}, "token")
+
+
+def set_github(relay: str, token: str) -> bool:
+    """Keep *token* for GitHub's API; tell whether that changed anything."""
+    held = _read(github_secret(relay))
+    return _write(
+        github_secret(relay), held, {**(held or {}), "token": token}, "A token for GitHub's API, for the relay"
+    )
 
 
 def signing_secrets(relay: str, source: str) -> list[str]:

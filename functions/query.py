@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from relay import aws, query
+from relay import aws, bulk, query
 from relay.errors import BadRequest, NotFound, RelayError
 from relay.gateway import Request, Response, answering, note
+from relay.jobs import State
 from relay.model import EventId
 from relay.replay import Replay, replay_deliveries, replay_event
 from relay.wiring import Relay, relay
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 REASON_MAX_CHARS = 500
+LISTED_MAX = 100
+COUNT_S = 20.0  # the gateway waits 30
 
 
 def _events(it: Relay, request: Request) -> Response:
@@ -38,14 +42,59 @@ def _config(it: Relay, _: Request) -> Response:
     return Response(200, query.show_config(it.settings, it.store))
 
 
+def _audit(it: Relay, request: Request) -> Response:
+    deadline = monotonic() + COUNT_S
+    return Response(200, query.show_audit(it.store, request.query, lambda: deadline - monotonic()))
+
+
 def _refusals(it: Relay, request: Request) -> Response:
     if request.query:
         raise BadRequest("a source's refusals take no parameter", code="unknown_filter")
     return Response(200, query.list_refusals(it.store, request.path_parameters.get("source", ""), it.settings))
 
 
+def _list_replays(it: Relay, request: Request) -> Response:
+    if request.query:
+        raise BadRequest("the replays take no parameter", code="unknown_filter")
+    return Response(200, {"replays": [query.replay_json(job) for job in it.store.jobs(LISTED_MAX)]})
+
+
+def _replay(it: Relay, request: Request) -> Response:
+    replay_id = request.path_parameters.get("replay_id", "")
+    job = it.store.job(replay_id)
+    if job is None:
+        raise NotFound("there is no such replay")
+    records = it.store.replayed_deliveries(replay_id, LISTED_MAX)
+    deliveries = [{"delivery_id": record["sk"], "generation": record["generation"]} for record in records]
+    return Response(200, query.replay_json(job) | {"deliveries": deliveries})
+
+
+def _turn_replay(it: Relay, request: Request) -> Response:
+    asked = request.json()
+    states = {"stop": State.STOPPED, "resume": State.RUNNING}
+    if set(asked) != {"action"} or asked["action"] not in states:
+        raise BadRequest('say {"action": "stop"} or {"action": "resume"}')
+    job = bulk.turn(it.store, request.path_parameters.get("replay_id", ""), states[asked["action"]])
+    note(replay_id=job.id, action=asked["action"], by=request.caller)
+    return Response(200, query.replay_json(job))
+
+
 def _replays(it: Relay, request: Request) -> Response:
-    replay = _start(it, request)
+    asked = request.json()
+    reason = asked.get("reason")
+    if reason is not None and (not isinstance(reason, str) or len(reason) > REASON_MAX_CHARS):
+        raise BadRequest(f"reason must be text of up to {REASON_MAX_CHARS} characters")
+    chosen = {"delivery_ids", "event_id", "query"}
+    known = {"reason", "destinations", "include_delivered", "rate", "dry_run"} | chosen
+    if unknown := set(asked) - known:
+        raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    if len(chosen & set(asked)) != 1:
+        raise BadRequest("say either delivery_ids, event_id or query")
+    if "query" in asked:
+        return _replay_query(it, asked, by=request.caller, reason=reason)
+    if {"rate", "dry_run"} & set(asked):
+        raise BadRequest("rate and dry_run go with a query")
+    replay = _replay_named(it, asked, by=request.caller, reason=reason)
     note(replay_id=replay.id, by=request.caller)
     if replay.deliveries:
         _nudge_sweep(it)
@@ -57,18 +106,28 @@ def _replays(it: Relay, request: Request) -> Response:
     return Response(202, shown)
 
 
-def _start(it: Relay, request: Request) -> Replay:
-    asked = request.json()
-    reason = asked.get("reason")
-    if reason is not None and (not isinstance(reason, str) or len(reason) > REASON_MAX_CHARS):
-        raise BadRequest(f"reason must be text of up to {REASON_MAX_CHARS} characters")
-    known = {"reason", "delivery_ids", "event_id", "destinations", "include_delivered"}
-    if unknown := set(asked) - known:
-        raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
-    if ("delivery_ids" in asked) == ("event_id" in asked):
-        raise BadRequest("say either delivery_ids or event_id")
+def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Response:
+    """Count, or start, a replay of all deliveries that a query finds."""
+    given, rate, dry_run = asked["query"], asked.get("rate", bulk.RATE_DEFAULT), asked.get("dry_run", False)
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        raise BadRequest("query must be an object of texts, the filters of a listing")
+    if not isinstance(rate, int) or isinstance(rate, bool) or not isinstance(dry_run, bool):
+        raise BadRequest("rate must be a whole number, dry_run true or false")
+    if {"destinations", "include_delivered"} & set(asked):
+        raise BadRequest("a query says destination and status itself")
+    if dry_run:
+        deadline = monotonic() + COUNT_S
+        counted = bulk.count(it.store, given, lambda: deadline - monotonic())
+        return Response(200, {"count": counted.by_status, "complete": counted.complete})
+    job = bulk.start(it.store, given, rate=rate, by=by, reason=reason)
+    note(replay_id=job.id, by=by)
+    _nudge_sweep(it)
+    return Response(202, query.replay_json(job))
+
+
+def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Replay:
     if "delivery_ids" in asked:
-        return replay_deliveries(it.store, _texts(asked, "delivery_ids"), by=request.caller, reason=reason)
+        return replay_deliveries(it.store, _texts(asked, "delivery_ids"), by=by, reason=reason)
     if not isinstance(asked["event_id"], str) or not isinstance(asked.get("include_delivered", False), bool):
         raise BadRequest("event_id must be text, include_delivered true or false")
     return replay_event(
@@ -76,7 +135,7 @@ def _start(it: Relay, request: Request) -> Replay:
         EventId(query.resolve(asked["event_id"], it.settings)),
         destinations=_texts(asked, "destinations") if "destinations" in asked else None,
         include_delivered=asked.get("include_delivered", False),
-        by=request.caller,
+        by=by,
         reason=reason,
     )
 
@@ -105,8 +164,12 @@ ROUTES: dict[str, Callable[[Relay, Request], Response]] = {
     "GET /v1/events/{event_id}": _event,
     "GET /v1/deliveries": _deliveries,
     "GET /v1/config": _config,
+    "GET /v1/audit": _audit,
     "GET /v1/sources/{source}/refusals": _refusals,
     "POST /v1/replays": _replays,
+    "GET /v1/replays": _list_replays,
+    "GET /v1/replays/{replay_id}": _replay,
+    "POST /v1/replays/{replay_id}": _turn_replay,
 }
 
 

@@ -30,8 +30,14 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_S,
     )
     count(Metric.DUE_AGE, done.oldest_s)
-    if done.failed:
-        count(Metric.PUBLISH_FAILED, done.failed)
+    for metric, amount in (
+        (Metric.PUBLISH_FAILED, done.failed),
+        (Metric.SETTLED, done.settled),
+        (Metric.DEAD_LETTERED, done.dead_lettered),
+        (Metric.REOPENED, done.reopened),
+    ):
+        if amount:
+            count(metric, amount)
     told = asdict(done) | {"held_until": done.held_until and done.held_until.isoformat()}
     logger.info("swept", extra=told)
     return told

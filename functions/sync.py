@@ -1,10 +1,10 @@
-"""The custom resource that makes QStash's URL groups match the configuration; see `relay.reconcile`."""
+"""The custom resource that makes QStash's URL groups match the configuration; see `relay.groups`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay import reconcile, sweep
+from relay import groups, sweep
 from relay.errors import OperatorError, QStashError
 from relay.gateway import logger
 from relay.wiring import relay
@@ -20,7 +20,7 @@ def handler(event: Mapping[str, Any], _: Any) -> dict[str, Any]:
     if event["RequestType"] == "Delete":
         return _delete(event["PhysicalResourceId"])
     sweep.refresh_keys(it.store, it.qstash)
-    state = reconcile.add(event["ResourceProperties"]["Desired"], qstash=it.qstash, store=it.store)
+    state = groups.add(event["ResourceProperties"]["Desired"], qstash=it.qstash, store=it.store)
     return {"PhysicalResourceId": state}
 
 
@@ -28,7 +28,7 @@ def _delete(state: str) -> dict[str, Any]:
     """Remove what is ours; without a token that QStash takes, nothing can be, and nobody is kept from leaving."""
     it = relay("RELAY_QSTASH_SECRET")
     try:
-        reconcile.remove(state, it.settings.name, qstash=it.qstash, store=it.store)
+        groups.remove(state, it.settings.name, qstash=it.qstash, store=it.store)
     except (OperatorError, QStashError) as error:
         if isinstance(error, QStashError) and error.answered not in {401, 403}:
             raise

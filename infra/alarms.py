@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from infra.functions import RelayFunction
 
 PERIOD = Duration.minutes(5)
+MISSING_PERIOD = Duration.hours(1)  # longer than from one run to the next: the alarm stays on until nothing is missing
 DUE_AGE_MAX_S = 300  # sweep publishes what is due every minute; five missed in a row are a standstill
 
 
@@ -34,6 +35,8 @@ class Alarms(Construct):
         functions: Iterable[RelayFunction],
         ingest: RelayFunction,
         sweep: RelayFunction,
+        reconcile: RelayFunction | None,
+        audit: RelayFunction,
         api: apigateway.HttpApi,
     ) -> None:
         super().__init__(scope, id_)
@@ -61,13 +64,19 @@ class Alarms(Construct):
             below=True,
         )
         self._alarm(
+            "AuditStopped",
+            audit.metric_invocations(period=Duration.minutes(15), statistic="Sum"),
+            "Nothing balances the ledger: the rule of audit doesn't run. Is it disabled?",
+            below=True,
+        )
+        self._alarm(
             "DueAge",
             _metric("DueAge", "sweep", "Maximum"),
             f"An event has waited over {DUE_AGE_MAX_S} s to be published. Is QStash up, is its quota used up, does its"
             " token hold? `relay doctor` asks.",
             threshold=DUE_AGE_MAX_S,
         )
-        for verb in ("ingest", "sweep"):
+        for verb in ("ingest", "sweep"):  # both publish
             self._alarm(
                 f"{verb.capitalize()}Unpublishable",
                 _metric("Unpublishable", verb),
@@ -80,10 +89,31 @@ class Alarms(Construct):
             " mend the destination, then replay.",
         )
         self._alarm(
+            "DeadLetteredInLog",
+            _metric("DeadLettered", "sweep"),
+            "As DeadLettered, read from QStash's log since no callback told of it.",
+        )
+        self._alarm(
+            "Unaccounted",
+            _metric("Unaccounted", "audit", "Maximum"),
+            "Nobody can tell what became of a delivery. `relay audit` names it, and why; a person decides whether to"
+            " replay it.",
+        )
+        self._alarm(
             "Orphans",
             _metric("Orphans", "record"),
             "QStash reported on an event that the relay doesn't know. Does another deployment use this name and token?",
         )
+
+        if reconcile is not None:
+            self._alarm(
+                "Missing",
+                _metric("Missing", "reconcile", "Maximum", MISSING_PERIOD),
+                "GitHub sent events that never came, and asking for them again didn't help. The log of reconcile names"
+                " each, and what it was answered (401: `relay secret set SOURCE`, and `relay source refusals SOURCE`"
+                " says why). Mend that; what isn't asked for by itself then, redeliver at the hook's page on GitHub"
+                " within 3 days.",
+            )
 
     def _alarm(
         self, id_: str, metric: cloudwatch.IMetric, description: str, *, threshold: int = 0, below: bool = False
@@ -103,12 +133,12 @@ class Alarms(Construct):
         alarm.add_alarm_action(SnsAction(self.topic))
 
 
-def _metric(name: str, verb: str, statistic: str = "Sum") -> cloudwatch.Metric:
+def _metric(name: str, verb: str, statistic: str = "Sum", period: Duration = PERIOD) -> cloudwatch.Metric:
     """Return the metric *name* that the function of *verb* emits."""
     return cloudwatch.Metric(
         namespace=METRICS_NAMESPACE,
         metric_name=name,
         dimensions_map={"service": verb},
-        period=PERIOD,
+        period=period,
         statistic=statistic,
     )

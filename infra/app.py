@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from infra import asset
 from infra.config import Config, ConfigError, flatten, load, needs_public_keys
 from infra.local.differences import LocalAws, apply
 from infra.stack import RelayStack
+from relay.github import DEFAULT_URL
 
 
 def main() -> None:
@@ -26,7 +28,7 @@ def main() -> None:
     try:
         local = _local(app)
         config = load(Path(app.node.try_get_context("config") or "relay.toml"), allow_local=local is not None)
-        relay_stack(app, config, local=local)
+        relay_stack(app, config, local=local, github_api_url=_github_api_url())
     except (ConfigError, asset.AssetError) as error:
         sys.exit(str(error))
     app.synth()
@@ -39,20 +41,41 @@ def _local(app: cdk.App) -> LocalAws | None:
         sys.exit(str(error))
 
 
-def relay_stack(app: cdk.App, config: Config, *, local: LocalAws | None = None) -> RelayStack:
+def _github_api_url() -> str | None:
+    """Return where GitHub's API is, as GitHub's own tools are told; a token goes there, so never in the clear."""
+    given = os.environ.get("GITHUB_API_URL")
+    if given and not re.fullmatch(r"https://[^/@\s]+(/[^@\s]*)?|http://127\.0\.0\.1:\d+", given):
+        sys.exit(f"GITHUB_API_URL is {given}: it must be like https://HOST/api/v3")
+    return given
+
+
+def relay_stack(
+    app: cdk.App, config: Config, *, local: LocalAws | None = None, github_api_url: str | None = None
+) -> RelayStack:
     """Return the stack of *config* in *app*: for AWS, or for the local AWS *local*.
+
+    Args:
+        github_api_url: As GitHub's own tools have it in GITHUB_API_URL; that of github.com changes nothing.
 
     Raises:
         AssetError: What the functions import can't be installed.
     """
     flat = flatten(config)
+    github = None if github_api_url == DEFAULT_URL else github_api_url
     with ExitStack() as built:
         code = built.enter_context(asset.built(flat, bundled=local is None))
         if local is None:
             more = (asset.LOCK, asset.PUBLIC_KEYS_LOCK)
             ingest = built.enter_context(asset.built(flat, locks=more)) if needs_public_keys(flat) else None
-            return RelayStack(app, config=config, code=code, ingest_code=ingest)
-        stack = RelayStack(app, config=config, code=code, base_url=local.base_url, synthesizer=local.synthesizer())
+            return RelayStack(app, config=config, code=code, ingest_code=ingest, github_api_url=github)
+        stack = RelayStack(
+            app,
+            config=config,
+            code=code,
+            base_url=local.base_url,
+            github_api_url=github,
+            synthesizer=local.synthesizer(),
+        )
     apply(stack, local)
     return stack
 

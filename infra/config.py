@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from infra import urls
+from infra import hooks, urls
 from infra.mistakes import ConfigError, Mistake, Wrong, located, nearest, told
 from infra.rows import Answer, Scheme, Table, built_in_schemes, mistakes
 from relay.scheme import Row
@@ -44,6 +44,7 @@ RELAY_NAME_MAX_CHARS = 30
 NAME_MAX_CHARS = 64
 GROUP_MAX_DESTINATIONS = 100  # QStash: endpoints of a URL group
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
+_TOKENS = {"qstash": "QStash's own", "github-api": "GitHub's API"}
 _DELAY_FUNCTIONS = {"pow", "sqrt", "abs", "exp", "floor", "ceil", "round", "min", "max"}
 
 
@@ -127,22 +128,28 @@ Seconds = Annotated[int, BeforeValidator(_seconds)]
 
 
 class Relay(Table):
-    """`[relay]`: the deployment itself.  *url* is the owner's own domain in front of it."""
+    """`[relay]`: the deployment itself.
+
+    *url* is the owner's own domain in front of it; *sweeps* says how many runs a minute share what is due.
+    """
 
     name: Annotated[str, AfterValidator(_relay_name)] = "relay"
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     url: Annotated[PublicUrl, AfterValidator(_base_url)] | None = None
+    sweeps: Annotated[int, Field(ge=1, le=5)] = 1  # EventBridge: targets of a rule
 
 
 class Source(Table):
     """`[sources.x]`: how it signs, and the URL groups that get its events.
 
     *reopen* says what a redelivery of an event does where a delivery of it died: makes that delivery again, or nothing.
+    *reconcile* names the hooks on GitHub whose lists are held to the ledger.
     """
 
     scheme: str
     to: list[str]
     replays: Literal["flag", "refuse"] = "flag"
+    reconcile: hooks.Hooks | None = None
     reopen: Literal["dead", "never"] = "dead"
 
 
@@ -253,6 +260,7 @@ def flatten(config: Config) -> dict[str, Any]:
                 "row": schemes[it.scheme].row(),
                 "to": it.to,
                 "replays": it.replays,
+                **({"reconcile": it.reconcile} if it.reconcile else {}),
                 "reopen": it.reopen,
             }
             for name, it in config.sources.items()
@@ -293,14 +301,17 @@ def _mistakes_between(raw: dict[str, Any]) -> Iterator[Wrong]:
     groups, schemes = _tables(raw, "url_groups"), _tables(raw, "schemes")
     known = [*built_in_schemes(), *schemes]
     outputs: dict[str, str] = {}
+    named: set[str] = set()
     for name, source in _tables(raw, "sources").items():
         at = f"sources.{name}"
         scheme = source.get("scheme")
         if isinstance(scheme, str) and scheme not in known:
             yield f"{at}.scheme", f"there is no scheme '{scheme}'{nearest(scheme, known, 'relay scheme list')}"
         yield from _mistakes_of_to(f"{at}.to", source.get("to"), list(groups))
-        if name == "qstash":
-            yield at, "'qstash' is what `relay secret set` calls QStash's own token: choose another name"
+        for taken, whose in _TOKENS.items():
+            if name == taken:
+                yield at, f"'{taken}' is what `relay secret set` calls {whose} token: choose another name"
+        yield from hooks.mistakes(f"{at}.reconcile", source, named)
         twin = outputs.setdefault(output_name(name), name)
         if twin != name:
             yield at, f"'{name}' and '{twin}' would share the stack output {output_name(name)}: rename one"

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 class Secrets(Construct):
-    """QStash's token, and what each source signs with."""
+    """QStash's token, GitHub's, and what each source signs with."""
 
     def __init__(self, scope: Construct, id_: str, *, relay: str) -> None:
         super().__init__(scope, id_)
         self.qstash = f"{relay}/qstash"
         self.sources = f"{relay}/sources"
+        self.github = f"{relay}/github"
 
     def grant_publish(self, function: RelayFunction) -> None:
         """Let *function* speak to QStash with the relay's token."""
@@ -28,6 +29,11 @@ class Secrets(Construct):
         """Let *function* check who sent a webhook."""
         self._grant(function, "SigningSecrets", self.sources)
         function.add_environment("RELAY_SOURCES_SECRET", self.sources)
+
+    def grant_ask_github(self, function: RelayFunction) -> None:
+        """Let *function* speak to GitHub's API with its owner's token."""
+        self._grant(function, "GitHubToken", self.github)
+        function.add_environment("RELAY_GITHUB_SECRET", self.github)
 
     def _grant(self, function: RelayFunction, sid: str, name: str) -> None:
         # Secrets Manager ends a secret's ARN with a dash and six characters of its own.

@@ -34,6 +34,7 @@ class RelayStack(Stack):
         code: The directory that every function runs.
         ingest_code: The directory that ingest runs, where it needs more than the others.
         base_url: The URL that the relay is reached at, if it isn't the API's own.
+        github_api_url: Where GitHub's API is, if it isn't api.github.com: of GitHub Enterprise Server.
         synthesizer: How assets get to the account, if not through the account's CDK bootstrap.
     """
 
@@ -45,6 +46,7 @@ class RelayStack(Stack):
         code: Path,
         ingest_code: Path | None = None,
         base_url: str | None = None,
+        github_api_url: str | None = None,
         synthesizer: IStackSynthesizer | None = None,
     ) -> None:
         super().__init__(
@@ -63,6 +65,7 @@ class RelayStack(Stack):
         self._base_urls = list(filter(None, (config.relay.url, self.gateway.url)))
         self._functions()
         self._grants()
+        self.reconcile = self._reconcile(github_api_url)
         self._routes()
         self._schedule()
         self._sync_first()
@@ -72,6 +75,8 @@ class RelayStack(Stack):
             functions=self.functions,
             ingest=self.ingest,
             sweep=self.sweep,
+            reconcile=self.reconcile,
+            audit=self.audit,
             api=self.gateway.api,
         )
         self._outputs(alarms)
@@ -88,8 +93,9 @@ class RelayStack(Stack):
         self.deliver = self._function("deliver", timeout_s=29, description="Hands deliveries to AWS destinations")
         self.query = self._function("query", timeout_s=29, description="Answers operators and starts replays")
         self.sweep = self._function("sweep", timeout_s=55, description="Publishes what is due, every minute")
+        self.audit = self._function("audit", timeout_s=120, description="Balances the ledger, every five minutes")
         self.sync = self._function("sync", timeout_s=300, description="Makes QStash match the configuration")
-        self.functions = [self.ingest, self.record, self.deliver, self.query, self.sweep, self.sync]
+        self.functions = [self.ingest, self.record, self.deliver, self.query, self.sweep, self.audit, self.sync]
 
     def _function(
         self, verb: str, *, timeout_s: int, description: str, memory_mb: int = 512, code: lambda_.Code | None = None
@@ -126,6 +132,9 @@ class RelayStack(Stack):
         self.storage.grant_sweep(self.sweep)
         self.secrets.grant_publish(self.sweep)
 
+        self.storage.grant_audit(self.audit)
+        self.secrets.grant_publish(self.audit)
+
         self.storage.grant_sync(self.sync)
         self.secrets.grant_publish(self.sync)
 
@@ -135,6 +144,25 @@ class RelayStack(Stack):
         if buses:
             arns = [self.format_arn(service="events", resource="event-bus", resource_name=bus) for bus in buses]
             function.allow("HandOver", ["events:PutEvents"], arns)
+
+    def _reconcile(self, github_api_url: str | None) -> RelayFunction | None:
+        """Make what holds GitHub's lists to the ledger, where a source names hooks."""
+        if not any(it.reconcile for it in self._config.sources.values()):
+            return None
+        function = self._function("reconcile", timeout_s=300, description="Asks GitHub for events that never came")
+        self.storage.grant_reconcile(function)
+        self.secrets.grant_ask_github(function)
+        if github_api_url:
+            function.add_environment("GITHUB_API_URL", github_api_url)
+        events.Rule(
+            self,
+            "EveryQuarterOfAnHour",
+            description="Runs the relay's reconcile",
+            schedule=events.Schedule.rate(Duration.minutes(15)),
+            targets=[LambdaFunction(function, retry_attempts=0)],
+        )
+        self.functions.append(function)
+        return function
 
     def _routes(self) -> None:
         self.gateway.open(self.ingest, ("ANY", "/webhooks/{source}"))
@@ -146,18 +174,22 @@ class RelayStack(Stack):
             ("GET", "/v1/events/{event_id}"),
             ("GET", "/v1/deliveries"),
             ("GET", "/v1/config"),
+            ("GET", "/v1/audit"),
             ("GET", "/v1/sources/{source}/refusals"),
             ("POST", "/v1/replays"),
+            ("GET", "/v1/replays"),
+            ("GET", "/v1/replays/{replay_id}"),
+            ("POST", "/v1/replays/{replay_id}"),
         )
 
     def _schedule(self) -> None:
-        events.Rule(
-            self,
-            "EveryMinute",
-            description="Runs the relay's sweep",
-            schedule=events.Schedule.rate(Duration.minutes(1)),
-            targets=[LambdaFunction(self.sweep, retry_attempts=0)],
-        )
+        every_minute = [LambdaFunction(self.sweep, retry_attempts=0) for _ in range(self._config.relay.sweeps)]
+        self._run_every(1, "EveryMinute", "Runs the relay's sweep", every_minute)
+        self._run_every(5, "EveryFiveMinutes", "Runs the relay's audit", [LambdaFunction(self.audit, retry_attempts=0)])
+
+    def _run_every(self, minutes: int, id_: str, description: str, targets: list[LambdaFunction]) -> None:
+        schedule = events.Schedule.rate(Duration.minutes(minutes))
+        events.Rule(self, id_, description=description, schedule=schedule, targets=[*targets])
 
     def _sync_first(self) -> None:
         """Have QStash changed before the functions are: what they publish to is there when they start."""
@@ -171,7 +203,9 @@ class RelayStack(Stack):
         url = self._base_urls[0]
         read = self.gateway.operators("OperatorRead", description="Ask the relay what happened", routes=["GET/v1/*"])
         operate = self.gateway.operators(
-            "OperatorOperate", description="Ask the relay, and replay", routes=["GET/v1/*", "POST/v1/replays"]
+            "OperatorOperate",
+            description="Ask the relay, and replay",
+            routes=["GET/v1/*", "POST/v1/replays", "POST/v1/replays/*"],
         )
         outputs: dict[str, Any] = {
             "RelayUrl": url,
@@ -180,9 +214,11 @@ class RelayStack(Stack):
             "BucketName": self.storage.bucket.bucket_name,
             "SyncFunction": self.sync.function_name,
             "SweepFunction": self.sweep.function_name,
+            "AuditFunction": self.audit.function_name,
             "OperatorReadPolicy": read.managed_policy_arn,
             "OperatorOperatePolicy": operate.managed_policy_arn,
             "AlarmTopic": alarms.topic.topic_arn,
+            **({"ReconcileFunction": self.reconcile.function_name} if self.reconcile else {}),
             **{output_name(source): f"{url}/webhooks/{source}" for source in self._config.sources},
         }
         for name, value in outputs.items():

@@ -19,7 +19,17 @@ _WRITE = ("PutItem", "UpdateItem")  # no Scan: no question needs one; no DeleteI
 _FEED_ATTRIBUTES = [
     *("kind", "source", "event_type", "destination", "group", "status", "received_at", "updated_at", "size_bytes"),
     *("sha256", "idempotency_key", "attempts_count", "message_id", "dlq_id", "generation", "expires_at"),
-    *("content_type", "unpublished", "handed_over_at", "suspected_replay_of", "expected", "conflicts", "reason"),
+    *(
+        "content_type",
+        "unpublished",
+        "handed_over_at",
+        "suspected_replay_of",
+        "reconciled_at",
+        "expected",
+        "conflicts",
+        "reason",
+        "due_sk",
+    ),
 ]
 
 
@@ -75,9 +85,19 @@ class Storage(Construct):
         function.allow("TakeIn", ["s3:GetObject", "s3:DeleteObject"], [self._spool])
         function.allow("FindSpooled", ["s3:ListBucket"], [self.bucket.bucket_arn])
 
+    def grant_audit(self, function: RelayFunction) -> None:
+        """Let *function* balance the ledger, and repair it."""
+        self._grant_records(function)
+        self._grant_indexes(function)
+
     def grant_sync(self, function: RelayFunction) -> None:
         """Let *function* keep QStash's signing keys in the table."""
         self._grant_records(function)
+
+    def grant_reconcile(self, function: RelayFunction) -> None:
+        """Let *function* look events up by the hundred, and keep which of a source's are missing."""
+        self._grant_records(function)
+        function.allow("LookUp", ["dynamodb:BatchGetItem"], [self.table.table_arn])
 
     @property
     def _bodies(self) -> str:

@@ -10,7 +10,17 @@ if TYPE_CHECKING:
 PROJECTED = [
     *("kind", "source", "event_type", "destination", "group", "status", "received_at", "updated_at", "size_bytes"),
     *("sha256", "idempotency_key", "attempts_count", "message_id", "dlq_id", "generation", "expires_at"),
-    *("content_type", "unpublished", "handed_over_at", "suspected_replay_of", "expected", "conflicts", "reason"),
+    *(
+        "content_type",
+        "unpublished",
+        "handed_over_at",
+        "suspected_replay_of",
+        "reconciled_at",
+        "expected",
+        "conflicts",
+        "reason",
+        "due_sk",
+    ),
 ]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from relay.errors import UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH, shard_of
-from relay.model import Attempt, Conflict, Event, Report, Status, event_id, iso, new_generation
+from relay.model import Attempt, Conflict, Delivery, Event, Report, Status, event_id, iso, new_generation
 from relay.refusals import KEPT_FOR, SLOTS, Reason, Refusal
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def an_event(clock: Clock, key: str = "1", **changes: object) -> Event:
         idempotency_key=key,
         event_type="push",
         received_at=clock(),
+        saved_at=clock(),
         content_type="application/json",
         headers={"x-github-event": "push"},
         sha256="ab" * 32,
@@ -190,7 +191,7 @@ class StoreConformance:
             event,
             "erp",
             lambda it: it.published(event.generation, "msg_1", clock(), clock()),
-            fresh=True,
+            known=Delivery.of(event, "erp"),
         )
 
         assert after.status is Status.DELIVERED
@@ -475,6 +476,20 @@ class StoreConformance:
         assert self.listed(store, ["in_flight"], {}, limit=5) == []
         assert self.listed(store, ["dead_lettered", "delivered"], {"destination": "erp"}, limit=5) == [event.id]
         assert self.listed(store, ["dead_lettered"], {"destination": "crm"}, limit=5) == []
+
+    def test_many_events_are_looked_up_at_once_and_an_expired_one_is_absent(self, store: Store, clock: Clock) -> None:
+        """More than one request takes, the same one twice, some that there aren't."""
+        events = [an_event(clock, str(number)) for number in range(3)]
+        gone = an_event(clock, "gone", expires_at=clock() - timedelta(seconds=1))
+        for event in (*events, gone):
+            store.add_event(event, clock())
+        wanted = [(str(event_id("github", str(number))), "EVENT") for number in (*range(120), 0)]
+
+        found = store.table.get_many([*wanted, (gone.id, "EVENT")], ["received_at"])
+
+        assert {key[0]: item["received_at"] for key, item in found.items()} == {
+            event.id: "2026-01-31T09:00:00.000000Z" for event in events
+        }
 
     def test_shards_are_used_evenly(self) -> None:
         """No partition is hot."""

@@ -184,6 +184,7 @@ def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -
         idempotency_key=key,
         event_type=said.event_type,
         received_at=webhook.received_at,
+        saved_at=store.now(),
         content_type=webhook.content_type,
         headers=said.headers,
         sha256=sha256,

@@ -13,6 +13,7 @@
   - UpstreamError       503   nobody here is at fault; send it again later
     · HandshakeFailed         what a provider's handshake asks for couldn't be done
     · QStashError             QStash refused or didn't answer; knows whether a retry can help
+    · GitHubError             GitHub's API did; knows whether that passes by itself
       Untraceable             nobody can tell any more whether it ever had a message
 """
 
@@ -154,6 +155,20 @@ class QStashError(UpstreamError):
         self.concerns_all = answered is None or answered >= 500 or not self.concerns_the_message
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
+
+
+class GitHubError(UpstreamError):
+    """GitHub's API refused or didn't answer.
+
+    Attributes:
+        answered: GitHub's HTTP status, or None where no answer came that can be read.
+        passing: It may work later without anybody's doing: the rate limit, an outage.
+    """
+
+    def __init__(self, reason: str, *, answered: int | None = None, limited: bool = False) -> None:
+        super().__init__("GitHub", reason)
+        self.answered = answered
+        self.passing = limited or answered is None or answered >= 500
 
 
 class Untraceable(QStashError):

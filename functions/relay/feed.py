@@ -79,3 +79,23 @@ class Feed:
             if len(found) > limit:
                 break
         return found, last["feed_sk"] if last else None
+
+    def entries(self, partition: str, above: str, below: str, limit: int | None = None) -> tuple[list[Item], bool]:
+        """Return the entries of one partition between two sort keys, the oldest first, and whether there are more.
+
+        Args:
+            partition: With its shard, `events#3`.
+            limit: At most so many; None: all.
+        """
+        values = {":pk": partition, ":above": above, ":below": below, ":now": ttl(self.now())}
+        request: Any = {"IndexName": "feed", "FilterExpression": "expires_at > :now"}
+        found: list[Item] = []
+        last: Item | None = None
+        while True:
+            condition = "feed_pk = :pk AND feed_sk BETWEEN :above AND :below"
+            items, last = self.table.page(condition, values, after=last, **request)
+            found += [it for it in items if above < it["feed_sk"] < below]
+            if limit is not None and len(found) > limit:
+                return found[:limit], True
+            if last is None:
+                return found, False

@@ -7,18 +7,27 @@
 | CONFLICT | `rly_…`          | `CONFLICT#{sha256}`      |                                               |             |
 | DELIVERY | `rly_…`          | `DELIVERY#{destination}` | `{status}#{shard}`, `{received}#{id}#{dest}`  | see below   |
 | REPLAY   | `REPLAY#{id}`    | delivery's id            |                                               |             |
+| JOB      | `REPLAY#{id}`    | `JOB`                    | `replays#{shard}`, `{started}#{id}`           | see below   |
 | ORPHAN   | `ORPHAN#{event}` | `{message}.{n}.{kind}`   |                                               |             |
 | REFUSAL  | `REFUSAL#{name}` | `{reason}#{slot}`        |                                               |             |
 | SEEN     | `SEEN#{name}#{sha256}` | `AT` or `KEY`      |                                               |             |
+| RECONCILE | `RECONCILE#{name}` | `HOOK#…` or `GUID#…`  |                                               |             |
 
-`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash)
-and `HANDSHAKE` (what a source's last one told, by source) are single items under a pk of that name.
+`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash),
+`HANDSHAKE` (what a source's last one told, by source), `HOLD` (until when a quota holds all publishing), `SWEEP` (where
+the next goes on) and `AUDIT` (what the last found) are single items under a pk of that name.
+
+The index `due` has `outbox#{shard}` (what is to be published), `watch#{shard}` (deliveries in flight, to be looked
+after) and `replays#running` (replays of many that go on), each by its time.
 
 A SEEN is made of bytes that came without an id (AT: when first), or of what was signed where nothing signs the id (KEY:
 the first that it came under).
 
 A REFUSAL is one of the fixed slots of a source (`(unknown)`: all that there aren't) and a reason: the sample in it,
 and how many refusals were counted with it; so one update does both, and strangers make no keys.
+
+A RECONCILE is how far the list of a source's hook was read, or an event that is in it and not here; see
+`relay.missing`.
 
 Both indexes have `SHARDS` partitions of each kind.
 """
@@ -83,6 +92,8 @@ def event_item(event: Event, due_at: datetime) -> Item:
         "sk": "EVENT",
         "kind": "EVENT",
         "received_at": received,
+        "saved_at": iso(event.saved_at),
+        "reconciled_at": iso(event.reconciled_at) if event.reconciled_at else None,
         "expires_at": ttl(event.expires_at),
         "unpublished": set(event.unpublished) or None,
         "feed_pk": f"events#{shard_of(event.id)}",
@@ -100,6 +111,7 @@ def event_of(item: Item) -> Event:
         idempotency_key=item["idempotency_key"],
         event_type=item["event_type"],
         received_at=from_iso(item["received_at"]),
+        saved_at=from_iso(item["saved_at"]),
         content_type=item.get("content_type"),
         headers=item["headers"],
         sha256=item["sha256"],
@@ -109,6 +121,7 @@ def event_of(item: Item) -> Event:
         expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC),
         unpublished=frozenset(item.get("unpublished", ())),
         suspected_replay_of=item.get("suspected_replay_of"),
+        reconciled_at=from_iso(item["reconciled_at"]) if item.get("reconciled_at") else None,
         conflicts=int(item.get("conflicts", 0)),
     )
 

@@ -29,6 +29,7 @@ class Metric(StrEnum):
     HANDSHAKES = "Handshakes"
     SPOOLED = "Spooled"
     SUSPECTED_REPLAYS = "SuspectedReplays"
+    MISSING = "Missing"
 
 
 def count(metric: Metric, value: float = 1) -> None:

@@ -104,6 +104,7 @@ class Event:
     """What a source sent, once.
 
     Attributes:
+        saved_at: When it was saved: nothing of it can have been published before.
         headers: The source's own headers that destinations get; none of them a secret.  Lower-case names.
         sha256: Hex digest of the body's bytes.
         expected: Destination name -> URL group, as the configuration stood when the event came.
@@ -111,6 +112,7 @@ class Event:
         generation: Of the first publish, shared by all its deliveries.
         conflicts: How many other bodies came under the same id; each is kept.
         suspected_replay_of: The event that came with the same signed bytes under another id; None: there is none known.
+        reconciled_at: When it was found to have come because the relay had asked its source for it; else None.
     """
 
     id: EventId
@@ -118,6 +120,7 @@ class Event:
     idempotency_key: str
     event_type: str
     received_at: datetime
+    saved_at: datetime
     content_type: str | None
     headers: dict[str, str]
     sha256: str
@@ -127,6 +130,7 @@ class Event:
     expires_at: datetime
     unpublished: frozenset[str] = frozenset()
     suspected_replay_of: EventId | None = None
+    reconciled_at: datetime | None = None
     conflicts: int = 0
 
     @property
@@ -242,7 +246,7 @@ class Delivery:
             event_type=event.event_type,
             event_received_at=event.received_at,
             generation=event.generation,
-            since=event.received_at,
+            since=event.saved_at,
             expires_at=event.expires_at,
         )
 

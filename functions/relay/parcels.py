@@ -72,7 +72,7 @@ class Packer:
             return None
         target = self._settings.qstash_group(group)
         message = self._message(event, body, group, target, event.generation, group_scope(group))
-        return Parcel(event, event.generation, event.received_at, group, names, message)
+        return Parcel(event, event.generation, event.saved_at, group, names, message)
 
     def of_delivery(self, event: Event, delivery: Delivery, body: bytes) -> Parcel | None:
         """Return one delivery's current generation, for its URL alone; None where its destination is gone."""

@@ -198,14 +198,12 @@ class Publisher:
 
     def _writes(self, parcel: Parcel, answer: Answer | QStashError) -> Iterator[Callable[[], object]]:
         """Yield the writes that record *answer* at each delivery of *parcel*."""
-        if isinstance(answer, Untraceable):
-            count(Metric.UNACCOUNTED, len(parcel.names))
-        elif isinstance(answer, QStashError):
+        if isinstance(answer, QStashError) and not isinstance(answer, Untraceable):
             count(Metric.UNPUBLISHABLE, len(parcel.names))
         for name in parcel.names:
             change = self._change(parcel, name, answer)
-            fresh = parcel.delivery is None
-            yield partial(self.store.change_delivery, parcel.event, name, change, fresh=fresh)
+            known = parcel.delivery or Delivery.of(parcel.event, name)
+            yield partial(self.store.change_delivery, parcel.event, name, change, known=known)
 
     def _change(self, parcel: Parcel, name: str, answer: Answer | QStashError) -> Callable[[Delivery], Delivery]:
         """Return what *answer* changes at the delivery to *name*."""

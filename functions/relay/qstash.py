@@ -26,6 +26,7 @@ CALLBACK_TIMEOUT_S = 20
 DAY_S = 86_400
 LOG_PAGE = 1000
 LOG_PAGES_MAX = 20
+LOG_LITTLE_BYTES = 8 * 1024 * 1024
 DEAD_LETTER_PAGE = 100
 
 
@@ -113,13 +114,22 @@ class LogRow:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One message that spent its attempts, as QStash keeps it.  *body* is what it carried."""
+    """One message that spent its attempts, as QStash keeps it.
+
+    Attributes:
+        attempts: How many it had, if none of its answers ended it before.
+        status: The destination's last HTTP status; None where no answer came.
+        body: What it carried.
+    """
 
     id: str
     message_id: str
     labels: tuple[str, ...]
     url: str
     endpoint: str | None
+    attempts: int
+    status: int | None
+    failure_callback: str | None
     body: bytes
 
 
@@ -218,12 +228,17 @@ class QStash:
         raise QStashError(f"its log has more than {LOG_PAGES_MAX * LOG_PAGE} lines under {len(labels)} labels")
 
     def log_reaches(self, moment: datetime) -> bool:
-        """Tell whether QStash's log still has what happened at *moment*: it forgets by age and by number."""
+        """Tell whether QStash's log surely still has what happened at *moment*: it forgets by age and by size.
+
+        It does where it has a line as old; or where all of it is so little that nothing was forgotten for its size.
+        """
         older, _ = self._log({"toDate": int(moment.timestamp() * 1000), "count": 1})
         if older:
             return True
-        _, more = self._log({"count": LOG_PAGE})
-        return not more  # the whole of it fits in one page: nothing was forgotten by number
+        rows, more = self._log({"count": LOG_PAGE})
+        with _reading():
+            size = sum(len(row.get("body") or "") + len(row.get("responseBody") or "") for row in rows)
+        return not more and size < LOG_LITTLE_BYTES
 
     def _log(self, params: Mapping[str, Any]) -> tuple[list[Any], str | None]:
         answer = self._call("GET", "/v2/logs", params={name: it for name, it in params.items() if it is not None})
@@ -353,6 +368,9 @@ def _dead_letter(it: Mapping[str, Any]) -> DeadLetter:
         labels=_labels(it),
         url=it.get("url", ""),
         endpoint=it.get("endpointName"),
+        attempts=int(it.get("maxRetries", 0)) + 1,
+        status=it.get("responseStatus") or None,
+        failure_callback=it.get("failureCallback"),
         body=it["body"].encode() if "body" in it else _decoded(it.get("bodyBase64")),
     )
 

@@ -8,11 +8,13 @@ import codecs
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from relay import VERSION
 from relay.errors import BadRequest, NotFound
+from relay.ledger import balance
+from relay.missing import Records
 from relay.model import (
     Conflict,
     Delivery,
@@ -28,12 +30,14 @@ from relay.model import (
 from relay.refusals import UNKNOWN_SOURCE_NAME, Facts, Reason, Refusal, Slot, likely_cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from relay.items import Item
+    from relay.jobs import Job
     from relay.settings import Settings
     from relay.store import Store
 
+AUDIT_SINCE = timedelta(days=1)
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
 FILTERS = ("source", "type", "destination", "status", "since", "until", "limit", "cursor")
@@ -80,9 +84,7 @@ class Filters:
 
     def cursor(self, at: str | None) -> str | None:
         """Return the cursor of the page that goes on below the sort key *at*."""
-        if at is None:
-            return None
-        return base64.urlsafe_b64encode(json.dumps([self.digest, at]).encode()).decode().rstrip("=")
+        return None if at is None else _encoded(self.digest, at)
 
 
 def _time(query: Mapping[str, str], name: str) -> str | None:
@@ -111,6 +113,10 @@ def _limit(query: Mapping[str, str]) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LIMIT_MAX):
         raise BadRequest(f"limit must be a number from 1 to {LIMIT_MAX}", code="bad_filter")
     return int(text)
+
+
+def _encoded(digest: str, at: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([digest, at]).encode()).decode().rstrip("=")
 
 
 def _cursor(text: str, digest: str) -> str:
@@ -226,7 +232,48 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "sources": {name: it | {"url": f"{base}/webhooks/{name}"} for name, it in settings.flat["sources"].items()},
         "url_groups": settings.flat["url_groups"],
         "destinations": settings.flat["destinations"],
-        "counts": {"orphans": store.count("orphans")},
+        "counts": {"orphans": store.count("orphans"), "missing": _missing(settings, store)},
+    }
+
+
+def _missing(settings: Settings, store: Store) -> int:
+    """Return how many events of sources that reconcile never came, though they were asked for: one query a source."""
+    asking = [it for it in settings.sources.values() if it.reconcile]
+    found = [it for source in asking for it in Records(store, source).all()[0].values()]
+    return sum(it.needs_a_person(store.now()) for it in found)
+
+
+def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[], float]) -> dict[str, Any]:
+    """Return the balance of the ledger for a time: per destination what is expected and what each delivery is.
+
+    A balance may stop before the end, when time is short: then `cursor` says where to go on, and the numbers of all
+    answers add up.
+
+    Raises:
+        BadRequest: A parameter that there isn't, or no time.
+    """
+    if unknown := set(query) - {"since", "until", "cursor"}:
+        raise BadRequest(
+            f"unknown: {', '.join(sorted(unknown))}; there are since, until, cursor", code="unknown_filter"
+        )
+    since = _time(query, "since") or iso(store.now() - AUDIT_SINCE)
+    until = _time(query, "until") or iso(store.now())
+    if since >= until:
+        raise BadRequest("since must be before until", code="bad_filter")
+    digest = hashlib.sha256(f"{since}{until}".encode()).hexdigest()[:12]
+    positions = json.loads(_cursor(query["cursor"], digest)) if query.get("cursor") else None
+    found = balance(store, since=since, until=until, positions=positions, seconds_left=seconds_left)
+    cursor = None if found.complete else _encoded(digest, json.dumps(found.positions))
+    return {
+        "since": since,
+        "until": until,
+        "destinations": [
+            {"destination": name, "expected": counts.total(), **{it.value: counts[it] for it in Status}}
+            for name, counts in sorted(found.by_destination.items())
+        ],
+        "unaccounted": [{"delivery_id": it.id, "event_id": it.event, "why": it.why} for it in found.findings],
+        "orphans": store.count("orphans"),
+        "cursor": cursor,
     }
 
 
@@ -322,6 +369,7 @@ def event_json(event: Event) -> dict[str, Any]:
         "content_type": event.content_type,
         "published": not event.unpublished,
         "suspected_replay_of": event.suspected_replay_of,
+        "reconciled_at": iso(event.reconciled_at) if event.reconciled_at else None,
         "conflicts": event.conflicts,
     }
 
@@ -338,6 +386,7 @@ def _event_row(item: Item) -> dict[str, Any]:
         "content_type": item.get("content_type"),
         "published": not item.get("unpublished"),
         "suspected_replay_of": item.get("suspected_replay_of"),
+        "reconciled_at": item.get("reconciled_at"),
         "conflicts": int(item.get("conflicts", 0)),
     }
 
@@ -360,6 +409,21 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         "event_received_at": iso(delivery.event_received_at),
         "updated_at": iso(delivery.updated_at),
         "received_at": iso(delivery.handed_over_at) if delivery.handed_over_at else None,
+    }
+
+
+def replay_json(job: Job) -> dict[str, Any]:
+    """Return a replay as operators see it."""
+    return {
+        "id": job.id,
+        "state": job.state.value,
+        "by": job.by,
+        "reason": job.reason,
+        "started_at": iso(job.started_at),
+        "query": dict(job.query),
+        "rate": job.rate,
+        "replayed": job.replayed,
+        "skipped": job.skipped,
     }
 
 

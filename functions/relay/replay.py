@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.errors import BadRequest, NotFound
 from relay.items import ttl
+from relay.jobs import Job, State
 from relay.model import OPEN, Delivery, Event, EventId, Status, iso, new_generation, split_delivery_id
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from relay.store import Store
 
 REPLAYABLE = frozenset(Status) - OPEN
+KEPT_FOR = timedelta(days=90)  # what is known of a replay
 DELIVERIES_MAX = 100  # one call must end within the gateway's 30 seconds
 
 
@@ -98,6 +101,9 @@ def _start(
             skipped.append((delivery.id, "it changed meanwhile: look again"))
         else:
             started.append(again)
+    now = store.now()
+    told = Job(replay_id, State.DONE, by, reason, now, now + KEPT_FOR, replayed=len(started), skipped=len(skipped))
+    store.save_job(told)
     return Replay(replay_id, started, skipped)
 
 

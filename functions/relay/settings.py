@@ -28,6 +28,7 @@ class Source:
     Attributes:
         said: Its scheme's row as it stands in the flat configuration.
         refuses_replays: Whether the same signed bytes under a new id are refused, not only flagged.
+        reconcile: The hooks on GitHub whose lists are held to the ledger, as paths in its API.
         reopens: Whether a redelivery of an event opens again those of its deliveries that died.
     """
 
@@ -36,6 +37,7 @@ class Source:
     said: Mapping[str, Any]
     to: tuple[str, ...]
     refuses_replays: bool = False
+    reconcile: tuple[str, ...] = ()
     reopens: bool = True
 
     @cached_property
@@ -99,6 +101,7 @@ class Settings:
                     tuple(it["to"]),
                     refuses_replays=it.get("replays") == "refuse",
                     reopens=it.get("reopen") != "never",
+                    reconcile=tuple(it.get("reconcile", ())),
                 )
                 for name, it in flat["sources"].items()
             },

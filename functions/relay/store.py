@@ -4,7 +4,7 @@
   own or (above `INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its
   expected deliveries and its outbox mark, and deduplicates.
 * `due` is sparse: what is to be published (`outbox#{shard}`) or looked after (`watch#{shard}`), by when.
-* Listings are `relay.feed`'s, refusals `relay.slots`', the relay's own single items `relay.upkeep`'s.
+* Listings are `relay.feed`'s, replays `relay.jobs`', refusals `relay.slots`', the relay's own items `relay.upkeep`'s.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from relay import aws
 from relay.errors import UpstreamError
-from relay.feed import Feed
 from relay.items import (
     Item,
     body_key,
@@ -29,6 +28,7 @@ from relay.items import (
     event_of,
     ttl,
 )
+from relay.jobs import ReplayJobs
 from relay.model import Conflict, Delivery, Event, EventId, from_iso, iso
 from relay.slots import RefusalSlots
 from relay.table import Table
@@ -56,7 +56,7 @@ class Due:
     at: datetime
 
 
-class Store(Feed, RefusalSlots, Upkeep):
+class Store(ReplayJobs, RefusalSlots, Upkeep):
     """The relay's records in one DynamoDB table and one S3 bucket.
 
     Args:
@@ -200,8 +200,14 @@ class Store(Feed, RefusalSlots, Upkeep):
             if self.table.update(key, REMOVE_MARK, seen, condition=f"{ours} AND unpublished = :seen"):
                 return
         self.table.update(key, "DELETE unpublished :done", values | {":done": set(groups)}, condition=ours)
-        last = f"{ours} AND attribute_not_exists(unpublished) AND attribute_exists(due_pk)"
-        self.table.update(key, "REMOVE due_pk, due_sk", values, condition=last)
+        self.forget_mark(event)
+
+    def forget_mark(self, event: Event) -> None:
+        """Take the outbox mark off an event that owes nothing any more."""
+        condition = "generation = :generation AND attribute_not_exists(unpublished) AND attribute_exists(due_pk)"
+        self.table.update(
+            (event.id, "EVENT"), "REMOVE due_pk, due_sk", {":generation": event.generation}, (), condition
+        )
 
     def postpone_event(self, event: Event, due_at: datetime) -> None:
         """Have the sweep try the event again at *due_at*."""
@@ -237,14 +243,14 @@ class Store(Feed, RefusalSlots, Upkeep):
         destination: str,
         change: Callable[[Delivery], Delivery],
         *,
-        fresh: bool = False,
+        known: Delivery | None = None,
     ) -> tuple[Delivery, Delivery]:
         """Apply the commutative *change* to a delivery and save it, on condition that nothing came in between.
 
         Args:
             change: A pure function of the delivery as it stands.  Where it changes nothing, nothing is written, but a
                 delivery that has no record gets one.
-            fresh: Assume that there is no record yet, which saves a read; being wrong costs one write.
+            known: How it stood just now, or stands where it has no record: saves a read; being wrong costs one write.
 
         Returns:
             The delivery before and after.
@@ -252,7 +258,7 @@ class Store(Feed, RefusalSlots, Upkeep):
         Raises:
             UpstreamError: The record changed under us `CHANGE_TRIES` times.
         """
-        before = Delivery.of(event, destination) if fresh else self.delivery(event, destination)
+        before = known or self.delivery(event, destination)
         for _ in range(CHANGE_TRIES):
             after = change(before)
             if after == before and before.version:
@@ -272,7 +278,7 @@ class Store(Feed, RefusalSlots, Upkeep):
         """Save the REPLAY *record* and the delivery's new generation, both or neither.
 
         Returns:
-            False where the delivery isn't *before* any more.
+            False where the delivery isn't *before* any more, or the replay has started it already.
         """
         changed = delivery_item(replace(after, version=before.version + 1))
         return self.table.put_both(record, changed, "version = :version", {":version": before.version})

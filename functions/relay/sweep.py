@@ -11,8 +11,10 @@ import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
+from relay import bulk
 from relay.accept import accept
 from relay.errors import NotFound, QStashError, SignatureError, UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH
@@ -46,12 +48,14 @@ class Swept(Looked):
     Attributes:
         published: Things that aren't owed any more.
         failed: Things that stay owed.
+        replayed: Deliveries that replays of many started.
         unspooled: Webhooks taken in from the spool.
         oldest_s: How long the oldest thing due to be published has waited, in seconds.
         skipped: Shards that another run was at.
         held_until: Until when a quota holds all publishing.
     """
 
+    replayed: int = 0
     unspooled: int = 0
     published: int = 0
     failed: int = 0
@@ -96,6 +100,7 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
     run = _Run(publisher, owner, lambda: seconds_left() - SPOOL_S)
     run.done.held_until = run.store.hold()
     run.publishes = run.done.held_until is None
+    _advance_replays(run)
     begin = run.store.shard_to_begin_with()
     for number in range(SHARDS):
         shard = (begin + number) % SHARDS
@@ -115,6 +120,25 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
     except UpstreamError:
         run.done.failed += 1
     return run.done
+
+
+def _advance_replays(run: _Run) -> None:
+    """Start what replays of many start in a minute; it is published right after."""
+    due = run.store.due_jobs() if run.publishes else []
+    if not due:
+        return
+    with run.lease("replays") as taken:
+        for replay_id in due if taken else ():
+            try:
+                half = run.seconds_left() / 2  # the rest is for publishing
+                left = partial(_left, run, half)
+                run.done.replayed += bulk.advance(run.store, replay_id, left, workers=run.publisher.workers)
+            except UpstreamError:
+                run.done.failed += 1
+
+
+def _left(run: _Run, reserved_s: float) -> float:
+    return run.seconds_left() - reserved_s
 
 
 def _sweep_shard(run: _Run, shard: int) -> None:
@@ -163,7 +187,7 @@ class _Owed:
 
     @property
     def since(self) -> datetime:
-        return self.event.received_at if self.delivery is None else self.delivery.since
+        return self.event.saved_at if self.delivery is None else self.delivery.since
 
 
 def _publish(run: _Run, due: Sequence[Due]) -> bool:
@@ -200,7 +224,10 @@ def _owed(run: _Run, due: Due) -> _Owed | None:
     if event is None:
         return None
     delivery = None if due.destination is None else store.delivery(event, due.destination)
-    if not event.unpublished if delivery is None else delivery.status is not Status.PENDING or delivery.due_at is None:
+    if delivery is None and not event.unpublished:
+        store.forget_mark(event)  # what took the last group off may have ended before the mark itself went
+        return None
+    if delivery is not None and (delivery.status is not Status.PENDING or delivery.due_at is None):
         return None
     owed = _Owed(event, delivery, ())
     try:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from relay import aws
+from relay.errors import UpstreamError
 from relay.items import Item, plain, ttl, wire
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+BATCH = 100  # what DynamoDB takes in one BatchGetItem
+BATCH_TRIES = 8
 
 Key = tuple[str, str]
 """An item's `pk` and `sk`."""
@@ -48,6 +52,32 @@ class Table:
             answer = self.client.get_item(TableName=self.name, Key=_wire_key((pk, sk)), ConsistentRead=True)
         item = plain(answer.get("Item", {}))
         return item if item and item.get("expires_at", float("inf")) > ttl(self._now()) else None
+
+    def get_many(self, keys: Iterable[Key], attributes: Iterable[str]) -> dict[Key, Item]:
+        """Return those of *keys* that exist, read consistently, with *attributes*.
+
+        It costs what each item costs alone, a read unit for 4 KB of it; that of 100 is one request.
+        """
+        wanted = list(dict.fromkeys(keys))
+        now = ttl(self._now())
+        projection = ", ".join(dict.fromkeys(("pk", "sk", "expires_at", *attributes)))
+        found: dict[Key, Item] = {}
+        for start in range(0, len(wanted), BATCH):
+            for item in self._batch([_wire_key(it) for it in wanted[start : start + BATCH]], projection):
+                if item.get("expires_at", now + 1) > now:
+                    found[item["pk"], item["sk"]] = item
+        return found
+
+    def _batch(self, keys: list[Any], projection: str) -> Iterator[Item]:
+        for _ in range(BATCH_TRIES):
+            asked: Any = {self.name: {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": projection}}
+            with aws.speaking_to("DynamoDB"):
+                answer: Any = self.client.batch_get_item(RequestItems=asked)
+            yield from map(plain, answer.get("Responses", {}).get(self.name, []))
+            keys = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+            if not keys:
+                return
+        raise UpstreamError("DynamoDB", "too busy for a batch")
 
     def page(
         self, condition: str, values: Item, *, after: Item | None = None, **request: Any
@@ -102,14 +132,15 @@ class Table:
         return None
 
     def put_both(self, item: Item, other: Item, condition: str, values: Item) -> bool:
-        """Put *item*, and *other* on *condition*: both, or neither; return whether it held."""
+        """Put *item*, unless it is there, and *other* on *condition*: both, or neither; return whether they held."""
         conditional = {
             "TableName": self.name,
             "Item": wire(other),
             "ConditionExpression": condition,
             "ExpressionAttributeValues": wire(values),
         }
-        writes: Any = [{"Put": {"TableName": self.name, "Item": wire(item)}}, {"Put": conditional}]
+        new = {"TableName": self.name, "Item": wire(item), "ConditionExpression": "attribute_not_exists(pk)"}
+        writes: Any = [{"Put": new}, {"Put": conditional}]
         with aws.speaking_to("DynamoDB"):
             try:
                 self.client.transact_write_items(TransactItems=writes)

@@ -91,6 +91,14 @@ class Upkeep:
         item = {"pk": "HOLD", "sk": "HOLD", "kind": "HOLD", "until": iso(until), "reason": reason}
         self.table.put({**item, "expires_at": ttl(until)})
 
+    def last_audit(self) -> Item:
+        """Return what the last audit left word of: `until`, `dead_letters_until`, `left`; {} before the first."""
+        return self.table.get("AUDIT", "AUDIT") or {}
+
+    def save_audit(self, said: Mapping[str, Any]) -> None:
+        """Leave word for the next audit."""
+        self.table.put({"pk": "AUDIT", "sk": "AUDIT", "kind": "AUDIT", **said})
+
     def shard_to_begin_with(self) -> int:
         """Return the shard at which the last sweep ran out of time; 0 where it didn't."""
         item = self.table.get("SWEEP", "SWEEP")

@@ -99,6 +99,15 @@ class Vault:
             raise OperatorError(f"the secret {name} has no token: run `relay secret set qstash`")
         return value["token"], value.get("url")
 
+    def github(self, name: str) -> str | None:
+        """Return the token for GitHub's API from the secret *name*; None where there is none yet.
+
+        Raises:
+            OperatorError, UpstreamError: As `read`.
+        """
+        token = self.read(name).get("token")
+        return token if isinstance(token, str) and token else None
+
     def _again(self, name: str) -> Mapping[str, Any]:
         """Return what the secret *name* holds now; what it held before where that can't be told."""
         kept = self._kept.get(name)

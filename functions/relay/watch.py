@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.errors import UpstreamError
-from relay.metrics import Metric, count
 from relay.model import OPEN, Delivery, Event, Report, Status, label
 from relay.parallel import each
 from relay.publish import LOG_LAG, LOG_RETENTION, LOOK_AFTER
@@ -37,11 +36,20 @@ CANCELLED = "somebody cancelled its message in QStash"
 
 @dataclass
 class Looked:
-    """What looks at deliveries found: how many they settled, opened again, and left to a person."""
+    """What looks at deliveries found: how many they settled, of which died, opened again, and left to a person."""
 
     settled: int = 0
+    dead_lettered: int = 0
     reopened: int = 0
     unaccounted: int = 0
+
+    def add(self, others: Iterable[Looked]) -> None:
+        """Add what *others* found."""
+        for it in others:
+            self.settled += it.settled
+            self.dead_lettered += it.dead_lettered
+            self.reopened += it.reopened
+            self.unaccounted += it.unaccounted
 
 
 @dataclass(frozen=True)
@@ -59,10 +67,10 @@ class _Watched:
         return open_ or ({self.delivery.message_id} if self.delivery.message_id and not self.tracks else set())
 
 
-def look_after(publisher: Publisher, due: Iterable[Due], looked: Looked) -> None:
+def look_after(publisher: Publisher, due: Sequence[Due], looked: Looked) -> None:
     """Ask QStash what became of the deliveries that are *due*, and record it.
 
-    Costs a read of each and of its event, one call for its log lines (of all together), one where there are dead
+    Costs a query of each event and a write of each delivery, a call for the log lines of all, one where there are dead
     letters, and one for each message whose end isn't told.
 
     Raises:
@@ -73,14 +81,22 @@ def look_after(publisher: Publisher, due: Iterable[Due], looked: Looked) -> None
         return
     dead = [it for it in watched if any(track.failed for track in it.tracks)]
     dlq_ids = _dlq_ids(publisher, {label(it.event.id, it.delivery.generation) for it in dead})
-    for outcome in each(lambda it: _record(publisher, it, dlq_ids, looked), watched, workers=publisher.workers):
-        if isinstance(outcome, UpstreamError):
-            raise outcome
+    outcomes = each(lambda it: _record(publisher, it, dlq_ids), watched, workers=publisher.workers)
+    looked.add([it for it in outcomes if isinstance(it, Looked)])
+    for failure in (it for it in outcomes if isinstance(it, UpstreamError)):
+        raise failure
 
 
-def _watched(publisher: Publisher, due: Iterable[Due]) -> list[_Watched]:
-    read = each(lambda it: _read(publisher.store, it), [*due], workers=publisher.workers)
-    found = [it for it in read if isinstance(it, tuple)]
+def _watched(publisher: Publisher, due: Sequence[Due]) -> list[_Watched]:
+    wanted = {(it.event, it.destination): it for it in due}
+    histories = each(publisher.store.history, sorted({it.event for it in due}), workers=publisher.workers)
+    found = [
+        (history[0], delivery)
+        for history in histories
+        if isinstance(history, tuple)
+        for delivery in history[1]
+        if _is_due(delivery, wanted.get((delivery.event_id, delivery.destination)))
+    ]
     labels = {label(event.id, delivery.generation) for event, delivery in found}
     by_label = tracks(publisher.qstash.log_of(labels), labels) if labels else {}
     return [
@@ -97,13 +113,9 @@ def _watched(publisher: Publisher, due: Iterable[Due]) -> list[_Watched]:
     ]
 
 
-def _read(store: Store, due: Due) -> tuple[Event, Delivery] | None:
-    """Return what is *due* to be looked after; None where it isn't any more, for the index lags."""
-    event = store.event(due.event)
-    delivery = None if event is None or due.destination is None else store.delivery(event, due.destination)
-    if event and delivery and delivery.status is Status.IN_FLIGHT and delivery.due_at == due.at:
-        return event, delivery
-    return None
+def _is_due(delivery: Delivery, due: Due | None) -> bool:
+    """Tell whether *delivery* is still *due* to be looked after: the index lags."""
+    return due is not None and delivery.status is Status.IN_FLIGHT and delivery.due_at == due.at
 
 
 def _dlq_ids(publisher: Publisher, labels: Collection[str]) -> dict[str, str]:
@@ -118,7 +130,7 @@ def _dlq_ids(publisher: Publisher, labels: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _record(publisher: Publisher, it: _Watched, dlq_ids: dict[str, str], looked: Looked) -> None:
+def _record(publisher: Publisher, it: _Watched, dlq_ids: dict[str, str]) -> Looked:
     """Write what is known of one delivery."""
     generation = it.delivery.generation
     reports = [
@@ -133,39 +145,34 @@ def _record(publisher: Publisher, it: _Watched, dlq_ids: dict[str, str], looked:
         return delivery
 
     if told(it.delivery).status not in OPEN:
-        _change(publisher.store, it, told, looked)
-    elif it.tracks and all(track.cancelled for track in it.tracks):
-        _change(publisher.store, it, lambda d: told(d).ended(generation, Status.CANCELLED, CANCELLED), looked)
-    else:
-        _look_again(publisher, it, told, looked)
+        return _change(publisher.store, it, told)
+    if it.tracks and all(track.cancelled for track in it.tracks):
+        return _change(publisher.store, it, lambda d: told(d).ended(generation, Status.CANCELLED, CANCELLED))
+    return _look_again(publisher, it, told)
 
 
-def _look_again(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery], looked: Looked) -> None:
+def _look_again(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery]) -> Looked:
     """Have what is still open looked at again; or conclude, where its message was missing at an earlier look, too."""
     now, generation, since = publisher.store.now(), it.delivery.generation, it.delivery.missing_since
-    missing = not any(publisher.qstash.has(message_id) for message_id in sorted(it.message_ids))
-    if not missing:
+    if any(publisher.qstash.has(message_id) for message_id in sorted(it.message_ids)):
         at = _next_look(publisher, it, now)
-        _change(publisher.store, it, lambda d: told(d).there(generation).due(generation, at), looked)
-    elif since is None or now - since < LOG_LAG:  # what happened just before may not be in the log yet
+        return _change(publisher.store, it, lambda d: told(d).there(generation).due(generation, at))
+    if since is None or now - since < LOG_LAG:  # what happened just before may not be in the log yet
         at = now + LOG_LAG
-        _change(publisher.store, it, lambda d: told(d).missing(generation, now).due(generation, at), looked)
-    else:
-        _conclude(publisher, it, told, looked)
+        return _change(publisher.store, it, lambda d: told(d).missing(generation, now).due(generation, at))
+    return _conclude(publisher, it, told)
 
 
-def _conclude(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery], looked: Looked) -> None:
+def _conclude(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery]) -> Looked:
     """Publish again what QStash lost before it began; leave to a person what it may have delivered."""
-    generation, since = it.delivery.generation, it.delivery.published_at or it.delivery.since
+    store, generation, since = publisher.store, it.delivery.generation, it.delivery.published_at or it.delivery.since
     begun = any(track.begun for track in it.tracks) or it.delivery.attempts_of(generation)
-    seen = bool(it.tracks) or (publisher.store.now() - since <= LOG_RETENTION and publisher.qstash.log_reaches(since))
+    seen = bool(it.tracks) or (store.now() - since <= LOG_RETENTION and publisher.qstash.log_reaches(since))
     if seen and not begun:
-        if start_again(publisher.store, it.event, it.delivery, Cause(new_replay_id(), "relay", LOST)):
-            looked.reopened += 1
-            count(Metric.REOPENED)
-        return
+        cause = Cause(new_replay_id(), "relay", LOST)
+        return Looked(reopened=int(start_again(store, it.event, it.delivery, cause) is not None))
     reason = UNENDED if seen else FORGOTTEN
-    _change(publisher.store, it, lambda d: told(d).ended(generation, Status.UNACCOUNTED, reason), looked)
+    return _change(store, it, lambda d: told(d).ended(generation, Status.UNACCOUNTED, reason))
 
 
 def _next_look(publisher: Publisher, it: _Watched, now: datetime) -> datetime:
@@ -177,15 +184,10 @@ def _next_look(publisher: Publisher, it: _Watched, now: datetime) -> datetime:
     return now + min(LOOK_MAX, max(LOOK_AFTER, now - it.delivery.since))
 
 
-def _change(store: Store, it: _Watched, change: Callable[[Delivery], Delivery], looked: Looked) -> None:
-    before, after = store.change_delivery(it.event, it.delivery.destination, change)
+def _change(store: Store, it: _Watched, change: Callable[[Delivery], Delivery]) -> Looked:
+    before, after = store.change_delivery(it.event, it.delivery.destination, change, known=it.delivery)
     if before.status == after.status:
-        return
+        return Looked()
     if after.status is Status.UNACCOUNTED:
-        looked.unaccounted += 1
-        count(Metric.UNACCOUNTED)
-        return
-    looked.settled += 1
-    count(Metric.SETTLED)
-    if after.status is Status.DEAD_LETTERED:
-        count(Metric.DEAD_LETTERED)
+        return Looked(unaccounted=1)
+    return Looked(settled=1, dead_lettered=int(after.status is Status.DEAD_LETTERED))

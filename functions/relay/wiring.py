@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from relay.fetch import Fetcher
     from relay.gateway import Request
+    from relay.github import GitHub
     from relay.publish import Publisher
     from relay.qstash import QStash
     from relay.secret import Secret
@@ -31,6 +32,7 @@ class Relay:
         self._keys: dict[str, str] = {}
         self._keys_read_at: datetime | None = None
         self._qstash: tuple[tuple[str, str | None], QStash] | None = None
+        self._github: tuple[str, GitHub] | None = None
 
     @cached_property
     def store(self) -> Store:
@@ -79,6 +81,18 @@ class Relay:
         if self._qstash is None or self._qstash[0] != (token, url):
             self._qstash = ((token, url), QStash(token, url or DEFAULT_URL))
         return self._qstash[1]
+
+    @property
+    def github(self) -> GitHub | None:
+        """GitHub's API, with the token as it is now; None where there is none yet."""
+        from relay.github import DEFAULT_URL, GitHub
+
+        token = self.vault.github(self.settings.environment["RELAY_GITHUB_SECRET"])
+        if token is None:
+            return None
+        if self._github is None or self._github[0] != token:
+            self._github = (token, GitHub(token, self.settings.environment.get("GITHUB_API_URL") or DEFAULT_URL))
+        return self._github[1]
 
     def publisher(self) -> Publisher:
         """What publishes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from infra.local.aws import free_port
 from infra.local.destinations import DEAD, Destinations, flaky
 from infra.local.dev import running
 from tests.deployed.clients import Outage, Relay
+from tests.github_api import HOOK, GitHubApi, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +36,7 @@ type = "body:kind"
 forward = ["X-Acme-Kind"]
 
 [sources]
-github = {{ scheme = "github", to = ["apps"] }}
+github = {{ scheme = "github", to = ["apps"], reconcile = "{hook}" }}
 acme = {{ scheme = "acme", to = ["bytes"] }}
 late = {{ scheme = "acme", to = ["late"] }}
 orders = {{ scheme = "acme", to = ["aws"] }}
@@ -77,11 +79,24 @@ def destinations() -> Iterator[Destinations]:
 
 
 @pytest.fixture(scope="session")
-def relay(destinations: Destinations, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+def github() -> Iterator[GitHubApi]:
+    """Serve GitHub's API, in which all was sent ten minutes ago; its hook is added once there is a relay."""
+    api = GitHubApi(clock=lambda: datetime.now(UTC) - timedelta(minutes=10))
+    with served(api) as url, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("GITHUB_API_URL", url)
+        yield api
+
+
+@pytest.fixture(scope="session")
+def relay(
+    destinations: Destinations,
+    github: GitHubApi,  # noqa: ARG001  # the deploy is told where it is
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Relay]:
     """Deploy the relay of `CONFIG`; the source `mute` has no signing secret."""
     config = tmp_path_factory.mktemp("relay") / "relay.toml"
     every = "\n".join(f'{EVERY}{name} = {{ scheme = "{name}", to = ["every"] }}' for name in built_in_schemes())
-    config.write_text(CONFIG.format(url=destinations.base_url, every=every))
+    config.write_text(CONFIG.format(url=destinations.base_url, every=every, hook=HOOK))
     with running(config, environ={"RELAY_SECRET_ACME": GIVEN_SECRET}) as local:
         destinations.expect_signatures(local.qstash_current_signing_key, local.qstash_next_signing_key)
         with closing(Relay(local)) as relay:

@@ -51,11 +51,11 @@ def refused(
     return eventually(kept, f"a refusal of {path} is kept")
 
 
-def command(relay: Relay, *words: str) -> list[dict[str, Any]]:
+def command(relay: Relay, *words: str, stdin: str = "") -> list[dict[str, Any]]:
     """Run the relay command; return what it says, line by line."""
     run = [str(Path(sys.executable).with_name("relay")), *words, "--json"]
     environment = {**os.environ, **relay.local.environment()}
-    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    done = subprocess.run(run, env=environment, input=stdin, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return [json.loads(it) for it in done.stdout.splitlines()]
 

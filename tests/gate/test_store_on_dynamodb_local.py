@@ -13,6 +13,7 @@ import boto3
 import pytest
 
 from relay.store import Store
+from tests.expression_conformance import ExpressionConformance, Table
 from tests.local_table import make_table
 from tests.store_conformance import Clock, StoreConformance
 
@@ -68,18 +69,33 @@ def _wait_for(port: int, server: subprocess.Popen[str]) -> None:
     raise AssertionError(f"DynamoDB Local didn't start: {server.communicate()[0][-2000:]}")
 
 
+@pytest.fixture
+def dynamodb(dynamodb_local: str) -> Any:
+    """Return a client of it."""
+    return boto3.client(
+        "dynamodb",
+        endpoint_url=dynamodb_local,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+class TestExpressionsOnDynamoDBLocal(ExpressionConformance):
+    """The suite on AWS's own implementation."""
+
+    @pytest.fixture
+    def table(self, dynamodb: Any, local_clients: LocalClients) -> Table:
+        name = local_clients.new_name()
+        make_table(dynamodb, name)
+        return Table(dynamodb, name)
+
+
 class TestOnDynamoDBLocal(StoreConformance):
     """The suite on AWS's own implementation; bodies that belong into the bucket stay on the local AWS's S3."""
 
     @pytest.fixture
-    def store(self, dynamodb_local: str, local_clients: LocalClients, clock: Clock) -> Store:
-        dynamodb: Any = boto3.client(
-            "dynamodb",
-            endpoint_url=dynamodb_local,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+    def store(self, dynamodb: Any, local_clients: LocalClients, clock: Clock) -> Store:
         name = local_clients.new_name()
         make_table(dynamodb, name)
         local_clients.s3.create_bucket(Bucket=name)

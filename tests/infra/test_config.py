@@ -194,6 +194,7 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ('[schemes.x]\nsignature = "X: {hex}"\nclaims = { iss = "{b b}" }', "schemes.x.claims", "field {b b}"),
         ('[schemes.x]\nsignature = "X: {hex}"\nanswer = { status = 302 }', "schemes.x.answer.status", "less than"),
         ('[schemes.x]\nsignature = "X: {hex}"\nretries_for_s = -1', "schemes.x.retries_for_s", "greater"),
+        ('[sources.github-api]\nscheme = "github"\nto = []', "sources.github-api", "GitHub's API token"),
         ('[sources.a]\nscheme = "github"\nto = []\nreplays = "keep"', "sources.a.replays", "'flag' or 'refuse'"),
         ('[schemes.github]\nsignature = "X: {hex}"', "schemes.github", "built in"),
         # URL groups and destinations

@@ -21,6 +21,7 @@ VERBS = {
     "deliver": (29, 512, {}),
     "query": (29, 512, {"RELAY_SWEEP_FUNCTION": "<Sweep>"}),
     "sweep": (55, 512, {"RELAY_QSTASH_SECRET": "shop/qstash"}),
+    "audit": (120, 512, {"RELAY_QSTASH_SECRET": "shop/qstash"}),
     "sync": (300, 512, {"RELAY_QSTASH_SECRET": "shop/qstash"}),
 }
 URL = "https://<GatewayApi>.execute-api.<AWS::Region>.<AWS::URLSuffix>"
@@ -146,14 +147,28 @@ def test_nothing_calls_a_function_twice_by_itself(real: Synthesized) -> None:
     assert {it["Properties"]["MaximumRetryAttempts"] for it in limits} == {0}
 
 
-def test_sweep_runs_every_minute_without_retries(real: Synthesized) -> None:
-    rule = real.one("AWS::Events::Rule")["Properties"]
+def test_sweep_and_audit_run_by_the_clock_without_retries(real: Synthesized) -> None:
+    rules = [it["Properties"] for it in real.of_type("AWS::Events::Rule").values()]
 
-    (target,) = rule["Targets"]
+    runs = {
+        it["ScheduleExpression"]: [(real.plain(target["Arn"]), target["RetryPolicy"]) for target in it["Targets"]]
+        for it in rules
+    }
 
-    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 minute)", "ENABLED")
-    assert real.plain(target["Arn"]) == "<Sweep>"
-    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 0}
+    never = {"MaximumRetryAttempts": 0}
+    assert runs == {"rate(1 minute)": [("<Sweep>", never)], "rate(5 minutes)": [("<Audit>", never)]}
+    assert {it["State"] for it in rules} == {"ENABLED"}
+
+
+def test_several_sweeps_a_minute_can_share_what_is_due(tmp_path_factory: pytest.TempPathFactory) -> None:
+    from tests.infra.conftest import CONFIG, synthesize
+
+    config = CONFIG.replace("[relay]", "[relay]\nsweeps = 3")
+    stack = synthesize(tmp_path_factory.mktemp("sweeps"), config, local=True)
+
+    rules = [it["Properties"] for it in stack.of_type("AWS::Events::Rule").values()]
+
+    assert sorted(len(it["Targets"]) for it in rules) == [1, 3]
 
 
 # -- the front door -----------------------------------------------------------------------------------------------
@@ -170,7 +185,11 @@ GUARDED = {
     "GET /v1/deliveries": "<Query>",
     "GET /v1/config": "<Query>",
     "GET /v1/sources/{source}/refusals": "<Query>",
+    "GET /v1/audit": "<Query>",
     "POST /v1/replays": "<Query>",
+    "GET /v1/replays": "<Query>",
+    "GET /v1/replays/{replay_id}": "<Query>",
+    "POST /v1/replays/{replay_id}": "<Query>",
 }
 
 
@@ -282,6 +301,8 @@ def test_alarms_watch_what_the_functions_count(real: Synthesized) -> None:
         ("Unpublishable", "ingest"): ("Sum", 0),
         ("Unpublishable", "sweep"): ("Sum", 0),
         ("DeadLettered", "record"): ("Sum", 0),
+        ("DeadLettered", "sweep"): ("Sum", 0),
+        ("Unaccounted", "audit"): ("Maximum", 0),
         ("Orphans", "record"): ("Sum", 0),
         ("DueAge", "sweep"): ("Maximum", 300),
     }
@@ -316,6 +337,7 @@ def test_the_outputs_are_what_a_person_needs(real: Synthesized) -> None:
         "BucketName": "<StorageBucket>",
         "SyncFunction": "<Sync>",
         "SweepFunction": "<Sweep>",
+        "AuditFunction": "<Audit>",
         "OperatorReadPolicy": "<GatewayOperatorRead>",
         "OperatorOperatePolicy": "<GatewayOperatorOperate>",
         "AlarmTopic": "<AlarmsTopic>",

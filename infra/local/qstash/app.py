@@ -75,6 +75,7 @@ def app(
     )
     # The tail of a publish may end in a slash or hold two; no redirect may touch it.
     application.router.redirect_slashes = False
+    application.state.users = accounts  # for tests that look behind the API
     return application
 
 

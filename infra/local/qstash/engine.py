@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _RESETS = ("Retry-After", "X-Ratelimit-Reset", "X-Ratelimit-Reset-Requests", "X-Ratelimit-Reset-Tokens")
 _HIDDEN_BODY = Redaction(body=True)
+_LOGGED_BYTES = 64 * 1024  # of an answer; the DLQ and callbacks have it whole
 _PATIENCE_S = 1.0  # how long a clock that is put forward waits at each step for destinations to answer
 
 
@@ -266,7 +267,8 @@ class Engine:
     def _note(
         self, user: User, message: Message, state: str, answer: Answer | None = None, next_ms: int | None = None
     ) -> None:
-        row = LogRow(user.stamp(self.clock.now()), state, message, answer, next_ms)
+        kept = answer and replace(answer, body=answer.body[:_LOGGED_BYTES])
+        row = LogRow(user.stamp(self.clock.now()), state, message, kept, next_ms)
         user.log.keep(str(row.stamp), row)
 
 

@@ -233,3 +233,37 @@ def test_a_stack_that_is_no_relay_is_found(undeployed: Relay) -> None:
 
     assert missing["check"] == "stack"
     assert "no relay" in missing["found"]
+
+
+def _reconciling(relay: Relay) -> None:
+    """Have the deployed source github ask for reconciliation."""
+    sources = relay.configure()["sources"]
+    sources["github"]["reconcile"] = ["repos/octo-org/hello-world/hooks/123"]
+    relay.configure(sources=sources)
+
+
+def test_a_source_that_is_to_be_reconciled_needs_githubs_token(whole: Relay) -> None:
+    """Only then: nobody else is asked for one."""
+    _reconciling(whole)
+
+    missing = _only_missing(whole)
+    whole.run("secret", "set", "github-api", stdin="ghp_token")
+    mended = _examined(whole)["secret github-api"]
+
+    assert missing["check"] == "secret github-api"
+    assert "what github sent and never came isn't asked for" in missing["found"]
+    assert missing["next"] == f"relay --name {whole.name} secret set github-api"
+    assert (mended["state"], mended["found"]) == ("ok", f"a token in {whole.name}/github")
+
+
+@pytest.mark.parametrize(("count", "state"), [(0, "ok"), (2, "look")])
+def test_what_never_came_is_worth_a_look(whole: Relay, count: int, state: str) -> None:
+    """The relay works all the same; the log names them."""
+    _reconciling(whole)
+    whole.configure(**json.loads(whole.server.answers["GET", "/v1/config"][0][1]) | {"counts": {"missing": count}})
+    whole.run("secret", "set", "github-api", stdin="ghp_token")
+
+    found = _examined(whole)["reconciliation"]
+
+    assert found["state"] == state
+    assert ("ReconcileLogs" in (found["next"] or "")) is bool(count)

@@ -24,13 +24,35 @@ def test_event_list_is_a_table_with_whole_ids_however_wide(deployed: Relay) -> N
 
     assert shown.exit_code == 0
     head, first, second = shown.stdout.splitlines()
-    assert head.split() == ["EVENT", "SOURCE", "TYPE", "RECEIVED", "SIZE", "PUBLISHED", "SOURCE'S", "ID"]
+    columns = ["EVENT", "SOURCE", "TYPE", "RECEIVED", "SIZE", "PUBLISHED", "RECONCILED", "CONFLICTS", "SOURCE'S", "ID"]
+    assert head.split() == columns
     assert event(1)["id"] in first
     assert event(1)["idempotency_key"] in first
     assert "pull_request.opened" in first
     assert "2026-11-24 08:31:08Z" in first
     assert "9.8 KiB" in first
-    assert second.split()[-2] == "no"
+    assert second.split()[-4] == "no"
+
+
+def test_event_list_tells_what_had_to_be_asked_for_again(deployed: Relay) -> None:
+    """`relay doctor` and the log name what is still missing; this is what came."""
+    events = [event(1, reconciled_at="2026-11-24T09:00:00.000000Z"), event(2, reconciled_at=None)]
+    deployed.server.says("GET", "/v1/events", {"events": events, "cursor": None})
+
+    _, first, second = deployed.run("event", "list").stdout.splitlines()
+
+    assert (first.split()[-3], second.split()[-3]) == ("yes", "-")
+
+
+def test_event_show_tells_that_it_was_lost_and_came_when_asked_for(deployed: Relay) -> None:
+    reconciled = event(1, reconciled_at="2026-11-24T09:00:00.000000Z", headers={}, deliveries=[])
+    deployed.server.says("GET", f"/v1/events/{reconciled['id']}", reconciled, reconciled | {"reconciled_at": None})
+
+    lost = deployed.run("event", "show", reconciled["id"]).stdout
+    came = deployed.run("event", "show", reconciled["id"]).stdout
+
+    assert "2026-11-24 09:00:00Z: it had been lost" in lost
+    assert "it had been lost" not in came
 
 
 def test_event_list_as_json_is_one_object_a_line_as_the_relay_gave_it(deployed: Relay) -> None:

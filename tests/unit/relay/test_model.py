@@ -36,6 +36,7 @@ def an_event() -> Event:
         idempotency_key="1",
         event_type="push",
         received_at=START,
+        saved_at=START,
         content_type="application/json",
         headers={},
         sha256="00",

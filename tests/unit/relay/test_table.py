@@ -53,3 +53,37 @@ def test_only_another_write_makes_two_puts_void(asked: tuple[Table, Stubber], co
     else:
         with pytest.raises(UpstreamError, match="TransactionCanceled"):
             table.put_both({"pk": "a"}, {"pk": "b"}, "version = :v", {":v": 1})
+
+
+def _batch(*numbers: int) -> dict[str, Any]:
+    keys = [{"pk": {"S": f"{it:03d}"}, "sk": {"S": "EVENT"}} for it in numbers]
+    return {"t": {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": "pk, sk, expires_at, received_at"}}
+
+
+def _row(number: int, expires_at: int) -> dict[str, Any]:
+    return {"pk": {"S": f"{number:03d}"}, "sk": {"S": "EVENT"}, "expires_at": {"N": str(expires_at)}}
+
+
+def test_many_are_read_consistently_a_hundred_at_a_time(asked: tuple[Table, Stubber]) -> None:
+    """And asked for again where DynamoDB left some out; what has expired is absent."""
+    table, answers = asked
+    unprocessed = {"UnprocessedKeys": _batch(7)}
+    answers.add_response(
+        "batch_get_item", {"Responses": {"t": [_row(3, 9**11)]}, **unprocessed}, {"RequestItems": _batch(*range(100))}
+    )
+    answers.add_response("batch_get_item", {"Responses": {"t": [_row(7, 9**11)]}}, {"RequestItems": _batch(7)})
+    answers.add_response("batch_get_item", {"Responses": {"t": [_row(100, 1)]}}, {"RequestItems": _batch(100)})
+
+    found = table.get_many([(f"{it:03d}", "EVENT") for it in (*range(101), 0)], ["received_at"])
+
+    assert list(found) == [("003", "EVENT"), ("007", "EVENT")]
+
+
+def test_many_that_are_never_all_given_are_an_error(asked: tuple[Table, Stubber]) -> None:
+    """Not absent: what isn't told may be there."""
+    table, answers = asked
+    for _ in range(8):
+        answers.add_response("batch_get_item", {"Responses": {}, "UnprocessedKeys": _batch(7)})
+
+    with pytest.raises(UpstreamError, match="too busy"):
+        table.get_many([("007", "EVENT")], ["received_at"])

@@ -1,0 +1,61 @@
+"""Every quarter of an hour, where a source asks for it: holds what GitHub sent to the ledger, and asks for the rest."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from relay.errors import OperatorError
+from relay.gateway import logger
+from relay.metrics import Metric, count
+from relay.reconcile import reconcile
+from relay.wiring import relay
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from relay.reconcile import Reconciled
+
+MARGIN_S = 25.0  # an asking's two calls to GitHub, and the lease to give back
+NAMED_MAX = 50
+
+
+def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Reconcile once; return what was done.
+
+    Raises:
+        OperatorError: GitHub refuses a hook, or the token.
+    """
+    it = relay("RELAY_GITHUB_SECRET")
+    github = it.github
+    if github is None:
+        logger.warning("nothing reconciled: there is no token yet: run `relay secret set github-api`")
+        return {"token": False}
+    done = reconcile(
+        it.settings,
+        store=it.store,
+        github=github,
+        owner=context.aws_request_id,
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_S,
+    )
+    if not done.skipped:
+        count(Metric.MISSING, len(done.missing))
+    told = asdict(done) | {"missing": len(done.missing)}
+    _tell(done, told)
+    if done.refused:
+        raise OperatorError("; ".join(f"{hook}: {reason}" for hook, reason in done.refused.items()))
+    return told
+
+
+def _tell(done: Reconciled, told: Mapping[str, Any]) -> None:
+    for it in done.missing[:NAMED_MAX]:
+        named = {
+            "guid": it.guid,
+            "hook": it.hook,
+            "event_type": it.event_type,
+            "answered": it.status,
+            "asked": it.asked,
+        }
+        logger.warning("missing", extra=named)
+    level = logger.warning if done.stopped or done.refused else logger.info
+    level("reconciled", extra=dict(told))

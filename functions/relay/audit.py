@@ -1,0 +1,177 @@
+"""The verb of audit: balances the ledger, repairs what can be proven, and settles what QStash's dead letters tell.
+
+Callbacks can die, too: then QStash keeps them as dead letters, and what they report is read from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from relay.errors import BadRequest, SignatureError
+from relay.items import SHARDS
+from relay.ledger import Balance, Finding, balance
+from relay.model import DEAD, OPEN, Attempt, Delivery, EventId, Generation, Report, Status, from_iso, iso
+from relay.settle import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from relay.publish import Publisher
+    from relay.qstash import DeadLetter
+    from relay.store import Store
+
+LEASE = "audit"
+LEASE_LENGTH = timedelta(seconds=180)  # the function is ended before
+GRACE = timedelta(minutes=5)  # what came just now is on its way
+OVERLAP = timedelta(hours=1)  # is balanced once more: the index lags, and so may what was written late
+FIRST = timedelta(days=1)  # the first audit looks back so far
+PAGES_MAX = 20
+UNACCOUNTED_MAX = 1000  # so many are counted of a shard; more than one is an alarm anyway
+
+
+@dataclass
+class Audited:
+    """What an audit did.
+
+    Attributes:
+        balanced: How many expected deliveries it has balanced.
+        repaired: Deliveries that nobody owed anything; now the sweep does.
+        settled: Dead letters of QStash that told what the table didn't know.
+        unaccounted: Deliveries of which nobody can tell what became, of any time.
+        findings: Those found now.
+    """
+
+    balanced: int = 0
+    repaired: int = 0
+    settled: int = 0
+    unaccounted: int = 0
+    complete: bool = True
+    skipped: bool = False
+    findings: list[Finding] = field(default_factory=list)
+
+
+def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]) -> Audited:
+    """Balance what came since the last audit, and repair it; do nothing where another run is at it.
+
+    Raises:
+        UpstreamError: QStash or the table didn't answer; the next run does it all again.
+    """
+    store, done = publisher.store, Audited()
+    if not store.take_lease(LEASE, owner, LEASE_LENGTH):
+        done.skipped = True
+        return done
+    try:
+        began, last = store.now(), store.last_audit()
+        _settle_dead_letters(publisher, last, done)
+        window = _window(last, began)
+        found = balance(
+            store,
+            since=window["since"],
+            until=window["until"],
+            positions=window.get("positions"),
+            seconds_left=seconds_left,
+        )
+        _add(store, found, done)
+        left = None if found.complete else {**window, "positions": found.positions}
+        store.save_audit({"until": window["until"], "dead_letters_until": iso(began), "left": left})
+        done.unaccounted = sum(
+            len(store.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
+            for shard in range(SHARDS)
+        )
+    finally:
+        store.give_back_lease(LEASE, owner)
+    return done
+
+
+def _window(last: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return what to balance: what the last audit had no time for, else what came since."""
+    if last.get("left"):
+        return dict(last["left"])
+    since = from_iso(last["until"]) - OVERLAP if last else now - FIRST
+    return {"since": iso(since), "until": iso(now - GRACE)}
+
+
+def _add(store: Store, found: Balance, done: Audited) -> None:
+    done.balanced = sum(it.total() for it in found.by_destination.values())
+    done.complete = found.complete
+    for it in found.findings:
+        if it.mendable:
+            done.repaired += _mend(store, it)
+        else:
+            done.findings.append(it)
+
+
+def _mend(store: Store, finding: Finding) -> bool:
+    """Have the sweep turn to a delivery that nobody owes anything: it asks QStash's log before it publishes."""
+    event = store.event(finding.event)
+    if event is None:
+        return False
+    now = store.now()
+    before, after = store.change_delivery(event, finding.destination, lambda it: it.owed(it.generation, now))
+    return before.due_at != after.due_at
+
+
+# -- QStash's dead letters --------------------------------------------------------------------------------------------
+
+
+def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audited) -> None:
+    """Record what QStash's dead letters tell since the last audit; delete those that nobody needs there any more."""
+    since = from_iso(last["dead_letters_until"]) - OVERLAP if last else None
+    cursor: str | None = None
+    for _ in range(PAGES_MAX):
+        page, cursor = publisher.qstash.dead_letters(since=since, cursor=cursor)
+        needless = [it.id for it in page if _settled(publisher, it, done)]
+        if needless:
+            publisher.qstash.delete_dead_letters(needless)
+        if cursor is None:
+            return
+
+
+def _settled(publisher: Publisher, it: DeadLetter, done: Audited) -> bool:
+    """Record what one dead letter tells; return whether QStash need keep it no longer."""
+    bases = publisher.settings.base_urls
+    if any(it.url.startswith((f"{base}/qstash/callback/", f"{base}/qstash/failure/")) for base in bases):
+        return _callback_settled(publisher, it, done)
+    ours = it.failure_callback is not None and it.failure_callback.startswith(bases)  # else another deployment's
+    return ours and any(_delivery_settled(publisher, it, label, done) for label in it.labels)
+
+
+def _callback_settled(publisher: Publisher, it: DeadLetter, done: Audited) -> bool:
+    """Record what a callback of ours that died reports."""
+    path = "/qstash/" + urlsplit(it.url).path.rpartition("/qstash/")[2]
+    try:
+        settled = settle(path, it.body, mac_key=publisher.mac_key, settings=publisher.settings, store=publisher.store)
+    except (SignatureError, BadRequest):  # not made by this relay, or no callback: its owner's to look at
+        return False
+    done.settled += settled.became is not None
+    return True
+
+
+def _delivery_settled(publisher: Publisher, it: DeadLetter, label: str, done: Audited) -> bool:
+    """Record that a delivery died; return whether a newer generation has replaced it."""
+    store = publisher.store
+    event_id, _, generation = label.partition(".")
+    event = store.event(EventId(event_id))
+    by_url = {publisher.settings.destination_url(name): name for name in publisher.settings.destinations}
+    name = it.endpoint or by_url.get(it.url, "")
+    if event is None or name not in event.expected:
+        return False
+    delivery = store.delivery(event, name)
+    if delivery.generation != generation:
+        return True
+    if delivery.status in OPEN | {Status.UNACCOUNTED} or (delivery.status in DEAD and delivery.dlq_id is None):
+        report = Report(_last_attempt(delivery, it, Generation(generation), store.now()), dead=True, dlq_id=it.id)
+        before, after = store.change_delivery(event, name, lambda d: d.after(report))
+        done.settled += before.status != after.status
+    return False
+
+
+def _last_attempt(delivery: Delivery, it: DeadLetter, generation: Generation, now: datetime) -> Attempt:
+    known = [attempt for attempt in delivery.attempts.values() if attempt.message_id == it.message_id]
+    if known:
+        return max(known, key=lambda attempt: attempt.number)
+    return Attempt(now, it.attempts, it.message_id, generation, succeeded=False, status_code=it.status)

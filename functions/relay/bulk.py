@@ -1,0 +1,157 @@
+"""The verb of a replay of many: all deliveries that a query finds, counted first, started at a bounded rate.
+
+The sweep advances it, a share a run: it can be stopped and resumed, and goes on where it was after a crash.  Each
+delivery is started once by one replay, whatever happens: its record is there, or it isn't.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from relay.errors import BadRequest, Conflict, NotFound, UpstreamError
+from relay.jobs import Job, State
+from relay.model import EventId, Status, iso
+from relay.parallel import each
+from relay.query import Filters
+from relay.replay import KEPT_FOR, REPLAYABLE, Cause, new_replay_id, start_again
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from relay.items import Item
+    from relay.store import Store
+
+RATE_DEFAULT = 600  # deliveries a minute
+RATE_MAX = 6000
+PAGE = 100
+EVERY = timedelta(seconds=50)  # the sweep comes every minute
+QUERY = ("source", "type", "destination", "status", "since", "until")
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many deliveries a query finds, by status; *complete* says whether time sufficed for all of them."""
+
+    by_status: Mapping[str, int]
+    complete: bool
+
+
+def filters_of(query: Mapping[str, str]) -> Filters:
+    """Return which deliveries *query* chooses: without a status all that are over and were not delivered.
+
+    Raises:
+        BadRequest: It has a filter that there isn't, chooses what is still under way, or everything there is.
+    """
+    for name in query:
+        if name not in QUERY:
+            raise BadRequest(f"unknown filter {name!r}: there are {', '.join(QUERY)}", code="unknown_filter")
+    if not query:
+        raise BadRequest("say which deliveries: a source, a destination, a status, a time …")
+    found = Filters.of(query)
+    if "status" not in query:
+        return replace(found, statuses=tuple(it for it in Status if it in REPLAYABLE and it is not Status.DELIVERED))
+    if found.statuses[0] not in REPLAYABLE:
+        raise BadRequest(f"a delivery that is {found.statuses[0]} is still under way: wait for its end")
+    return found
+
+
+def count(store: Store, query: Mapping[str, str], seconds_left: Callable[[], float]) -> Counted:
+    """Return how many deliveries a replay of *query* would start now; nothing is changed.
+
+    Raises:
+        BadRequest: As `filters_of`.
+    """
+    filters = filters_of(query)
+    by_status = {it.value: 0 for it in filters.statuses}
+    below: str | None = filters.below
+    while below is not None and seconds_left() > 0:
+        page, below = _page(store, filters, below, PAGE)
+        for it in page:
+            by_status[it["status"]] += 1
+    return Counted(by_status, complete=below is None)
+
+
+def start(store: Store, query: Mapping[str, str], *, rate: int, by: str | None, reason: str | None) -> Job:
+    """Start a replay of all deliveries that *query* finds now; the sweep does it.
+
+    Raises:
+        BadRequest: As `filters_of`; or the rate is out of bounds.
+    """
+    filters_of(query)
+    if not 1 <= rate <= RATE_MAX:
+        raise BadRequest(f"rate must be a number from 1 to {RATE_MAX}, deliveries a minute")
+    now = store.now()
+    bounded = {"until": iso(now), **query}  # what comes later isn't what was counted
+    job = Job(new_replay_id(), State.RUNNING, by, reason, now, now + KEPT_FOR, bounded, rate)
+    store.save_job(job)
+    return job
+
+
+def turn(store: Store, replay_id: str, state: State) -> Job:
+    """Stop or resume a replay; return it as it is now.
+
+    Raises:
+        NotFound: There is no such replay.
+        Conflict: It is done.
+    """
+    job = store.job(replay_id)
+    if job is None:
+        raise NotFound("there is no such replay")
+    if job.state is State.DONE:
+        raise Conflict("the replay is done: nothing of it is left to stop or to resume")
+    if job.state is not state and not store.turn_job(job, state):
+        return turn(store, replay_id, state)  # it advanced meanwhile
+    return replace(job, state=state)
+
+
+def advance(store: Store, replay_id: str, seconds_left: Callable[[], float], *, workers: int) -> int:
+    """Start the share of one run of a replay; return how many deliveries that were."""
+    job = store.job(replay_id)
+    if job is None or job.state is not State.RUNNING:
+        return 0
+    filters = filters_of(job.query)
+    began = job
+    while job.replayed - began.replayed < job.rate and seconds_left() > 0:
+        share = min(PAGE, job.rate - (job.replayed - began.replayed))
+        page, below = _page(store, filters, job.at or filters.below, share)
+        started = each(partial(_start, store, job), page, workers=workers)
+        if failure := next((it for it in started if isinstance(it, UpstreamError)), None):
+            raise failure  # the page is done again: what was started of it is known by its record
+        done = sum(it is True for it in started)
+        after = replace(
+            job,
+            at=below,
+            replayed=job.replayed + done,
+            skipped=job.skipped + len(page) - done,
+            state=State.DONE if below is None else State.RUNNING,
+        )
+        if not store.advance_job(job, after, None if below is None else store.now() + EVERY):
+            break
+        job = after
+        if below is None:
+            break
+    return job.replayed - began.replayed
+
+
+def _page(store: Store, filters: Filters, below: str, limit: int) -> tuple[list[Item], str | None]:
+    """Return the newest deliveries of *filters* below a sort key, and where to go on; None at the end."""
+    equal = dict(filters.equal)
+    if filters.destination is not None:
+        equal["destination"] = filters.destination
+    statuses = [it.value for it in filters.statuses]
+    return store.feed(statuses, since=filters.since, below=below, equal=equal, limit=limit)
+
+
+def _start(store: Store, job: Job, entry: Item) -> bool:
+    """Start one delivery of *job*; return whether this replay has started it, now or before a crash."""
+    event = store.event(EventId(entry["pk"]))
+    if event is None:
+        return False
+    delivery = store.delivery(event, entry["destination"])
+    cause = Cause(job.id, job.by, job.reason)
+    if delivery.status in filters_of(job.query).statuses and start_again(store, event, delivery, cause):
+        return True
+    return store.is_replayed_by(job.id, delivery.id)

@@ -1,0 +1,153 @@
+"""GitHub's REST API, as far as it tells what a webhook of it sent.  Hides httpx, paging, rate limits and wire names.
+
+GitHub calls each request that it makes to a hook's URL a delivery; here it is a *sending*, since a delivery is the
+relay's own.  The sendings of one event share a `guid`, which comes as `X-GitHub-Delivery`.
+
+Source: https://docs.github.com/en/rest/repos/webhooks, https://docs.github.com/en/rest/orgs/webhooks
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from relay.errors import GitHubError
+
+if TYPE_CHECKING:
+    import httpx
+
+DEFAULT_URL = "https://api.github.com"
+SENDS_AGAIN_FOR = timedelta(days=3)  # docs.github.com, "Redelivering webhooks"
+PAGE = 100
+CONNECT_TIMEOUT_S = 2.0
+CALL_TIMEOUT_S = 10.0
+_HEADERS = {
+    "Accept": "application/vnd.github+json",
+    "X-GitHub-Api-Version": "2022-11-28",
+    "User-Agent": "fanout-relay",  # GitHub refuses requests without one
+}
+
+
+@dataclass(frozen=True)
+class Sending:
+    """One request that GitHub made to a hook's URL.
+
+    Attributes:
+        guid: Of the event: the same for all its sendings.
+        status: The HTTP status that GitHub was answered; 0 where no answer came.
+    """
+
+    id: int
+    guid: str
+    at: datetime
+    status: int
+    event_type: str
+
+
+class GitHub:
+    """A client of GitHub's API.
+
+    Args:
+        token: May read a hook's deliveries, and ask for them again.
+        transport: For tests: what sends in the network's stead.
+
+    Raises:
+        GitHubError: From every method: GitHub refused, or didn't answer.
+    """
+
+    def __init__(self, token: str, url: str = DEFAULT_URL, *, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+        self._transport = transport
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        return httpx.Client(
+            headers={**_HEADERS, "Authorization": f"Bearer {self._token}"},
+            timeout=httpx.Timeout(CALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            transport=self._transport,
+        )
+
+    def sendings(self, hook: str, cursor: str | None = None) -> tuple[list[Sending], str | None]:
+        """Return a page of what *hook* sent, newest first, and the cursor to go on at; None at the end.
+
+        Args:
+            hook: Its path in the API, like `repos/OWNER/REPO/hooks/123`.
+        """
+        answer = self._call(
+            "GET", f"{hook}/deliveries", params={"per_page": PAGE, **({"cursor": cursor} if cursor else {})}
+        )
+        rows = _json(answer, list)
+        try:
+            return [_sending(row) for row in rows], _next_cursor(answer)
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise GitHubError(f"a delivery of {hook} can't be read") from error
+
+    def url_of(self, hook: str, sending: int) -> str | None:
+        """Return the URL that a sending of *hook* went to, without its query; None where GitHub doesn't say."""
+        url = _json(self._call("GET", f"{hook}/deliveries/{sending}"), dict).get("url")
+        return url.partition("?")[0] if isinstance(url, str) else None
+
+    def send_again(self, hook: str, sending: int) -> None:
+        """Have a sending of *hook* made once more, to the URL that the hook has now; it may take a while."""
+        self._call("POST", f"{hook}/deliveries/{sending}/attempts")
+
+    def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        import httpx
+
+        try:
+            answer = self._client.request(method, f"{self.url}/{path}", **request)
+        except httpx.HTTPError as error:
+            raise GitHubError(f"no answer to {method}: {type(error).__name__}") from error
+        if answer.is_success:
+            return answer
+        limited = _is_limited(answer)
+        reason = "the rate limit is used up" if limited else _reason(answer)
+        raise GitHubError(
+            f"{method} {path} was answered {answer.status_code}: {reason}", answered=answer.status_code, limited=limited
+        )
+
+
+def _is_limited(answer: httpx.Response) -> bool:
+    """Tell whether GitHub wants us to come back later; a 403 may also say that the token may not do that."""
+    if answer.status_code == 429:
+        return True
+    return answer.status_code == 403 and (
+        answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
+    )
+
+
+def _sending(row: dict[str, Any]) -> Sending:
+    kind = ".".join(it for it in (row.get("event"), row.get("action")) if isinstance(it, str) and it)
+    at = datetime.fromisoformat(row["delivered_at"])
+    if at.tzinfo is None or not isinstance(row["guid"], str):
+        raise ValueError("not as GitHub writes it")
+    return Sending(int(row["id"]), row["guid"], at.astimezone(UTC), int(row.get("status_code") or 0), kind)
+
+
+def _next_cursor(answer: httpx.Response) -> str | None:
+    """Return the cursor in the Link header: it alone, so that the token goes to no URL that an answer names."""
+    url = answer.links.get("next", {}).get("url", "")
+    return next(iter(parse_qs(urlsplit(url).query).get("cursor", ())), None)
+
+
+def _json(answer: httpx.Response, kind: type) -> Any:
+    try:
+        value = answer.json()
+    except ValueError:
+        value = None
+    if not isinstance(value, kind):
+        raise GitHubError("the answer is not the JSON that it should be")
+    return value
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["message"])[:200]
+    except (ValueError, KeyError, TypeError):
+        return "no reason given"

@@ -1,0 +1,216 @@
+"""What a source sent and the ledger lacks: when it is asked for again, when it is given up, and how that is kept.
+
+Under the pk `RECONCILE#{source}` an item `GUID#{guid}` is one missing event, and `HOOK#{hook}` how far a hook's list
+was read.  An event that came is closed by letting its item expire at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from relay.github import SENDS_AGAIN_FOR
+from relay.items import ttl
+from relay.model import EventId, event_id, from_iso, iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from relay.github import Sending
+    from relay.items import Item
+    from relay.settings import Source
+    from relay.store import Store
+
+ASKED_MAX = 5
+GAP = timedelta(minutes=30)  # between two askings, and until the last has had its chance
+REFUSED_GAP_FACTOR = 4  # 30 min, 2 h, 8 h, 32 h: five askings of what is refused reach over a night and a day
+KEPT_FOR = timedelta(days=7)
+TOO_LARGE = 413
+PASSING = frozenset({408, 429})  # of an overloaded gateway
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One event that GitHub sent, by what it says of the newest sending, and that the ledger lacks.
+
+    Attributes:
+        sending: GitHub's id of that sending; the next asking is for it.
+        status: What GitHub was answered; 0 where no answer came.
+        asked: How often it was asked for.
+    """
+
+    guid: str
+    hook: str
+    sending: int
+    sent_at: datetime
+    status: int
+    event_type: str
+    expires_at: datetime
+    asked: int = 0
+    first_asked_at: datetime | None = None
+    asked_at: datetime | None = None
+
+    @classmethod
+    def of(cls, hook: str, sending: Sending, now: datetime) -> Missing:
+        """Return the event as its first sending that is looked at says it."""
+        return cls(
+            guid=sending.guid,
+            hook=hook,
+            sending=sending.id,
+            sent_at=sending.at,
+            status=sending.status,
+            event_type=sending.event_type,
+            expires_at=now + KEPT_FOR,
+        )
+
+    def after(self, hook: str, sending: Sending) -> Missing:
+        """Return the event once *sending* of it is known, in whatever order sendings come."""
+        if sending.at <= self.sent_at:
+            return self
+        return replace(self, hook=hook, sending=sending.id, sent_at=sending.at, status=sending.status)
+
+    def asked_for(self, now: datetime) -> Missing:
+        """Return the event once it was asked for."""
+        return replace(self, asked=self.asked + 1, first_asked_at=self.first_asked_at or now, asked_at=now)
+
+    @property
+    def was_refused(self) -> bool:
+        """Tell whether the relay itself refused it: the same happens again unless a person mends something."""
+        return 400 <= self.status < 500 and self.status not in PASSING
+
+    def may_be_asked(self, now: datetime, accepted_at: datetime | None) -> bool:
+        """Tell whether to ask for it.
+
+        What the relay refused is asked for ever more rarely, so that the askings aren't spent in the night in which the
+        secret is wrong; and every `GAP` again once its hook sent something later that was accepted.  A body that is too
+        large is asked for once, since the same bytes stay too large.
+
+        Args:
+            accepted_at: When the hook's newest sending that was answered 2xx was made; None: none is known.
+        """
+        if self.asked >= ASKED_MAX or now - self.sent_at >= SENDS_AGAIN_FOR:
+            return False
+        if self.asked_at is None:
+            return True
+        if self.status == TOO_LARGE:
+            return False
+        mended = accepted_at is not None and accepted_at > self.sent_at
+        factor = REFUSED_GAP_FACTOR ** (self.asked - 1) if self.was_refused and not mended else 1
+        return now - self.asked_at >= GAP * factor
+
+    def needs_a_person(self, now: datetime) -> bool:
+        """Tell whether asking didn't help: all askings are spent, it was refused again, or GitHub has it no more."""
+        if now - self.sent_at >= SENDS_AGAIN_FOR:
+            return True
+        if self.asked_at is None or self.first_asked_at is None:
+            return False
+        refused_again = self.was_refused and now - self.first_asked_at >= GAP
+        return refused_again or (self.asked >= ASKED_MAX and now - self.asked_at >= GAP)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a hook's list was read.
+
+    Attributes:
+        since: All that was sent before is judged; None: nothing is yet.
+        until, cursor: Of a reading that was cut short: where it began, and the page that it goes on at.
+        accepted_at: When the newest sending was made that was answered 2xx.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    cursor: str | None = None
+    accepted_at: datetime | None = None
+
+
+class Records:
+    """The RECONCILE items of one source, and its events in the ledger."""
+
+    def __init__(self, store: Store, source: Source) -> None:
+        self._store = store
+        self._source = source
+        self._pk = f"RECONCILE#{source.name}"
+
+    def all(self) -> tuple[dict[str, Missing], dict[str, Progress]]:
+        """Return the missing events by guid and the progress by hook, of the hooks that the source names: one query."""
+        missing: dict[str, Missing] = {}
+        progress: dict[str, Progress] = {}
+        for item in self._store.table.query("pk = :pk", {":pk": self._pk}):
+            kind, _, name = item["sk"].partition("#")
+            if kind == "HOOK":
+                progress[name] = _progress_of(item)
+            else:
+                missing[name] = _missing_of(name, item)
+        named = self._source.reconcile
+        return {guid: it for guid, it in missing.items() if it.hook in named}, progress
+
+    def save(self, it: Missing) -> None:
+        """Keep what is known of a missing event."""
+        times = {name: iso(at) for name in ("sent_at", "first_asked_at", "asked_at") if (at := getattr(it, name))}
+        plain = {name: getattr(it, name) for name in ("hook", "sending", "status", "event_type", "asked")}
+        self._put(f"GUID#{it.guid}", {**plain, **times}, it.expires_at)
+
+    def close(self, it: Missing) -> None:
+        """Forget a missing event."""
+        self.save(replace(it, expires_at=self._store.now()))
+
+    def save_progress(self, hook: str, progress: Progress) -> None:
+        """Keep how far the list of *hook* was read."""
+        times = {name: iso(at) for name in ("since", "until", "accepted_at") if (at := getattr(progress, name))}
+        self._put(f"HOOK#{hook}", {**times, "cursor": progress.cursor}, self._store.now() + KEPT_FOR)
+
+    def _put(self, sk: str, what: Item, expires_at: datetime) -> None:
+        self._store.table.put(
+            {"pk": self._pk, "sk": sk, "kind": "RECONCILE", **what, "expires_at": ttl(expires_at)},
+        )
+
+    def arrived(self, guids: Iterable[str]) -> dict[str, datetime]:
+        """Return when those of *guids* were received that the ledger has, read consistently.
+
+        An EVENT item is below 4 KB as a rule, so each guid costs one read unit, and a hundred are one request.
+        """
+        keys = {(str(self._event(guid)), "EVENT"): guid for guid in guids}
+        found = self._store.table.get_many(keys, ["received_at"])
+        return {keys[key]: from_iso(item["received_at"]) for key, item in found.items()}
+
+    def mark(self, guid: str) -> None:
+        """Say in the event's record that it came because it was asked for; the first to say so counts."""
+        self._store.table.update(
+            (self._event(guid), "EVENT"),
+            "SET reconciled_at = :now",
+            {":now": iso(self._store.now())},
+            condition="attribute_exists(pk) AND attribute_not_exists(reconciled_at)",
+        )
+
+    def _event(self, guid: str) -> EventId:
+        return event_id(self._source.name, guid)
+
+
+def _moment(item: Item, name: str) -> datetime | None:
+    return from_iso(item[name]) if item.get(name) else None
+
+
+def _progress_of(item: Item) -> Progress:
+    return Progress(
+        since=_moment(item, "since"),
+        until=_moment(item, "until"),
+        cursor=item.get("cursor"),
+        accepted_at=_moment(item, "accepted_at"),
+    )
+
+
+def _missing_of(guid: str, item: Item) -> Missing:
+    return Missing(
+        guid=guid,
+        hook=item["hook"],
+        sending=int(item["sending"]),
+        sent_at=from_iso(item["sent_at"]),
+        status=int(item["status"]),
+        event_type=item["event_type"],
+        expires_at=datetime.fromtimestamp(int(item["expires_at"]), UTC),
+        asked=int(item["asked"]),
+        first_asked_at=_moment(item, "first_asked_at"),
+        asked_at=_moment(item, "asked_at"),
+    )

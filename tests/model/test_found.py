@@ -1,0 +1,119 @@
+"""What the state machine once found, reduced to the acts that it takes: each stays true by a test of its own."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from relay.model import DEAD, Status
+from tests.memory_aws import Fault
+from tests.model.destinations import Behaviour
+from tests.model.ledger import violations
+from tests.model.world import World
+
+PUBLISH_IS_CALL = 3  # of those that a webhook's acceptance makes
+
+
+def statuses(world: World) -> set[Status]:
+    return {it for it in Status if world.deliveries({it})}
+
+
+def test_callbacks_that_die_while_nobody_knows_the_keys_are_made_up_for() -> None:
+    """The keys are rolled twice, and no sweep reads them until every callback's retries are spent."""
+    with closing(World()) as world:
+        world.account.rotate()
+        world.account.rotate()
+        world.webhook("github", "1")
+        world.wait(seconds=25_000)
+        world.wait(days=1)
+
+        world.become_quiet()
+
+        assert world.refused[401] > 0
+        assert violations(world) == []
+        assert statuses(world) == {Status.DELIVERED}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "ends"), [(Behaviour.UP, Status.DELIVERED), (Behaviour.DEAD, Status.DEAD_LETTERED)]
+)
+def test_callbacks_that_are_lost_are_made_up_for(behaviour: Behaviour, ends: Status) -> None:
+    """QStash's log tells what they would have."""
+    with closing(World()) as world:
+        world.destinations.behaviour |= dict.fromkeys(("ledger", "erp", "builder"), behaviour)
+        world.fault(on="callback", do="lose")
+        world.webhook("github", "1")
+
+        world.become_quiet()
+
+        assert violations(world) == []
+        assert statuses(world) == {ends}
+
+
+def test_a_message_that_qstash_loses_is_published_again() -> None:
+    """No attempt of it was begun, so it can't be doubled."""
+    with closing(World()) as world:
+        world.fault(on="delivery", do="lose", count=3)
+        world.webhook("github", "1")
+
+        world.become_quiet()
+
+        assert violations(world) == []
+        assert statuses(world) == {Status.DELIVERED}
+
+
+@pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
+def test_what_no_sweep_saw_for_days_is_settled_or_left_to_a_person(fault: Fault) -> None:
+    """Where its callbacks came it is settled; where nobody can tell, it is said, and nothing stays due."""
+    with closing(World()) as world:
+        world.calls.arm(fault, after=PUBLISH_IS_CALL)
+        world.webhook("stripe", "1")
+        world.webhook("stripe", "1")  # its source sends again, and is told that it is durable
+        world.wait(days=4)
+
+        world.become_quiet()
+
+        assert violations(world) == []
+        assert statuses(world) == {Status.UNACCOUNTED if fault is Fault.CRASH_BEFORE else Status.DELIVERED}
+
+
+def test_what_somebody_cancelled_is_over() -> None:
+    """Even while its attempt is under way."""
+    with closing(World(latency_s=3.0)) as world:
+        world.destinations.behaviour["ledger"] = Behaviour.DOWN
+        world.webhook("stripe", "1")
+        world.wait(seconds=1)
+        for number in range(2):
+            world.cancel(number)
+
+        world.become_quiet()
+
+        assert violations(world) == []
+        assert not statuses(world) & DEAD
+
+
+def test_a_webhook_that_the_table_doesnt_take_goes_through_the_spool_once() -> None:
+    """It is acknowledged, taken in by a sweep, delivered once, and gone from the spool."""
+    with closing(World()) as world:
+        world.calls.arm(Fault.REFUSED)
+        event = world.webhook("github", "1")
+
+        world.become_quiet()
+
+        assert event in world.acknowledged
+        assert world.calls.made.count("s3.PutObject") == 1
+        assert violations(world) == []
+        assert statuses(world) == {Status.DELIVERED}
+
+
+def test_a_webhook_that_waited_in_the_spool_for_days_is_published() -> None:
+    """It wasn't in the table, so QStash can't have it: nobody need ask a log that doesn't reach back so far."""
+    with closing(World()) as world:
+        world.calls.arm(Fault.REFUSED)
+        world.webhook("github", "1")
+        world.wait(days=4)
+
+        world.become_quiet()
+
+        assert statuses(world) == {Status.DELIVERED}

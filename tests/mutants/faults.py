@@ -1,0 +1,252 @@
+"""The faults: each one line or two of the code as a tired person might have written it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: in which file of the code, what stands there, and what it becomes."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+
+    def plant(self, root: Path) -> None:
+        """Put the fault into the code under *root*.
+
+        Raises:
+            SystemExit: What it replaces isn't there exactly once: the code has changed, and the fault must follow.
+        """
+        path = root / self.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(self.right) != 1:
+            raise SystemExit(f"{self.name}: {self.file} has {text.count(self.right)} times {self.right!r}, not once")
+        path.write_text(text.replace(self.right, self.wrong), encoding="utf-8")
+
+
+RELAY = "functions/relay/"
+FAULTS = (
+    Fault(
+        "put-without-condition",
+        f"{RELAY}store.py",
+        "old = self.table.put_if_absent(event_item(event, due_at))",
+        "old = self.table.put(event_item(event, due_at))",
+    ),
+    Fault(
+        "own-put-taken-for-a-duplicate",
+        f"{RELAY}accept.py",
+        "if old is not None and old.generation != event.generation:",
+        "if old is not None:",
+    ),
+    Fault(
+        "expired-counts-as-there",
+        f"{RELAY}table.py",
+        'condition = "attribute_not_exists(pk) OR expires_at <= :now"',
+        'condition = "attribute_not_exists(pk) OR expires_at < :now AND expires_at > :now"',
+    ),
+    Fault(
+        "delivery-overwritten",
+        f"{RELAY}store.py",
+        'old = self.table.put_if(item, "version = :version", {":version": before.version})',
+        'old = self.table.put_if(item, "version = :version OR version <> :version", {":version": before.version})',
+    ),
+    Fault(
+        "mark-removed-without-condition",
+        f"{RELAY}store.py",
+        'ours = "generation = :generation"',
+        'ours = "generation = :generation OR generation <> :generation"',
+    ),
+    Fault(
+        "mark-goes-before-the-records",
+        f"{RELAY}publish.py",
+        "        outcomes = self._recorded(",
+        "        self._take_off_marks(parcels)\n        outcomes = self._recorded(",
+    ),
+    Fault(
+        "sweep-skips-a-shard",
+        f"{RELAY}sweep.py",
+        "for number in range(SHARDS):",
+        "for number in range(SHARDS - 1):",
+    ),
+    Fault(
+        "sweep-begins-at-the-same-place",
+        f"{RELAY}sweep.py",
+        "shard = (begin + number) % SHARDS",
+        "shard = number",
+    ),
+    Fault(
+        "sweep-without-lease",
+        f"{RELAY}sweep.py",
+        "        if not taken:\n            return\n",
+        "",
+    ),
+    Fault(
+        "quota-is-not-heeded",
+        f"{RELAY}sweep.py",
+        "if isinstance(it, QStashError) and it.quota:",
+        "if isinstance(it, QStashError) and it.quota == 'monthly':",
+    ),
+    Fault(
+        "refused-batch-is-given-up",
+        f"{RELAY}publish.py",
+        "if len(messages) > 1 and error.concerns_the_message:",
+        "if len(messages) > 99 and error.concerns_the_message:",
+    ),
+    Fault(
+        "generation-left-out-of-the-id",
+        f"{RELAY}model.py",
+        'hashlib.sha256("\\0".join((relay, event, generation, scope)).encode())',
+        'hashlib.sha256("\\0".join((relay, event, scope)).encode())',
+    ),
+    Fault(
+        "relay-left-out-of-the-id",
+        f"{RELAY}model.py",
+        'hashlib.sha256("\\0".join((relay, event, generation, scope)).encode())',
+        'hashlib.sha256("\\0".join((event, generation, scope)).encode())',
+    ),
+    Fault(
+        "log-is-not-asked",
+        f"{RELAY}publish.py",
+        "asked = [it for it in parcels if it.may_be_there_under_another_id or self._is_old(it)]",
+        "asked = [it for it in parcels if it.may_be_there_under_another_id]",
+    ),
+    Fault(
+        "drifted-is-published-blindly",
+        f"{RELAY}publish.py",
+        "asked = [it for it in parcels if it.may_be_there_under_another_id or self._is_old(it)]",
+        "asked = [it for it in parcels if self._is_old(it)]",
+    ),
+    Fault(
+        "truncated-log-is-believed",
+        f"{RELAY}qstash.py",
+        "return not more  # the whole",
+        "return True  # the whole",
+    ),
+    Fault(
+        "callback-rank-inverted",
+        f"{RELAY}model.py",
+        "RANK = {status: rank for rank, status in enumerate(Status)}",
+        "RANK = {status: -rank for rank, status in enumerate(Status)}",
+    ),
+    Fault(
+        "old-generation-settles-the-new",
+        f"{RELAY}model.py",
+        "    if generation != it.generation:\n        return it\n    raised",
+        "    raised",
+    ),
+    Fault(
+        "mac-not-checked",
+        f"{RELAY}callbacks.py",
+        "if not hmac.compare_digest(",
+        "if False and not hmac.compare_digest(",
+    ),
+    Fault(
+        "signature-not-bound-to-the-url",
+        f"{RELAY}signing.py",
+        'if claims.get("sub") not in urls:',
+        'if claims.get("sub") is None:',
+    ),
+    Fault(
+        "failure-counts-as-delivered",
+        f"{RELAY}callbacks.py",
+        "succeeded = 200 <= status < 300 and address.kind == CALLBACK",
+        "succeeded = status < 300 and address.kind == CALLBACK",
+    ),
+    Fault(
+        "nobody-looks-after-what-is-in-flight",
+        f"{RELAY}model.py",
+        "due_at=look_at if self.status is Status.PENDING else self.due_at or look_at,",
+        "due_at=None,",
+    ),
+    Fault(
+        "one-look-decides",
+        f"{RELAY}watch.py",
+        "if since is None or now - since < LOG_LAG:",
+        "if False:",
+    ),
+    Fault(
+        "lost-is-left-lost",
+        f"{RELAY}watch.py",
+        "if seen and not begun:",
+        "if seen and not begun and generation is None:",
+    ),
+    Fault(
+        "begun-is-made-again",
+        f"{RELAY}watch.py",
+        "if seen and not begun:",
+        "if seen:",
+    ),
+    Fault(
+        "duplicate-opens-all-again",
+        f"{RELAY}accept.py",
+        "if it.status in DEAD]",
+        "if it.status]",
+    ),
+    Fault(
+        "duplicate-never-opens",
+        f"{RELAY}accept.py",
+        "if it.status in DEAD]",
+        "if it.status is None]",
+    ),
+    Fault(
+        "conflict-dropped",
+        f"{RELAY}accept.py",
+        "conflict = event.sha256 != old.sha256",
+        "conflict = False",
+    ),
+    Fault(
+        "spooled-is-forgotten-first",
+        f"{RELAY}sweep.py",
+        "run.done.unspooled += _unspooled(run.publisher, data)\n",
+        "run.store.unspool(key)\n                run.done.unspooled += _unspooled(run.publisher, data)\n",
+    ),
+    Fault(
+        "acknowledged-though-nothing-was-saved",
+        f"{RELAY}accept.py",
+        "    except UpstreamError:\n        store.spool(webhook.dump())\n        return webhook\n",
+        "    except UpstreamError:\n        return webhook\n",
+    ),
+    Fault(
+        "replayed-without-its-record",
+        f"{RELAY}table.py",
+        'new = {"TableName": self.name, "Item": wire(item), "ConditionExpression": "attribute_not_exists(pk)"}',
+        'new = {"TableName": self.name, "Item": wire(item)}',
+    ),
+    Fault(
+        "replayed-while-under-way",
+        f"{RELAY}replay.py",
+        "REPLAYABLE = frozenset(Status) - OPEN",
+        "REPLAYABLE = frozenset(Status)",
+    ),
+    Fault(
+        "replayed-dead-letter-stays",
+        f"{RELAY}model.py",
+        "replaced_dlq_id=self.dlq_id or self.replaced_dlq_id,",
+        "replaced_dlq_id=None,",
+    ),
+    Fault(
+        "audit-believes-the-index",
+        f"{RELAY}ledger.py",
+        "        return False  # on its way from one status to the next",
+        "        return True",
+    ),
+    Fault(
+        "audit-mends-nothing",
+        f"{RELAY}audit.py",
+        "done.repaired += _mend(store, it)",
+        "done.repaired += 1",
+    ),
+    Fault(
+        "dead-callback-deleted-unread",
+        f"{RELAY}audit.py",
+        "        return False\n    done.settled += settled.became is not None",
+        "        return True\n    done.settled += settled.became is not None",
+    ),
+)
