@@ -40,8 +40,7 @@ class Wire:
             raise refusal
         if refusal is None:
             return None
-        body = json.dumps({"__type": refusal, "message": "no"}).encode()
-        return AWSResponse(request.url, 400, HTTPHeaders(), _Raw(body))
+        return refused(request, refusal)
 
 
 @dataclass
@@ -53,6 +52,12 @@ class _Raw:
     def stream(self, *_: object, **__: object) -> Iterator[bytes]:
         """Yield the body."""
         yield self.body
+
+
+def refused(request: Any, code: str) -> AWSResponse:
+    """Return AWS's answer to *request* that refuses it with the error *code*."""
+    body = json.dumps({"__type": code, "message": "no"}).encode()
+    return AWSResponse(request.url, 400, HTTPHeaders(), _Raw(body))
 
 
 @contextmanager

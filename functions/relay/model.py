@@ -313,6 +313,10 @@ class Delivery:
             return self
         return replace(self, missing_since=self.missing_since or at)
 
+    def there(self, generation: Generation) -> Delivery:
+        """Return the delivery once QStash was found to have a message for *generation* of it, missed before or not."""
+        return replace(self, missing_since=None) if generation == self.generation else self
+
     def handed_over(self, at: datetime) -> Delivery:
         """Return the delivery once the relay has handed it to its AWS target."""
         return replace(self, handed_over_at=min(filter(None, (self.handed_over_at, at))))

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 SAME_ID_WINDOW = timedelta(minutes=9)  # within QStash's shorter deduplication window the same id is safe again
 LOG_LAG = timedelta(minutes=5)  # what QStash's log doesn't show by then, it never will
 LOG_RETENTION = timedelta(days=3)  # of the free plan
-DRIFT_GRACE = timedelta(minutes=2)
 LOOK_AFTER = timedelta(minutes=10)  # a delivery is looked after if nothing was heard of it for so long
 LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what it delivered
 TOGETHER_MAX_BYTES = 8 * 1024 * 1024  # in a batch; QStash takes 100 MB
@@ -118,8 +117,9 @@ class Publisher:
         for number, taken in zip(todo, sent, strict=True):
             answers[number] = taken if isinstance(taken, QStashError) else self._by_name(parcels[number], taken)
         outcomes = self._recorded([(it, answer or {}) for it, answer in zip(parcels, answers, strict=True)])
-        done = [it for it, outcome in zip(parcels, outcomes, strict=True) if outcome is None]
-        self._forget_replaced(done)
+        ended = list(zip(parcels, answers, outcomes, strict=True))
+        done = [it for it, _, outcome in ended if outcome is None]
+        self._forget_replaced(it for it, answer, outcome in ended if outcome is None and _has_some(answer))
         left = self._take_off_marks(done)
         return [outcome or left.get(it.event.id) for it, outcome in zip(parcels, outcomes, strict=True)]
 
@@ -214,8 +214,8 @@ class Publisher:
         if name in answer:
             look_at = now + self.look_after(parcel.group)
             return lambda it: it.published(generation, answer[name], now, look_at)
-        # QStash's group has drifted: unless a callback comes, the sweep publishes to the URL alone.
-        owed_at = now + (LOG_LAG if self._is_old(parcel) else DRIFT_GRACE)
+        # QStash's group has drifted: unless a callback or its log tells of it, the sweep publishes to the URL alone.
+        owed_at = now + LOG_LAG
         return lambda it: it.owed(generation, owed_at)
 
     def look_after(self, group: str) -> timedelta:
@@ -236,9 +236,9 @@ class Publisher:
         failures = self._written(writes)
         return {name: failure for name, failure in zip(groups, failures, strict=True) if failure is not None}
 
-    def _forget_replaced(self, done: Sequence[Parcel]) -> None:
+    def _forget_replaced(self, taken: Iterable[Parcel]) -> None:
         """Delete from QStash the dead letters that these replace; those left behind are the audit's."""
-        replaced = {it.delivery.replaced_dlq_id for it in done if it.delivery} - {None}
+        replaced = {it.delivery.replaced_dlq_id for it in taken if it.delivery} - {None}
         if replaced:
             with suppress(QStashError):
                 self.qstash.delete_dead_letters(filter(None, replaced))
@@ -264,6 +264,10 @@ def _batches(messages: Sequence[Message]) -> list[list[int]]:
             batches[-1].append(number)
             size += len(message.body)
     return batches
+
+
+def _has_some(answer: Answer | QStashError | None) -> bool:
+    return bool(answer) and not isinstance(answer, QStashError)
 
 
 def _raise_first(outcomes: Iterable[UpstreamError | None]) -> None:

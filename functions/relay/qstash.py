@@ -244,7 +244,7 @@ class QStash:
     def _log(self, params: Mapping[str, Any]) -> tuple[list[Any], str | None]:
         answer = self._call("GET", "/v2/logs", params={name: it for name, it in params.items() if it is not None})
         with _reading():
-            return answer.get("logs") or answer.get("events") or [], answer.get("cursor") or None
+            return [*(answer.get("logs") or answer.get("events") or [])], answer.get("cursor") or None
 
     def has(self, message_id: str) -> bool:
         """Tell whether QStash still has the message: it waits, is being delivered, or will be tried again."""
@@ -329,7 +329,14 @@ def _whole(text: str | None) -> int | None:
 
 def _accepted(answer: Any) -> list[Accepted]:
     with _reading():
-        return [Accepted(it["messageId"], it.get("url")) for it in (answer if isinstance(answer, list) else [answer])]
+        return [Accepted(_message_id(it), it.get("url")) for it in (answer if isinstance(answer, list) else [answer])]
+
+
+def _message_id(it: Mapping[str, Any]) -> str:
+    message_id = it["messageId"]
+    if not isinstance(message_id, str) or not message_id:
+        raise ValueError("a messageId is text")
+    return message_id
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """The table and the bucket: how everything is kept.  Hides keys, indexes and conditions (see `relay.items`), and S3.
 
 * An event's small items never hold the body, so an update never pays for it.  A body goes first, to an item of its
-  own or (above `REMOVE_MARK = "REMOVE unpublished, due_pk, due_sk"
-INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its
+  own or (above `INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its
   expected deliveries and its outbox mark, and deduplicates.
 * `due` is sparse: what is to be published (`outbox#{shard}`) or looked after (`watch#{shard}`), by when.
 * Listings are `relay.feed`'s, replays `relay.jobs`', refusals `relay.slots`', the relay's own items `relay.upkeep`'s.

@@ -156,7 +156,7 @@ def _look_again(publisher: Publisher, it: _Watched, told: Callable[[Delivery], D
     now, generation, since = publisher.store.now(), it.delivery.generation, it.delivery.missing_since
     if any(publisher.qstash.has(message_id) for message_id in sorted(it.message_ids)):
         at = _next_look(publisher, it, now)
-        return _change(publisher.store, it, lambda d: told(d).due(generation, at))
+        return _change(publisher.store, it, lambda d: told(d).there(generation).due(generation, at))
     if since is None or now - since < LOG_LAG:  # what happened just before may not be in the log yet
         at = now + LOG_LAG
         return _change(publisher.store, it, lambda d: told(d).missing(generation, now).due(generation, at))

@@ -129,12 +129,12 @@ def test_a_destination_that_qstashs_group_lacks_is_published_to_alone(world: Wor
     event = world.post().event
     assert world.statuses(event.id)["erp"] is Status.PENDING
 
-    swept = world.sweep(seconds=150)
+    swept = world.sweep(seconds=300)
 
     assert swept.published == 1
     assert str(world.wire.published[-1].url).endswith("/v2/publish/https://erp.example.com/in")
     assert world.statuses(event.id)["erp"] is Status.IN_FLIGHT
-    assert world.sweep(seconds=150).published == 0
+    assert world.sweep(seconds=300).published == 0
 
 
 def test_a_destination_whose_callback_came_is_not_published_to_again(world: World) -> None:
@@ -144,7 +144,7 @@ def test_a_destination_whose_callback_came_is_not_published_to_again(world: Worl
 
     world.report(event, "erp", status=500)
 
-    assert world.sweep(seconds=150).published == 0
+    assert world.sweep(seconds=300).published == 0
 
 
 def test_what_went_out_of_the_configuration_is_removed_and_stops_nothing(world: World) -> None:

@@ -13,8 +13,9 @@ import httpx
 from infra.config import built_in_schemes
 from relay import callbacks
 from relay.accept import Acceptance, Proof, accept, examine
+from relay.errors import OperatorError
 from relay.judgement import Described
-from relay.model import Event, EventId, Generation, Status, group_scope
+from relay.model import Delivery, Event, EventId, Generation, Status, group_scope
 from relay.publish import Publisher
 from relay.qstash import QStash
 from relay.received import Received
@@ -23,7 +24,7 @@ from relay.settings import Settings
 from relay.settle import Settled, settle
 from relay.spool import Spooled
 from relay.store import Store
-from relay.sweep import sweep
+from relay.sweep import Swept, sweep
 from tests.local_table import make_table
 from tests.store_conformance import Clock
 
@@ -58,7 +59,19 @@ FLAT: dict[str, Any] = {
 
 
 class QStashWire:
-    """QStash as httpx sees it: takes publishes, knows deduplication ids, groups and its log, fails on command."""
+    """QStash as httpx sees it: takes publishes, knows deduplication ids, groups and its log, fails on command.
+
+    Attributes:
+        failures: What the next publishes meet, one after the other: a status, or an answer that is lost.
+        refused: Bodies that are never taken, and with which status.
+        garbled: What the next publishes are answered, though they are taken.
+        broken: Calls that fail, by the beginning of `METHOD path`, and with which status.
+        held: The messages that are still on their way.
+        lag: How long a line takes to be in the log.
+        forgot_ms: Lines before this time are gone.
+        page_max: The lines in a page of the log, or the dead letters in one of theirs, at most.
+        asked: Every request.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -73,9 +86,19 @@ class QStashWire:
         self.topics: dict[str, dict[str, str]] = {}
         self.forget_ids = False
         self.logs: list[dict[str, Any]] = []
+        self.page_max = 1000
+        self.lag = timedelta(0)
+        self.refused: dict[bytes, int] = {}
+        self.garbled: list[bytes] = []
+        self.broken: dict[str, int] = {}
+        self.asked: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
+        self.asked.append(request)
+        for part, status in self.broken.items():
+            if f"{request.method} {path}".startswith(part):
+                return httpx.Response(status, json={"error": "no"}, headers=self.failure_headers)
         if path == "/v2/batch":
             return self.batch(request)
         if path.startswith("/v2/publish/"):
@@ -93,7 +116,7 @@ class QStashWire:
 
     def publish(self, request: httpx.Request) -> httpx.Response:
         self.published.append(request)
-        return self._answered(lambda: self._taken(request))
+        return self._answered([request], lambda: self._taken(request))
 
     def batch(self, request: httpx.Request) -> httpx.Response:
         items = [
@@ -102,13 +125,18 @@ class QStashWire:
         ]
         self.published += items
         self.batches.append(len(items))
-        return self._answered(lambda: [self._taken(it) for it in items])
+        return self._answered(items, lambda: [self._taken(it) for it in items])
 
-    def _answered(self, done: Callable[[], Any]) -> httpx.Response:
+    def _answered(self, requests: list[httpx.Request], done: Callable[[], Any]) -> httpx.Response:
         failure = self.failures.pop(0) if self.failures else None
         if isinstance(failure, int):
             return httpx.Response(failure, json={"error": "no"}, headers=self.failure_headers)
+        refused = [self.refused[it.content] for it in requests if it.content in self.refused]
+        if refused:  # a batch is taken whole or not at all
+            return httpx.Response(refused[0], json={"error": "not this one"})
         answer = done()
+        if self.garbled:
+            return httpx.Response(200, content=self.garbled.pop(0))
         if failure is not None:
             raise failure
         return httpx.Response(200, json=answer)
@@ -117,10 +145,13 @@ class QStashWire:
         key = request.headers["Upstash-Deduplication-Id"]
         if key not in self.taken or self.forget_ids:
             target = request.url.path.removeprefix("/v2/publish/")
-            urls = list(self.topics.get(target, {}).values()) or [target]
-            self.taken[key] = [{"messageId": f"msg_{len(self.logs) + n}", "url": url} for n, url in enumerate(urls)]
-            for it in self.taken[key]:
-                self.say(it["messageId"], "CREATED", url=it["url"], label=request.headers["Upstash-Label"])
+            endpoints = self.topics.get(target) or {"": target}
+            self.taken[key] = [
+                {"messageId": f"msg_{len(self.logs) + n}", "url": url} for n, url in enumerate(endpoints.values())
+            ]
+            for name, it in zip(endpoints, self.taken[key], strict=True):
+                row = {"url": it["url"], "label": request.headers["Upstash-Label"]}
+                self.say(it["messageId"], "CREATED", **row, **({"endpointName": name} if name else {}))
                 self.held.add(it["messageId"])
         return self.taken[key]
 
@@ -133,15 +164,24 @@ class QStashWire:
         if state in {"DELIVERED", "FAILED", "CANCELED"}:
             self.held.discard(message_id)
 
+    @property
+    def log_calls(self) -> list[httpx.Request]:
+        """How its log was asked."""
+        return [it for it in self.asked if it.url.path == "/v2/logs"]
+
     def log(self, request: httpx.Request) -> httpx.Response:
         asked = request.url.params
         rows = [it for it in self.logs if not asked.get_list("label") or it["label"] in asked.get_list("label")]
-        rows = [it for it in rows if it["time"] <= int(asked.get("toDate", "9" * 15)) and it["time"] >= self.forgot_ms]
-        first = int(asked.get("cursor", "0"))
-        count = int(asked["count"])
-        page = rows[::-1][first : first + count]
-        more = {"cursor": str(first + count)} if len(rows) > first + count else {}
-        return httpx.Response(200, json={"logs": page, **more})
+        shown_ms = int((self.clock() - self.lag).timestamp() * 1000)
+        until_ms = min(shown_ms, int(asked.get("toDate", "9" * 15)))
+        rows = [it for it in rows if self.forgot_ms <= it["time"] <= until_ms]
+        return self._page("logs", rows[::-1], request)
+
+    def _page(self, name: str, them: list[dict[str, Any]], request: httpx.Request) -> httpx.Response:
+        first = int(request.url.params.get("cursor", "0"))
+        end = first + min(self.page_max, int(request.url.params["count"]))
+        more = {"cursor": str(end)} if len(them) > end else {}
+        return httpx.Response(200, json={name: them[first:end], **more})
 
     def dlq(self, request: httpx.Request) -> httpx.Response:
         if request.method == "DELETE":
@@ -150,7 +190,7 @@ class QStashWire:
             return httpx.Response(200, json={"deleted": len(gone)})
         labels = request.url.params.get_list("label")
         found = [it for it in self.dead_letters if not labels or it.get("label") in labels]
-        return httpx.Response(200, json={"messages": found})
+        return self._page("messages", found, request)
 
     def topic(self, request: httpx.Request) -> httpx.Response:
         parts = request.url.path.split("/")
@@ -223,9 +263,21 @@ class World:
             publisher=publisher or (lambda: self.publisher),
         )
 
-    def sweep(self, seconds: float = 40) -> Any:
+    def save(self, body: bytes = b"{}", key: str = "d-1") -> Event:
+        """Have an event saved that nothing is there to publish with."""
+
+        def nothing() -> Publisher:
+            raise OperatorError("no token")
+
+        return self.post(body, key, publisher=nothing).event
+
+    def deploy(self, flat: dict[str, Any]) -> None:
+        """Have the relay configured otherwise."""
+        self.settings = self.publisher.settings = Settings.of({"RELAY_BASE_URLS": BASE}, flat)
+
+    def sweep(self, seconds: float = 40, seconds_left: Callable[[], float] = lambda: 30) -> Swept:
         self.clock.at += timedelta(seconds=seconds)
-        return sweep(self.publisher, owner="a", seconds_left=lambda: 30)
+        return sweep(self.publisher, owner="a", seconds_left=seconds_left)
 
     def report(self, event: Event, name: str, kind: str = "callback", **wire: Any) -> Settled:
         said = {"status": 200, "sourceMessageId": "msg_x", "maxRetries": 2, "endpointName": name} | wire
@@ -233,6 +285,15 @@ class World:
         scope = wire.pop("scope", group_scope(event.expected.get(name, "audit")))
         path = callbacks.Address(kind, event.id, Generation(generation), scope).url("", MAC)
         return settle(path, json.dumps(said).encode(), mac_key=MAC, settings=self.settings, store=self.store)
+
+    def delivery(self, event: Event, name: str) -> Delivery:
+        return self.store.delivery(event, name)
+
+    def message(self, event: Event, name: str) -> str:
+        """Return QStash's id of the message that carries the delivery."""
+        message_id = self.delivery(event, name).message_id
+        assert message_id is not None
+        return message_id
 
     def statuses(self, event_id: EventId) -> dict[str, Status]:
         history = self.store.history(event_id)

@@ -1,0 +1,187 @@
+"""The client of QStash: its log, page by page, and its dead letters; QStash is a function at the wire."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from relay.errors import QStashError
+from relay.qstash import DEAD_LETTER_PAGE, LOG_PAGE, LOG_PAGES_MAX
+from tests.unit.relay.qstash_wire import AT, AT_MS, Wire, client
+
+
+def row(after_ms: int = 0, state: str = "CREATED", **more: Any) -> dict[str, Any]:
+    return {"time": AT_MS + after_ms, "state": state, "messageId": "msg_a", "label": "a", "url": "https://x"} | more
+
+
+def test_the_log_is_read_to_its_end() -> None:
+    """Each page under the cursor of the one before."""
+    wire = Wire(
+        {"logs": [row(3, "DELIVERED")], "cursor": "c1"},
+        {"logs": [row(2, "ACTIVE")], "cursor": "c2"},
+        {"logs": [row(1)]},
+    )
+
+    rows = client(wire).log_of(["b", "a"])
+
+    assert [it.url.params.get("cursor") for it in wire.asked] == [None, "c1", "c2"]
+    assert {tuple(it.url.params.get_list("label")) for it in wire.asked} == {("a", "b")}
+    assert {it.url.params["count"] for it in wire.asked} == {str(LOG_PAGE)}
+    assert [it.state for it in rows] == ["CREATED", "ACTIVE", "DELIVERED"]
+
+
+def test_lines_of_one_moment_stand_as_they_were_written() -> None:
+    """QStash gives the newest first, and many in a millisecond."""
+    wire = Wire({"logs": [row(0, it) for it in ("FAILED", "ERROR", "ACTIVE", "CREATED")]})
+
+    assert [it.state for it in client(wire).log_of(["a"])] == ["CREATED", "ACTIVE", "ERROR", "FAILED"]
+
+
+def test_lines_that_come_out_of_order_are_sorted() -> None:
+    """Across messages, and pages."""
+    wire = Wire({"logs": [row(1, "ACTIVE"), row(5, "DELIVERED")], "cursor": "c"}, {"logs": [row(0)]})
+
+    assert [it.state for it in client(wire).log_of(["a"])] == ["CREATED", "ACTIVE", "DELIVERED"]
+
+
+def test_a_log_that_does_not_end_is_given_up() -> None:
+    """A half of it would be taken for all."""
+    wire = Wire({"logs": [row()], "cursor": "more"})
+
+    with pytest.raises(QStashError, match="more than"):
+        client(wire).log_of(["a"])
+
+    assert len(wire.asked) == LOG_PAGES_MAX
+
+
+def test_the_last_page_there_may_be_is_read() -> None:
+    wire = Wire(*[{"logs": [row()], "cursor": "more"}] * (LOG_PAGES_MAX - 1), {"logs": [row()], "cursor": ""})
+
+    assert len(client(wire).log_of(["a"])) == LOG_PAGES_MAX
+
+
+@pytest.mark.parametrize("name", ["logs", "events"])
+def test_the_log_has_two_names(name: str) -> None:
+    """QStash's docs have one, its clients the other."""
+    assert len(client(Wire({name: [row()]})).log_of(["a"])) == 1
+
+
+def test_a_line_is_read_whole() -> None:
+    """Milliseconds, base64 and QStash's names stop here."""
+    told = row(
+        5,
+        "ERROR",
+        labels=["a", "b"],
+        endpointName="erp",
+        responseStatus=500,
+        responseBody="b29wcw==",
+        nextDeliveryTime=AT_MS + 1000,
+    )
+
+    (line,) = client(Wire({"logs": [told]})).log_of(["a"])
+
+    assert line.at == AT + timedelta(milliseconds=5)
+    assert line.next_at == AT + timedelta(seconds=1)
+    assert (line.labels, line.endpoint, line.url) == (("a", "b"), "erp", "https://x")
+    assert (line.status, line.response) == (500, b"oops")
+
+
+def test_a_line_says_as_little_as_it_must() -> None:
+    """What is left out is unknown; a status of 0 is none; what isn't base64 is nothing."""
+    told = {"time": AT_MS, "state": "ACTIVE", "messageId": "m", "responseStatus": 0, "responseBody": "?"}
+
+    (line,) = client(Wire({"logs": [told]})).log_of(["a"])
+
+    assert (line.labels, line.endpoint, line.url, line.status, line.response, line.next_at) == (
+        (),
+        None,
+        None,
+        None,
+        b"",
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[], "x", 7, {"logs": 7}, {"logs": [7]}, {"logs": [{}]}, {"logs": [row() | {"time": "now"}]}, b"<html>", b""],
+)
+def test_what_is_no_log_is_an_error_and_not_an_empty_log(answer: Any) -> None:
+    """Absent from it would mean: publish."""
+    with pytest.raises(QStashError):
+        client(Wire(answer)).log_of(["a"])
+
+
+def test_a_time_that_no_clock_has_is_an_error() -> None:
+    with pytest.raises(QStashError):
+        client(Wire({"logs": [row() | {"time": 10**30}]})).log_of(["a"])
+
+
+@pytest.mark.parametrize(
+    ("answers", "reaches"),
+    [
+        ([{"logs": [row()]}], True),
+        ([{"logs": []}, {"logs": [row()]}], True),
+        ([{"logs": []}, {"logs": []}], True),
+        ([{"logs": []}, {"logs": [row()], "cursor": "more"}], False),
+    ],
+)
+def test_the_log_reaches_back_where_it_has_something_older_or_is_whole(answers: list[Any], *, reaches: bool) -> None:
+    """It forgets by age and by number."""
+    wire = Wire(*answers)
+
+    assert client(wire).log_reaches(AT) is reaches
+    assert wire.asked[0].url.params["toDate"] == str(AT_MS)
+    assert "label" not in wire.asked[-1].url.params
+
+
+@pytest.mark.parametrize(("status", "has"), [(200, True), (404, False)])
+def test_a_message_is_there_or_it_is_not(status: int, *, has: bool) -> None:
+    assert client(Wire({"messageId": "msg_a"}, status=status)).has("msg_a") is has
+
+
+@pytest.mark.parametrize(("status", "answer"), [(500, {}), (401, {}), (429, {}), (200, b"<html>")])
+def test_an_answer_that_says_neither_is_an_error(status: int, answer: Any) -> None:
+    """That it isn't there would mean: publish it again."""
+    with pytest.raises(QStashError):
+        client(Wire(answer, status=status)).has("msg_a")
+
+
+def test_dead_letters_are_asked_for_by_label_time_and_cursor() -> None:
+    """A page at a time."""
+    letters = [{"dlqId": "1-0", "messageId": "m", "label": "a", "url": "https://x", "body": "hi"}]
+    wire = Wire({"messages": letters, "cursor": "next"})
+
+    page, cursor = client(wire).dead_letters(labels=["b", "a"], since=AT, cursor="before")
+
+    asked = wire.asked[0].url
+    assert (asked.path, asked.params.get_list("label")) == ("/v2/dlq", ["a", "b"])
+    assert (asked.params["fromDate"], asked.params["cursor"]) == (str(AT_MS), "before")
+    assert asked.params["count"] == str(DEAD_LETTER_PAGE)
+    assert [(it.id, it.message_id, it.labels, it.url, it.body) for it in page] == [
+        ("1-0", "m", ("a",), "https://x", b"hi")
+    ]
+    assert cursor == "next"
+
+
+def test_all_dead_letters_are_asked_for_without_a_filter() -> None:
+    """A parameter that says nothing isn't sent: QStash refuses some."""
+    wire = Wire({"messages": [{"dlqId": "1-0", "messageId": "m", "bodyBase64": "/wA=", "endpointName": "erp"}]})
+
+    (letter,), cursor = client(wire).dead_letters()
+
+    assert set(wire.asked[0].url.params) == {"count"}
+    assert (letter.body, letter.endpoint, letter.url, letter.labels, cursor) == (b"\xff\x00", "erp", "", (), None)
+
+
+def test_dead_letters_are_deleted_by_their_ids() -> None:
+    """In one call, with QStash's own name for them."""
+    wire = Wire({"deleted": 2})
+
+    client(wire).delete_dead_letters(iter(["2-0", "1-0"]))
+
+    assert (wire.asked[0].method, wire.asked[0].url.path) == ("DELETE", "/v2/dlq")
+    assert json.loads(wire.asked[0].content) == {"dlqIds": ["1-0", "2-0"]}
