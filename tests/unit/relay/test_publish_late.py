@@ -10,6 +10,7 @@ import pytest
 
 from relay.model import Status
 from relay.publish import LOG_LAG, LOG_RETENTION, SAME_ID_WINDOW, UNTRACEABLE
+from relay.qstash import CLOCK_MARGIN
 
 if TYPE_CHECKING:
     from relay.model import Event
@@ -156,7 +157,7 @@ def test_where_the_log_was_cut_by_number_a_person_decides(world: World) -> None:
 def test_where_the_log_goes_back_further_what_it_lacks_is_published(world: World) -> None:
     """An older line, whosever, proves that nothing since was forgotten."""
     world.wire.say("older", "CREATED", label="other")
-    world.clock.at += timedelta(seconds=1)
+    world.clock.at += CLOCK_MARGIN
     event = world.save()
     world.wire.page_max = 2
     world.clock.at += LATE
@@ -212,7 +213,7 @@ def test_the_log_is_asked_of_the_time_when_it_may_have_been_published_first(worl
     world.publisher.publish(packed(world, event))
 
     asked = {it.url.params["toDate"] for it in world.wire.log_calls if "toDate" in it.url.params}
-    assert {datetime.fromtimestamp(int(it) / 1000, UTC) for it in asked} == {event.received_at}
+    assert {datetime.fromtimestamp(int(it) / 1000, UTC) for it in asked} == {event.received_at - CLOCK_MARGIN}
 
 
 def test_each_is_judged_by_its_own_age(world: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relay.errors import QStashError
-from relay.qstash import DEAD_LETTER_PAGE, LOG_PAGE, LOG_PAGES_MAX
+from relay.qstash import CLOCK_MARGIN, DEAD_LETTER_PAGE, LOG_LITTLE_BYTES, LOG_PAGE, LOG_PAGES_MAX
 from tests.unit.relay.qstash_wire import AT, AT_MS, Wire, client
 
 
@@ -127,14 +127,16 @@ def test_a_time_that_no_clock_has_is_an_error() -> None:
         ([{"logs": []}, {"logs": [row()]}], True),
         ([{"logs": []}, {"logs": []}], True),
         ([{"logs": []}, {"logs": [row()], "cursor": "more"}], False),
+        ([{"logs": []}, {"logs": [row() | {"body": "x" * LOG_LITTLE_BYTES}]}], False),
+        ([{"logs": []}, {"logs": [row() | {"responseBody": "x" * LOG_LITTLE_BYTES}]}], False),
     ],
 )
 def test_the_log_reaches_back_where_it_has_something_older_or_is_whole(answers: list[Any], *, reaches: bool) -> None:
-    """It forgets by age and by number."""
+    """It forgets by age, by number and by size; and its clock needn't be the relay's."""
     wire = Wire(*answers)
 
     assert client(wire).log_reaches(AT) is reaches
-    assert wire.asked[0].url.params["toDate"] == str(AT_MS)
+    assert int(wire.asked[0].url.params["toDate"]) == AT_MS - CLOCK_MARGIN.total_seconds() * 1000
     assert "label" not in wire.asked[-1].url.params
 
 
