@@ -150,7 +150,8 @@ class Run:
             with _timed(times, "judging"):
                 said = records.read(self._on.relay, mix.webhooks)
                 sent = [self._sender.sent(it) for it in mix.webhooks]
-                ledger = judge(sent, self._on.destinations.arrivals, said.status, replays)
+                arrivals = records.as_heard(self._on.relay, self._on.destinations.arrivals)
+                ledger = judge(sent, arrivals, said.status, replays)
         struck = self._counted()
         missing = sorted(kind for kind in mix.expected_strikes() if not struck[kind])
         return Outcome(mix.seed, len(mix.webhooks), ledger, struck, missing, times, self._sender.rate)
