@@ -11,7 +11,7 @@ COUNT ?= 2000
 
 help:
 	@echo "make demo     see webhooks go in, fan out, fail, be replayed and be found again, on this machine"
-	@echo "make test     unit, infra and deployed tests"
+	@echo "make test     unit, infra and deployed tests, and a short run of chaos"
 	@echo "make model    everything that can happen to the relay, in EXAMPLES=2000 orders"
 	@echo "make check    make test, and lint, types, synth and the gates"
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
@@ -87,6 +87,7 @@ bench: setup .venv-sdks/.ready
 
 mutants: setup
 	$(BIN)/python -m tests.mutants
+
 # What it sends, and what arrives, is counted outside the relay.
 chaos: setup
 	$(BIN)/python -m tests.chaos $(SEED) --count $(COUNT) --write

@@ -1,10 +1,9 @@
-"""What is known of a run beside what was counted: what the relay says, asked as an operator asks, and QStash's log."""
+"""What the relay itself says of a run, asked as an operator asks: GET /v1/… and POST /v1/replays, and no table."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos.ledger import Replay
@@ -12,7 +11,6 @@ from tests.chaos.ledger import Replay
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.chaos.destinations import Arrival
     from tests.chaos.mix import Webhook
     from tests.deployed.clients import Relay
 
@@ -70,24 +68,6 @@ def replay(relay: Relay, said: Said, entries: Sequence[tuple[str, str]]) -> list
         answer = relay.replay(delivery_ids=asked, reason="chaos").raise_for_status().json()
         started += [Replay(*by_id[it["id"]], at=at) for it in answer["deliveries"]]
     return started
-
-
-def as_heard(relay: Relay, arrivals: Sequence[Arrival]) -> list[Arrival]:
-    """Return *arrivals* with those not `seen` of which QStash's log says that no answer came.
-
-    A destination can't know what happened to its answer on the way; QStash is asked where one attempt after the other
-    of a message was taken.
-    """
-    taken = Counter((it.destination, it.message_id) for it in arrivals if it.taken)
-    unheard: set[tuple[str, int]] = set()
-    for (_, message_id), times in taken.items():
-        if times > 1:
-            rows = relay.qstash(f"/v2/logs?messageId={message_id}&order=earliestFirst")["logs"]
-            outcomes = [it for it in rows if it["state"] in ("ERROR", "DELIVERED")]
-            unheard |= {
-                (message_id, n) for n, it in enumerate(outcomes) if it["state"] == "ERROR" and not it["responseStatus"]
-            }
-    return [replace(it, seen=it.seen and (it.message_id, it.retried) not in unheard) for it in arrivals]
 
 
 def _pages(relay: Relay, path: str, **query: Any) -> Iterator[dict[str, Any]]:

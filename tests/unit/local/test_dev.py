@@ -73,6 +73,25 @@ def test_a_qstash_without_its_token_is_told(config: Path, temporary: Path) -> No
     assert list(temporary.iterdir()) == []
 
 
+def test_a_qstash_of_ones_own_has_no_admin_api_and_that_is_told(config: Path, temporary: Path) -> None:
+    environ = {"QSTASH_URL": "http://127.0.0.1:9", "QSTASH_TOKEN": "token"}
+
+    with pytest.raises(LocalError, match="unset QSTASH_URL"), dev.running(config, admin=True, environ=environ):
+        pass
+
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_a_local_aws_is_given_is_in_its_environment() -> None:
+    """And so in that of every function that it runs."""
+    with Sandbox() as sandbox:
+        process = aws.start(sandbox, variables={"CHAOS_FOLDER": "somewhere"})
+        process.await_ready()
+        environment = (PROC / str(process.process.pid) / "environ").read_bytes().split(b"\0")
+
+    assert b"CHAOS_FOLDER=somewhere" in environment
+
+
 def test_a_qstash_that_is_not_there_is_told_and_what_was_started_ended(config: Path, temporary: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -338,6 +339,23 @@ async def test_time_is_put_forward_on_command() -> None:
         assert [round(at) for at in server.destination.times] == [0, 12, 161, 1_969]
         await server.admin("POST", "clock", {"advance_s": -1}, expect=400)
         await server.admin("POST", "clock", {}, expect=400)
+
+
+@run
+async def test_an_account_has_as_many_attempts_at_a_time_as_it_is_given() -> None:
+    async def silent(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with local(admin=True, default=silent) as server:
+        await server.admin("POST", "parallelism", {"places": 1})
+        for _ in range(3):
+            await server.publish()
+        assert (await server.admin("GET", "status"))["under_way"] == 1
+        await server.admin("POST", "parallelism", {"places": 2})
+        await all_idle()
+        assert (await server.admin("GET", "status"))["under_way"] == 2
+        await server.admin("POST", "parallelism", {"places": 0}, expect=400)
 
 
 def test_over_the_wire_a_day_of_retries_passes_in_a_moment_and_a_dropped_call_gets_no_answer() -> None:
