@@ -9,7 +9,7 @@ import pytest
 
 from relay.ledger import NOBODY_LOOKS, NOBODY_PUBLISHES, balance
 from relay.model import Status, iso
-from tests.unit.relay.ledgers import DAY, NAMES, SECOND, counts, haunt, hide, not_due, put, saved, unmark, whole
+from tests.unit.relay.ledgers import DAY, NAMES, SECOND, counts, edit, haunt, hide, not_due, put, saved, unmark, whole
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
@@ -229,3 +229,15 @@ def test_what_is_unaccounted_is_found_with_its_reason(world: World) -> None:
     (found,) = whole(world).findings
 
     assert (found.event, found.destination, found.why, found.mendable) == (event.id, "erp", "nobody knows", False)
+
+
+def test_a_mark_that_is_not_due_owes_nothing(world: World) -> None:
+    """Its groups are owed, and the sweep would never turn to them."""
+    event = saved(world)
+    edit(world, event, "EVENT", "REMOVE due_pk, due_sk")
+
+    found = whole(world)
+
+    assert {(it.destination, it.why, it.mendable) for it in found.findings} == {
+        (name, NOBODY_PUBLISHES, True) for name in NAMES
+    }
