@@ -12,7 +12,7 @@ from relay.model import Status
 from relay.replay import replay_event
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.ledgers import put
-from tests.unit.relay.world import BASE
+from tests.unit.relay.world import BASE, FLAT
 
 if TYPE_CHECKING:
     from relay.model import Event
@@ -204,6 +204,48 @@ def test_the_dead_letter_of_a_generation_that_was_replaced_goes(world: World, le
     delivery = world.store.delivery(event, "erp")
     assert (delivery.status, delivery.dlq_id, delivery.generation) == (Status.DEAD_LETTERED, now, generation)
     assert (letters.ids, done.settled) == ([now], 1)
+
+
+def test_of_two_destinations_with_one_url_the_one_that_died_is_told(world: World, letters: DeadLetters) -> None:
+    """What was published to a URL alone names no endpoint: its failure callback says which delivery it was."""
+    twin = FLAT["destinations"]["erp"] | {"group": "ci"}
+    groups = FLAT["url_groups"] | {"ci": FLAT["url_groups"]["ci"] | {"destinations": ["twin"]}}
+    flat = FLAT | {"destinations": FLAT["destinations"] | {"twin": twin}, "url_groups": groups}
+    world.settings = world.publisher.settings = type(world.settings).of({"RELAY_BASE_URLS": BASE}, flat)
+    event = world.post().event
+    world.report(event, "erp", "failure", status=500, retried=2)
+    dead = letters.add_delivery(event, "erp", generation=replayed(world, event, "erp"))
+
+    audited(world)
+
+    assert world.store.delivery(event, "erp").dlq_id == dead
+    assert world.statuses(event.id)["twin"] is Status.IN_FLIGHT
+    assert letters.ids == [dead]
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        {"base": "https://other.example.com"},
+        {"base": f"{BASE}.au"},
+        {"mac": "another relay's"},
+        {"failureCallback": None},
+        {"failureCallback": f"{BASE}/qstash/failure/x"},
+    ],
+    ids=str,
+)
+def test_a_dead_letter_of_another_deployment_is_never_touched(
+    world: World, letters: DeadLetters, letter: dict[str, Any]
+) -> None:
+    """It may know the same event under another generation, or be behind a URL that begins like this one's."""
+    event = world.post().event
+    of_another = letters.add_delivery(event, "erp", generation="of-another", **letter)
+    of_this = letters.add_delivery(event, "erp", **letter)
+
+    done = audited(world)
+
+    assert (letters.ids, done.settled) == ([of_another, of_this], 0)
+    assert world.statuses(event.id)["erp"] is Status.IN_FLIGHT
 
 
 def test_a_dead_letter_of_an_event_or_destination_that_is_not_there_stays(world: World, letters: DeadLetters) -> None:
