@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from relay.callbacks import Address
-from relay.errors import BadRequest, SignatureError
+from relay.errors import BadRequest, QStashError, SignatureError
 from relay.items import SHARDS
 from relay.ledger import Balance, Finding, balance
 from relay.model import DEAD, OPEN, Attempt, Delivery, Generation, Report, Status, from_iso, iso
@@ -66,7 +66,7 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         return done
     try:
         began, last = store.now(), store.last_audit()
-        _settle_dead_letters(publisher, last, done)
+        dead_letters = _settle_dead_letters(publisher, last, done)
         window = _window(last, began)
         found = balance(
             store,
@@ -77,7 +77,7 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         )
         _add(store, found, done)
         left = None if found.complete else {**window, "positions": found.positions}
-        store.save_audit({"until": window["until"], "dead_letters_until": iso(began), "left": left})
+        store.save_audit({"until": window["until"], "left": left, **dead_letters})
         done.unaccounted = sum(
             len(store.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
             for shard in range(SHARDS)
@@ -118,17 +118,35 @@ def _mend(store: Store, finding: Finding) -> bool:
 # -- QStash's dead letters --------------------------------------------------------------------------------------------
 
 
-def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audited) -> None:
-    """Record what QStash's dead letters tell since the last audit; delete those that nobody needs there any more."""
-    since = from_iso(last["dead_letters_until"]) - OVERLAP if last else None
-    cursor: str | None = None
+def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audited) -> dict[str, str]:
+    """Record what QStash's dead letters tell since the last audit; delete those that nobody needs there any more.
+
+    Returns:
+        Word for the next audit: how far these are read, or where to go on.
+    """
+    began = iso(publisher.store.now())
+    said = {name: last[name] for name in ("dead_letters_until", "dead_letters_cursor") if last.get(name)}
     for _ in range(PAGES_MAX):
-        page, cursor = publisher.qstash.dead_letters(since=since, cursor=cursor)
+        page, cursor = _dead_letters(publisher, said)
         needless = [it.id for it in page if _settled(publisher, it, done)]
         if needless:
             publisher.qstash.delete_dead_letters(needless)
         if cursor is None:
-            return
+            return {"dead_letters_until": began}
+        said["dead_letters_cursor"] = cursor
+    return said
+
+
+def _dead_letters(publisher: Publisher, said: dict[str, str]) -> tuple[list[DeadLetter], str | None]:
+    """Return the next page of dead letters, and its cursor; the first where QStash doesn't know the cursor any more."""
+    until, cursor = said.get("dead_letters_until"), said.get("dead_letters_cursor")
+    since = from_iso(until) - OVERLAP if until else None
+    try:
+        return publisher.qstash.dead_letters(since=since, cursor=cursor)
+    except QStashError as error:
+        if cursor is None or not error.permanent:
+            raise
+        return publisher.qstash.dead_letters(since=since)
 
 
 def _settled(publisher: Publisher, it: DeadLetter, done: Audited) -> bool:
