@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -85,6 +85,24 @@ def test_what_nobody_looks_after_is_looked_after(world: World) -> None:
     world.sweep()
 
     assert (done.repaired, done.findings) == (1, [])
+    assert world.statuses(event.id)["erp"] is Status.DELIVERED
+
+
+def test_what_is_heard_of_meanwhile_needs_no_mending(world: World) -> None:
+    """Its callback comes between the look at the ledger and the change."""
+    event = world.post().event
+    not_due(world, event, "erp")
+    events: Any = world.store.table.client.meta.events
+
+    def report(params: Any, **_: Any) -> None:
+        if params["Key"]["sk"]["S"] == "EVENT":
+            events.unregister("provide-client-params.dynamodb.GetItem", report)
+            world.report(event, "erp")
+
+    events.register("provide-client-params.dynamodb.GetItem", report)
+    done = audited(world)
+
+    assert done.repaired == 0
     assert world.statuses(event.id)["erp"] is Status.DELIVERED
 
 
