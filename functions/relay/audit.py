@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from relay.errors import BadRequest, SignatureError
+from relay.callbacks import Address
+from relay.errors import BadRequest, QStashError, SignatureError
 from relay.items import SHARDS
 from relay.ledger import Balance, Finding, balance
-from relay.model import DEAD, OPEN, Attempt, Delivery, EventId, Generation, Report, Status, from_iso, iso
+from relay.model import DEAD, OPEN, Attempt, Delivery, Generation, Report, Status, from_iso, iso
 from relay.settle import settle
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         return done
     try:
         began, last = store.now(), store.last_audit()
-        _settle_dead_letters(publisher, last, done)
+        dead_letters = _settle_dead_letters(publisher, last, done)
         window = _window(last, began)
         found = balance(
             store,
@@ -77,7 +77,7 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         )
         _add(store, found, done)
         left = None if found.complete else {**window, "positions": found.positions}
-        store.save_audit({"until": window["until"], "dead_letters_until": iso(began), "left": left})
+        store.save_audit({"until": window["until"], "left": left, **dead_letters})
         done.unaccounted = sum(
             len(store.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
             for shard in range(SHARDS)
@@ -118,31 +118,55 @@ def _mend(store: Store, finding: Finding) -> bool:
 # -- QStash's dead letters --------------------------------------------------------------------------------------------
 
 
-def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audited) -> None:
-    """Record what QStash's dead letters tell since the last audit; delete those that nobody needs there any more."""
-    since = from_iso(last["dead_letters_until"]) - OVERLAP if last else None
-    cursor: str | None = None
+def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audited) -> dict[str, str]:
+    """Record what QStash's dead letters tell since the last audit; delete those that nobody needs there any more.
+
+    Returns:
+        Word for the next audit: how far these are read, or where to go on.
+    """
+    began = iso(publisher.store.now())
+    said = {name: last[name] for name in ("dead_letters_until", "dead_letters_cursor") if last.get(name)}
     for _ in range(PAGES_MAX):
-        page, cursor = publisher.qstash.dead_letters(since=since, cursor=cursor)
+        page, cursor = _dead_letters(publisher, said)
         needless = [it.id for it in page if _settled(publisher, it, done)]
         if needless:
             publisher.qstash.delete_dead_letters(needless)
         if cursor is None:
-            return
+            return {"dead_letters_until": began}
+        said["dead_letters_cursor"] = cursor
+    return said
+
+
+def _dead_letters(publisher: Publisher, said: dict[str, str]) -> tuple[list[DeadLetter], str | None]:
+    """Return the next page of dead letters, and its cursor; the first where QStash doesn't know the cursor any more."""
+    until, cursor = said.get("dead_letters_until"), said.get("dead_letters_cursor")
+    since = from_iso(until) - OVERLAP if until else None
+    try:
+        return publisher.qstash.dead_letters(since=since, cursor=cursor)
+    except QStashError as error:
+        if cursor is None or not error.permanent:
+            raise
+        return publisher.qstash.dead_letters(since=since)
 
 
 def _settled(publisher: Publisher, it: DeadLetter, done: Audited) -> bool:
     """Record what one dead letter tells; return whether QStash need keep it no longer."""
-    bases = publisher.settings.base_urls
-    if any(it.url.startswith((f"{base}/qstash/callback/", f"{base}/qstash/failure/")) for base in bases):
-        return _callback_settled(publisher, it, done)
-    ours = it.failure_callback is not None and it.failure_callback.startswith(bases)  # else another deployment's
-    return ours and any(_delivery_settled(publisher, it, label, done) for label in it.labels)
+    if (path := _our_path(publisher, it.url)) is not None:
+        return _callback_settled(publisher, path, it, done)
+    path = _our_path(publisher, it.failure_callback or "")
+    return path is not None and _delivery_settled(publisher, path, it, done)  # else another deployment's
 
 
-def _callback_settled(publisher: Publisher, it: DeadLetter, done: Audited) -> bool:
+def _our_path(publisher: Publisher, url: str) -> str | None:
+    """Return the path of *url* if it is that of a callback to this relay."""
+    for base in publisher.settings.base_urls:
+        if url.startswith((f"{base}/qstash/callback/", f"{base}/qstash/failure/")):
+            return url.removeprefix(base)
+    return None
+
+
+def _callback_settled(publisher: Publisher, path: str, it: DeadLetter, done: Audited) -> bool:
     """Record what a callback of ours that died reports."""
-    path = "/qstash/" + urlsplit(it.url).path.rpartition("/qstash/")[2]
     try:
         settled = settle(path, it.body, mac_key=publisher.mac_key, settings=publisher.settings, store=publisher.store)
     except (SignatureError, BadRequest):  # not made by this relay, or no callback: its owner's to look at
@@ -151,23 +175,33 @@ def _callback_settled(publisher: Publisher, it: DeadLetter, done: Audited) -> bo
     return True
 
 
-def _delivery_settled(publisher: Publisher, it: DeadLetter, label: str, done: Audited) -> bool:
+def _delivery_settled(publisher: Publisher, path: str, it: DeadLetter, done: Audited) -> bool:
     """Record that a delivery died; return whether a newer generation has replaced it."""
     store = publisher.store
-    event_id, _, generation = label.partition(".")
-    event = store.event(EventId(event_id))
-    by_url = {publisher.settings.destination_url(name): name for name in publisher.settings.destinations}
-    name = it.endpoint or by_url.get(it.url, "")
+    try:
+        address = Address.of(path, publisher.mac_key)
+    except SignatureError:
+        return False
+    event, name = store.event(address.event), _destination(publisher, address, it)
     if event is None or name not in event.expected:
         return False
     delivery = store.delivery(event, name)
-    if delivery.generation != generation:
+    if delivery.generation != address.generation:
         return True
     if delivery.status in OPEN | {Status.UNACCOUNTED} or (delivery.status in DEAD and delivery.dlq_id is None):
-        report = Report(_last_attempt(delivery, it, Generation(generation), store.now()), dead=True, dlq_id=it.id)
+        report = Report(_last_attempt(delivery, it, address.generation, store.now()), dead=True, dlq_id=it.id)
         before, after = store.change_delivery(event, name, lambda d: d.after(report))
         done.settled += before.status != after.status
     return False
+
+
+def _destination(publisher: Publisher, address: Address, it: DeadLetter) -> str:
+    """Return which destination a dead letter was for: what went to a URL group names its endpoint, or its URL tells."""
+    kind, _, name = address.scope.partition(".")
+    if kind != "g":
+        return name
+    by_url = {publisher.settings.destination_url(name): name for name in publisher.settings.destinations}
+    return it.endpoint or by_url.get(it.url, "")
 
 
 def _last_attempt(delivery: Delivery, it: DeadLetter, generation: Generation, now: datetime) -> Attempt:

@@ -80,11 +80,11 @@ def start(store: Store, query: Mapping[str, str], *, rate: int, by: str | None, 
     Raises:
         BadRequest: As `filters_of`; or the rate is out of bounds.
     """
-    filters_of(query)
+    found, now = filters_of(query), store.now()
     if not 1 <= rate <= RATE_MAX:
         raise BadRequest(f"rate must be a number from 1 to {RATE_MAX}, deliveries a minute")
-    now = store.now()
-    bounded = {"until": iso(now), **query}  # what comes later isn't what was counted
+    bounded = {**query, "until": min(found.below, iso(now))}  # what comes later isn't what was counted
+    filters_of(bounded)
     job = Job(new_replay_id(), State.RUNNING, by, reason, now, now + KEPT_FOR, bounded, rate)
     store.save_job(job)
     return job

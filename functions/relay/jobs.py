@@ -89,16 +89,18 @@ class ReplayJobs(Feed):
         Args:
             due_at: When it is to go on; None: it is done.
         """
-        values: Item = {":running": State.RUNNING.value, ":at": before.at}
-        same = "#at = :at" if before.at is not None else "attribute_not_exists(#at)"
-        condition = f"#state = :running AND {same}"
-        names = ["state", "at"]
-        return self.table.put_if(_job_item(after, due_at), condition, values, names) is None
+        return self._put_over(before, _job_item(after, due_at))
 
     def turn_job(self, job: Job, state: State) -> bool:
         """Stop a running replay, or resume a stopped one; return whether it still was what *job* says."""
         item = _job_item(replace(job, state=state), due_at=self.now() if state is State.RUNNING else None)
-        return self.table.put_if(item, "#state = :state", {":state": job.state.value}, ["state"]) is None
+        return self._put_over(job, item)
+
+    def _put_over(self, before: Job, item: Item) -> bool:
+        """Put *item* if the replay's state and position are still those of *before*; return whether they were."""
+        values: Item = {":state": before.state.value, ":at": before.at}
+        same = "#at = :at" if before.at is not None else "attribute_not_exists(#at)"
+        return self.table.put_if(item, f"#state = :state AND {same}", values, ["state", "at"]) is None
 
 
 def _job_item(job: Job, due_at: datetime | None) -> Item:

@@ -19,7 +19,7 @@ from relay.items import SHARDS
 from relay.model import Delivery, DeliveryId, Event, EventId, Status, delivery_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from relay.items import Item
     from relay.store import Store
@@ -113,7 +113,7 @@ def _slice(store: Store, shard: int, above: str, until: str, found: Balance) -> 
             entries = recorded.get((event["pk"], name), [])
             found.add(name, Status(entries[0]["status"]) if entries else Status.PENDING)
         if doubtful:
-            _read_again(store, EventId(event["pk"]), doubtful, found)
+            _read_again(store, event, doubtful, found)
     return top if more else None
 
 
@@ -130,24 +130,26 @@ def _is_sound(event: Mapping[str, Any], group: str, entries: list[Item]) -> bool
     return status is not Status.UNACCOUNTED and (status is not Status.IN_FLIGHT or "due_sk" in entries[0])
 
 
-def _read_again(store: Store, event: EventId, names: Mapping[str, str], found: Balance) -> None:
-    """Add the deliveries of *event* to *names* as the table has them."""
-    history = store.history(event)
+def _read_again(store: Store, entry: Item, names: Mapping[str, str], found: Balance) -> None:
+    """Add the deliveries of the event of *entry* to *names* as the table has them."""
+    history = store.history(EventId(entry["pk"]))
     if history is None:
         return  # it expired between the two reads
-    for delivery in history[1]:
+    event, deliveries = history
+    marked = event.unpublished if "due_sk" in entry else frozenset()  # once it isn't due, it never is again
+    for delivery in deliveries:
         if delivery.destination in names:
             found.add(delivery.destination, delivery.status)
-            found.findings += _findings(history[0], delivery)
+            found.findings += _findings(event, delivery, marked)
 
 
-def _findings(event: Event, delivery: Delivery) -> Iterator[Finding]:
+def _findings(event: Event, delivery: Delivery, marked: Collection[str]) -> Iterator[Finding]:
     where = event.id, delivery.destination
     if delivery.status is Status.UNACCOUNTED:
         yield Finding(*where, delivery.reason or "", mendable=False)
     elif delivery.due_at is not None:
         return
-    elif delivery.status is Status.PENDING and delivery.group not in event.unpublished:
+    elif delivery.status is Status.PENDING and delivery.group not in marked:
         yield Finding(*where, NOBODY_PUBLISHES, mendable=True)
     elif delivery.status is Status.IN_FLIGHT:
         yield Finding(*where, NOBODY_LOOKS, mendable=True)

@@ -69,14 +69,16 @@ class Filters:
                 raise BadRequest(f"unknown filter {name!r}: there are {', '.join(FILTERS)}", code="unknown_filter")
         asked = {name: value for name, value in query.items() if name not in {"limit", "cursor"}}
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
-        until = _time(query, "until")
+        since, until = _time(query, "since"), _time(query, "until")
+        if since and until and since >= until:
+            raise BadRequest("since must be before until", code="bad_filter")
         below = _cursor(query["cursor"], digest) if query.get("cursor") else until or HIGHEST
         names = {"source": "source", "type": "event_type"}
         return cls(
             equal={names[name]: query[name] for name in names if name in query},
             destination=query.get("destination"),
             statuses=(_status(query["status"]),) if "status" in query else tuple(Status),
-            since=_time(query, "since") or LOWEST,
+            since=since or LOWEST,
             below=below,
             limit=_limit(query),
             digest=digest,

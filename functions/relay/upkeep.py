@@ -92,7 +92,7 @@ class Upkeep:
         self.table.put({**item, "expires_at": ttl(until)})
 
     def last_audit(self) -> Item:
-        """Return what the last audit left word of: `until`, `dead_letters_until`, `left`; {} before the first."""
+        """Return what the last audit left word of: `until`, `left`, `dead_letters_…`; {} before the first."""
         return self.table.get("AUDIT", "AUDIT") or {}
 
     def save_audit(self, said: Mapping[str, Any]) -> None:

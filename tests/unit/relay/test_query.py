@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ({"status": "lost"}, "bad_filter", "status"),
         ({"since": "yesterday"}, "bad_filter", "since"),
         ({"until": "2026-01-31T09:00:00"}, "bad_filter", "until"),
+        ({"since": "2026-01-31T09:00:01Z", "until": "2026-01-31T09:00:00Z"}, "bad_filter", "since must be before"),
         ({"limit": "0"}, "bad_filter", "limit"),
         ({"limit": "9999999999"}, "bad_filter", "limit"),
         ({"cursor": "x"}, "bad_cursor", "cursor"),

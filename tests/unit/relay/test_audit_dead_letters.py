@@ -1,0 +1,317 @@
+"""The audit and QStash's dead letters: what they tell is recorded, what nobody needs there goes, the rest stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from relay import audit as audits
+from relay.audit import Audited, audit
+from relay.model import Status
+from relay.replay import replay_event
+from tests.unit.relay.dead_letters import DeadLetters
+from tests.unit.relay.ledgers import put
+from tests.unit.relay.world import BASE, FLAT
+
+if TYPE_CHECKING:
+    from relay.model import Event
+    from tests.unit.relay.world import World
+
+
+@pytest.fixture
+def letters(world: World) -> DeadLetters:
+    return DeadLetters(world)
+
+
+def audited(world: World) -> Audited:
+    world.clock.at += timedelta(minutes=5)
+    return audit(world.publisher, owner="a", seconds_left=lambda: 30)
+
+
+def replayed(world: World, event: Event, name: str) -> str:
+    """Have the delivery replayed, and published; return its new generation."""
+    again = replay_event(world.store, event.id, destinations=[name], include_delivered=True, by=None, reason=None)
+    world.sweep(seconds=1)
+    return again.deliveries[0].generation
+
+
+# -- callbacks that died ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "wire", "status"),
+    [
+        ("callback", {"status": 200, "retried": 1}, Status.DELIVERED),
+        ("callback", {"status": 500, "retried": 1}, Status.IN_FLIGHT),
+        ("failure", {"status": 500, "retried": 2, "dlqId": "17-0"}, Status.DEAD_LETTERED),
+    ],
+)
+def test_what_a_dead_callback_reports_is_recorded_and_it_goes(
+    world: World, letters: DeadLetters, kind: str, wire: dict[str, Any], status: Status
+) -> None:
+    event = world.post().event
+    letters.add_callback(event, "erp", kind, sourceMessageId="msg_7", **wire)
+
+    done = audited(world)
+
+    delivery = world.store.delivery(event, "erp")
+    (attempt,) = delivery.attempts.values()
+    assert (delivery.status, delivery.dlq_id) == (status, wire.get("dlqId"))
+    assert (attempt.message_id, attempt.number, attempt.status_code) == ("msg_7", wire["retried"] + 1, wire["status"])
+    assert letters.ids == []
+    assert done.settled == (status is not Status.IN_FLIGHT)
+
+
+def test_a_dead_callback_of_an_event_that_is_not_there_is_kept_as_an_orphan(world: World, letters: DeadLetters) -> None:
+    """So QStash need keep it no longer."""
+    event = world.post().event
+    stranger = put(world, event, "erp", Status.IN_FLIGHT).event_id.replace("rly_", "rly_x")
+    letters.add_callback(
+        type(event)(**{name: getattr(event, name) for name in event.__slots__} | {"id": stranger}), "erp"
+    )
+
+    done = audited(world)
+
+    assert (letters.ids, done.settled, world.store.count("orphans")) == ([], 0, 1)
+
+
+def test_a_dead_callback_with_another_mac_stays(world: World, letters: DeadLetters) -> None:
+    """This relay didn't make it: its owner is to look at it."""
+    event = world.post().event
+    forged = letters.add_callback(event, "erp", mac="guessed")
+
+    done = audited(world)
+
+    assert (letters.ids, done.settled) == ([forged], 0)
+    assert world.statuses(event.id)["erp"] is Status.IN_FLIGHT
+
+
+def test_a_dead_callback_to_another_base_url_stays(world: World, letters: DeadLetters) -> None:
+    """Its MAC may be right: it is another deployment's."""
+    event = world.post().event
+    others = [letters.add_callback(event, "erp", base=base) for base in (f"{BASE}.au", "https://other.example.com")]
+
+    done = audited(world)
+
+    assert (letters.ids, done.settled) == (others, 0)
+
+
+def test_a_dead_letter_that_only_looks_like_a_callback_stays(world: World, letters: DeadLetters) -> None:
+    """To the relay's own URL, under a right MAC, and no callback in it."""
+    event = world.post().event
+    letters.add_callback(event, "erp")
+    letters.letters[0]["body"] = "not JSON"
+    other = letters.add(url=f"{BASE}/qstash/callback/", body="{}")
+
+    audited(world)
+
+    assert len(letters.ids) == 2
+    assert other in letters.ids
+
+
+def test_a_dead_callback_says_nothing_against_what_is_known(world: World, letters: DeadLetters) -> None:
+    event = world.post().event
+    world.report(event, "erp")
+    letters.add_callback(event, "erp", "failure", status=500, retried=2)
+
+    done = audited(world)
+
+    assert world.statuses(event.id)["erp"] is Status.DELIVERED
+    assert (letters.ids, done.settled) == ([], 0)
+
+
+# -- deliveries that died -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["erp", "ledger", "builder"])
+@pytest.mark.parametrize("status", [Status.IN_FLIGHT, Status.PENDING, Status.UNACCOUNTED, Status.UNPUBLISHABLE])
+def test_a_delivery_whose_callback_was_lost_is_dead_lettered(
+    world: World, letters: DeadLetters, name: str, status: Status
+) -> None:
+    """Its dead letter stays in QStash: it is what a person may look at."""
+    event = world.post().event
+    put(world, event, name, status)
+    dead = letters.add_delivery(event, name, messageId="msg_9", maxRetries=4, responseStatus=502)
+
+    done = audited(world)
+
+    delivery = world.store.delivery(event, name)
+    (attempt,) = delivery.attempts.values()
+    assert (delivery.status, delivery.dlq_id) == (Status.DEAD_LETTERED, dead)
+    assert (attempt.message_id, attempt.number, attempt.status_code, attempt.succeeded) == ("msg_9", 5, 502, False)
+    assert attempt.generation == event.generation
+    assert (letters.ids, done.settled) == ([dead], 1)
+
+
+def test_a_dead_letter_is_known_by_its_url_where_it_names_no_endpoint(world: World, letters: DeadLetters) -> None:
+    event = world.post().event
+    dead = letters.add_delivery(event, "builder", endpointName=None)
+
+    audited(world)
+
+    assert world.store.delivery(event, "builder").dlq_id == dead
+
+
+def test_an_attempt_that_is_known_is_not_made_up_again(world: World, letters: DeadLetters) -> None:
+    """A 489 ends a message before its retries are spent: what was reported counts, of it the last."""
+    event = world.post().event
+    for retried in (0, 1):
+        world.report(event, "erp", status=489, retried=retried, sourceMessageId="msg_9")
+    dead = letters.add_delivery(event, "erp", messageId="msg_9", responseStatus=489)
+
+    audited(world)
+
+    delivery = world.store.delivery(event, "erp")
+    assert (delivery.status, delivery.dlq_id) == (Status.DEAD_LETTERED, dead)
+    assert sorted(delivery.attempts) == ["msg_9.1", "msg_9.2"]
+
+
+def test_a_dead_letter_that_nobody_told_the_id_of_gets_it(world: World, letters: DeadLetters) -> None:
+    """So that a replay can delete it; the delivery itself was settled before."""
+    event = world.post().event
+    world.report(event, "erp", status=500, retried=2)
+    dead = letters.add_delivery(event, "erp")
+
+    done = audited(world)
+
+    assert world.store.delivery(event, "erp").dlq_id == dead
+    assert done.settled == 0
+
+
+@pytest.mark.parametrize("status", [Status.DELIVERED, Status.CANCELLED, Status.REMOVED])
+def test_what_ended_otherwise_stays_as_it_is(world: World, letters: DeadLetters, status: Status) -> None:
+    """Somebody may have sent the dead letter again, in QStash's console."""
+    event = world.post().event
+    before = put(world, event, "erp", status)
+    dead = letters.add_delivery(event, "erp")
+
+    done = audited(world)
+
+    assert world.store.delivery(event, "erp") == before
+    assert (letters.ids, done.settled) == ([dead], 0)
+
+
+def test_the_dead_letter_of_a_generation_that_was_replaced_goes(world: World, letters: DeadLetters) -> None:
+    event = world.post().event
+    world.report(event, "erp", "failure", status=500, retried=2)
+    letters.add_delivery(event, "erp")
+    generation = replayed(world, event, "erp")
+    now = letters.add_delivery(event, "erp", generation=generation)
+
+    done = audited(world)
+
+    delivery = world.store.delivery(event, "erp")
+    assert (delivery.status, delivery.dlq_id, delivery.generation) == (Status.DEAD_LETTERED, now, generation)
+    assert (letters.ids, done.settled) == ([now], 1)
+
+
+def test_of_two_destinations_with_one_url_the_one_that_died_is_told(world: World, letters: DeadLetters) -> None:
+    """What was published to a URL alone names no endpoint: its failure callback says which delivery it was."""
+    twin = FLAT["destinations"]["erp"] | {"group": "ci"}
+    groups = FLAT["url_groups"] | {"ci": FLAT["url_groups"]["ci"] | {"destinations": ["twin"]}}
+    flat = FLAT | {"destinations": FLAT["destinations"] | {"twin": twin}, "url_groups": groups}
+    world.settings = world.publisher.settings = type(world.settings).of({"RELAY_BASE_URLS": BASE}, flat)
+    event = world.post().event
+    world.report(event, "erp", "failure", status=500, retried=2)
+    dead = letters.add_delivery(event, "erp", generation=replayed(world, event, "erp"))
+
+    audited(world)
+
+    assert world.store.delivery(event, "erp").dlq_id == dead
+    assert world.statuses(event.id)["twin"] is Status.IN_FLIGHT
+    assert letters.ids == [dead]
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        {"base": "https://other.example.com"},
+        {"base": f"{BASE}.au"},
+        {"mac": "another relay's"},
+        {"failureCallback": None},
+        {"failureCallback": f"{BASE}/qstash/failure/x"},
+    ],
+    ids=str,
+)
+def test_a_dead_letter_of_another_deployment_is_never_touched(
+    world: World, letters: DeadLetters, letter: dict[str, Any]
+) -> None:
+    """It may know the same event under another generation, or be behind a URL that begins like this one's."""
+    event = world.post().event
+    of_another = letters.add_delivery(event, "erp", generation="of-another", **letter)
+    of_this = letters.add_delivery(event, "erp", **letter)
+
+    done = audited(world)
+
+    assert (letters.ids, done.settled) == ([of_another, of_this], 0)
+    assert world.statuses(event.id)["erp"] is Status.IN_FLIGHT
+
+
+def test_a_dead_letter_of_an_event_or_destination_that_is_not_there_stays(world: World, letters: DeadLetters) -> None:
+    event = world.post().event
+    letters.add_delivery(event, "erp", endpointName="gone", url="https://gone.example.com")
+    world.clock.at = event.expires_at
+    letters.add_delivery(event, "erp")
+
+    audited(world)
+
+    assert len(letters.ids) == 2
+
+
+# -- all of them, once --------------------------------------------------------------------------------------------
+
+
+def test_every_page_is_read_though_letters_go_meanwhile(world: World, letters: DeadLetters) -> None:
+    letters.page_max = 2
+    events = [world.post(key=str(number)).event for number in range(7)]
+    for event in events:
+        letters.add_callback(event, "erp")
+
+    done = audited(world)
+
+    assert (letters.ids, done.settled) == ([], 7)
+
+
+def test_letters_since_the_last_audit_are_asked_for_and_an_hour_before(world: World, letters: DeadLetters) -> None:
+    """All there are by the first; a list that lags shows some late."""
+    audited(world)
+    last = world.clock.at
+    audited(world)
+
+    first, second = letters.asked
+    assert "fromDate" not in first
+    assert int(second["fromDate"]) == int((last - timedelta(hours=1)).timestamp() * 1000)
+
+
+def test_more_letters_than_one_audit_reads_are_read_by_the_next(
+    world: World, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long ago they died, and though they stay in QStash."""
+    monkeypatch.setattr(audits, "PAGES_MAX", 2)
+    letters.page_max = 2
+    events = [world.post(key=str(number)).event for number in range(6)]
+    dead = [letters.add_delivery(event, "erp") for event in events]
+    world.clock.at += timedelta(hours=9)
+
+    first, second, third = audited(world), audited(world), audited(world)
+
+    assert (first.settled, second.settled, third.settled) == (4, 2, 0)
+    assert letters.ids == dead
+    assert "fromDate" in letters.asked[-1]
+
+
+def test_an_audit_whose_place_in_the_list_qstash_has_forgotten_begins_again(
+    world: World, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audits, "PAGES_MAX", 1)
+    letters.page_max = 1
+    for number in range(2):
+        letters.add_callback(world.post(key=str(number)).event, "erp")
+    audited(world)
+    letters.failures = [400]
+
+    done = audited(world)
+
+    assert (letters.ids, done.settled) == ([], 1)

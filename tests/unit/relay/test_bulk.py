@@ -1,0 +1,325 @@
+"""Replays of many over the real store: what a query chooses, how they go on, and that nothing is started twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay import bulk
+from relay.errors import BadRequest, Conflict, NotFound
+from relay.items import shard_of
+from relay.jobs import State
+from relay.model import Status, iso
+from relay.replay import replay_event
+from tests.unit.relay.ledgers import DAY, SECOND, put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.jobs import Job
+    from relay.model import Event
+    from tests.unit.relay.world import World
+
+ERP = {"destination": "erp"}
+
+
+def dead(world: World, number: int, status: Status = Status.DEAD_LETTERED, first: int = 0) -> list[Event]:
+    """Have so many events come, a second each, whose delivery to erp is over; return them, the oldest first."""
+    found = []
+    for it in range(first, first + number):
+        world.clock.at += SECOND
+        event = world.post(key=str(it)).event
+        put(world, event, "erp", status)
+        found.append(event)
+    world.clock.at += SECOND
+    return found
+
+
+def start(world: World, query: dict[str, str] | None = None, rate: int = 600) -> Job:
+    return bulk.start(world.store, ERP if query is None else query, rate=rate, by="arn:me", reason="mended")
+
+
+def advance(world: World, job: Job, seconds: Callable[[], float] = lambda: 30) -> int:
+    return bulk.advance(world.store, job.id, seconds, workers=1)
+
+
+def known(world: World, job: Job) -> Job:
+    found = world.store.job(job.id)
+    assert found is not None
+    return found
+
+
+def erp(world: World, events: list[Event]) -> list[Status]:
+    return [world.store.delivery(it, "erp").status for it in events]
+
+
+# -- what a query chooses -----------------------------------------------------------------------------------------
+
+
+def test_a_count_says_what_would_be_replayed_by_status_and_changes_nothing(world: World) -> None:
+    """Without a status: all that ended, and didn't arrive."""
+    number = dict(zip(Status, (0, 0, 2, 1, 1, 2, 3, 2), strict=True))
+    events = [
+        it
+        for at, (status, count) in enumerate(number.items())
+        for it in dead(world, count, status=status, first=at * 10)
+    ]
+    before = [world.store.delivery(it, "erp") for it in events]
+
+    counted = bulk.count(world.store, ERP, lambda: 30)
+
+    assert counted.by_status == {
+        "unaccounted": 2,
+        "cancelled": 1,
+        "removed": 1,
+        "unpublishable": 2,
+        "dead_lettered": 3,
+    }
+    assert counted.complete
+    assert [world.store.delivery(it, "erp") for it in events] == before
+    assert world.store.jobs(9) == []
+
+
+def test_a_status_that_is_named_is_the_only_one(world: World) -> None:
+    dead(world, 2, Status.DELIVERED)
+    dead(world, 1, first=9)
+
+    assert bulk.count(world.store, ERP | {"status": "delivered"}, lambda: 30).by_status == {"delivered": 2}
+
+
+@pytest.mark.parametrize(
+    ("query", "number"),
+    [
+        ({"source": "github"}, 2),
+        ({"source": "stripe"}, 0),
+        ({"type": "push"}, 2),
+        ({"type": "fork"}, 0),
+        ({"destination": "ledger"}, 0),
+        ({"since": "2026-01-31T09:00:02Z"}, 1),
+        ({"until": "2026-01-31T09:00:02Z"}, 1),
+    ],
+    ids=str,
+)
+def test_every_filter_of_a_listing_chooses(world: World, query: dict[str, str], number: int) -> None:
+    dead(world, 2)
+
+    assert bulk.count(world.store, query, lambda: 30).by_status["dead_lettered"] == number
+    assert advance(world, start(world, query)) == number
+
+
+def test_a_count_counts_every_page_until_time_is_short(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "PAGE", 2)
+    dead(world, 5)
+    left = iter([1.0, 1.0])
+
+    whole = bulk.count(world.store, ERP, lambda: 30)
+    part = bulk.count(world.store, ERP, lambda: next(left, 0.0))
+
+    assert (whole.by_status["dead_lettered"], whole.complete) == (5, True)
+    assert (part.by_status["dead_lettered"], part.complete) == (4, False)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({}, "say which"),
+        ({"colour": "red"}, "colour"),
+        ({"limit": "7"}, "limit"),
+        ({"cursor": "x"}, "cursor"),
+        ({"status": "lost"}, "status"),
+        ({"status": "pending"}, "under way"),
+        ({"status": "in_flight"}, "under way"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "2026-01-31T09:00:00Z", "until": "2026-01-31T09:00:00Z"}, "before"),
+        ({"since": "2027-01-31T09:00:00Z"}, "before"),
+    ],
+    ids=str,
+)
+def test_a_query_that_chooses_nothing_sensible_is_refused(world: World, query: dict[str, str], says: str) -> None:
+    """Everything there is among it; and nothing is started."""
+    with pytest.raises(BadRequest, match=says):
+        start(world, query)
+
+    assert world.store.due_jobs() == []
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"status": "pending"}, {"since": "2026-02-01T09:00:00Z", "until": "2026-01-31T09:00:00Z"}]
+)
+def test_a_count_refuses_what_a_replay_refuses(world: World, query: dict[str, str]) -> None:
+    with pytest.raises(BadRequest):
+        bulk.count(world.store, query, lambda: 30)
+
+
+@pytest.mark.parametrize("rate", [0, -1, bulk.RATE_MAX + 1])
+def test_a_rate_out_of_bounds_is_refused(world: World, rate: int) -> None:
+    with pytest.raises(BadRequest, match="rate"):
+        start(world, rate=rate)
+
+
+@pytest.mark.parametrize("query", [{}, {"until": "2027-01-31T09:00:00Z"}], ids=["no end", "an end to come"])
+def test_what_comes_after_the_start_is_not_replayed(world: World, query: dict[str, str]) -> None:
+    """It isn't what was counted."""
+    before = dead(world, 1)
+    job = start(world, ERP | query)
+    after = dead(world, 1, first=9)
+
+    advance(world, job)
+
+    assert erp(world, before + after) == [Status.PENDING, Status.DEAD_LETTERED]
+
+
+def test_an_end_that_was_asked_for_stays(world: World) -> None:
+    events = dead(world, 2)
+    job = start(world, ERP | {"until": iso(events[1].received_at)})
+
+    advance(world, job)
+
+    assert erp(world, events) == [Status.PENDING, Status.DEAD_LETTERED]
+
+
+# -- how it goes on -----------------------------------------------------------------------------------------------
+
+
+def test_a_replay_is_due_at_once_and_done_by_the_sweep(world: World) -> None:
+    """Each delivery under a generation and a deduplication id of its own, to its URL alone."""
+    events = dead(world, 3)
+    generations = {world.store.delivery(it, "erp").generation for it in events}
+    before = len(world.wire.published)
+    job = start(world)
+
+    swept = world.sweep(seconds=0)
+
+    assert (swept.replayed, swept.published) == (3, 3)
+    assert erp(world, events) == [Status.IN_FLIGHT] * 3
+    published = world.wire.published[before:]
+    assert {it.url.path for it in published} == {"/v2/publish/https://erp.example.com/in"}
+    assert len({it.headers["Upstash-Deduplication-Id"] for it in world.wire.published}) == len(world.wire.published)
+    assert not {world.store.delivery(it, "erp").generation for it in events} & generations
+    assert (known(world, job).state, known(world, job).replayed, known(world, job).skipped) == (State.DONE, 3, 0)
+    assert world.store.due_jobs() == []
+
+
+def test_a_run_starts_what_the_rate_allows_and_the_next_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page, the newest first; a run a minute."""
+    monkeypatch.setattr(bulk, "PAGE", 2)
+    events = dead(world, 5)
+    job = start(world, rate=3)
+
+    first = world.sweep(seconds=0).replayed
+    at_once = world.sweep(seconds=40).replayed
+    after = erp(world, events)
+    second = world.sweep(seconds=20).replayed
+
+    assert (first, at_once, second) == (3, 0, 2)
+    assert after == [Status.DEAD_LETTERED] * 2 + [Status.IN_FLIGHT] * 3
+    assert erp(world, events) == [Status.IN_FLIGHT] * 5
+    assert (known(world, job).state, known(world, job).replayed) == (State.DONE, 5)
+
+
+def test_a_run_stops_where_time_is_short(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "PAGE", 2)
+    dead(world, 5)
+    job = start(world)
+    left = iter([1.0])
+
+    first = advance(world, job, lambda: next(left, 0.0))
+    second = advance(world, job)
+
+    assert (first, second) == (2, 3)
+
+
+def test_what_is_no_longer_what_was_asked_for_is_skipped(world: World) -> None:
+    """It arrived, or is under way again, since the index was read; or its event has expired."""
+    (event,) = dead(world, 1)
+    job = start(world)
+    entry = world.store.entries(f"dead_lettered#{shard_of(event.id)}", "0", "~")[0]
+    put(world, event, "erp", Status.DELIVERED)
+    world.store.table.put(entry[0] | {"sk": "GHOST", "feed_pk": f"dead_lettered#{shard_of(event.id)}"})
+
+    started = advance(world, job)
+
+    assert started == 0
+    assert erp(world, [event]) == [Status.DELIVERED]
+    assert (known(world, job).replayed, known(world, job).skipped) == (0, 1)
+
+
+# -- by hand ------------------------------------------------------------------------------------------------------
+
+
+def test_a_replay_that_is_stopped_goes_on_where_it_was_when_resumed(world: World) -> None:
+    """What was started goes on; nothing more is started meanwhile."""
+    events = dead(world, 4)
+    job = start(world, rate=2)
+    world.sweep(seconds=0)
+
+    stopped = bulk.turn(world.store, job.id, State.STOPPED)
+    meanwhile = world.sweep(seconds=120)
+    directly = advance(world, job)
+    resumed = bulk.turn(world.store, job.id, State.RUNNING)
+    after = world.sweep(seconds=0)
+
+    assert (stopped.state, resumed.state) == (State.STOPPED, State.RUNNING)
+    assert (meanwhile.replayed, directly, after.replayed) == (0, 0, 2)
+    assert erp(world, events) == [Status.IN_FLIGHT] * 4
+    assert known(world, job).replayed == 4
+
+
+@pytest.mark.parametrize("state", [State.STOPPED, State.RUNNING])
+def test_to_turn_it_twice_is_to_turn_it_once(world: World, state: State) -> None:
+    job = start(world)
+
+    turned = [bulk.turn(world.store, job.id, state) for _ in range(2)]
+
+    assert turned[0] == turned[1]
+    assert known(world, job).state is state
+
+
+def test_a_replay_that_is_done_can_not_be_turned(world: World) -> None:
+    job = start(world)
+    world.sweep(seconds=0)
+
+    for state in (State.STOPPED, State.RUNNING):
+        with pytest.raises(Conflict):
+            bulk.turn(world.store, job.id, state)
+    with pytest.raises(NotFound):
+        bulk.turn(world.store, "rpl_none", State.STOPPED)
+
+
+def test_replays_are_listed_the_newest_first_with_who_and_why(world: World) -> None:
+    """Those that named their deliveries among them; for as long as they are known."""
+    (event,) = dead(world, 1)
+    first = start(world)
+    world.clock.at += SECOND
+    named = replay_event(
+        world.store, event.id, destinations=["erp"], include_delivered=False, by="arn:you", reason="one"
+    )
+    world.clock.at += SECOND
+    last = start(world, {"source": "github"}, rate=7)
+
+    listed = world.store.jobs(9)
+
+    assert [it.id for it in listed] == [last.id, named.id, first.id]
+    assert [(it.by, it.reason, it.rate, it.state) for it in listed] == [
+        ("arn:me", "mended", 7, State.RUNNING),
+        ("arn:you", "one", 0, State.DONE),
+        ("arn:me", "mended", 600, State.RUNNING),
+    ]
+    assert (listed[1].replayed, listed[1].skipped, listed[1].query) == (1, 0, {})
+    assert [it.id for it in world.store.jobs(2)] == [last.id, named.id]
+    world.clock.at += 90 * DAY
+    assert world.store.jobs(9) == []
+
+
+def test_each_record_says_who_asked_and_why(world: World) -> None:
+    (event,) = dead(world, 1)
+    job = start(world)
+
+    advance(world, job)
+
+    (record,) = world.store.replayed_deliveries(job.id, 9)
+    delivery = world.store.delivery(event, "erp")
+    assert (record["sk"], record["by"], record["reason"]) == (delivery.id, "arn:me", "mended")
+    assert (record["generation"], record["replaces"]) == (delivery.generation, event.generation)
+    assert world.store.is_replayed_by(job.id, delivery.id)
