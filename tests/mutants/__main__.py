@@ -38,7 +38,7 @@ COPIED = (
     "cdk.json",
 )
 SHARED = (".venv-aws", "node_modules")  # what a copy needs of the checkout and doesn't change
-SUITES = ("tests/unit/relay", "tests/unit/test_architecture.py")
+SUITES = ("tests/unit/relay", "tests/model", "tests/unit/test_architecture.py")
 LIMIT_S = 600
 AT_ONCE = 2
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
