@@ -9,8 +9,9 @@ from tests.unit.cli.conftest import event
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Relay
 
+HASH = "cd" * 32
 OTHER = {
-    "sha256": "cd" * 32,
+    "sha256": HASH,
     "size_bytes": 2048,
     "received_at": "2026-11-24T09:00:00.000000Z",
     "content_type": "application/json",
@@ -37,8 +38,8 @@ def test_an_event_is_shown_with_the_other_bodies_under_its_id(deployed: Relay) -
     with_other = deployed.run("event", "show", event(1)["id"]).stdout
     without = deployed.run("event", "show", event(1)["id"]).stdout
 
-    (row,) = [it for it in with_other.splitlines() if OTHER["sha256"] in it]
-    assert row.split() == [OTHER["sha256"], "2026-11-24", "09:00:00Z", "2.0", "KiB"]
+    (row,) = [it for it in with_other.splitlines() if HASH in it]
+    assert row.split() == [HASH, "2026-11-24", "09:00:00Z", "2.0", "KiB"]
     assert "Other bodies under the same id" in with_other
     assert "Other bodies" not in without
 
@@ -48,7 +49,7 @@ def test_a_body_is_asked_for_by_its_hash(deployed: Relay) -> None:
     shown_by_relay = event(1, headers={}, deliveries=[], body="{}", conflicting=[OTHER])
     deployed.server.says("GET", f"/v1/events/{event(1)['id']}", shown_by_relay)
 
-    shown = deployed.run("event", "show", event(1)["id"], "--sha256", "cd" * 32)
+    shown = deployed.run("event", "show", event(1)["id"], "--sha256", HASH)
 
-    assert sorted(deployed.server.calls[-1].query.split("&")) == ["body=true", f"sha256={'cd' * 32}"]
+    assert sorted(deployed.server.calls[-1].query.split("&")) == ["body=true", f"sha256={HASH}"]
     assert shown.stdout.endswith("{}\n")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay import wiring
+from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.operator import Operator, wired
 from tests.unit.relay.world import World
 
@@ -28,3 +29,9 @@ def operator(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
     wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
     yield Operator()
     wiring.relay.cache_clear()
+
+
+@pytest.fixture
+def letters(world: World) -> DeadLetters:
+    """Give the list of dead letters at the world's QStash."""
+    return DeadLetters(world)

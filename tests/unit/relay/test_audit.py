@@ -12,21 +12,14 @@ from relay.audit import FIRST, GRACE, LEASE, LEASE_LENGTH, OVERLAP, Audited, aud
 from relay.errors import UpstreamError
 from relay.model import Status
 from tests.unit.relay.dead_letters import DeadLetters
-from tests.unit.relay.ledgers import NAMES, SECOND, not_due, put, saved, unmark
+from tests.unit.relay.ledgers import NAMES, SECOND, audited, not_due, put, saved, unmark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from tests.unit.relay.world import World
 
 HOUR = timedelta(hours=1)
-
-
-def audited(world: World, after: timedelta = GRACE + SECOND, seconds: Callable[[], float] = lambda: 30) -> Audited:
-    """Run the audit, some time later."""
-    world.clock.at += after
-    return audit(world.publisher, owner="a", seconds_left=seconds)
 
 
 def post_at(world: World, at: datetime) -> None:

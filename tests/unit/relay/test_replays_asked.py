@@ -12,7 +12,7 @@ from relay.jobs import State
 from relay.model import Status, iso
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.operator import ARN, Operator
-from tests.unit.relay.test_bulk import dead, start
+from tests.unit.relay.replays import dead, start
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
