@@ -95,12 +95,15 @@ def test_a_replay_that_is_stopped_goes_on_where_it_was_when_resumed(world: World
     world.sweep(seconds=0)
 
     stopped = bulk.turn(world.store, job.id, State.STOPPED)
+    world.clock.at += DAY
+    due = world.store.due_jobs()
     meanwhile = world.sweep(seconds=120)
     directly = advance(world, job)
     resumed = bulk.turn(world.store, job.id, State.RUNNING)
     after = world.sweep(seconds=0)
 
     assert (stopped.state, resumed.state) == (State.STOPPED, State.RUNNING)
+    assert due == []
     assert (meanwhile.replayed, directly, after.replayed) == (0, 0, 2)
     assert erp(world, events) == [Status.IN_FLIGHT] * 4
     assert known(world, job).replayed == 4
@@ -139,6 +142,7 @@ def test_replays_are_listed_the_newest_first_with_who_and_why(world: World) -> N
     last = start(world, {"source": "github"}, rate=7)
 
     listed = world.store.jobs(9)
+    due = world.store.due_jobs()
 
     assert [it.id for it in listed] == [last.id, named.id, first.id]
     assert [(it.by, it.reason, it.rate, it.state) for it in listed] == [
@@ -147,6 +151,7 @@ def test_replays_are_listed_the_newest_first_with_who_and_why(world: World) -> N
         ("arn:me", "mended", 600, State.RUNNING),
     ]
     assert (listed[1].replayed, listed[1].skipped, listed[1].query) == (1, 0, {})
+    assert set(due) == {first.id, last.id}
     assert [it.id for it in world.store.jobs(2)] == [last.id, named.id]
     world.clock.at += 90 * DAY
     assert world.store.jobs(9) == []
