@@ -36,7 +36,7 @@ def test_a_replay_of_many_is_started_with_who_asked_and_why(world: World, operat
     assert status == 202
     assert answer == queries.replay_json(job)
     assert (job.by, job.reason, job.rate, job.state) == (ARN, "mended", 7, State.RUNNING)
-    assert job.query == {"destination": "erp", "until": iso(world.clock.at)}
+    assert job.query == answer["query"] == {"destination": "erp", "until": iso(world.clock.at)}
     assert world.sweep(seconds=0).replayed == 2
 
 
