@@ -132,7 +132,8 @@ def test_as_json_it_is_one_line(deployed: Relay) -> None:
 
 def test_a_cursor_that_stays_the_same_ends_it(deployed: Relay) -> None:
     """Else it would ask for ever."""
-    deployed.server.says("GET", "/v1/audit", answer(line("erp", delivered=1), cursor="a"))
+    same = answer(line("erp", delivered=1), cursor="a")
+    deployed.server.says("GET", "/v1/audit", same, same, answer())
 
     shown = deployed.run("audit")
 
