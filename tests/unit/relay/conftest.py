@@ -6,12 +6,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relay import wiring
+from tests.unit.relay.dead_letters import DeadLetters
+from tests.unit.relay.operator import Operator, wired
 from tests.unit.relay.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from tests.conftest import LocalClients
 
 
 @pytest.fixture
 def world(local_clients: LocalClients) -> World:
     return World(local_clients)
+
+
+@pytest.fixture
+def operator(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Operator]:
+    """Give somebody who asks the function query."""
+    wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
+    yield Operator()
+    wiring.relay.cache_clear()
+
+
+@pytest.fixture
+def letters(world: World) -> DeadLetters:
+    """Give the list of dead letters at the world's QStash."""
+    return DeadLetters(world)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from relay.audit import GRACE, Audited, audit
 from relay.items import shard_of
 from relay.ledger import Balance, balance
 from relay.model import OPEN, Delivery, Event, Status, iso
@@ -88,3 +89,9 @@ def haunt(world: World, event: Event, name: str, status: Status) -> None:
             "feed_sk": f"{received}#{event.id}#{name}",
         }
     )
+
+
+def audited(world: World, after: timedelta = GRACE + SECOND, seconds: Callable[[], float] = lambda: 30) -> Audited:
+    """Run the audit, some time later."""
+    world.clock.at += after
+    return audit(world.publisher, owner="a", seconds_left=seconds)

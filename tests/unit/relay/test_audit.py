@@ -12,21 +12,14 @@ from relay.audit import FIRST, GRACE, LEASE, LEASE_LENGTH, OVERLAP, Audited, aud
 from relay.errors import UpstreamError
 from relay.model import Status
 from tests.unit.relay.dead_letters import DeadLetters
-from tests.unit.relay.ledgers import NAMES, SECOND, not_due, put, saved, unmark
+from tests.unit.relay.ledgers import NAMES, SECOND, audited, not_due, put, saved, unmark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from tests.unit.relay.world import World
 
 HOUR = timedelta(hours=1)
-
-
-def audited(world: World, after: timedelta = GRACE + SECOND, seconds: Callable[[], float] = lambda: 30) -> Audited:
-    """Run the audit, some time later."""
-    world.clock.at += after
-    return audit(world.publisher, owner="a", seconds_left=seconds)
 
 
 def post_at(world: World, at: datetime) -> None:
@@ -165,15 +158,15 @@ def test_however_long_no_audit_ran_nothing_is_left_out(world: World) -> None:
 
 
 def test_an_audit_goes_on_where_time_ran_out(world: World) -> None:
-    """The next one does the rest of the same window, and the one after it what came meanwhile."""
+    """The next one does the rest of the same window, however late; the one after it what came meanwhile."""
     for number in range(12):
         world.post(key=str(number))
     left = iter([1.0] * 4)
 
     first = audited(world, seconds=lambda: next(left, 0.0))
     world.post(key="meanwhile")
-    second = audited(world)
-    third = audited(world, after=OVERLAP)
+    second = audited(world, after=3 * OVERLAP)
+    third = audited(world)
 
     assert (first.complete, second.complete, third.complete) == (False, True, True)
     assert 0 < first.balanced < 36

@@ -8,26 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay import audit as audits
-from relay.audit import Audited, audit
 from relay.model import Status
 from relay.replay import replay_event
-from tests.unit.relay.dead_letters import DeadLetters
-from tests.unit.relay.ledgers import put
+from relay.settings import Settings
+from tests.unit.relay.ledgers import audited, put
 from tests.unit.relay.world import BASE, FLAT
 
 if TYPE_CHECKING:
     from relay.model import Event
+    from tests.unit.relay.dead_letters import DeadLetters
     from tests.unit.relay.world import World
-
-
-@pytest.fixture
-def letters(world: World) -> DeadLetters:
-    return DeadLetters(world)
-
-
-def audited(world: World) -> Audited:
-    world.clock.at += timedelta(minutes=5)
-    return audit(world.publisher, owner="a", seconds_left=lambda: 30)
 
 
 def replayed(world: World, event: Event, name: str) -> str:
@@ -35,94 +25,6 @@ def replayed(world: World, event: Event, name: str) -> str:
     again = replay_event(world.store, event.id, destinations=[name], include_delivered=True, by=None, reason=None)
     world.sweep(seconds=1)
     return again.deliveries[0].generation
-
-
-# -- callbacks that died ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("kind", "wire", "status"),
-    [
-        ("callback", {"status": 200, "retried": 1}, Status.DELIVERED),
-        ("callback", {"status": 500, "retried": 1}, Status.IN_FLIGHT),
-        ("failure", {"status": 500, "retried": 2, "dlqId": "17-0"}, Status.DEAD_LETTERED),
-    ],
-)
-def test_what_a_dead_callback_reports_is_recorded_and_it_goes(
-    world: World, letters: DeadLetters, kind: str, wire: dict[str, Any], status: Status
-) -> None:
-    event = world.post().event
-    letters.add_callback(event, "erp", kind, sourceMessageId="msg_7", **wire)
-
-    done = audited(world)
-
-    delivery = world.store.delivery(event, "erp")
-    (attempt,) = delivery.attempts.values()
-    assert (delivery.status, delivery.dlq_id) == (status, wire.get("dlqId"))
-    assert (attempt.message_id, attempt.number, attempt.status_code) == ("msg_7", wire["retried"] + 1, wire["status"])
-    assert letters.ids == []
-    assert done.settled == (status is not Status.IN_FLIGHT)
-
-
-def test_a_dead_callback_of_an_event_that_is_not_there_is_kept_as_an_orphan(world: World, letters: DeadLetters) -> None:
-    """So QStash need keep it no longer."""
-    event = world.post().event
-    stranger = put(world, event, "erp", Status.IN_FLIGHT).event_id.replace("rly_", "rly_x")
-    letters.add_callback(
-        type(event)(**{name: getattr(event, name) for name in event.__slots__} | {"id": stranger}), "erp"
-    )
-
-    done = audited(world)
-
-    assert (letters.ids, done.settled, world.store.count("orphans")) == ([], 0, 1)
-
-
-def test_a_dead_callback_with_another_mac_stays(world: World, letters: DeadLetters) -> None:
-    """This relay didn't make it: its owner is to look at it."""
-    event = world.post().event
-    forged = letters.add_callback(event, "erp", mac="guessed")
-
-    done = audited(world)
-
-    assert (letters.ids, done.settled) == ([forged], 0)
-    assert world.statuses(event.id)["erp"] is Status.IN_FLIGHT
-
-
-def test_a_dead_callback_to_another_base_url_stays(world: World, letters: DeadLetters) -> None:
-    """Its MAC may be right: it is another deployment's."""
-    event = world.post().event
-    others = [letters.add_callback(event, "erp", base=base) for base in (f"{BASE}.au", "https://other.example.com")]
-
-    done = audited(world)
-
-    assert (letters.ids, done.settled) == (others, 0)
-
-
-def test_a_dead_letter_that_only_looks_like_a_callback_stays(world: World, letters: DeadLetters) -> None:
-    """To the relay's own URL, under a right MAC, and no callback in it."""
-    event = world.post().event
-    letters.add_callback(event, "erp")
-    letters.letters[0]["body"] = "not JSON"
-    other = letters.add(url=f"{BASE}/qstash/callback/", body="{}")
-
-    audited(world)
-
-    assert len(letters.ids) == 2
-    assert other in letters.ids
-
-
-def test_a_dead_callback_says_nothing_against_what_is_known(world: World, letters: DeadLetters) -> None:
-    event = world.post().event
-    world.report(event, "erp")
-    letters.add_callback(event, "erp", "failure", status=500, retried=2)
-
-    done = audited(world)
-
-    assert world.statuses(event.id)["erp"] is Status.DELIVERED
-    assert (letters.ids, done.settled) == ([], 0)
-
-
-# -- deliveries that died -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["erp", "ledger", "builder"])
@@ -207,12 +109,28 @@ def test_the_dead_letter_of_a_generation_that_was_replaced_goes(world: World, le
     assert (letters.ids, done.settled) == ([now], 1)
 
 
-def test_of_two_destinations_with_one_url_the_one_that_died_is_told(world: World, letters: DeadLetters) -> None:
-    """What was published to a URL alone names no endpoint: its failure callback says which delivery it was."""
+def share_a_url(world: World) -> None:
+    """Have the relay configured with a destination in another group that has the URL of erp."""
     twin = FLAT["destinations"]["erp"] | {"group": "ci"}
     groups = FLAT["url_groups"] | {"ci": FLAT["url_groups"]["ci"] | {"destinations": ["twin"]}}
     flat = FLAT | {"destinations": FLAT["destinations"] | {"twin": twin}, "url_groups": groups}
-    world.settings = world.publisher.settings = type(world.settings).of({"RELAY_BASE_URLS": BASE}, flat)
+    world.settings = world.publisher.settings = Settings.of({"RELAY_BASE_URLS": BASE}, flat)
+
+
+def test_of_two_destinations_with_one_url_the_one_that_a_group_names_died(world: World, letters: DeadLetters) -> None:
+    share_a_url(world)
+    event = world.post().event
+    dead = letters.add_delivery(event, "erp")
+
+    audited(world)
+
+    assert world.store.delivery(event, "erp").dlq_id == dead
+    assert world.statuses(event.id)["twin"] is Status.IN_FLIGHT
+
+
+def test_of_two_destinations_with_one_url_the_one_that_died_is_told(world: World, letters: DeadLetters) -> None:
+    """What was published to a URL alone names no endpoint: its failure callback says which delivery it was."""
+    share_a_url(world)
     event = world.post().event
     world.report(event, "erp", "failure", status=500, retried=2)
     dead = letters.add_delivery(event, "erp", generation=replayed(world, event, "erp"))
@@ -249,15 +167,24 @@ def test_a_dead_letter_of_another_deployment_is_never_touched(
     assert world.statuses(event.id)["erp"] is Status.IN_FLIGHT
 
 
-def test_a_dead_letter_of_an_event_or_destination_that_is_not_there_stays(world: World, letters: DeadLetters) -> None:
+def test_a_dead_letter_of_a_destination_that_the_event_does_not_know_stays(world: World, letters: DeadLetters) -> None:
     event = world.post().event
-    letters.add_delivery(event, "erp", endpointName="gone", url="https://gone.example.com")
+    dead = letters.add_delivery(event, "erp", endpointName="gone", url="https://gone.example.com")
+
+    done = audited(world)
+
+    assert (letters.ids, done.settled) == ([dead], 0)
+
+
+def test_a_dead_letter_of_an_event_that_is_not_there_stays(world: World, letters: DeadLetters) -> None:
+    """It is past the ledger's time."""
+    event = world.post().event
     world.clock.at = event.expires_at
-    letters.add_delivery(event, "erp")
+    dead = letters.add_delivery(event, "erp")
 
-    audited(world)
+    done = audited(world)
 
-    assert len(letters.ids) == 2
+    assert (letters.ids, done.settled) == ([dead], 0)
 
 
 # -- all of them, once --------------------------------------------------------------------------------------------

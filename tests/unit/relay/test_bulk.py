@@ -1,4 +1,4 @@
-"""Replays of many over the real store: what a query chooses, how they go on, and that nothing is started twice."""
+"""Replays of many over the real store: how they go on, are stopped and resumed, and what is told of them."""
 
 from __future__ import annotations
 
@@ -7,176 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay import bulk
-from relay.errors import BadRequest, Conflict, NotFound
+from relay.errors import Conflict, NotFound
 from relay.items import shard_of
 from relay.jobs import State
-from relay.model import Status, iso
+from relay.model import Status
 from relay.replay import replay_event
 from tests.unit.relay.ledgers import DAY, SECOND, put
+from tests.unit.relay.replays import advance, dead, erp, known, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from relay.jobs import Job
-    from relay.model import Event
     from tests.unit.relay.world import World
-
-ERP = {"destination": "erp"}
-
-
-def dead(world: World, number: int, status: Status = Status.DEAD_LETTERED, first: int = 0) -> list[Event]:
-    """Have so many events come, a second each, whose delivery to erp is over; return them, the oldest first."""
-    found = []
-    for it in range(first, first + number):
-        world.clock.at += SECOND
-        event = world.post(key=str(it)).event
-        put(world, event, "erp", status)
-        found.append(event)
-    world.clock.at += SECOND
-    return found
-
-
-def start(world: World, query: dict[str, str] | None = None, rate: int = 600) -> Job:
-    return bulk.start(world.store, ERP if query is None else query, rate=rate, by="arn:me", reason="mended")
-
-
-def advance(world: World, job: Job, seconds: Callable[[], float] = lambda: 30) -> int:
-    return bulk.advance(world.store, job.id, seconds, workers=1)
-
-
-def known(world: World, job: Job) -> Job:
-    found = world.store.job(job.id)
-    assert found is not None
-    return found
-
-
-def erp(world: World, events: list[Event]) -> list[Status]:
-    return [world.store.delivery(it, "erp").status for it in events]
-
-
-# -- what a query chooses -----------------------------------------------------------------------------------------
-
-
-def test_a_count_says_what_would_be_replayed_by_status_and_changes_nothing(world: World) -> None:
-    """Without a status: all that ended, and didn't arrive."""
-    number = dict(zip(Status, (0, 0, 2, 1, 1, 2, 3, 2), strict=True))
-    events = [
-        it
-        for at, (status, count) in enumerate(number.items())
-        for it in dead(world, count, status=status, first=at * 10)
-    ]
-    before = [world.store.delivery(it, "erp") for it in events]
-
-    counted = bulk.count(world.store, ERP, lambda: 30)
-
-    assert counted.by_status == {
-        "unaccounted": 2,
-        "cancelled": 1,
-        "removed": 1,
-        "unpublishable": 2,
-        "dead_lettered": 3,
-    }
-    assert counted.complete
-    assert [world.store.delivery(it, "erp") for it in events] == before
-    assert world.store.jobs(9) == []
-
-
-def test_a_status_that_is_named_is_the_only_one(world: World) -> None:
-    dead(world, 2, Status.DELIVERED)
-    dead(world, 1, first=9)
-
-    assert bulk.count(world.store, ERP | {"status": "delivered"}, lambda: 30).by_status == {"delivered": 2}
-
-
-@pytest.mark.parametrize(
-    ("query", "number"),
-    [
-        ({"source": "github"}, 2),
-        ({"source": "stripe"}, 0),
-        ({"type": "push"}, 2),
-        ({"type": "fork"}, 0),
-        ({"destination": "ledger"}, 0),
-        ({"since": "2026-01-31T09:00:02Z"}, 1),
-        ({"until": "2026-01-31T09:00:02Z"}, 1),
-    ],
-    ids=str,
-)
-def test_every_filter_of_a_listing_chooses(world: World, query: dict[str, str], number: int) -> None:
-    dead(world, 2)
-
-    assert bulk.count(world.store, query, lambda: 30).by_status["dead_lettered"] == number
-    assert advance(world, start(world, query)) == number
-
-
-def test_a_count_counts_every_page_until_time_is_short(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "PAGE", 2)
-    dead(world, 5)
-    left = iter([1.0, 1.0])
-
-    whole = bulk.count(world.store, ERP, lambda: 30)
-    part = bulk.count(world.store, ERP, lambda: next(left, 0.0))
-
-    assert (whole.by_status["dead_lettered"], whole.complete) == (5, True)
-    assert (part.by_status["dead_lettered"], part.complete) == (4, False)
-
-
-@pytest.mark.parametrize(
-    ("query", "says"),
-    [
-        ({}, "say which"),
-        ({"colour": "red"}, "colour"),
-        ({"limit": "7"}, "limit"),
-        ({"cursor": "x"}, "cursor"),
-        ({"status": "lost"}, "status"),
-        ({"status": "pending"}, "under way"),
-        ({"status": "in_flight"}, "under way"),
-        ({"since": "yesterday"}, "since"),
-        ({"since": "2026-01-31T09:00:00Z", "until": "2026-01-31T09:00:00Z"}, "before"),
-        ({"since": "2027-01-31T09:00:00Z"}, "before"),
-    ],
-    ids=str,
-)
-def test_a_query_that_chooses_nothing_sensible_is_refused(world: World, query: dict[str, str], says: str) -> None:
-    """Everything there is among it; and nothing is started."""
-    with pytest.raises(BadRequest, match=says):
-        start(world, query)
-
-    assert world.store.due_jobs() == []
-
-
-@pytest.mark.parametrize(
-    "query", [{}, {"status": "pending"}, {"since": "2026-02-01T09:00:00Z", "until": "2026-01-31T09:00:00Z"}]
-)
-def test_a_count_refuses_what_a_replay_refuses(world: World, query: dict[str, str]) -> None:
-    with pytest.raises(BadRequest):
-        bulk.count(world.store, query, lambda: 30)
-
-
-@pytest.mark.parametrize("rate", [0, -1, bulk.RATE_MAX + 1])
-def test_a_rate_out_of_bounds_is_refused(world: World, rate: int) -> None:
-    with pytest.raises(BadRequest, match="rate"):
-        start(world, rate=rate)
-
-
-@pytest.mark.parametrize("query", [{}, {"until": "2027-01-31T09:00:00Z"}], ids=["no end", "an end to come"])
-def test_what_comes_after_the_start_is_not_replayed(world: World, query: dict[str, str]) -> None:
-    """It isn't what was counted."""
-    before = dead(world, 1)
-    job = start(world, ERP | query)
-    after = dead(world, 1, first=9)
-
-    advance(world, job)
-
-    assert erp(world, before + after) == [Status.PENDING, Status.DEAD_LETTERED]
-
-
-def test_an_end_that_was_asked_for_stays(world: World) -> None:
-    events = dead(world, 2)
-    job = start(world, ERP | {"until": iso(events[1].received_at)})
-
-    advance(world, job)
-
-    assert erp(world, events) == [Status.PENDING, Status.DEAD_LETTERED]
 
 
 # -- how it goes on -----------------------------------------------------------------------------------------------
@@ -255,12 +95,15 @@ def test_a_replay_that_is_stopped_goes_on_where_it_was_when_resumed(world: World
     world.sweep(seconds=0)
 
     stopped = bulk.turn(world.store, job.id, State.STOPPED)
+    world.clock.at += DAY
+    due = world.store.due_jobs()
     meanwhile = world.sweep(seconds=120)
     directly = advance(world, job)
     resumed = bulk.turn(world.store, job.id, State.RUNNING)
     after = world.sweep(seconds=0)
 
     assert (stopped.state, resumed.state) == (State.STOPPED, State.RUNNING)
+    assert due == []
     assert (meanwhile.replayed, directly, after.replayed) == (0, 0, 2)
     assert erp(world, events) == [Status.IN_FLIGHT] * 4
     assert known(world, job).replayed == 4
@@ -299,6 +142,7 @@ def test_replays_are_listed_the_newest_first_with_who_and_why(world: World) -> N
     last = start(world, {"source": "github"}, rate=7)
 
     listed = world.store.jobs(9)
+    due = world.store.due_jobs()
 
     assert [it.id for it in listed] == [last.id, named.id, first.id]
     assert [(it.by, it.reason, it.rate, it.state) for it in listed] == [
@@ -307,6 +151,7 @@ def test_replays_are_listed_the_newest_first_with_who_and_why(world: World) -> N
         ("arn:me", "mended", 600, State.RUNNING),
     ]
     assert (listed[1].replayed, listed[1].skipped, listed[1].query) == (1, 0, {})
+    assert set(due) == {first.id, last.id}
     assert [it.id for it in world.store.jobs(2)] == [last.id, named.id]
     world.clock.at += 90 * DAY
     assert world.store.jobs(9) == []

@@ -11,7 +11,7 @@ from relay.errors import UpstreamError
 from relay.jobs import State
 from relay.model import Status
 from relay.sweep import LEASE_LENGTH
-from tests.unit.relay.test_bulk import advance, dead, erp, known, start
+from tests.unit.relay.replays import advance, dead, erp, known, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
