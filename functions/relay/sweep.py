@@ -15,12 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relay import bulk
-from relay.accept import accept
-from relay.errors import NotFound, QStashError, SignatureError, UpstreamError
+from relay.errors import QStashError, UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH
 from relay.model import Status
 from relay.parallel import each
-from relay.spool import Spooled
+from relay.unspool import is_anything_spooled, take_in
 from relay.watch import Looked, look_after
 
 if TYPE_CHECKING:
@@ -271,41 +270,15 @@ def _postpone(run: _Run, owed: _Owed, error: UpstreamError) -> None:
             store.change_delivery(event, name, lambda it: it)
 
 
-# -- the spool ------------------------------------------------------------------------------------------------------
-
-
 def _take_in(run: _Run) -> None:
-    """Take in what ingest spooled while the table was down, if nobody else does.
-
-    A webhook goes from the spool once it is in the table: one that is taken in twice is a duplicate.
-    """
-    after = ""
-    while run.seconds_left() > 0:
-        found = run.store.spooled(BATCH, after)
-        for key, data in found:
-            after = key
-            if run.seconds_left() <= 0:
-                return
-            try:
-                run.done.unspooled += _unspooled(run.publisher, data)
-                run.store.unspool(key)
-            except (UpstreamError, NotFound, ValueError, KeyError, TypeError):
-                # Its source is gone, or somebody else wrote there: it stays, and the next has its turn.
-                run.done.failed += 1
-        if len(found) < BATCH:
-            return
-
-
-def _unspooled(publisher: Publisher, data: bytes) -> bool:
-    """Take one spooled webhook in; tell whether it made an event, or found one."""
-    webhook = Spooled.load(data)
-    settings = publisher.settings
-    source = settings.source(webhook.source)
-    try:
-        accept(source, webhook, settings=settings, store=publisher.store, publisher=lambda: publisher)
-    except SignatureError:  # a suspected replay, which this source refuses
-        return False
-    return True
+    """Take in what is spooled, if nobody else does."""
+    if not is_anything_spooled(run.store):
+        return
+    with run.lease("spool") as taken:
+        if taken:
+            unspooled, failed = take_in(run.publisher, run.seconds_left)
+            run.done.unspooled += unspooled
+            run.done.failed += failed
 
 
 def refresh_keys(store: Store, qstash: QStash) -> bool:

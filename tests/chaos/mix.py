@@ -182,7 +182,8 @@ def _behaviours(webhooks: tuple[Webhook, ...], chance: random.Random) -> dict[tu
 
 def _rules(seed: int, count: int, families: frozenset[str]) -> tuple[tuple[str, dict[str, Any]], ...]:
     few = max(2 if count >= SMALL else 1, count // 200)
-    call: dict[str, Any] = {"on": "call", "match": _PUBLISH, "probability": min(0.5, 3 * few / count), "count": few}
+    chance = random.Random(f"{seed}/{count}/calls")  # noqa: S311  # a seeded one is meant
+    call: dict[str, Any] = {"on": "call", "match": _PUBLISH, "probability": 0.5, "count": few}
     rules: list[tuple[str, dict[str, Any]]] = []
     if "qstash" in families:
         rules += [
@@ -195,6 +196,8 @@ def _rules(seed: int, count: int, families: frozenset[str]) -> tuple[tuple[str, 
             ("qstash hang", call | {"do": "hang", "seconds": 4, "count": min(few, 3)}),
             ("qstash down", call | {"do": "down", "seconds": 1, "count": min(few, 2)}),
         ]
+    for _, rule in rules:  # some time in the first half: the first of them that strikes a call is the one
+        rule["after"] = chance.randrange(max(1, count // 2))
     share = {"probability": 0.02 if count >= 1000 else 0.05}
     for on in ("callback", "delivery"):
         if {"callback": "callbacks", "delivery": "deliveries"}[on] in families:

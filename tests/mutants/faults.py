@@ -203,9 +203,9 @@ FAULTS = (
     ),
     Fault(
         "spooled-is-forgotten-first",
-        f"{RELAY}sweep.py",
-        "run.done.unspooled += _unspooled(run.publisher, data)\n",
-        "run.store.unspool(key)\n                run.done.unspooled += _unspooled(run.publisher, data)\n",
+        f"{RELAY}unspool.py",
+        "unspooled += _unspooled(publisher, data)\n",
+        "store.unspool(key)\n                unspooled += _unspooled(publisher, data)\n",
     ),
     Fault(
         "acknowledged-though-nothing-was-saved",
