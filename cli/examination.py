@@ -63,6 +63,8 @@ class Examination:
             ("signing keys", self._signing_keys),
             ("orphans", self._orphans),
             ("reconciliation", self._reconciliation),
+            ("publishing", self._publishing),
+            ("ledger", self._ledger),
         )
         for check, look in steps:
             if credentials.state != "ok":
@@ -237,6 +239,25 @@ class Examination:
             yield Finding("reconciliation", "look", f"{found} each", todo)
         else:
             yield Finding("reconciliation", "ok", "nothing is missing that was asked for in vain")
+
+    def _publishing(self) -> Iterator[Finding]:
+        if self._config is None:
+            raise _Skipped("the configuration")
+        held_until = self._config.get("held_until")
+        if held_until:
+            found = f"a quota of QStash is used up: nothing is published before {held_until}; what comes is kept"
+            yield Finding("publishing", "look", found, "buy more at console.upstash.com, or wait: it goes on by itself")
+        else:
+            yield Finding("publishing", "ok", "no quota of QStash holds it")
+
+    def _ledger(self) -> Iterator[Finding]:
+        if self._relay is None:
+            raise _Skipped("the stack")
+        if self._relay.get("deliveries", status="unaccounted", limit="1")["deliveries"]:
+            found = "there are deliveries of which nobody can tell what became"
+            yield Finding("ledger", "look", found, self._command("delivery list --status unaccounted"))
+        else:
+            yield Finding("ledger", "ok", "no delivery is unaccounted")
 
     def _reconciled_sources(self) -> list[str]:
         sources = {} if self._config is None else self._config["sources"]

@@ -223,7 +223,7 @@ def _conflict_json(conflict: Conflict) -> dict[str, Any]:
 
 def show_config(settings: Settings, store: Store) -> dict[str, Any]:
     """Return what is deployed, without a secret."""
-    base = settings.base_urls[0]
+    base, hold = settings.base_urls[0], store.hold()
     return {
         "name": settings.name,
         "version": VERSION,
@@ -233,6 +233,7 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "url_groups": settings.flat["url_groups"],
         "destinations": settings.flat["destinations"],
         "counts": {"orphans": store.count("orphans"), "missing": _missing(settings, store)},
+        "held_until": None if hold is None else iso(hold),
     }
 
 

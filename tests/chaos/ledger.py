@@ -126,6 +126,14 @@ def judge(
     return ledger
 
 
+def compare(ledger: Ledger, said: Mapping[tuple[str, str], str], audited: Mapping[str, int]) -> None:
+    """Enter where the relay's own balance, by status, isn't what its records say one by one."""
+    right = Counter(said.values()) + Counter(expected=len(said))
+    for name in sorted({*right, *audited}):
+        if right[name] != audited.get(name, 0):
+            _wrong(ledger, "unaccounted", name, "audit", f"its balance has {audited.get(name, 0)}, not {right[name]}")
+
+
 def _count(ledger: Ledger, webhook: Sent) -> None:
     ledger.sent += 1
     ledger.accepted += webhook.accepted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,20 @@ def open_deliveries(relay: Relay) -> int:
     """Return how many deliveries the relay says are still to come; where none is, events that aren't published."""
     open_ones = sum(1 for status in OPEN for _ in _pages(relay, "deliveries", status=status))
     return open_ones or sum(1 for it in _pages(relay, "events") if not it["published"])
+
+
+def audited(relay: Relay) -> Counter[str]:
+    """Return what the relay's own ledger makes of all that there is: how many deliveries have which status."""
+    found: Counter[str] = Counter()
+    asked = {"since": "2000-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"}
+    cursor: dict[str, str] = {}
+    while True:
+        answer = relay.ask("audit", **asked, **cursor).raise_for_status().json()
+        for line in answer["destinations"]:
+            found.update({name: number for name, number in line.items() if name != "destination"})
+        if answer["cursor"] is None:
+            return found
+        cursor = {"cursor": answer["cursor"]}
 
 
 def replay(relay: Relay, said: Said, entries: Sequence[tuple[str, str]]) -> list[Replay]:

@@ -18,7 +18,7 @@ from infra.local.dev import running
 from tests.chaos import records
 from tests.chaos.destinations import Destinations
 from tests.chaos.faults import Orders, QStashAdmin, Time, outage, rules_of
-from tests.chaos.ledger import Ledger, judge
+from tests.chaos.ledger import Ledger, compare, judge
 from tests.chaos.sender import Sender
 from tests.chaos.witness import as_heard
 from tests.deployed.clients import Relay
@@ -52,6 +52,7 @@ destinations = {{ steady = "{url}/steady", flaky = "{url}/flaky" }}
 retries = 2
 retry_delay = "50 * (1 + retried)"
 timeout = "1s"
+callbacks = "failures"
 destinations = {{ rough = "{url}/rough" }}
 """
 SETTLE_S = (*[60] * 4, *[240] * 12, *[900] * 6, *[3600] * 6, *[10_800] * 8)  # 32 h: QStash's backoffs are over
@@ -153,6 +154,7 @@ class Run:
                 sent = [self._sender.sent(it) for it in mix.webhooks]
                 arrivals = as_heard(self._on.relay, self._on.destinations.arrivals)
                 ledger = judge(sent, arrivals, said.status, replays)
+                compare(ledger, said.status, records.audited(self._on.relay))
         struck = self._counted()
         missing = sorted(kind for kind in mix.expected_strikes() if not struck[kind])
         return Outcome(mix.seed, len(mix.webhooks), ledger, struck, missing, times, self._sender.rate)

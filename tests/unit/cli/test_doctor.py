@@ -26,6 +26,7 @@ def whole(deployed: Relay) -> Relay:
     held = deployed.kept("sources") | {"acme": [{"value": SECRET, "created_at": "2026-11-01T00:00:00+00:00"}]}
     deployed.secretsmanager.put_secret_value(SecretId=f"{deployed.name}/sources", SecretString=json.dumps(held))
     deployed.server.says("GET", "/v2/keys", KEYS)
+    deployed.server.says("GET", "/v1/deliveries", {"deliveries": [], "cursor": None})
     deployed.server.says("GET", "/v2/topics", _groups(deployed))
     make_table(deployed.dynamodb, deployed.name)
     store = Store(deployed.name, deployed.name, dynamodb=deployed.dynamodb)
@@ -67,6 +68,8 @@ def test_a_relay_that_lacks_nothing_is_all_ok_and_ends_with_0(whole: Relay) -> N
         "URL groups",
         "signing keys",
         "orphans",
+        "publishing",
+        "ledger",
     ]
     assert whole.server.asked("/v2/keys")[0].headers["authorization"] == f"Bearer {TOKEN}"
 
@@ -77,7 +80,7 @@ def test_for_people_the_next_commands_follow_the_table(undeployed: Relay) -> Non
     assert shown.exit_code == 1
     assert f"secret qstash: relay --name {undeployed.name} secret set qstash" in shown.stdout.splitlines()
     assert "stack: make deploy" in shown.stdout.splitlines()
-    assert shown.stderr.startswith("error: 2 of 9 checks failed")
+    assert shown.stderr.startswith("error: 2 of 11 checks failed")
 
 
 def test_without_credentials_nothing_else_is_asked(undeployed: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +205,28 @@ def test_signing_keys_are_compared_with_qstashs(whole: Relay, held: tuple[str, s
     store.save_keys(current=held[0], following=held[1], mac="mac")
 
     assert _examined(whole)["signing keys"]["state"] == state
+
+
+def test_a_quota_that_is_used_up_is_worth_a_look(whole: Relay) -> None:
+    """Nothing is published meanwhile, and that is no fault of the relay's."""
+    whole.configure(held_until="2026-11-25T00:00:00.000000Z")
+
+    found = _examined(whole)["publishing"]
+
+    assert (found["state"], "2026-11-25T00:00:00" in found["found"]) == ("look", True)
+
+
+def test_what_nobody_can_tell_of_is_worth_a_look(whole: Relay) -> None:
+    whole.server.says("GET", "/v1/deliveries", {"deliveries": [{"id": "dlv_1.erp"}], "cursor": None})
+
+    found = _examined(whole)["ledger"]
+
+    assert (found["state"], found["next"]) == (
+        "look",
+        f"relay --name {whole.name} delivery list --status unaccounted",
+    )
+    (asked,) = whole.server.asked("/v1/deliveries")
+    assert "status=unaccounted" in asked.query
 
 
 def test_orphans_are_worth_a_look_and_no_failure(whole: Relay) -> None:
