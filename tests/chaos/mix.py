@@ -31,6 +31,7 @@ FAILURES = ("error", "hang", "late", "nonretryable", "busy", "huge", "garbage", 
 RECORD = ("kill:save", "kill:ack", "dynamodb:throttle", "dynamodb:void-once")
 HUGE_MAX = 3  # each callback of one carries 7 MB, and QStash keeps so many bytes of history
 ALWAYS = 10**6
+SMALL = 200  # fewer webhooks than these make a run that shall be short
 _MOMENTS = {"rotate": "keys rotated"}
 _PUBLISH = {"method": "POST", "path": "/v2/[bp]*"}  # /v2/publish/… and /v2/batch
 
@@ -131,7 +132,7 @@ def mix(seed: int, count: int, families: frozenset[str] = frozenset(FAMILIES)) -
 
 def _webhooks(seed: int, count: int, chance: random.Random, families: frozenset[str]) -> tuple[Webhook, ...]:
     orders = (KILLS if "kill" in families else ()) + (DYNAMODB if "dynamodb" in families else ())
-    each = max(3, count // 250)
+    each = max(3 if count >= SMALL else 1, count // 250)
     chosen = chance.sample(range(count), min(count, each * len(orders)))
     ordered = {number: orders[place % len(orders)] for place, number in enumerate(chosen)}
     made = []
@@ -180,7 +181,7 @@ def _behaviours(webhooks: tuple[Webhook, ...], chance: random.Random) -> dict[tu
 
 
 def _rules(seed: int, count: int, families: frozenset[str]) -> tuple[tuple[str, dict[str, Any]], ...]:
-    few = max(2, count // 200)
+    few = max(2 if count >= SMALL else 1, count // 200)
     chance = random.Random(f"{seed}/{count}/calls")  # noqa: S311  # a seeded one is meant
     call: dict[str, Any] = {"on": "call", "match": _PUBLISH, "probability": 0.5, "count": few}
     rules: list[tuple[str, dict[str, Any]]] = []
@@ -192,8 +193,8 @@ def _rules(seed: int, count: int, families: frozenset[str]) -> tuple[tuple[str, 
             ("qstash 503", call | {"do": "answer", "status": 503}),
             ("qstash void", call | {"do": "void"}),
             ("qstash drop", call | {"do": "drop"}),
-            ("qstash hang", call | {"do": "hang", "seconds": 4, "count": max(2, few // 3)}),
-            ("qstash down", call | {"do": "down", "seconds": 1, "count": 2}),
+            ("qstash hang", call | {"do": "hang", "seconds": 4, "count": min(few, 3)}),
+            ("qstash down", call | {"do": "down", "seconds": 1, "count": min(few, 2)}),
         ]
     for _, rule in rules:  # some time in the first half: the first of them that strikes a call is the one
         rule["after"] = chance.randrange(max(1, count // 2))

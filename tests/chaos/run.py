@@ -175,7 +175,7 @@ class Run:
         self._step(f"sending {len(mix.webhooks)} webhooks under faults")
         self._on.destinations.behave(mix.behaviours)
         self._on.orders.tell(seed=mix.seed, record=mix.rates, outage={})
-        self._qstash.limit_parallelism(PARALLELISM)
+        self._qstash.limit_parallelism(min(PARALLELISM, max(4, len(mix.webhooks) // 15)))
         self._qstash.add(rules_of(mix))
         asyncio.run(self._send_under_faults())
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.mix import Webhook
 
-AT_ONCE = 10  # webhooks under way
+AT_ONCE = 10  # webhooks under way, where there are many: each takes a function, and a new one takes its start
 ANSWER_S = 30
 TRIES = 4  # of a source that sends again, while the run's faults last
 
@@ -44,7 +44,7 @@ class Sender:
     ) -> None:
         """Send *webhooks*, some at a time; *at_share* is told how far it is before each."""
         began = time.monotonic()
-        free = asyncio.Semaphore(AT_ONCE)
+        free = asyncio.Semaphore(min(AT_ONCE, max(2, len(webhooks) // 15)))
         limit = aiohttp.ClientTimeout(ANSWER_S)
         async with aiohttp.ClientSession(timeout=limit) as session, asyncio.TaskGroup() as tasks:
             for place, webhook in enumerate(webhooks):

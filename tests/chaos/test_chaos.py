@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.chaos.run import Outcome
 
 SEED = 1
-COUNT = 120
+COUNT = 75
 
 
 @pytest.fixture(scope="module")
