@@ -127,6 +127,8 @@ def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
 
 def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Replay:
     if "delivery_ids" in asked:
+        if {"destinations", "include_delivered"} & set(asked):
+            raise BadRequest("destinations and include_delivered go with an event: a delivery's id says its own")
         return replay_deliveries(it.store, _texts(asked, "delivery_ids"), by=by, reason=reason)
     if not isinstance(asked["event_id"], str) or not isinstance(asked.get("include_delivered", False), bool):
         raise BadRequest("event_id must be text, include_delivered true or false")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from relay.callbacks import Address
 from relay.errors import BadRequest, QStashError, SignatureError
 from relay.items import SHARDS
-from relay.ledger import Balance, Finding, balance
+from relay.ledger import Balance, Finding, balance, forgotten
 from relay.model import DEAD, OPEN, Attempt, Delivery, Generation, Report, Status, from_iso, iso
 from relay.settle import settle
 
@@ -76,6 +76,7 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
             seconds_left=seconds_left,
         )
         _add(store, found, done)
+        done.repaired += sum(_mend(store, it) for it in forgotten(store))
         left = None if found.complete else {**window, "positions": found.positions}
         store.save_audit({"until": window["until"], "left": left, **dead_letters})
         done.unaccounted = sum(

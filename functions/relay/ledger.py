@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from relay.store import Store
 
 EVENTS_A_SLICE = 500
+OPEN_A_SHARD = 500
 END = "~"  # above every sort key
 NOBODY_PUBLISHES = "it isn't published, and nothing is due to publish it"
 NOBODY_LOOKS = "QStash has it, and nothing is due to look after it"
@@ -92,6 +93,20 @@ def balance(
         while (position := found.positions[shard]) is not None and seconds_left() > 0:
             found.positions[shard] = _slice(store, shard, position, until, found)
     return found
+
+
+def forgotten(store: Store) -> list[Finding]:
+    """Return the open deliveries, of whatever age, that nobody owes anything; some of each shard, the oldest first."""
+    found: list[Finding] = []
+    for shard in range(SHARDS):
+        for status in (Status.PENDING, Status.IN_FLIGHT):
+            entries, _ = store.entries(f"{status.value}#{shard}", "0", END, OPEN_A_SHARD)
+            suspects = {it["pk"]: it for it in entries if "due_sk" not in it}
+            for history in map(store.history, map(EventId, suspects)):
+                if history is not None:
+                    event, deliveries = history
+                    found += [it for one in deliveries for it in _findings(event, one, event.unpublished)]
+    return [it for it in found if it.mendable]
 
 
 def _slice(store: Store, shard: int, above: str, until: str, found: Balance) -> str | None:

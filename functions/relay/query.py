@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay import VERSION
 from relay.errors import BadRequest, NotFound
+from relay.items import SHARDS
 from relay.ledger import balance
 from relay.missing import Records
 from relay.model import (
@@ -264,7 +265,7 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
     if since >= until:
         raise BadRequest("since must be before until", code="bad_filter")
     digest = hashlib.sha256(f"{since}{until}".encode()).hexdigest()[:12]
-    positions = json.loads(_cursor(query["cursor"], digest)) if query.get("cursor") else None
+    positions = _positions(query["cursor"], digest) if query.get("cursor") else None
     found = balance(store, since=since, until=until, positions=positions, seconds_left=seconds_left)
     cursor = None if found.complete else _encoded(digest, json.dumps(found.positions))
     return {
@@ -278,6 +279,17 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
         "orphans": store.count("orphans"),
         "cursor": cursor,
     }
+
+
+def _positions(cursor: str, digest: str) -> list[str | None]:
+    try:
+        positions: Any = json.loads(_cursor(cursor, digest))
+    except (ValueError, RecursionError):
+        positions = None
+    right = isinstance(positions, list) and len(positions) == SHARDS
+    if not right or not all(it is None or isinstance(it, str) for it in positions):
+        raise BadRequest("the cursor is not one of this query: start without", code="bad_cursor")
+    return list(positions)
 
 
 def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, Any]:

@@ -81,6 +81,21 @@ def test_what_nobody_looks_after_is_looked_after(world: World) -> None:
     assert world.statuses(event.id)["erp"] is Status.DELIVERED
 
 
+@pytest.mark.parametrize("status", [Status.PENDING, Status.IN_FLIGHT])
+def test_what_nobody_owes_anything_is_mended_however_old_its_event_is(world: World, status: Status) -> None:
+    """What is replayed, or waited in the spool, came long before any window."""
+    event = world.post().event
+    audited(world)
+    world.clock.at += timedelta(days=2)
+    audited(world)
+    put(world, event, "erp", status, due_at=None)
+
+    done = audited(world)
+
+    assert (done.balanced, done.repaired) == (0, 1)
+    assert world.store.delivery(event, "erp").due_at is not None
+
+
 def test_what_is_heard_of_meanwhile_needs_no_mending(world: World) -> None:
     """Its callback comes between the look at the ledger and the change."""
     event = world.post().event

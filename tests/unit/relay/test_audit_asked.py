@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from relay import ledger
 from relay import query as queries
+from relay.items import SHARDS
 from relay.model import Status, iso
 from tests.unit.relay.ledgers import DAY, NAMES, SECOND, put
 
@@ -78,6 +81,19 @@ def test_a_cursor_is_of_one_window(world: World, operator: Operator) -> None:
     status, answer = operator.ask(AUDIT, asked=window | {"since": iso(world.began), "cursor": cursor})
 
     assert right == 200
+    assert (status, answer["error"]["code"]) == (400, "bad_cursor")
+
+
+@pytest.mark.parametrize("positions", ["no JSON", "7", "[]", json.dumps([7] * SHARDS)], ids=str)
+def test_a_cursor_that_no_answer_had_is_refused(world: World, operator: Operator, positions: str) -> None:
+    """Anybody can write one: it is base64, and its digest is of what they ask."""
+    window = {"since": iso(world.began - SECOND), "until": iso(world.began + SECOND)}
+    right = queries.show_audit(world.store, window, lambda: 0)["cursor"]
+    digest, _ = json.loads(base64.urlsafe_b64decode(right + "=="))
+    forged = base64.urlsafe_b64encode(json.dumps([digest, positions]).encode()).decode().rstrip("=")
+
+    status, answer = operator.ask(AUDIT, asked=window | {"cursor": forged})
+
     assert (status, answer["error"]["code"]) == (400, "bad_cursor")
 
 

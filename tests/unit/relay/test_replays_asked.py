@@ -109,6 +109,19 @@ def test_a_rate_or_a_dry_run_goes_with_a_query_alone(world: World, operator: Ope
     assert world.statuses(event.id)["erp"] is Status.DEAD_LETTERED
 
 
+@pytest.mark.parametrize("more", [{"destinations": ["erp"]}, {"include_delivered": True}], ids=str)
+def test_what_goes_with_an_event_does_not_go_with_deliveries(
+    world: World, operator: Operator, more: dict[str, Any]
+) -> None:
+    """Never ignored: who says it means it."""
+    (event,) = dead(world, 1)
+
+    status, _ = operator.ask(START, {"delivery_ids": [world.store.delivery(event, "erp").id]} | more)
+
+    assert status == 400
+    assert world.statuses(event.id)["erp"] is Status.DEAD_LETTERED
+
+
 # -- GET and POST /v1/replays/{id} --------------------------------------------------------------------------------
 
 
