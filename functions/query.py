@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from relay import aws, bulk, query
+from relay import aws, bulk, query, shown
 from relay.errors import BadRequest, NotFound, RelayError
 from relay.gateway import Request, Response, answering, note
 from relay.jobs import State
@@ -56,7 +56,7 @@ def _refusals(it: Relay, request: Request) -> Response:
 def _list_replays(it: Relay, request: Request) -> Response:
     if request.query:
         raise BadRequest("the replays take no parameter", code="unknown_filter")
-    return Response(200, {"replays": [query.replay_json(job) for job in it.store.jobs(LISTED_MAX)]})
+    return Response(200, {"replays": [shown.replay_json(job) for job in it.store.jobs(LISTED_MAX)]})
 
 
 def _replay(it: Relay, request: Request) -> Response:
@@ -66,7 +66,7 @@ def _replay(it: Relay, request: Request) -> Response:
         raise NotFound("there is no such replay")
     records = it.store.replayed_deliveries(replay_id, LISTED_MAX)
     deliveries = [{"delivery_id": record["sk"], "generation": record["generation"]} for record in records]
-    return Response(200, query.replay_json(job) | {"deliveries": deliveries})
+    return Response(200, shown.replay_json(job) | {"deliveries": deliveries})
 
 
 def _turn_replay(it: Relay, request: Request) -> Response:
@@ -76,7 +76,7 @@ def _turn_replay(it: Relay, request: Request) -> Response:
         raise BadRequest('say {"action": "stop"} or {"action": "resume"}')
     job = bulk.turn(it.store, request.path_parameters.get("replay_id", ""), states[asked["action"]])
     note(replay_id=job.id, action=asked["action"], by=request.caller)
-    return Response(200, query.replay_json(job))
+    return Response(200, shown.replay_json(job))
 
 
 def _replays(it: Relay, request: Request) -> Response:
@@ -98,12 +98,12 @@ def _replays(it: Relay, request: Request) -> Response:
     note(replay_id=replay.id, by=request.caller)
     if replay.deliveries:
         _nudge_sweep(it)
-    shown = {
+    said = {
         "id": replay.id,
-        "deliveries": [query.delivery_json(delivery) for delivery in replay.deliveries],
+        "deliveries": [shown.delivery_json(delivery) for delivery in replay.deliveries],
         "skipped": [{"delivery_id": name, "reason": reason} for name, reason in replay.skipped],
     }
-    return Response(202, shown)
+    return Response(202, said)
 
 
 def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Response:
@@ -122,7 +122,7 @@ def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
     job = bulk.start(it.store, given, rate=rate, by=by, reason=reason)
     note(replay_id=job.id, by=by)
     _nudge_sweep(it)
-    return Response(202, query.replay_json(job))
+    return Response(202, shown.replay_json(job))
 
 
 def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Replay:

@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import base64
 import binascii
-import codecs
 import hashlib
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay import VERSION
+from relay import VERSION, shown
 from relay.errors import BadRequest, NotFound
 from relay.items import SHARDS
 from relay.ledger import balance
 from relay.missing import Records
 from relay.model import (
     Conflict,
-    Delivery,
     Event,
     EventId,
     Status,
-    delivery_id,
     event_id,
     from_iso,
     iso,
     split_delivery_id,
 )
-from relay.refusals import UNKNOWN_SOURCE_NAME, Facts, Reason, Refusal, Slot, likely_cause
+from relay.refusals import UNKNOWN_SOURCE_NAME, Facts, Reason, likely_cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from relay.items import Item
-    from relay.jobs import Job
     from relay.settings import Settings
     from relay.store import Store
 
@@ -140,17 +136,17 @@ def list_events(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
     filters = Filters.of(query)
     if filters.destination is None and "status" not in query:
         items, at = _page(store, ["events"], filters)
-        return {"events": [_event_row(it) for it in items], "cursor": filters.cursor(at)}
+        return {"events": [shown.event_row(it) for it in items], "cursor": filters.cursor(at)}
     items, at = _page(store, filters.statuses, filters)
     ids = list(dict.fromkeys(EventId(it["pk"]) for it in items))
-    return {"events": [event_json(event) for event in store.events(ids)], "cursor": filters.cursor(at)}
+    return {"events": [shown.event_json(event) for event in store.events(ids)], "cursor": filters.cursor(at)}
 
 
 def list_deliveries(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
     """Return one page of deliveries: `{"deliveries": […], "cursor": … or null}`."""
     filters = Filters.of(query)
     items, at = _page(store, filters.statuses, filters)
-    return {"deliveries": [_delivery_row(it) for it in items], "cursor": filters.cursor(at)}
+    return {"deliveries": [shown.delivery_row(it) for it in items], "cursor": filters.cursor(at)}
 
 
 def _page(store: Store, partitions: Iterable[str], filters: Filters) -> tuple[list[Item], str | None]:
@@ -189,20 +185,20 @@ def show_event(store: Store, found_by: EventId, *, with_body: bool, sha256: str 
     if history is None:
         raise NotFound("there is no such event")
     event, deliveries = history
-    shown = event_json(event) | {
+    found = shown.event_json(event) | {
         "headers": event.headers,
-        "deliveries": [delivery_json(it) | {"attempts": attempts_json(it)} for it in deliveries],
+        "deliveries": [shown.delivery_json(it) | {"attempts": shown.attempts_json(it)} for it in deliveries],
     }
     conflicts = store.conflicts(event) if event.conflicts else []
     if conflicts:
-        shown["conflicting"] = [_conflict_json(it) for it in conflicts]
+        found["conflicting"] = [shown.conflict_json(it) for it in conflicts]
     if with_body:
         body = store.body(_body_meant(event, conflicts, sha256))
         try:
-            shown["body"] = body.decode()
+            found["body"] = body.decode()
         except UnicodeDecodeError:
-            shown["body_base64"] = base64.b64encode(body).decode()
-    return shown
+            found["body_base64"] = base64.b64encode(body).decode()
+    return found
 
 
 def _body_meant(event: Event, conflicts: list[Conflict], sha256: str | None) -> Event:
@@ -212,16 +208,6 @@ def _body_meant(event: Event, conflicts: list[Conflict], sha256: str | None) -> 
         if it.sha256 == sha256:
             return replace(event, sha256=it.sha256, size_bytes=it.size_bytes)
     raise NotFound("no such body came under the event's id: `conflicting` has the hashes of those that did")
-
-
-def _conflict_json(conflict: Conflict) -> dict[str, Any]:
-    return {
-        "sha256": conflict.sha256,
-        "size_bytes": conflict.size_bytes,
-        "received_at": iso(conflict.received_at),
-        "content_type": conflict.content_type,
-        "headers": conflict.headers,
-    }
 
 
 def show_config(settings: Settings, store: Store) -> dict[str, Any]:
@@ -311,8 +297,10 @@ def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, An
     return {
         "source": source,
         "handshake": store.handshake(source),
-        "counts": [_count_json(reason, [it for it in slots if it.refusal.reason is reason]) for reason in reasons],
-        "refusals": [_refusal_json(it.refusal) | {"likely_cause": likely_cause(it.refusal, facts)} for it in slots],
+        "counts": [shown.count_json(reason, [it for it in slots if it.refusal.reason is reason]) for reason in reasons],
+        "refusals": [
+            shown.refusal_json(it.refusal) | {"likely_cause": likely_cause(it.refusal, facts)} for it in slots
+        ],
     }
 
 
@@ -333,149 +321,3 @@ def _facts(store: Store, source: str, settings: Settings, *, asked: bool) -> Fac
         signs_body=known is None or known.row.signs_body,
         signature=tuple(known.said.get("signature", [])) if known else (),
     )
-
-
-def _count_json(reason: Reason, slots: list[Slot]) -> dict[str, Any]:
-    return {
-        "reason": reason.value,
-        "count": sum(it.count for it in slots),
-        "since": iso(min(it.since for it in slots)),
-        "last_at": iso(slots[0].refusal.at),
-    }
-
-
-def _refusal_json(refusal: Refusal) -> dict[str, Any]:
-    shown = {
-        "source": refusal.source,
-        "reason": refusal.reason.value,
-        "at": iso(refusal.at),
-        "message": refusal.message,
-        "untrusted": refusal.untrusted,
-        "method": refusal.method,
-        "path": refusal.path,
-        "source_ip": refusal.source_ip,
-        "user_agent": refusal.headers.get("user-agent"),
-        "content_type": refusal.headers.get("content-type"),
-        "header_names": list(refusal.header_names),
-        "headers": refusal.headers,
-        "signed_at": iso(refusal.signed_at) if refusal.signed_at else None,
-        "size_bytes": refusal.size_bytes,
-        "sha256": refusal.sha256,
-        "body_truncated": refusal.size_bytes > len(refusal.body),
-    }
-    try:
-        # Cut within a character, it is still text.
-        text = codecs.getincrementaldecoder("utf-8")().decode(refusal.body, final=not shown["body_truncated"])
-    except UnicodeDecodeError:
-        return shown | {"body_base64": base64.b64encode(refusal.body).decode()}
-    return shown | {"body": text}
-
-
-def event_json(event: Event) -> dict[str, Any]:
-    """Return *event* as operators see it."""
-    return {
-        "id": event.id,
-        "source": event.source,
-        "type": event.event_type,
-        "idempotency_key": event.idempotency_key,
-        "received_at": iso(event.received_at),
-        "size_bytes": event.size_bytes,
-        "sha256": event.sha256,
-        "content_type": event.content_type,
-        "published": not event.unpublished,
-        "suspected_replay_of": event.suspected_replay_of,
-        "reconciled_at": iso(event.reconciled_at) if event.reconciled_at else None,
-        "conflicts": event.conflicts,
-    }
-
-
-def _event_row(item: Item) -> dict[str, Any]:
-    return {
-        "id": item["pk"],
-        "source": item["source"],
-        "type": item["event_type"],
-        "idempotency_key": item["idempotency_key"],
-        "received_at": item["received_at"],
-        "size_bytes": int(item["size_bytes"]),
-        "sha256": item["sha256"],
-        "content_type": item.get("content_type"),
-        "published": not item.get("unpublished"),
-        "suspected_replay_of": item.get("suspected_replay_of"),
-        "reconciled_at": item.get("reconciled_at"),
-        "conflicts": int(item.get("conflicts", 0)),
-    }
-
-
-def delivery_json(delivery: Delivery) -> dict[str, Any]:
-    """Return *delivery*, without its attempts, as operators see it."""
-    return {
-        "id": delivery.id,
-        "event_id": delivery.event_id,
-        "destination": delivery.destination,
-        "group": delivery.group,
-        "source": delivery.source,
-        "type": delivery.event_type,
-        "status": delivery.status.value,
-        "generation": delivery.generation,
-        "message_id": delivery.message_id,
-        "dlq_id": delivery.dlq_id,
-        "reason": delivery.reason,
-        "attempts_count": len(delivery.attempts),
-        "event_received_at": iso(delivery.event_received_at),
-        "updated_at": iso(delivery.updated_at),
-        "received_at": iso(delivery.handed_over_at) if delivery.handed_over_at else None,
-    }
-
-
-def replay_json(job: Job) -> dict[str, Any]:
-    """Return a replay as operators see it."""
-    return {
-        "id": job.id,
-        "state": job.state.value,
-        "by": job.by,
-        "reason": job.reason,
-        "started_at": iso(job.started_at),
-        "query": dict(job.query),
-        "rate": job.rate,
-        "replayed": job.replayed,
-        "skipped": job.skipped,
-    }
-
-
-def _delivery_row(item: Item) -> dict[str, Any]:
-    return {
-        "id": delivery_id(EventId(item["pk"]), item["destination"]),
-        "event_id": item["pk"],
-        "destination": item["destination"],
-        "group": item["group"],
-        "source": item["source"],
-        "type": item["event_type"],
-        "status": item["status"],
-        "generation": item["generation"],
-        "message_id": item.get("message_id"),
-        "dlq_id": item.get("dlq_id"),
-        "reason": item.get("reason"),
-        "attempts_count": int(item["attempts_count"]),
-        "event_received_at": item["received_at"],
-        "updated_at": item["updated_at"],
-        "received_at": item.get("handed_over_at"),
-    }
-
-
-def attempts_json(delivery: Delivery) -> list[dict[str, Any]]:
-    """Return the delivery's attempts: message by message, the oldest first, each in the order QStash made them."""
-    first_heard: dict[str, datetime] = {}
-    for attempt in sorted(delivery.attempts.values()):
-        first_heard.setdefault(attempt.message_id, attempt.at)
-    return [
-        {
-            "number": it.number,
-            "at": iso(it.at),
-            "status_code": it.status_code,
-            "outcome": "succeeded" if it.succeeded else "failed",
-            "message_id": it.message_id,
-            "generation": it.generation,
-            "response": it.response,
-        }
-        for it in sorted(delivery.attempts.values(), key=lambda it: (first_heard[it.message_id], it.number))
-    ]

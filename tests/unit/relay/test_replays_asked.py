@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay import bulk
-from relay import query as queries
+from relay import bulk, shown
 from relay.jobs import State
 from relay.model import Status, iso
 from tests.unit.relay.ledgers import SECOND
@@ -34,7 +33,7 @@ def test_a_replay_of_many_is_started_with_who_asked_and_why(world: World, operat
     job = world.store.job(answer["id"])
     assert job is not None
     assert status == 202
-    assert answer == queries.replay_json(job)
+    assert answer == shown.replay_json(job)
     assert (job.by, job.reason, job.rate, job.state) == (ARN, "mended", 7, State.RUNNING)
     assert job.query == answer["query"] == {"destination": "erp", "until": iso(world.clock.at)}
     assert world.sweep(seconds=0).replayed == 2

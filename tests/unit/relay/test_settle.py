@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from relay import callbacks, query
+from relay import callbacks, query, shown
 from relay.errors import BadRequest, SignatureError
 from relay.model import EventId, Status
 from relay.settle import settle
@@ -30,16 +30,16 @@ def test_callbacks_tell_each_destinations_story(world: World) -> None:
         "ledger": Status.DEAD_LETTERED,
         "builder": Status.DELIVERED,
     }
-    shown = query.show_event(world.store, event.id, with_body=True)
-    erp = next(it for it in shown["deliveries"] if it["destination"] == "erp")
+    found = query.show_event(world.store, event.id, with_body=True)
+    erp = next(it for it in found["deliveries"] if it["destination"] == "erp")
     assert [(it["number"], it["status_code"], it["outcome"]) for it in erp["attempts"]] == [
         (1, 500, "failed"),
         (2, 200, "succeeded"),
     ]
     assert erp["attempts"][0]["response"] == "oops"
-    ledger = next(it for it in shown["deliveries"] if it["destination"] == "ledger")
+    ledger = next(it for it in found["deliveries"] if it["destination"] == "ledger")
     assert ledger["dlq_id"] == "17-0"
-    assert shown["body"] == "{}"
+    assert found["body"] == "{}"
 
 
 def test_attempts_are_shown_in_the_order_they_were_made(world: World) -> None:
@@ -49,9 +49,9 @@ def test_attempts_are_shown_in_the_order_they_were_made(world: World) -> None:
         world.clock.at += timedelta(seconds=1)
         world.report(event, "erp", status=500, sourceMessageId=message, retried=retried)
 
-    shown = query.attempts_json(world.store.delivery(event, "erp"))
+    told = shown.attempts_json(world.store.delivery(event, "erp"))
 
-    assert [(it["message_id"], it["number"]) for it in shown] == [
+    assert [(it["message_id"], it["number"]) for it in told] == [
         ("msg_a", 1),
         ("msg_a", 2),
         ("msg_a", 3),

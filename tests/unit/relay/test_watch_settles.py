@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay import query
+from relay import shown
 from relay.model import Status
 from relay.replay import replay_event
 from tests.unit.relay.told import SILENCE_S, dead, retried, tell
@@ -26,11 +26,11 @@ def test_a_delivery_whose_callback_was_lost_is_settled_from_the_log(world: World
 
     erp = world.delivery(event, "erp")
     assert (erp.status, erp.due_at) == (Status.DELIVERED, None)
-    assert [(it["number"], it["status_code"], it["outcome"]) for it in query.attempts_json(erp)] == [
+    assert [(it["number"], it["status_code"], it["outcome"]) for it in shown.attempts_json(erp)] == [
         (1, 500, "failed"),
         (2, 201, "succeeded"),
     ]
-    assert query.attempts_json(erp)[0]["response"] == "oops"
+    assert shown.attempts_json(erp)[0]["response"] == "oops"
     assert done.settled == 1
 
 
