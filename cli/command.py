@@ -103,7 +103,7 @@ class Moment(click.ParamType[datetime]):
 
 def iso(moment: datetime) -> str:
     """Return *moment* as the relay takes it: ISO 8601, UTC."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def printable(text: str) -> str:

@@ -72,7 +72,7 @@ def _replay(it: Relay, request: Request) -> Response:
 def _turn_replay(it: Relay, request: Request) -> Response:
     asked = request.json()
     states = {"stop": State.STOPPED, "resume": State.RUNNING}
-    if set(asked) != {"action"} or asked["action"] not in states:
+    if set(asked) != {"action"} or not isinstance(asked["action"], str) or asked["action"] not in states:
         raise BadRequest('say {"action": "stop"} or {"action": "resume"}')
     job = bulk.turn(it.store, request.path_parameters.get("replay_id", ""), states[asked["action"]])
     note(replay_id=job.id, action=asked["action"], by=request.caller)
@@ -128,15 +128,16 @@ def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
 def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Replay:
     if "delivery_ids" in asked:
         if {"destinations", "include_delivered"} & set(asked):
-            raise BadRequest("destinations and include_delivered go with an event: a delivery's id says its own")
+            raise BadRequest("destinations and include_delivered choose from an event's deliveries: say event_id")
         return replay_deliveries(it.store, _texts(asked, "delivery_ids"), by=by, reason=reason)
-    if not isinstance(asked["event_id"], str) or not isinstance(asked.get("include_delivered", False), bool):
+    event_id, include_delivered = asked["event_id"], asked.get("include_delivered", False)
+    if not isinstance(event_id, str) or not event_id or not isinstance(include_delivered, bool):
         raise BadRequest("event_id must be text, include_delivered true or false")
     return replay_event(
         it.store,
-        EventId(query.resolve(asked["event_id"], it.settings)),
+        EventId(query.resolve(event_id, it.settings)),
         destinations=_texts(asked, "destinations") if "destinations" in asked else None,
-        include_delivered=asked.get("include_delivered", False),
+        include_delivered=include_delivered,
         by=by,
         reason=reason,
     )

@@ -68,6 +68,7 @@ class Request:
         """Return the JSON object in the body, or raise `BadRequest`."""
         try:
             value = json.loads(self.body)
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be kept
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):

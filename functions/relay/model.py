@@ -91,7 +91,8 @@ def deduplication_id(relay: str, event: EventId, generation: Generation, scope: 
 
 def iso(moment: datetime) -> str:
     """Return *moment* as it stands at rest: ISO 8601, UTC, microseconds; text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: it may give a year before 1000 fewer than four digits.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def from_iso(text: str) -> datetime:

@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from relay import VERSION, shown
@@ -91,13 +91,11 @@ def _time(query: Mapping[str, str], name: str) -> str | None:
         return None
     try:
         moment = datetime.fromisoformat(query[name])
-    except ValueError:
-        moment = datetime.min  # noqa: DTZ901  # naive, so it is refused below
-    if moment.tzinfo is None:
-        raise BadRequest(
-            f"{name} must be an ISO 8601 time with a zone, such as 2026-01-31T09:00:00Z", code="bad_filter"
-        )
-    return iso(moment.astimezone(UTC))
+        if moment.tzinfo is not None:
+            return iso(moment)
+    except (ValueError, OverflowError):  # no time, or in UTC none that there is
+        pass
+    raise BadRequest(f"{name} must be an ISO 8601 time with a zone, such as 2026-01-31T09:00:00Z", code="bad_filter")
 
 
 def _status(text: str) -> Status:
@@ -124,8 +122,27 @@ def _cursor(text: str, digest: str) -> str:
     except (ValueError, TypeError, binascii.Error, RecursionError):
         given, at = None, None
     if given != digest or not isinstance(at, str) or not at:
-        raise BadRequest("the cursor is not one of this query: start without", code="bad_cursor")
+        raise _no_cursor()
     return at
+
+
+def _positions(text: str) -> list[str | None]:
+    """Return where each shard of the ledger goes on, as a cursor says it."""
+    try:
+        found: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or len(found) != SHARDS or not all(map(_is_position, found)):
+        raise _no_cursor()
+    return list(found)
+
+
+def _is_position(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value != "")
+
+
+def _no_cursor() -> BadRequest:
+    return BadRequest("the cursor is not one of this query: start without", code="bad_cursor")
 
 
 def list_events(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
@@ -251,7 +268,7 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
     if since >= until:
         raise BadRequest("since must be before until", code="bad_filter")
     digest = hashlib.sha256(f"{since}{until}".encode()).hexdigest()[:12]
-    positions = _positions(query["cursor"], digest) if query.get("cursor") else None
+    positions = _positions(_cursor(query["cursor"], digest)) if query.get("cursor") else None
     found = balance(store, since=since, until=until, positions=positions, seconds_left=seconds_left)
     cursor = None if found.complete else _encoded(digest, json.dumps(found.positions))
     return {
@@ -265,17 +282,6 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
         "orphans": store.count("orphans"),
         "cursor": cursor,
     }
-
-
-def _positions(cursor: str, digest: str) -> list[str | None]:
-    try:
-        positions: Any = json.loads(_cursor(cursor, digest))
-    except (ValueError, RecursionError):
-        positions = None
-    right = isinstance(positions, list) and len(positions) == SHARDS
-    if not right or not all(it is None or isinstance(it, str) for it in positions):
-        raise BadRequest("the cursor is not one of this query: start without", code="bad_cursor")
-    return list(positions)
 
 
 def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, Any]:

@@ -73,6 +73,15 @@ def test_a_time_that_is_said_is_asked_for(deployed: Relay) -> None:
     }
 
 
+def test_a_year_has_four_digits(deployed: Relay) -> None:
+    """The relay compares times as text."""
+    deployed.server.says("GET", "/v1/audit", answer())
+
+    deployed.run("audit", "--since", "0900-01-31T09:00:00Z")
+
+    assert asked(deployed.server.calls[-1])["since"] == "0900-01-31T09:00:00.000000Z"
+
+
 def test_what_is_unaccounted_is_named_and_makes_the_status_1(deployed: Relay) -> None:
     """With what a person can do."""
     deployed.server.says("GET", "/v1/audit", answer(line("erp", unaccounted=1), unaccounted=[LOST]))

@@ -179,8 +179,8 @@ def test_a_deduplication_id_differs_by_all_that_counts_and_has_no_colon() -> Non
     assert not any(":" in it for it in ids)
 
 
-@given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+@given(st.datetimes(timezones=st.just(UTC)))
 def test_a_time_at_rest_reads_back_and_sorts(moment: datetime) -> None:
-    """Text order is time order."""
+    """Text order is time order, in every year that there is."""
     assert from_iso(iso(moment)) == moment
     assert (iso(moment) < iso(START)) == (moment < START)
