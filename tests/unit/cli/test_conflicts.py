@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.unit.cli.conftest import event
+from tests.unit.cli.terminal import on_a_terminal
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Relay
@@ -42,6 +43,18 @@ def test_an_event_is_shown_with_the_other_bodies_under_its_id(deployed: Relay) -
     assert row.split() == [HASH, "2026-11-24", "09:00:00Z", "2.0", "KiB"]
     assert "Other bodies under the same id" in with_other
     assert "Other bodies" not in without
+
+
+def test_the_hash_of_a_body_is_whole_on_a_narrow_terminal(deployed: Relay) -> None:
+    """One copies it."""
+    deployed.server.says(
+        "GET", f"/v1/events/{event(1)['id']}", event(1, headers={}, deliveries=[], conflicting=[OTHER])
+    )
+
+    status, shown = on_a_terminal("event", "show", event(1)["id"], asked="", typed="")
+
+    assert status == 0
+    assert HASH in shown
 
 
 def test_a_body_is_asked_for_by_its_hash(deployed: Relay) -> None:

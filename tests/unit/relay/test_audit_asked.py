@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import query as function
 from relay import ledger
 from relay import query as queries
 from relay.items import SHARDS
@@ -73,6 +74,19 @@ def test_answers_that_stop_before_the_end_go_on_and_add_up(world: World, monkeyp
     assert len(answers) >= 8
 
 
+def test_a_balance_ends_before_the_gateway_gives_up(
+    world: World, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It then says where to go on."""
+    world.post()
+    monkeypatch.setattr(function, "COUNT_S", 0.0)
+
+    status, answer = operator.ask(AUDIT)
+
+    assert (status, answer["destinations"]) == (200, [])
+    assert answer["cursor"] is not None
+
+
 def test_a_cursor_is_of_one_window(world: World, operator: Operator) -> None:
     window = {"since": iso(world.began - SECOND), "until": iso(world.began + SECOND)}
     cursor = queries.show_audit(world.store, window, lambda: 0)["cursor"]
@@ -131,3 +145,15 @@ def test_every_body_that_came_under_an_events_id_can_be_seen(world: World, opera
     assert shown(sha256=other["sha256"])[1]["body"] == '{"a":22}'
     assert other["size_bytes"] == 8
     assert shown(sha256="ab" * 32)[0] == 404
+
+
+@pytest.mark.parametrize(("asked", "shown"), [({}, set()), ({"body": "false"}, set()), ({"body": "true"}, {"body"})])
+def test_a_body_is_shown_where_it_is_asked_for(
+    world: World, operator: Operator, asked: dict[str, str], shown: set[str]
+) -> None:
+    """It may be large, and isn't for everybody's eyes."""
+    event = world.post().event
+
+    status, answer = operator.ask("GET /v1/events/{event_id}", asked=asked, event_id=event.id)
+
+    assert (status, answer.keys() & {"body"}) == (200, shown)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import query as function
 from relay import bulk, shown
 from relay.jobs import State
 from relay.model import Status, iso
@@ -51,6 +52,18 @@ def test_a_dry_run_counts_and_starts_nothing(world: World, operator: Operator) -
     assert (status, answer["complete"], answer["count"]["dead_lettered"]) == (200, True, 2)
     assert "delivered" not in answer["count"]
     assert world.store.jobs(9) == []
+
+
+def test_a_count_that_time_did_not_suffice_for_says_so(
+    world: World, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would look as if that were all."""
+    dead(world, 1)
+    monkeypatch.setattr(function, "COUNT_S", 0.0)
+
+    status, answer = operator.ask(START, {"query": {"destination": "erp"}, "dry_run": True})
+
+    assert (status, answer["complete"]) == (200, False)
 
 
 @pytest.mark.parametrize(
