@@ -6,7 +6,7 @@ EXAMPLES ?= 2000
 SEED ?= 1
 COUNT ?= 2000
 
-.PHONY: setup demo test model chaos check lint types synth gate bench mutants deploy lock clean
+.PHONY: setup demo test test-here test-deployed model chaos check lint types synth gate bench mutants deploy lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -57,8 +57,15 @@ tests/gate/provider_sdks/js/node_modules/.ready: tests/gate/provider_sdks/js/pac
 demo: setup
 	$(BIN)/python -m infra.local.demo
 
+# In two at a time: what runs in this process, and what waits for a deployed stack.
 test: setup
-	$(BIN)/pytest tests/unit tests/infra tests/model tests/deployed tests/chaos
+	@$(MAKE) --no-print-directory --jobs=2 test-here test-deployed
+
+test-here:
+	$(BIN)/pytest -q tests/unit tests/infra tests/model
+
+test-deployed:
+	$(BIN)/pytest -q tests/deployed tests/chaos
 
 # Many more ways of everything that can happen to the relay than `make test` tries, and others each time.
 model: setup
