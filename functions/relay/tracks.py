@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from relay.qstash import LogRow
     from relay.settings import Settings
 
+_CANCELLED = frozenset({"CANCELED", "CANCELLED"})  # QStash's documentation has both
 _OUTCOMES = {"ERROR": False, "DELIVERED": True}  # of an attempt
 
 
@@ -40,7 +41,7 @@ class Track:
     @property
     def cancelled(self) -> bool:
         """Tell whether somebody cancelled it in QStash."""
-        return self.state == "CANCELED"
+        return self.state in _CANCELLED
 
     @property
     def failed(self) -> bool:
@@ -50,7 +51,7 @@ class Track:
     @property
     def ended(self) -> bool:
         """Tell whether nothing more will come of it."""
-        return self.state in {"DELIVERED", "FAILED", "CANCELED"}
+        return self.state in {"DELIVERED", "FAILED"} | _CANCELLED
 
     @property
     def begun(self) -> bool:

@@ -91,10 +91,11 @@ def test_each_destination_of_a_group_has_its_own_end(world: World) -> None:
     }
 
 
-def test_a_message_that_somebody_cancelled_is_cancelled(world: World) -> None:
+@pytest.mark.parametrize("state", ["CANCELED", "CANCELLED"])
+def test_a_message_that_somebody_cancelled_is_cancelled(world: World, state: str) -> None:
     """Nobody lost it: it says who ended it."""
     event = world.post().event
-    tell(world, world.message(event, "erp"), "CANCEL_REQUESTED", "CANCELED")
+    tell(world, world.message(event, "erp"), "CANCEL_REQUESTED", state)
 
     world.sweep(SILENCE_S)
 

@@ -161,7 +161,7 @@ class QStashWire:
         same = {name: it for name, it in before.items() if name in {"url", "label", "endpointName"}}
         time_ms = int(self.clock().timestamp() * 1000)
         self.logs.append({"time": time_ms, "messageId": message_id, "state": state, **same, **row})
-        if state in {"DELIVERED", "FAILED", "CANCELED"}:
+        if state in {"DELIVERED", "FAILED", "CANCELED", "CANCELLED"}:
             self.held.discard(message_id)
 
     @property
