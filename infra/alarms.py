@@ -41,6 +41,21 @@ class Alarms(Construct):
     ) -> None:
         super().__init__(scope, id_)
         self.topic = sns.Topic(self, "Topic")
+        self._watch_functions(functions, ingest=ingest, sweep=sweep, audit=audit, api=api)
+        self._watch_deliveries()
+        if reconcile is not None:
+            self._watch_reconciliation()
+
+    def _watch_functions(
+        self,
+        functions: Iterable[RelayFunction],
+        *,
+        ingest: RelayFunction,
+        sweep: RelayFunction,
+        audit: RelayFunction,
+        api: apigateway.HttpApi,
+    ) -> None:
+        """Tell of what fails, is turned away, or doesn't run."""
         for function in functions:
             self._alarm(
                 f"{function.verb.capitalize()}Errors",
@@ -69,6 +84,9 @@ class Alarms(Construct):
             "Nothing balances the ledger: the rule of audit doesn't run. Is it disabled?",
             below=True,
         )
+
+    def _watch_deliveries(self) -> None:
+        """Tell of what waits, died, or can't be told of any more."""
         self._alarm(
             "DueAge",
             _metric("DueAge", "sweep", "Maximum"),
@@ -105,15 +123,16 @@ class Alarms(Construct):
             "QStash reported on an event that the relay doesn't know. Does another deployment use this name and token?",
         )
 
-        if reconcile is not None:
-            self._alarm(
-                "Missing",
-                _metric("Missing", "reconcile", "Maximum", MISSING_PERIOD),
-                "GitHub sent events that never came, and asking for them again didn't help. The log of reconcile names"
-                " each, and what it was answered (401: `relay secret set SOURCE`, and `relay source refusals SOURCE`"
-                " says why). Mend that; what isn't asked for by itself then, redeliver at the hook's page on GitHub"
-                " within 3 days.",
-            )
+    def _watch_reconciliation(self) -> None:
+        """Tell of what GitHub sent and never came."""
+        self._alarm(
+            "Missing",
+            _metric("Missing", "reconcile", "Maximum", MISSING_PERIOD),
+            "GitHub sent events that never came, and asking for them again didn't help. The log of reconcile names"
+            " each, and what it was answered (401: `relay secret set SOURCE`, and `relay source refusals SOURCE`"
+            " says why). Mend that; what isn't asked for by itself then, redeliver at the hook's page on GitHub"
+            " within 3 days.",
+        )
 
     def _alarm(
         self, id_: str, metric: cloudwatch.IMetric, description: str, *, threshold: int = 0, below: bool = False
