@@ -43,7 +43,7 @@ def list_(asked: Asked) -> None:
             "name": name,
             "scheme": it["scheme"],
             "url": it["url"],
-            "url_groups": it["to"],
+            "url_groups": list(dict.fromkeys(group for route in it["routes"] for group in route["to"])),
             "same_event_by": identity(it["row"]),
             "secrets": None if held is None else held.get(name, 0),
         }

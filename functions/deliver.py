@@ -19,6 +19,13 @@ def handler(request: Request) -> Response:
         count(Metric.REFUSED)
         raise
     name = request.path_parameters.get("destination", "")
-    event = targets.deliver(name, headers=request.headers, body=request.body, settings=it.settings, store=it.store)
+    event = targets.deliver(
+        name,
+        headers=request.headers,
+        body=request.body,
+        mac_key=it.mac_key,
+        settings=it.settings,
+        store=it.store,
+    )
     note(event_id=event.id, destination=name)
     return Response(200, {"event_id": event.id})

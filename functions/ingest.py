@@ -33,7 +33,9 @@ def handler(request: Request) -> Response:
         if not isinstance(said, Described):
             return _greet(source, said, it)
         webhook = Spooled(source.name, now, said, request.headers.get("content-type"), request.body)
-        accepted = accept_or_spool(source, webhook, settings=it.settings, store=it.store, publisher=it.publisher)
+        accepted = accept_or_spool(
+            source, webhook, settings=it.settings, store=it.store, publisher=it.publisher, paused=it.paused
+        )
     except (SenderError, OperatorError, HandshakeFailed) as error:
         record_refusal(error, request, settings=it.settings, store=it.store)
         if source is not None and source.row.bare:
@@ -96,6 +98,12 @@ def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:
     if accepted.duplicate:
         return _acknowledge_again(source, accepted, {**headers, "relay-duplicate": "true"})
     count(Metric.ACCEPTED)
+    if not event.expected:
+        count(Metric.UNROUTED)
+        note(unrouted=True)
+    if event.route_error:
+        count(Metric.ROUTE_FAILED)
+        note(route_error=event.route_error)
     if event.suspected_replay_of:
         count(Metric.SUSPECTED_REPLAYS)
         note(suspected_replay_of=event.suspected_replay_of)

@@ -258,29 +258,46 @@ def flatten(config: Config) -> dict[str, Any]:
             name: {
                 "scheme": it.scheme,
                 "row": schemes[it.scheme].row(),
-                "to": it.to,
                 "replays": it.replays,
                 **({"reconcile": it.reconcile} if it.reconcile else {}),
                 "reopen": it.reopen,
+                "routes": [
+                    {
+                        "name": "to",
+                        "event_types": None,
+                        "when": None,
+                        "transform": None,
+                        "to": {group: _publishing(config.url_groups[group]) for group in it.to},
+                    }
+                ],
             }
             for name, it in config.sources.items()
         },
         "url_groups": {
-            name: {
-                "retries": it.retries,
-                "retry_delay": it.retry_delay,
-                "timeout_s": it.timeout,
-                "callbacks": it.callbacks,
-                "destinations": list(it.destinations),
-            }
+            name: {"publishing": _publishing(it), "destinations": list(it.destinations)}
             for name, it in config.url_groups.items()
         },
         "destinations": {
-            name: {"group": group, **it.model_dump()}
+            name: {"group": group, "url": it.url, "headers": {}, "target": _target(it)}
             for group, members in config.url_groups.items()
             for name, it in members.destinations.items()
         },
     }
+
+
+def _publishing(group: UrlGroup) -> dict[str, Any]:
+    return {
+        "retries": group.retries,
+        "retry_delay": group.retry_delay,
+        "timeout_s": group.timeout,
+        "callbacks": group.callbacks,
+    }
+
+
+def _target(it: Destination) -> dict[str, Any] | None:
+    if it.eventbridge is None:
+        return None
+    return {"kind": "eventbridge", "name": it.eventbridge, "detail_type": it.detail_type}
 
 
 def needs_public_keys(flat: Mapping[str, Any]) -> bool:

@@ -140,7 +140,8 @@ class RelayStack(Stack):
 
     def _grant_hand_over(self, function: RelayFunction) -> None:
         """Let *function* put events on the buses that the configuration names, and on no other."""
-        buses = sorted({it["eventbridge"] for it in self._flat["destinations"].values() if it["eventbridge"]})
+        targets = [it["target"] for it in self._flat["destinations"].values() if it["target"]]
+        buses = sorted({it["name"] for it in targets if it["kind"] == "eventbridge"})
         if buses:
             arns = [self.format_arn(service="events", resource="event-bus", resource_name=bus) for bus in buses]
             function.allow("HandOver", ["events:PutEvents"], arns)

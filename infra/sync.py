@@ -51,6 +51,7 @@ def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
                     "url": flat["destinations"][name]["url"] or f"{base_url}/qstash/deliver/{name}",
                 }
                 for name in settings["destinations"]
+                if not flat["destinations"][name].get("headers")
             ]
             for group, settings in flat["url_groups"].items()
         },

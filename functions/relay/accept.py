@@ -11,9 +11,10 @@ from relay.errors import BodyTooLarge, RelayError, SignatureError, UpstreamError
 from relay.judgement import judge
 from relay.model import DEAD, Conflict, Delivery, DeliveryId, Event, event_id, iso, new_generation
 from relay.replay import Cause, new_replay_id, start_again
+from relay.routes import route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from relay.handshakes import Answer
     from relay.judgement import Described
@@ -92,17 +93,19 @@ def accept(
     settings: Settings,
     store: Store,
     publisher: Callable[[], Publisher],
+    paused: Callable[[], Collection[str]],
 ) -> Acceptance:
     """Take one webhook in, whose sender is proven.
 
     Args:
+        paused: Returns the destinations that are paused now.
         publisher: Gives the publisher; called once the event is durable, so that nothing it needs can cost the event.
 
     Raises:
         SignatureError: It is a suspected replay, and the source refuses those.
         UpstreamError: It couldn't be saved.
     """
-    event = _event(source, webhook, settings, store)
+    event = _routed(_event(source, webhook, settings, store), source, webhook.body, settings, paused)
     store.save_body(event.id, event.sha256, webhook.body, event.expires_at)
     old = store.add_event(event, due_at=store.now() + SWEEP_AFTER)
     if old is not None and old.generation != event.generation:  # else this very put was made, and its answer lost
@@ -154,6 +157,7 @@ def accept_or_spool(
     settings: Settings,
     store: Store,
     publisher: Callable[[], Publisher],
+    paused: Callable[[], Collection[str]],
 ) -> Acceptance | Spooled:
     """Take one webhook in; where the table doesn't take it, keep it for the sweep: many sources never send again.
 
@@ -162,7 +166,7 @@ def accept_or_spool(
         UpstreamError: There is no place left to keep it: its source must send it again.
     """
     try:
-        return accept(source, webhook, settings=settings, store=store, publisher=publisher)
+        return accept(source, webhook, settings=settings, store=store, publisher=publisher, paused=paused)
     except UpstreamError:
         store.spool(webhook.dump())
         return webhook
@@ -170,7 +174,8 @@ def accept_or_spool(
 
 def _budget_s(source: Source) -> float:
     """Return how long a call to QStash may take: all of them together a third of what the source waits."""
-    calls = 1 if len(source.to) == 1 else 2  # several groups go in a batch, and singly only if that is refused
+    groups = {group for it in source.routes for group in it.to}
+    calls = 1 if len(groups) == 1 else 2  # several groups go in a batch, and singly only if that is refused
     return min(PUBLISH_BUDGET_MAX_S, source.row.timeout_s / 3) / calls
 
 
@@ -189,12 +194,27 @@ def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -
         headers=said.headers,
         sha256=sha256,
         size_bytes=len(webhook.body),
-        expected={name: group for group in source.to for name in settings.groups[group].destinations},
+        query=said.query,
+        expected={},
         generation=new_generation(),
         expires_at=webhook.received_at + timedelta(days=settings.retention_days),
-        unpublished=frozenset(source.to),
     )
     return event if said.signed_sha256 is None else _with_suspicion(event, said.signed_sha256, source, store)
+
+
+def _routed(
+    event: Event, source: Source, body: bytes, settings: Settings, paused: Callable[[], Collection[str]]
+) -> Event:
+    """Return *event* with the deliveries that its source's routes expect of it."""
+    routing = route(source, event, body)
+    expected = {name: group for group in routing.groups for name in settings.groups[group].destinations}
+    return replace(
+        event,
+        expected=expected,
+        held=frozenset(expected.keys() & set(paused())) if expected else frozenset(),
+        unpublished=frozenset(routing.groups),
+        route_error=routing.error,
+    )
 
 
 def _episode(source: Source, webhook: Spooled, sha256: str, store: Store) -> str:

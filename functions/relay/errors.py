@@ -13,8 +13,10 @@
   - UpstreamError       503   nobody here is at fault; send it again later
     · HandshakeFailed         what a provider's handshake asks for couldn't be done
     · QStashError             QStash refused or didn't answer; knows whether a retry can help
-    · GitHubError             GitHub's API did; knows whether that passes by itself
       Untraceable             nobody can tell any more whether it ever had a message
+      Unsendable              what to publish can't be made of this event: the configuration must be mended
+    · Unready                 what it takes to publish this one thing isn't there yet
+    · GitHubError             GitHub's API did; knows whether that passes by itself
 """
 
 from __future__ import annotations
@@ -110,11 +112,12 @@ class OperatorError(RelayError):
 
 
 class UpstreamError(RelayError):
-    """A service the relay stands on didn't do its part; the same request may work later."""
+    """A service the relay stands on didn't do its part; the same request may work later, unless that is *permanent*."""
 
     status = 503
     code = "upstream"
     retry_after_s = 30
+    permanent = False
 
     def __init__(self, service: str, reason: str) -> None:
         super().__init__(f"{service}: {reason}")
@@ -177,3 +180,23 @@ class Untraceable(QStashError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.permanent = True
+
+
+class Unsendable(QStashError):
+    """What to publish can't be made of this event, as the configuration stands: a person must mend it, and replay."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.args = (reason,)  # QStash has no part in it
+        self.permanent = True
+        self.concerns_all = False
+
+
+class Unready(UpstreamError):
+    """What it takes to publish one thing isn't there yet; others can be published.
+
+    Attributes:
+        concerns_all: Never: what is missing is this one's.
+    """
+
+    concerns_all = False

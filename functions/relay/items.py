@@ -96,6 +96,9 @@ def event_item(event: Event, due_at: datetime) -> Item:
         "reconciled_at": iso(event.reconciled_at) if event.reconciled_at else None,
         "expires_at": ttl(event.expires_at),
         "unpublished": set(event.unpublished) or None,
+        "held": set(event.held) or None,
+        "query": event.query or None,
+        "routed_at": iso(event.routed_at) if event.routed_at else None,
         "feed_pk": f"events#{shard_of(event.id)}",
         "feed_sk": f"{received}#{event.id}",
         "due_pk": f"{OUTBOX}#{shard_of(event.id)}" if event.unpublished else None,
@@ -123,6 +126,10 @@ def event_of(item: Item) -> Event:
         suspected_replay_of=item.get("suspected_replay_of"),
         reconciled_at=from_iso(item["reconciled_at"]) if item.get("reconciled_at") else None,
         conflicts=int(item.get("conflicts", 0)),
+        query=item.get("query", {}),
+        held=frozenset(item.get("held", ())),
+        routed_at=from_iso(item["routed_at"]) if item.get("routed_at") else None,
+        route_error=item.get("route_error"),
     )
 
 

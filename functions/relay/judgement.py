@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ class Described:
         has_id: Whether it gives one.
         headers: What destinations get, lower-case names.
         signed_sha256: Hash of what was signed, where nothing in it is the id: the same under another id is suspicious.
+        query: The parameters of its URL, but for those that prove who sent it; of a repeated one the last.
     """
 
     idempotency_key: str
@@ -39,6 +40,7 @@ class Described:
     event_type: str
     headers: dict[str, str]
     signed_sha256: str | None = None
+    query: dict[str, str] = field(default_factory=dict)
 
 
 def judge(
@@ -79,6 +81,7 @@ def describe(row: Row, received: Received) -> Described:
     patterns = (*row.forward, *row.headers)
     secret = row.secret_headers
     signed = received.signed if row.id and not row.signs_id else None
+    proofs = {it.place.partition(":")[2] for it in row.spots if it.place.startswith("query:")}
     return Described(
         idempotency_key=key,
         has_id=has_id,
@@ -89,6 +92,7 @@ def describe(row: Row, received: Received) -> Described:
             if any(fnmatchcase(name, it) for it in patterns) and not any(fnmatchcase(name, it) for it in secret)
         },
         signed_sha256=None if signed is None else hashlib.sha256(signed).hexdigest(),
+        query={name: value for name, value in received.query if name not in proofs},
     )
 
 

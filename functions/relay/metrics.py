@@ -30,6 +30,8 @@ class Metric(StrEnum):
     SPOOLED = "Spooled"
     SUSPECTED_REPLAYS = "SuspectedReplays"
     MISSING = "Missing"
+    UNROUTED = "Unrouted"
+    ROUTE_FAILED = "RouteFailed"
 
 
 def count(metric: Metric, value: float = 1) -> None:

@@ -29,6 +29,7 @@ class Status(StrEnum):
     """Where a delivery stands."""
 
     PENDING = "pending"  # saved; QStash doesn't have it yet
+    HELD = "held"  # its destination is paused
     IN_FLIGHT = "in_flight"  # QStash has it
     UNACCOUNTED = "unaccounted"  # nobody can tell any more what became of it: a person decides
     CANCELLED = "cancelled"  # somebody cancelled it in QStash
@@ -105,15 +106,19 @@ class Event:
     """What a source sent, once.
 
     Attributes:
-        saved_at: When it was saved: nothing of it can have been published before.
+        saved_at: When it was saved.
         headers: The source's own headers that destinations get; none of them a secret.  Lower-case names.
         sha256: Hex digest of the body's bytes.
-        expected: Destination name -> URL group, as the configuration stood when the event came.
+        query: The parameters of its URL, without those that hold a token; the last of each name.
+        expected: Destination name -> URL group, as the configuration stood when the event came; none: unrouted.
+        held: Those of the expected destinations that were paused when the event came.
         unpublished: URL groups that QStash doesn't have yet: the outbox mark.
         generation: Of the first publish, shared by all its deliveries.
         conflicts: How many other bodies came under the same id; each is kept.
         suspected_replay_of: The event that came with the same signed bytes under another id; None: there is none known.
         reconciled_at: When it was found to have come because the relay had asked its source for it; else None.
+        routed_at: When it was routed last, if not as it came.
+        route_error: Why a route could not tell whether it takes the event, which so didn't go there; else None.
     """
 
     id: EventId
@@ -133,6 +138,15 @@ class Event:
     suspected_replay_of: EventId | None = None
     reconciled_at: datetime | None = None
     conflicts: int = 0
+    query: dict[str, str] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
+    routed_at: datetime | None = None
+    route_error: str | None = None
+
+    @property
+    def owed_since(self) -> datetime:
+        """Return when its first generation began: nothing of that can have been published before."""
+        return self.routed_at or self.saved_at
 
     @property
     def label(self) -> str:
@@ -247,7 +261,7 @@ class Delivery:
             event_type=event.event_type,
             event_received_at=event.received_at,
             generation=event.generation,
-            since=event.saved_at,
+            since=event.owed_since,
             expires_at=event.expires_at,
         )
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from relay import callbacks
+from relay.errors import OperatorError, Unready, Unsendable, UpstreamError
 from relay.model import (
     Delivery,
     Event,
+    EventId,
     Generation,
     deduplication_id,
     destination_delivery_id,
@@ -18,14 +23,17 @@ from relay.model import (
     label,
 )
 from relay.qstash import Message
+from relay.routes import Share, share
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from relay.settings import Settings
+    from relay.settings import Publishing, Settings
 
 CARRIED_BODY_MAX_BYTES = 1024 * 1024  # QStash's free plan; and a callback, which holds it in base64, must fit 6 MB
 CLAIM_CHECK_TYPE = "application/vnd.fanout-relay.claim-check+json"
+BODY_MAC = "Relay-Body-Mac"
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,8 @@ class Parcel:
     Attributes:
         since: When it may have been published first.
         names: The deliveries that it is for.
-        delivery: The delivery, where it is one; None: a URL group's share of the event's first generation.
+        delivery: The delivery, where it is one; None: a URL group's share of the event's first generation, or a part.
+        trouble: Why it can't be sent, now or ever.
     """
 
     event: Event
@@ -45,11 +54,23 @@ class Parcel:
     names: tuple[str, ...]
     message: Message
     delivery: Delivery | None = None
+    trouble: UpstreamError | None = None
 
     @property
     def may_be_there_under_another_id(self) -> bool:
         """Tell whether QStash may have it as a part of its URL group, whose deduplication id is another."""
         return self.delivery is not None and self.generation == self.event.generation
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a URL group gets of an event; *trouble*: why that can't be made."""
+
+    group: str
+    share: Share
+    body: bytes
+    content_type: str | None
+    trouble: Unsendable | None = None
 
 
 class Packer:
@@ -58,58 +79,100 @@ class Packer:
     Args:
         bucket: Where bodies are that are too large to carry.
         mac_key: That of callback URLs.
+        secret: Returns the secret of destinations that has a name, or raises `OperatorError`.
     """
 
-    def __init__(self, settings: Settings, bucket: str, mac_key: str) -> None:
+    def __init__(self, settings: Settings, bucket: str, mac_key: str, secret: Callable[[str], str]) -> None:
         self._settings = settings
         self._bucket = bucket
         self._mac_key = mac_key
+        self._secret = secret
 
-    def of_group(self, event: Event, group: str, body: bytes) -> Parcel | None:
-        """Return the share of *group* in *event*; None where none of its expected destinations is there any more."""
-        names = tuple(name for name, of in event.expected.items() if of == group and self.goes_to(name, group))
+    def of_group(self, event: Event, group: str, body: bytes) -> list[Parcel]:
+        """Return the share of *group* in *event*: none where none of its expected destinations is there any more.
+
+        A URL group's headers go to all its endpoints: so a destination with headers of its own is published to alone.
+        So is each where another of the group is held: which ones these are stands in the event, for the deduplication
+        ids of what is published again have to be the same.
+        """
+        expected = [name for name, of in event.expected.items() if of == group]
+        names = [it for it in expected if it not in event.held and self.goes_to(it, group)]
         if not names:
-            return None
-        target = self._settings.qstash_group(group)
-        message = self._message(event, body, group, target, event.generation, group_scope(group))
-        return Parcel(event, event.generation, event.saved_at, group, names, message)
+            return []
+        each_alone = bool(event.held.intersection(expected))
+        alone = [it for it in names if each_alone or self._settings.destinations[it].headers]
+        together = tuple(it for it in names if it not in alone)
+        content = self._content(event, group, body)
+        parcels = [self._parcel(event, content, it) for it in alone]
+        return [self._together(event, content, together), *parcels] if together else parcels
 
     def of_delivery(self, event: Event, delivery: Delivery, body: bytes) -> Parcel | None:
         """Return one delivery's current generation, for its URL alone; None where its destination is gone."""
-        name = delivery.destination
-        destination = self._settings.destinations.get(name)
+        destination = self._settings.destinations.get(delivery.destination)
         if destination is None:
             return None
-        url = self._settings.destination_url(name)
-        scope = destination_scope(name)
-        message = self._message(event, body, destination.group, url, delivery.generation, scope)
-        return Parcel(event, delivery.generation, delivery.since, destination.group, (name,), message, delivery)
+        return self._parcel(event, self._content(event, destination.group, body), delivery.destination, delivery)
 
     def goes_to(self, name: str, group: str) -> bool:
         """Tell whether the configuration, as it stands now, has the destination *name* in *group*."""
         return group in self._settings.groups and name in self._settings.groups[group].destinations
 
+    def _content(self, event: Event, group: str, body: bytes) -> _Content:
+        try:
+            given = share(self._settings, event, body, group)
+            return _Content(group, given, *carried_body(event, body, self._bucket, given.body))
+        except Unsendable as error:  # it is recorded as such, and nothing is sent
+            return _Content(group, Share(self._settings.groups[group].publishing, None), b"", None, error)
+
+    def _together(self, event: Event, content: _Content, names: tuple[str, ...]) -> Parcel:
+        """Return what goes to the URL group, for its destinations *names*."""
+        target, scope = self._settings.qstash_name(content.group), group_scope(content.group)
+        message = self._message(event, content, event.generation, names, target, scope)
+        return Parcel(event, event.generation, event.owed_since, content.group, names, message, trouble=content.trouble)
+
+    def _parcel(self, event: Event, content: _Content, name: str, delivery: Delivery | None = None) -> Parcel:
+        """Return what goes to the URL of the destination *name* alone, with its own headers, which QStash hides."""
+        generation, since = event.generation, event.owed_since
+        if delivery is not None:
+            generation, since = delivery.generation, delivery.since
+        url, scope = self._settings.destination_url(name), destination_scope(name)
+        message = self._message(event, content, generation, (name,), url, scope)
+        own, trouble = self._own_headers(name)
+        others = {key: it for key, it in message.headers.items() if key.lower() not in {it.lower() for it in own}}
+        hidden = (*message.redact, *(f"header[{it}]" for it in own))
+        message = replace(message, headers=others | own, redact=tuple(dict.fromkeys(hidden)))
+        return Parcel(event, generation, since, content.group, (name,), message, delivery, content.trouble or trouble)
+
+    def _own_headers(self, name: str) -> tuple[dict[str, str], Unready | None]:
+        """Return the headers that only the destination *name* gets, and why some of them aren't there."""
+        own: dict[str, str] = {}
+        trouble = None
+        for header, value in self._settings.destinations[name].headers.items():
+            try:
+                own[header] = value if isinstance(value, str) else self._secret(value["secret"])
+            except (OperatorError, UpstreamError) as error:
+                trouble = Unready("the relay", str(error))
+        return own, trouble
+
     def _message(
-        self, event: Event, body: bytes, group: str, destination: str, generation: Generation, scope: str
+        self,
+        event: Event,
+        content: _Content,
+        generation: Generation,
+        names: tuple[str, ...],
+        destination: str,
+        scope: str,
     ) -> Message:
-        how = self._settings.groups[group]
-        base = self._settings.base_urls[0]
+        how, base = content.share.publishing, self._settings.base_urls[0]
         addresses = {
             kind: callbacks.Address(kind, event.id, generation, scope).url(base, self._mac_key)
             for kind in (callbacks.CALLBACK, callbacks.FAILURE)
         }
-        carried, content_type = carried_body(event, body, self._bucket)
         return Message(
             destination=destination,
-            body=carried,
-            content_type=content_type,
-            headers={
-                **event.headers,
-                "Relay-Event-Id": event.id,
-                "Relay-Source": event.source,
-                "Relay-Event-Type": event.event_type,
-                "Relay-Delivery-Id": destination_delivery_id(event.id),
-            },
+            body=content.body,
+            content_type=content.content_type,
+            headers={**_forwarded(event.headers, how), **self._relay_headers(event, content, names)},
             deduplication_id=deduplication_id(self._settings.name, event.id, generation, scope),
             label=label(event.id, generation),
             callback=addresses[callbacks.CALLBACK] if how.reports_all else None,
@@ -117,14 +180,67 @@ class Packer:
             retries=how.retries,
             retry_delay=how.retry_delay,
             timeout_s=how.timeout_s,
+            method=how.method,
+            not_before=content.share.not_before,
+            labels=content.share.labels,
+            flow_control=self._flow_control(content.share),
+            redact=how.redact,
+            queue=self._settings.qstash_name(how.queue) if how.queue else None,
         )
 
+    def _relay_headers(self, event: Event, content: _Content, names: tuple[str, ...]) -> dict[str, str]:
+        said = {
+            "Relay-Event-Id": event.id,
+            "Relay-Source": event.source,
+            "Relay-Event-Type": event.event_type,
+            "Relay-Delivery-Id": destination_delivery_id(event.id),
+        }
+        if any(self._settings.destinations[it].target for it in names):
+            said[BODY_MAC] = body_mac(self._mac_key, event.id, content.body)
+        return said
 
-def carried_body(event: Event, body: bytes, bucket: str) -> tuple[bytes, str | None]:
-    """Return what destinations get: the source's bytes and content type, or a claim check where they are too many.
+    def _flow_control(self, given: Share) -> tuple[str, str] | None:
+        said = given.publishing.flow_control
+        if said is None:
+            return None
+        parts = {
+            "parallelism": said.get("parallelism"),
+            "rate": said.get("rate"),
+            "period": f"{said['period_s']}s" if said.get("period_s") else None,
+        }
+        value = ", ".join(f"{name}={it}" for name, it in parts.items() if it is not None)
+        return self._settings.qstash_name(given.flow_key or ""), value
 
-    A claim check is a small JSON object that says where in the relay's bucket the bytes are, and what they hash to.
+
+def _forwarded(headers: Mapping[str, str], how: Publishing) -> dict[str, str]:
+    """Return those of the event's *headers* that destinations get."""
+    wanted = how.forward_headers
+    return {name: it for name, it in headers.items() if wanted is None or _is_any(name, wanted)}
+
+
+def _is_any(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern.lower()) for pattern in patterns)
+
+
+def body_mac(key: str, event: EventId, body: bytes) -> str:
+    """Return what proves to the relay's own deliver that *body* was published for *event*: QStash signs no headers."""
+    said = f"body/{event}/{hashlib.sha256(body).hexdigest()}"
+    return hmac.new(key.encode(), said.encode(), hashlib.sha256).hexdigest()[: callbacks.MAC_CHARS]
+
+
+def carried_body(event: Event, body: bytes, bucket: str, transformed: bytes | None = None) -> tuple[bytes, str | None]:
+    """Return what destinations get, and its content type: the source's bytes, or what they were *transformed* to.
+
+    Where the source's bytes are too many it is a claim check: a small JSON object that says where in the relay's bucket
+    they are, and what they hash to.
+
+    Raises:
+        Unsendable: What they were transformed to is too much to carry.
     """
+    if transformed is not None:
+        if len(transformed) > CARRIED_BODY_MAX_BYTES:
+            raise Unsendable(f"the transformed body has over {CARRIED_BODY_MAX_BYTES} bytes: let transform give less")
+        return transformed, "application/json"
     if event.size_bytes <= CARRIED_BODY_MAX_BYTES:
         return body, event.content_type
     check = {

@@ -20,7 +20,7 @@ from relay.parcels import Packer, Parcel
 from relay.tracks import Track, tracks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from relay.qstash import Accepted, Message, QStash
@@ -33,6 +33,8 @@ LOG_RETENTION = timedelta(days=3)  # of the free plan
 LOOK_AFTER = timedelta(minutes=10)  # a delivery is looked after if nothing was heard of it for so long
 LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what it delivered
 TOGETHER_MAX_BYTES = 8 * 1024 * 1024  # in a batch; QStash takes 100 MB
+GONE = (Status.REMOVED, "its destination left the configuration before it was published")
+PAUSED = (Status.HELD, "its destination is paused")
 UNTRACEABLE = "its log doesn't reach back so far: nobody can tell whether it was ever published"
 
 Answer = dict[str, str]
@@ -44,22 +46,34 @@ class Publisher:
 
     Args:
         mac_key: That of callback URLs.
+        paused: Returns the destinations that are paused now.
+        secret: Returns a secret of destinations by its name, or raises `OperatorError`.
         workers: How many records are written at a time.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, qstash: QStash, mac_key: str, *, workers: int = WORKERS
+        self,
+        settings: Settings,
+        store: Store,
+        qstash: QStash,
+        mac_key: str,
+        *,
+        paused: Callable[[], Collection[str]],
+        secret: Callable[[str], str],
+        workers: int = WORKERS,
     ) -> None:
         self.settings = settings
         self.store = store
         self.qstash = qstash
         self.mac_key = mac_key
+        self.paused = paused
+        self.secret = secret
         self.workers = workers
 
     @property
     def packer(self) -> Packer:
         """What makes parcels as the configuration stands."""
-        return Packer(self.settings, self.store.bucket, self.mac_key)
+        return Packer(self.settings, self.store.bucket, self.mac_key, self.secret)
 
     def publish_event(self, event: Event, body: bytes, *, timeout_s: float | None = None) -> None:
         """Publish the URL groups that *event* still owes, and take off its outbox mark those that QStash has.
@@ -78,32 +92,36 @@ class Publisher:
         _raise_first(self.publish(self.pack_delivery(event, delivery, body)))
 
     def pack_event(self, event: Event, body: bytes) -> list[Parcel]:
-        """Return what *event* still owes, a parcel a group; what has left the configuration is recorded as removed."""
+        """Return what *event* still owes, URL group by URL group.
+
+        What has left the configuration is recorded as removed, what its destination's pause holds as held.
+        """
         packer, parcels, gone = self.packer, [], set()
         for group in sorted(event.unpublished):
             names = [name for name, of in event.expected.items() if of == group]
-            self._remove(event, [it for it in names if not packer.goes_to(it, group)], event.generation)
-            parcel = packer.of_group(event, group, body)
-            if parcel is None:
+            self._end(event, [it for it in names if not packer.goes_to(it, group)], event.generation, *GONE)
+            held = [it for it in names if packer.goes_to(it, group) and it in event.held]
+            self._end(event, held, event.generation, *PAUSED)
+            found = packer.of_group(event, group, body)
+            parcels += found
+            if not found:
                 gone.add(group)
-            else:
-                parcels.append(parcel)
         if gone:
             self.store.published(event, frozenset(gone))
         return parcels
 
     def pack_delivery(self, event: Event, delivery: Delivery, body: bytes) -> list[Parcel]:
-        """Return the parcel of one delivery; none where its destination has left the configuration."""
+        """Return the parcel of one delivery; none where its destination is paused, or has left the configuration."""
         parcel = self.packer.of_delivery(event, delivery, body)
-        if parcel is None:
-            self._remove(event, [delivery.destination], delivery.generation)
+        if parcel is None or delivery.destination in self.paused():
+            why = GONE if parcel is None else PAUSED
+            self._end(event, [delivery.destination], delivery.generation, *why)
             return []
         return [parcel]
 
-    def _remove(self, event: Event, names: Iterable[str], generation: Generation) -> None:
-        reason = "its destination left the configuration before it was published"
+    def _end(self, event: Event, names: Iterable[str], generation: Generation, status: Status, reason: str) -> None:
         for name in names:
-            self.store.change_delivery(event, name, lambda it: it.ended(generation, Status.REMOVED, reason))
+            self.store.change_delivery(event, name, lambda it: it.ended(generation, status, reason))
 
     def publish(self, parcels: Sequence[Parcel], *, timeout_s: float | None = None) -> list[UpstreamError | None]:
         """Have QStash take *parcels*, in as few calls as can be, and record what it answered.
@@ -120,18 +138,18 @@ class Publisher:
         ended = list(zip(parcels, answers, outcomes, strict=True))
         done = [it for it, _, outcome in ended if outcome is None]
         self._forget_replaced(it for it, answer, outcome in ended if outcome is None and _has_some(answer))
-        left = self._take_off_marks(done)
+        left = self._take_off_marks(done, [it for it, _, outcome in ended if outcome is not None])
         return [outcome or left.get(it.event.id) for it, outcome in zip(parcels, outcomes, strict=True)]
 
     # -- what QStash has already ------------------------------------------------------------------------------------
 
-    def _known(self, parcels: Sequence[Parcel]) -> list[Answer | QStashError | None]:
+    def _known(self, parcels: Sequence[Parcel]) -> list[Answer | UpstreamError | None]:
         """Return what QStash has of each, once its deduplication id may be forgotten; None: it is to be sent."""
-        asked = [it for it in parcels if it.may_be_there_under_another_id or self._is_old(it)]
+        known: dict[int, Answer | UpstreamError | None] = {id(it): it.trouble for it in parcels}
+        asked = [it for it in parcels if it.trouble is None and (it.may_be_there_under_another_id or self._is_old(it))]
         labels = {it.message.label for it in asked}
         if not asked:
-            return [None] * len(parcels)
-        known: dict[int, Answer | QStashError | None] = {}
+            return [it.trouble for it in parcels]
         try:
             found = tracks(self.qstash.log_of(labels), labels)
             for it in asked:
@@ -140,8 +158,8 @@ class Publisher:
             if absent and not self._log_reaches(min(it.since for it in absent)):
                 known |= {id(it): Untraceable(UNTRACEABLE) for it in absent if not self._log_reaches(it.since)}
         except QStashError as error:
-            known = {id(it): error for it in asked}
-        return [known.get(id(it)) for it in parcels]
+            known |= {id(it): error for it in asked}
+        return [known[id(it)] for it in parcels]
 
     def _there(self, parcel: Parcel, found: Sequence[Track]) -> Answer:
         return {name: it.message_id for name in parcel.names for it in found if it.is_of(name, self.settings)}
@@ -180,10 +198,10 @@ class Publisher:
 
     # -- what that changes ------------------------------------------------------------------------------------------
 
-    def _recorded(self, answered: Sequence[tuple[Parcel, Answer | QStashError]]) -> list[UpstreamError | None]:
+    def _recorded(self, answered: Sequence[tuple[Parcel, Answer | UpstreamError]]) -> list[UpstreamError | None]:
         """Write the answers to the deliveries; return of each parcel what is still owed."""
         outcomes: list[UpstreamError | None] = [
-            answer if isinstance(answer, QStashError) and not answer.permanent else None for _, answer in answered
+            answer if isinstance(answer, UpstreamError) and not answer.permanent else None for _, answer in answered
         ]
         writes = [
             (number, write)
@@ -196,23 +214,24 @@ class Publisher:
             outcomes[number] = outcomes[number] or failure
         return outcomes
 
-    def _writes(self, parcel: Parcel, answer: Answer | QStashError) -> Iterator[Callable[[], object]]:
+    def _writes(self, parcel: Parcel, answer: Answer | UpstreamError) -> Iterator[Callable[[], object]]:
         """Yield the writes that record *answer* at each delivery of *parcel*."""
-        if isinstance(answer, QStashError) and not isinstance(answer, Untraceable):
+        if isinstance(answer, UpstreamError) and not isinstance(answer, Untraceable):
             count(Metric.UNPUBLISHABLE, len(parcel.names))
         for name in parcel.names:
             change = self._change(parcel, name, answer)
             known = parcel.delivery or Delivery.of(parcel.event, name)
             yield partial(self.store.change_delivery, parcel.event, name, change, known=known)
 
-    def _change(self, parcel: Parcel, name: str, answer: Answer | QStashError) -> Callable[[Delivery], Delivery]:
+    def _change(self, parcel: Parcel, name: str, answer: Answer | UpstreamError) -> Callable[[Delivery], Delivery]:
         """Return what *answer* changes at the delivery to *name*."""
         now, generation = self.store.now(), parcel.generation
-        if isinstance(answer, QStashError):
+        if isinstance(answer, UpstreamError):
             status = Status.UNACCOUNTED if isinstance(answer, Untraceable) else Status.UNPUBLISHABLE
             return lambda it: it.ended(generation, status, str(answer))
         if name in answer:
-            look_at = now + self.look_after(parcel.group)
+            patience = _patience(parcel.message.timeout_s, reports_all=parcel.message.callback is not None)
+            look_at = max(now, parcel.message.not_before or now) + patience
             return lambda it: it.published(generation, answer[name], now, look_at)
         # QStash's group has drifted: unless a callback or its log tells of it, the sweep publishes to the URL alone.
         owed_at = now + LOG_LAG
@@ -223,13 +242,17 @@ class Publisher:
         known = self.settings.groups.get(group)
         if known is None:
             return LOOK_AFTER
-        return timedelta(seconds=known.timeout_s) + (LOOK_AFTER if known.reports_all else LOOK_SOON_AFTER)
+        return _patience(known.publishing.timeout_s, reports_all=known.publishing.reports_all)
 
-    def _take_off_marks(self, done: Sequence[Parcel]) -> dict[EventId, UpstreamError]:
-        """Take off the outbox marks of what is recorded: the last step; return the events where that failed."""
+    def _take_off_marks(self, done: Sequence[Parcel], owed: Sequence[Parcel]) -> dict[EventId, UpstreamError]:
+        """Take off the outbox marks of what is recorded: the last step; return the events where that failed.
+
+        A group's mark stays while a part of its share is *owed*.
+        """
         groups: dict[EventId, set[str]] = {}
+        partly = {(it.event.id, it.group) for it in owed if it.delivery is None}
         for it in done:
-            if it.delivery is None:
+            if it.delivery is None and (it.event.id, it.group) not in partly:
                 groups.setdefault(it.event.id, set()).add(it.group)
         events = {it.event.id: it.event for it in done}
         writes = [partial(self.store.published, events[name], frozenset(of)) for name, of in groups.items()]
@@ -266,8 +289,12 @@ def _batches(messages: Sequence[Message]) -> list[list[int]]:
     return batches
 
 
-def _has_some(answer: Answer | QStashError | None) -> bool:
-    return bool(answer) and not isinstance(answer, QStashError)
+def _patience(timeout_s: int, *, reports_all: bool) -> timedelta:
+    return timedelta(seconds=timeout_s) + (LOOK_AFTER if reports_all else LOOK_SOON_AFTER)
+
+
+def _has_some(answer: Answer | UpstreamError | None) -> bool:
+    return bool(answer) and not isinstance(answer, UpstreamError)
 
 
 def _raise_first(outcomes: Iterable[UpstreamError | None]) -> None:

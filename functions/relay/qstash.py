@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,11 @@ class Message:
         headers: What destinations get beside the content type; any text, made safe here.
         retry_delay: QStash's expression, in milliseconds.
         callback: None where only a dead letter is to be reported.
+        not_before: When it may be delivered first; None: at once.
+        labels: Beside *label*.
+        flow_control: A key, and what it allows, in QStash's words.
+        redact: What QStash is to show to nobody, in its words.
+        queue: The queue that it waits in.
     """
 
     destination: str
@@ -53,14 +59,24 @@ class Message:
     retries: int
     retry_delay: str | None
     timeout_s: int
+    method: str = "POST"
+    not_before: datetime | None = None
+    labels: tuple[str, ...] = ()
+    flow_control: tuple[str, str] | None = None
+    redact: tuple[str, ...] = ()
+    queue: str | None = None
 
     def wire_headers(self) -> dict[str, str]:
         """Return the request headers that say all this to QStash."""
         said = {
             "Content-Type": self.content_type,
-            "Upstash-Method": "POST",
+            "Upstash-Method": self.method,
             "Upstash-Deduplication-Id": self.deduplication_id,
-            "Upstash-Label": self.label,
+            "Upstash-Label": ",".join((self.label, *self.labels)),
+            "Upstash-Not-Before": None if self.not_before is None else str(math.ceil(self.not_before.timestamp())),
+            "Upstash-Flow-Control-Key": self.flow_control and self.flow_control[0],
+            "Upstash-Flow-Control-Value": self.flow_control and self.flow_control[1],
+            "Upstash-Redact-Fields": ",".join(self.redact) or None,
             "Upstash-Retries": str(self.retries),
             "Upstash-Retry-Delay": self.retry_delay,
             "Upstash-Timeout": f"{self.timeout_s}s",
@@ -180,9 +196,14 @@ class QStash:
         if len(messages) == 1:
             (message,) = messages
             headers = message.wire_headers()
-            path = f"/v2/publish/{message.destination}"
+            path = f"/v2/enqueue/{quote(message.queue)}" if message.queue else "/v2/publish"
+            path = f"{path}/{message.destination}"
             return [_accepted(self._call("POST", path, content=message.body, headers=headers, timeout_s=timeout_s))]
-        items = [{"destination": it.destination, "headers": it.wire_headers(), "body": it.text} for it in messages]
+        items = [
+            {"destination": it.destination, "headers": it.wire_headers(), "body": it.text}
+            | ({"queue": it.queue} if it.queue else {})
+            for it in messages
+        ]
         answer = self._call("POST", "/v2/batch", json=items, timeout_s=timeout_s)
         if not isinstance(answer, list) or len(answer) != len(messages):
             raise QStashError("the answer to a batch doesn't have one entry a message")

@@ -7,12 +7,13 @@ TOML.  The environment holds names of secrets, never a secret.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import NotFound, OperatorError
+from relay.expressions import Expression
 from relay.scheme import Row
 
 if TYPE_CHECKING:
@@ -22,56 +23,159 @@ CONFIG_FILE = Path(__file__).parent.parent / "relay.json"
 
 
 @dataclass(frozen=True)
+class Publishing:
+    """How a URL group's share of an event is published, resolved of group, source and route.
+
+    What is computed of the event, an expression or a template, stands here as its text.
+
+    Attributes:
+        retry_delay: QStash's expression, in milliseconds.
+        delay: Seconds after the event came; or an expression that gives them, or a duration.
+        not_before: An ISO 8601 time; or an expression that gives one, or epoch seconds.
+        flow_control: `key` (a template), and `rate`, `period_s`, `parallelism`.
+        labels: Templates.
+        redact: What QStash is to show to nobody, in its words.
+        reports_all: Whether QStash is to report every attempt; else only dead letters, and its log tells the rest.
+        forward_headers: Patterns of the event's headers that destinations get; None: all of them.
+        queue: The queue that it waits in, its turn after the others'.
+    """
+
+    retries: int = 5
+    retry_delay: str | None = None
+    timeout_s: int = 30
+    method: str = "POST"
+    delay: int | Expression | None = None
+    not_before: str | Expression | None = None
+    flow_control: Mapping[str, Any] | None = None
+    labels: tuple[str, ...] = ()
+    redact: tuple[str, ...] = ()
+    reports_all: bool = True
+    forward_headers: tuple[str, ...] | None = None
+    queue: str | None = None
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Publishing:
+        """Return the settings that *said*, of the flat configuration, says."""
+        forward = said.get("forward_headers")
+        return cls(
+            retries=said["retries"],
+            retry_delay=said.get("retry_delay"),
+            timeout_s=said["timeout_s"],
+            method=said.get("method", "POST"),
+            delay=_computed(said.get("delay")),
+            not_before=_computed(said.get("not_before")),
+            flow_control=said.get("flow_control"),
+            labels=tuple(said.get("labels", ())),
+            redact=tuple(said.get("redact", ())),
+            reports_all=said.get("callbacks") != "failures",
+            forward_headers=None if forward is None else tuple(forward),
+            queue=said.get("queue"),
+        )
+
+
+def _computed(value: Any) -> Any:
+    """Return *value*, or the expression that stands in its place."""
+    return Expression(value["expression"]) if isinstance(value, dict) else value
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which events of a source go where.
+
+    Attributes:
+        name: Where it stands in the configuration: `routes[0]`; `to` is the source's own list.
+        event_types: Patterns of the event types that it takes; None: any.
+        when: What must be true of an event that it takes.
+        transform: What gives the body that is published; None: the source's own bytes.
+        to: URL group -> how its share is published.
+    """
+
+    name: str
+    event_types: tuple[str, ...] | None
+    when: Expression | None
+    transform: Expression | None
+    to: Mapping[str, Publishing]
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Route:
+        """Return the route that *said*, of the flat configuration, says."""
+        types = said.get("event_types")
+        return cls(
+            name=said["name"],
+            event_types=None if types is None else tuple(types),
+            when=Expression(said["when"]) if said.get("when") else None,
+            transform=Expression(said["transform"]) if said.get("transform") else None,
+            to={group: Publishing.of(it) for group, it in said["to"].items()},
+        )
+
+
+@dataclass(frozen=True)
 class Source:
-    """Who sends webhooks: a name, how it signs, and the URL groups that get its events.
+    """Who sends webhooks: a name, how it signs, and the routes of its events, in the order of the configuration.
 
     Attributes:
         said: Its scheme's row as it stands in the flat configuration.
         refuses_replays: Whether the same signed bytes under a new id are refused, not only flagged.
         reconcile: The hooks on GitHub whose lists are held to the ledger, as paths in its API.
         reopens: Whether a redelivery of an event opens again those of its deliveries that died.
+        schedule: When QStash posts to it, and what: then nobody else may.
+        canary: Whether its events are there to measure the relay.
     """
 
     name: str
     scheme: str
     said: Mapping[str, Any]
-    to: tuple[str, ...]
+    routes: tuple[Route, ...]
     refuses_replays: bool = False
     reconcile: tuple[str, ...] = ()
     reopens: bool = True
+    schedule: Mapping[str, Any] | None = None
+    canary: bool = False
 
     @cached_property
     def row(self) -> Row:
         """Its scheme's row, ready to be used: made once it is, since a function start has no use for most."""
         return Row.of(self.said)
 
+    @classmethod
+    def of(cls, name: str, said: Mapping[str, Any]) -> Source:
+        """Return the source that *said*, of the flat configuration, says."""
+        return cls(
+            name,
+            said["scheme"],
+            said["row"],
+            tuple(map(Route.of, said["routes"])),
+            refuses_replays=said.get("replays") == "refuse",
+            reconcile=tuple(said.get("reconcile", ())),
+            reopens=said.get("reopen") != "never",
+            schedule=said.get("schedule"),
+            canary=said.get("canary", False),
+        )
+
 
 @dataclass(frozen=True)
 class Group:
-    """A URL group and how QStash delivers to it.
-
-    Attributes:
-        retry_delay: QStash's expression, in milliseconds.
-        reports_all: Whether QStash is to report every attempt; else only dead letters, and its log tells the rest.
-    """
+    """A URL group, and how it is published to where no route says it."""
 
     name: str
-    retries: int
-    retry_delay: str | None
-    timeout_s: int
+    publishing: Publishing
     destinations: tuple[str, ...]
-    reports_all: bool = True
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where events are relayed to: a URL, or an EventBridge bus that the relay itself hands them to."""
+    """Where events are relayed to: a URL, or a target in AWS that the relay itself hands them to.
+
+    Attributes:
+        headers: What it gets beside what all get: a text, or `{"secret": name}`.
+        target: What the relay hands deliveries to: its `kind`, and what that needs.
+    """
 
     name: str
     group: str
     url: str | None
-    eventbridge: str | None
-    detail_type: str | None
+    headers: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
+    target: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,31 +197,13 @@ class Settings:
         return cls(
             name=flat["name"],
             retention_days=flat["retention_days"],
-            sources={
-                name: Source(
-                    name,
-                    it["scheme"],
-                    it["row"],
-                    tuple(it["to"]),
-                    refuses_replays=it.get("replays") == "refuse",
-                    reopens=it.get("reopen") != "never",
-                    reconcile=tuple(it.get("reconcile", ())),
-                )
-                for name, it in flat["sources"].items()
-            },
+            sources={name: Source.of(name, it) for name, it in flat["sources"].items()},
             groups={
-                name: Group(
-                    name,
-                    it["retries"],
-                    it["retry_delay"],
-                    it["timeout_s"],
-                    tuple(it["destinations"]),
-                    reports_all=it.get("callbacks") != "failures",
-                )
+                name: Group(name, Publishing.of(it["publishing"]), tuple(it["destinations"]))
                 for name, it in flat["url_groups"].items()
             },
             destinations={
-                name: Destination(name, it["group"], it["url"], it["eventbridge"], it["detail_type"])
+                name: Destination(name, it["group"], it["url"], it.get("headers") or {}, it.get("target"))
                 for name, it in flat["destinations"].items()
             },
             base_urls=tuple(url.rstrip("/") for url in environment.get("RELAY_BASE_URLS", "").split(",") if url),
@@ -144,9 +230,9 @@ class Settings:
             raise NotFound("there is no such source")
         return self.sources[name]
 
-    def qstash_group(self, group: str) -> str:
-        """Return the name that *group* has in QStash: the relay's name keeps deployments apart."""
-        return f"{self.name}.{group}"
+    def qstash_name(self, name: str) -> str:
+        """Return what a group, queue, schedule or flow-control key has for a name in QStash: deployments are apart."""
+        return f"{self.name}.{name}"
 
     def destination_url(self, name: str) -> str:
         """Return the URL that QStash delivers to for the destination called *name*."""

@@ -189,7 +189,7 @@ class _Owed:
 
     @property
     def since(self) -> datetime:
-        return self.event.saved_at if self.delivery is None else self.delivery.since
+        return self.event.owed_since if self.delivery is None else self.delivery.since
 
 
 def _publish(run: _Run, due: Sequence[Due]) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from typing import TYPE_CHECKING, Any
 
 from relay import aws
 from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
 from relay.model import Event, EventId, delivery_id, iso
-from relay.parcels import carried_body
+from relay.parcels import BODY_MAC, body_mac
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,30 +26,31 @@ def deliver(
     *,
     headers: Mapping[str, str],
     body: bytes,
+    mac_key: str,
     settings: Settings,
     store: Store,
     client: Any = None,
 ) -> Event:
     """Hand a delivery, which QStash has signed, to the destination *name*, and record that it was.
 
-    QStash signs body and URL, not headers: so the event that a header names must have exactly this body.
+    QStash signs body and URL, not headers: so a MAC proves that this body was published for the event of the headers.
 
     Raises:
         NotFound: No such destination, or none of ours to hand over to.
-        BadRequest: The body isn't that of the event that the headers name.
+        BadRequest: The body wasn't published for the event that the headers name.
         Undeliverable: The target will never take it.
         UpstreamError: The hand-over failed; QStash shall send it again.
     """
     destination = settings.destinations.get(name)
-    if destination is None or destination.eventbridge is None:
+    if destination is None or destination.target is None:
         raise NotFound("there is no such destination")
     event = store.event(EventId(headers.get("relay-event-id", "")[:100] or "-"))
     if event is None or name not in event.expected:
         raise BadRequest("the delivery names no event of this destination", code="unknown_event")
-    source_body = store.body(event)
-    if carried_body(event, source_body, store.bucket)[0] != body:
-        raise BadRequest("the delivery's body is not the event's", code="wrong_body")
-    _put_event(destination, event, source_body, client or aws.client("events"))
+    given = headers.get(BODY_MAC.lower(), "").encode(errors="replace")
+    if not hmac.compare_digest(given, body_mac(mac_key, event.id, body).encode()):
+        raise BadRequest("the delivery's body is not what was published for its event", code="wrong_body")
+    _put_event(destination, event, body, client or aws.client("events"))
     now = store.now()
     store.change_delivery(event, name, lambda it: it.handed_over(now))
     return event
@@ -56,9 +58,9 @@ def deliver(
 
 def _put_event(destination: Destination, event: Event, body: bytes, client: Any) -> None:
     entry = {
-        "EventBusName": destination.eventbridge,
+        "EventBusName": (destination.target or {})["name"],
         "Source": f"relay.{event.source}",
-        "DetailType": destination.detail_type or event.event_type,
+        "DetailType": (destination.target or {}).get("detail_type") or event.event_type,
         "Time": event.received_at,
         "Detail": json.dumps(detail(event, destination.name, body), separators=(",", ":")),
     }

@@ -54,7 +54,14 @@ def _unspooled(publisher: Publisher, data: bytes) -> bool:
     settings = publisher.settings
     source = settings.source(webhook.source)
     try:
-        accept(source, webhook, settings=settings, store=publisher.store, publisher=lambda: publisher)
+        accept(
+            source,
+            webhook,
+            settings=settings,
+            store=publisher.store,
+            publisher=lambda: publisher,
+            paused=publisher.paused,
+        )
     except SignatureError:  # a suspected replay, which this source refuses
         return False
     return True

@@ -21,13 +21,13 @@ from infra.local.destinations import Destinations
 from infra.local.sandbox import Sandbox
 from relay.items import SHARDS, WATCH
 from relay.model import Event, event_id, new_generation
-from relay.parcels import Packer
 from relay.publish import Publisher
 from relay.qstash import QStash
 from relay.settings import Settings
 from relay.store import Store
 from relay.sweep import BATCH, sweep
 from relay.tracks import tracks
+from tests.flat import group, url
 from tests.local_qstash import running_qstash
 from tests.local_table import make_table
 from tests.waiting import eventually
@@ -89,16 +89,14 @@ def _stack() -> Iterator[tuple[Publisher, Clock]]:
         urls = {name: there.behave(name) for name in ("one", "two")}
         qstash.put_endpoints("drain.all", [{"name": name, "url": url} for name, url in urls.items()])
         store = Store("drain", "drain", now=clock, dynamodb=dynamodb, s3=s3)
-        yield Publisher(Settings.of({"RELAY_BASE_URLS": there.base_url}, _flat(urls)), store, qstash, "key"), clock
+        settings = Settings.of({"RELAY_BASE_URLS": there.base_url}, _flat(urls))
+        yield Publisher(settings, store, qstash, "key", paused=frozenset, secret=lambda name: name), clock
 
 
 def _flat(urls: dict[str, str]) -> dict[str, Any]:
-    group = {"retries": 2, "retry_delay": None, "timeout_s": 30, "callbacks": "failures", "destinations": list(urls)}
-    destinations = {
-        name: {"group": "all", "url": url, "eventbridge": None, "detail_type": None} for name, url in urls.items()
-    }
     flat = {"name": "drain", "retention_days": 30, "sources": {}}
-    return flat | {"url_groups": {"all": group}, "destinations": destinations}
+    destinations = {name: url("all", address) for name, address in urls.items()}
+    return flat | {"url_groups": {"all": group(*urls, callbacks="failures")}, "destinations": destinations}
 
 
 def _event(number: int, clock: Clock) -> Event:
@@ -122,9 +120,9 @@ def _event(number: int, clock: Clock) -> Event:
 
 def _publish_plainly(publisher: Publisher, count: int, clock: Clock) -> None:
     """Publish as many messages of the same form, in the same batches, and write nothing down."""
-    packer = Packer(publisher.settings, "drain", "key")
-    parcels = [packer.of_group(_event(count + number, clock), "all", BODY) for number in range(count)]
-    messages = [it.message for it in parcels if it is not None]
+    packer = publisher.packer
+    parcels = [it for number in range(count) for it in packer.of_group(_event(count + number, clock), "all", BODY)]
+    messages = [it.message for it in parcels]
     for first in range(0, count, BATCH):
         publisher.qstash.publish(messages[first : first + BATCH])
 

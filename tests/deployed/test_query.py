@@ -96,7 +96,7 @@ def test_the_deployed_configuration_is_told_without_a_secret(relay: Relay) -> No
     answer = relay.ask("config")
 
     assert answer.json()["sources"]["github"]["url"] == f"{relay.local.relay_url}/webhooks/github"
-    assert answer.json()["url_groups"]["apps"]["retries"] == 2
+    assert answer.json()["url_groups"]["apps"]["publishing"]["retries"] == 2
     assert not any(secret in answer.text for secret in relay.local.secrets.values())
 
 

@@ -9,6 +9,7 @@ import pytest
 from infra.config import ConfigError, built_in_schemes, flatten, load
 from infra.rows import mistakes
 from relay.settings import Settings
+from tests.flat import bus, group, publishing, route
 from tests.infra.conftest import CONFIG, ROOT
 
 if TYPE_CHECKING:
@@ -58,21 +59,13 @@ def test_the_file_of_this_repository_is_right_and_hands_github_to_a_bus() -> Non
                     "forward": ["X-GitHub-*"],
                     "retries_for_s": 0,
                 },
-                "to": ["audit"],
+                "routes": [route("audit", how=publishing(retries=5), event_types=None, when=None, transform=None)],
                 "replays": "flag",
                 "reopen": "dead",
             }
         },
-        "url_groups": {
-            "audit": {
-                "retries": 5,
-                "retry_delay": None,
-                "timeout_s": 30,
-                "callbacks": "all",
-                "destinations": ["ledger"],
-            }
-        },
-        "destinations": {"ledger": {"group": "audit", "url": None, "eventbridge": "default", "detail_type": "github"}},
+        "url_groups": {"audit": group("ledger", retries=5)},
+        "destinations": {"ledger": bus("audit")},
     }
 
 
@@ -86,13 +79,7 @@ def test_settings_are_resolved_and_defaults_filled_in(tmp_path: Path) -> None:
         "algorithm": ["hmac-sha512"],
         "type": ["body:kind"],
     }
-    assert flat["url_groups"]["ci"] == {
-        "retries": 2,
-        "retry_delay": "1000 * (1 + retried)",
-        "timeout_s": 120,
-        "callbacks": "all",
-        "destinations": ["builder"],
-    }
+    assert flat["url_groups"]["ci"] == group("builder", retry_delay="1000 * (1 + retried)", timeout_s=120)
     assert list(flat["destinations"]) == ["ledger", "books", "builder"]
     assert flat["retention_days"] == 14
 
@@ -103,7 +90,7 @@ def test_the_functions_read_what_is_flattened(tmp_path: Path) -> None:
     settings = Settings.of({"RELAY_BASE_URLS": "https://r.example"}, flatten(load(tmp_path / "relay.toml")))
 
     assert settings.source("my-acme").row.algorithms == ("hmac-sha512",)
-    assert settings.groups["ci"].timeout_s == 120
+    assert settings.groups["ci"].publishing.timeout_s == 120
     assert settings.destination_url("ledger") == "https://r.example/qstash/deliver/ledger"
 
 
@@ -276,7 +263,7 @@ def test_a_retry_delay_of_qstashs_documentation_is_taken_as_it_is(tmp_path: Path
     file = tmp_path / "relay.toml"
     file.write_text(BASE.replace("[url_groups", f'[url_groups.audit]\nretry_delay = "{expression}"\n[url_groups', 1))
 
-    assert flatten(load(file))["url_groups"]["audit"]["retry_delay"] == expression
+    assert flatten(load(file))["url_groups"]["audit"]["publishing"]["retry_delay"] == expression
 
 
 def test_a_missing_url_group_is_told_with_the_nearest_name(told: Told) -> None:

@@ -29,7 +29,12 @@ def _unaccounted(world: World) -> Iterator[str]:
             yield f"{event_id} was acknowledged, and there is no record of it"
             continue
         event, deliveries = history
-        expected = {name for group in world.settings.sources[event.source].to for name in _of_group(world, group)}
+        expected = {
+            name
+            for route in world.settings.sources[event.source].routes
+            for group in route.to
+            for name in _of_group(world, group)
+        }
         if expected != {it.destination for it in deliveries}:
             yield f"{event_id} is not expected where it should be"
         for delivery in deliveries:

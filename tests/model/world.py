@@ -40,6 +40,7 @@ from relay.spool import Spooled
 from relay.store import Store
 from relay.sweep import Swept, refresh_keys, sweep
 from relay.wiring import Relay
+from tests.flat import group, route, url
 from tests.local_table import make_table
 from tests.memory_aws import Calls, Crash, MemoryDynamoDB, MemoryS3
 from tests.model.bridge import Bridge
@@ -63,18 +64,11 @@ FLAT: dict[str, Any] = {
     "name": "relay",
     "retention_days": 365,
     "sources": {
-        name: {"scheme": name, "row": built_in_schemes()[name].row(), "to": list(groups)}
+        name: {"scheme": name, "row": built_in_schemes()[name].row(), "routes": [route(*groups)]}
         for name, groups in NAMES.items()
     },
-    "url_groups": {
-        name: {"retries": 2, "retry_delay": None, "timeout_s": 30, "destinations": list(names)}
-        for name, names in GROUPS.items()
-    },
-    "destinations": {
-        name: {"group": group, "url": URLS[name], "eventbridge": None, "detail_type": None}
-        for group, names in GROUPS.items()
-        for name in names
-    },
+    "url_groups": {name: group(*names) for name, names in GROUPS.items()},
+    "destinations": {name: url(of, URLS[name]) for of, names in GROUPS.items() for name in names},
 }
 
 
@@ -233,7 +227,15 @@ class World:
     # -- what the relay does ----------------------------------------------------------------------------------------
 
     def _publisher(self) -> Publisher:
-        return Publisher(self.settings, self.store, self.qstash, self._function().mac_key, workers=1)
+        return Publisher(
+            self.settings,
+            self.store,
+            self.qstash,
+            self._function().mac_key,
+            paused=frozenset,
+            secret=lambda name: name,
+            workers=1,
+        )
 
     def webhook(self, source: str, key: str, body: bytes = b"{}") -> EventId | None:
         """Send a webhook; return its event if the source was told that it is durable."""
@@ -247,6 +249,7 @@ class World:
                     settings=self.settings,
                     store=self.store,
                     publisher=self._publisher,
+                    paused=frozenset,
                 )
         except (RelayError, Crash):
             return None

@@ -35,6 +35,7 @@ OWNERS = {  # a package -> the modules that may import it, and all that each may
         }
     },
     "httpx": {"relay/fetch.py": {"httpx"}, "relay/github.py": {"httpx"}, "relay/qstash.py": {"httpx"}},
+    "jmespath": {"relay/expressions.py": {"jmespath", "jmespath.exceptions", "jmespath.functions"}},
     "jwt": {"relay/signing.py": {"jwt"}, "relay/tokens.py": {"jwt"}},
     "aws_lambda_powertools": {
         "relay/gateway.py": {"aws_lambda_powertools"},

@@ -18,6 +18,7 @@ from cli import aws
 from cli.main import relay
 from infra.local.aws import client
 from relay.scheme import Row
+from tests.flat import bus, group, route, url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,13 +158,13 @@ class Relay:
             "retention_days": 30,
             "base_urls": [base],
             "sources": {
-                "github": {"scheme": "github", "row": GITHUB, "to": ["audit"], "url": f"{base}/webhooks/github"},
-                "acme": {"scheme": "acme", "row": ACME, "to": ["audit"], "url": f"{base}/webhooks/acme"},
+                name: {"scheme": name, "row": row, "routes": [route("audit")], "url": f"{base}/webhooks/{name}"}
+                for name, row in (("github", GITHUB), ("acme", ACME))
             },
-            "url_groups": {"audit": {"retries": 5, "timeout_s": 30, "destinations": ["ledger", "erp"]}},
+            "url_groups": {"audit": group("ledger", "erp")},
             "destinations": {
-                "ledger": {"group": "audit", "url": None, "eventbridge": "default", "detail_type": "github"},
-                "erp": {"group": "audit", "url": "https://erp.example.com/in", "eventbridge": None},
+                "ledger": bus("audit"),
+                "erp": url("audit", "https://erp.example.com/in"),
             },
             "counts": {"orphans": 0},
             **changes,

@@ -38,9 +38,9 @@ FLAT: dict[str, Any] = {
     "name": "relay",
     "retention_days": 30,
     "sources": {
-        "github": {"scheme": "github", "row": ROW, "to": []},
-        "calls": {"scheme": "twilio", "row": ROW | {"signs": "{url}{body}"}, "to": []},
-        **{name: {"scheme": "own", "row": row, "to": []} for name, row in HEADED.items()},
+        "github": {"scheme": "github", "row": ROW, "routes": []},
+        "calls": {"scheme": "twilio", "row": ROW | {"signs": "{url}{body}"}, "routes": []},
+        **{name: {"scheme": "own", "row": row, "routes": []} for name, row in HEADED.items()},
     },
     "url_groups": {},
     "destinations": {},
@@ -85,7 +85,7 @@ class World:
 
     def configure(self, **rows: dict[str, Any]) -> None:
         """Have a source for each of *rows* too."""
-        more = {name: {"scheme": "own", "row": row, "to": []} for name, row in rows.items()}
+        more = {name: {"scheme": "own", "row": row, "routes": []} for name, row in rows.items()}
         flat = FLAT | {"sources": FLAT["sources"] | more}
         self.settings = Settings.of({"RELAY_BASE_URLS": f"{BASE},https://api.example.com"}, flat)
 

@@ -23,6 +23,7 @@ from relay.secret import Secret
 from relay.settings import Settings
 from relay.spool import Spooled
 from relay.sweep import sweep
+from tests.flat import route
 from tests.unit.relay.world import BASE, FLAT, World
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
 
     from relay.store import Store
 
+TO_CI = [route("ci", how=FLAT["url_groups"]["ci"]["publishing"])]
+
 
 def source_of(world: World, scheme: str, **settings: Any) -> Sourced:
     """Return a source of *scheme* in *world*, beside what is there."""
     row = built_in_schemes()[scheme].row() | settings.pop("row", {})
-    sources = {**FLAT["sources"], scheme: {"scheme": scheme, "row": row, "to": ["ci"], **settings}}
+    sources = {**FLAT["sources"], scheme: {"scheme": scheme, "row": row, "routes": TO_CI, **settings}}
     world.settings = Settings.of({"RELAY_BASE_URLS": BASE}, {**FLAT, "sources": sources})
     world.publisher.settings = world.settings
     return Sourced(world, scheme)
@@ -61,6 +64,7 @@ class Sourced:
             settings=world.settings,
             store=store or world.store,
             publisher=publisher or (lambda: world.publisher),
+            paused=frozenset,
         )
 
     def accepted(self, said: Described, body: bytes = b"{}") -> Acceptance:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
+from relay.parcels import body_mac
 from relay.targets import deliver
+from tests.unit.relay.world import MAC
 
 if TYPE_CHECKING:
     from relay.model import Event
@@ -29,9 +31,13 @@ class Bus:
         return self.answer
 
 
-def hand_over(world: World, event: Event, bus: Bus, body: bytes = b"{}", name: str = "ledger") -> Event:
-    headers = {"relay-event-id": event.id}
-    return deliver(name, headers=headers, body=body, settings=world.settings, store=world.store, client=bus)
+def hand_over(
+    world: World, event: Event, bus: Bus, body: bytes = b"{}", name: str = "ledger", published: bytes = b"{}"
+) -> Event:
+    headers = {"relay-event-id": event.id, "relay-body-mac": body_mac(MAC, event.id, published)}
+    return deliver(
+        name, headers=headers, body=body, mac_key=MAC, settings=world.settings, store=world.store, client=bus
+    )
 
 
 def test_a_delivery_is_handed_to_the_bus_and_recorded(world: World) -> None:
@@ -74,7 +80,7 @@ def test_a_delivery_whose_body_is_not_the_events_is_refused(world: World) -> Non
     one, other, bus = world.post().event, world.post(b"[]", key="d-2").event, Bus()
 
     with pytest.raises(BadRequest):
-        hand_over(world, other, bus)
+        hand_over(world, other, bus, published=b"[]")
     with pytest.raises(NotFound):
         hand_over(world, one, bus, name="erp")
 

@@ -12,7 +12,8 @@ from relay.errors import QStashError
 from relay.model import Status
 from relay.parcels import CARRIED_BODY_MAX_BYTES
 from relay.publish import TOGETHER_MAX_BYTES
-from tests.unit.relay.world import FLAT
+from tests.flat import publishing
+from tests.unit.relay.world import routed
 
 if TYPE_CHECKING:
     from relay.model import Event
@@ -48,7 +49,7 @@ def test_several_groups_go_in_one_call(world: World) -> None:
 
 def test_one_alone_goes_as_a_plain_publish(world: World) -> None:
     """Its body as it is, not in JSON."""
-    world.deploy(FLAT | {"sources": {"github": FLAT["sources"]["github"] | {"to": ["ci"]}}})
+    world.deploy(routed(ci=publishing()))
 
     world.post(b'{"a": 1}')
 
@@ -58,7 +59,7 @@ def test_one_alone_goes_as_a_plain_publish(world: World) -> None:
 
 def test_an_answer_to_one_destination_need_not_name_its_url(world: World) -> None:
     """QStash names URLs of a group's endpoints only."""
-    world.deploy(FLAT | {"sources": {"github": FLAT["sources"]["github"] | {"to": ["ci"]}}})
+    world.deploy(routed(ci=publishing()))
     world.wire.garbled = [b'{"messageId": "msg_q"}']
 
     event = world.post().event
@@ -169,7 +170,7 @@ def test_an_answer_that_qstash_would_not_give_costs_nothing(world: World, garble
 @pytest.mark.parametrize("garbled", [b"<html>", b"{}", b'{"messageId": null}', b'"m"'])
 def test_so_does_such_an_answer_to_one_alone(world: World, garbled: bytes) -> None:
     """As with a batch."""
-    world.deploy(FLAT | {"sources": {"github": FLAT["sources"]["github"] | {"to": ["ci"]}}})
+    world.deploy(routed(ci=publishing()))
     world.wire.garbled = [garbled]
 
     accepted = world.post()

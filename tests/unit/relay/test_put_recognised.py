@@ -27,6 +27,7 @@ def post(world: World) -> Acceptance | Spooled:
         settings=world.settings,
         store=world.store,
         publisher=lambda: world.publisher,
+        paused=frozenset,
     )
 
 

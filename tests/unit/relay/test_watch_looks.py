@@ -9,8 +9,9 @@ from relay.model import Delivery, Generation, Status
 from relay.publish import LOOK_SOON_AFTER
 from relay.store import Due
 from relay.watch import LOOK_MAX, Looked, look_after
+from tests.flat import publishing
 from tests.unit.relay.told import PATIENCE, SILENCE_S, dead, tell
-from tests.unit.relay.world import FLAT
+from tests.unit.relay.world import routed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,8 +52,7 @@ def test_what_still_waits_is_looked_at_later_and_later(world: World) -> None:
 
 def quiet(world: World) -> Event:
     """Return an event of a relay whose group ci reports dead letters alone."""
-    groups = FLAT["url_groups"]
-    world.deploy(FLAT | {"url_groups": groups | {"ci": groups["ci"] | {"callbacks": "failures"}}})
+    world.deploy(routed(audit=publishing(), ci=publishing(callbacks="failures", timeout_s=10)))
     return world.post().event
 
 

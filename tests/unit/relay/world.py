@@ -25,6 +25,7 @@ from relay.settle import Settled, settle
 from relay.spool import Spooled
 from relay.store import Store
 from relay.sweep import Swept, sweep
+from tests.flat import bus, group, publishing, url
 from tests.local_table import make_table
 from tests.store_conformance import Clock
 
@@ -43,19 +44,30 @@ FLAT: dict[str, Any] = {
         "github": {
             "scheme": "github",
             "row": built_in_schemes()["github"].row(),
-            "to": ["audit", "ci"],
+            "routes": [
+                {
+                    "name": "to",
+                    "to": {"audit": publishing(retry_delay="500"), "ci": publishing(retries=5, timeout_s=10)},
+                }
+            ],
         }
     },
     "url_groups": {
-        "audit": {"retries": 2, "retry_delay": "500", "timeout_s": 30, "destinations": ["ledger", "erp"]},
-        "ci": {"retries": 5, "retry_delay": None, "timeout_s": 10, "destinations": ["builder"]},
+        "audit": group("ledger", "erp", retry_delay="500"),
+        "ci": group("builder", retries=5, timeout_s=10),
     },
     "destinations": {
-        "ledger": {"group": "audit", "url": None, "eventbridge": "default", "detail_type": "github"},
-        "erp": {"group": "audit", "url": "https://erp.example.com/in", "eventbridge": None, "detail_type": None},
-        "builder": {"group": "ci", "url": "https://ci.example.com/x", "eventbridge": None, "detail_type": None},
+        "ledger": bus("audit"),
+        "erp": url("audit", "https://erp.example.com/in"),
+        "builder": url("ci", "https://ci.example.com/x"),
     },
 }
+
+
+def routed(**groups: dict[str, Any]) -> dict[str, Any]:
+    """Return FLAT, with every event published to *groups*, each as it says."""
+    github = FLAT["sources"]["github"] | {"routes": [{"name": "to", "to": groups}]}
+    return FLAT | {"sources": {"github": github}}
 
 
 class QStashWire:
@@ -231,7 +243,17 @@ class World:
         self.qstash = QStash(
             "token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire), now=self.clock
         )
-        self.publisher = Publisher(self.settings, self.store, self.qstash, MAC)
+        self.paused: set[str] = set()
+        self.secrets: dict[str, str] = {}
+        self.publisher = Publisher(
+            self.settings, self.store, self.qstash, MAC, paused=lambda: self.paused, secret=self.secret
+        )
+
+    def secret(self, name: str) -> str:
+        """Return a secret of destinations, as the wiring does."""
+        if name not in self.secrets:
+            raise OperatorError(f"the secret {name} isn't set")
+        return self.secrets[name]
 
     def post(
         self,
@@ -249,8 +271,7 @@ class World:
             "authorization": "Basic secret",
         }
         source = self.settings.sources["github"]
-        url = f"{BASE}/webhooks/github"
-        received = Received(method="POST", urls=[url], headers=given | (headers or {}), body=body)
+        received = Received(method="POST", urls=[f"{BASE}/webhooks/github"], headers=given | (headers or {}), body=body)
         proof = Proof(secrets=lambda: [Secret(SECRET)], refresh=lambda: False, fetch=None)
         said = examine(source, received, proof, at=self.clock.at.timestamp())
         assert isinstance(said, Described)
@@ -261,6 +282,7 @@ class World:
             settings=self.settings,
             store=self.store,
             publisher=publisher or (lambda: self.publisher),
+            paused=lambda: self.paused,
         )
 
     def save(self, body: bytes = b"{}", key: str = "d-1") -> Event:

@@ -1,0 +1,206 @@
+"""Which URL groups get an event, and what each of them gets.
+
+A source's routes are asked in the order of the configuration; what a source sends `to` always is the last of them.  A
+group that several take an event to is published once: the first decides how.  All of it is computed from the event as
+it is kept and the configuration as it is now, so that a replay goes by what was mended since.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from relay.errors import Unsendable
+from relay.expressions import Expression, ExpressionError, Template
+from relay.model import from_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from relay.model import Event
+    from relay.settings import Publishing, Route, Settings, Source
+
+FORM = "application/x-www-form-urlencoded"
+LABEL_MAX_CHARS = 100
+FLOW_KEY_MAX_CHARS = 200
+_DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
+_SECONDS_OF = (86_400, 3600, 60, 1)
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+
+
+def facts(event: Event, body: bytes) -> dict[str, Any]:
+    """Return what expressions can ask of *event*: `event_type`, `headers`, `query`, `body` and `source`.
+
+    Headers are those that are kept, their names in lower case and with `_` for `-`.  The body is what its JSON holds,
+    or of a form each field's last value; null where it is neither.
+    """
+    headers = {"content-type": event.content_type or "", **event.headers}
+    return {
+        "event_type": event.event_type,
+        "headers": {name.replace("-", "_"): value for name, value in headers.items()},
+        "query": event.query,
+        "body": _read(body, (event.content_type or "").partition(";")[0].strip().lower()),
+        "source": event.source,
+    }
+
+
+@lru_cache(maxsize=2)  # what accepts an event asks, and then what publishes it
+def _read(body: bytes, media_type: str) -> Any:
+    if media_type == FORM:
+        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Where an event goes: URL group -> the route that takes it there; and why a route couldn't tell, if one couldn't.
+
+    Attributes:
+        skipped: Of the routes that don't take it why not, by their name.
+    """
+
+    groups: Mapping[str, Route]
+    skipped: Mapping[str, str]
+    error: str | None = None
+
+
+def route(source: Source, event: Event, body: bytes) -> Routing:
+    """Return where the routes of *source* take *event*.
+
+    A route that can't tell, since its `when` doesn't fit the event, doesn't take it: the others still do.
+    """
+    groups: dict[str, Route] = {}
+    skipped: dict[str, str] = {}
+    errors = []
+    for it in source.routes:
+        try:
+            wrong = _mismatch(it, event, body)
+        except ExpressionError as error:
+            wrong = f"when can't be computed: {error}"
+            errors.append(f"{it.name}: {wrong}")
+        if wrong is not None:
+            skipped[it.name] = wrong
+            continue
+        for group in it.to:
+            groups.setdefault(group, it)
+    return Routing(groups, skipped, "; ".join(errors) or None)
+
+
+def _mismatch(it: Route, event: Event, body: bytes) -> str | None:
+    """Return why the route doesn't take *event*; None where it does."""
+    if it.event_types is not None and not any(fnmatchcase(event.event_type, pattern) for pattern in it.event_types):
+        return f"the event type {event.event_type} is none of {', '.join(it.event_types)}"
+    if it.when is not None and not it.when.holds(facts(event, body)):
+        return f"not so: {it.when.text}"
+    return None
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one URL group gets of an event, and how.
+
+    Attributes:
+        body: What its destinations get, if not the bytes that the source sent.
+        not_before: When it may be delivered first; None: at once.
+        flow_key: The key of its flow control, without the relay's name.
+        labels: Beside the relay's own.
+    """
+
+    publishing: Publishing
+    route: str | None
+    body: bytes | None = None
+    not_before: datetime | None = None
+    flow_key: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+def share(settings: Settings, event: Event, body: bytes, group: str) -> Share:
+    """Return what *group* gets of *event*: as its route says, or the group itself where no route takes it there now.
+
+    Raises:
+        Unsendable: It can't be computed of this event; its text says what.
+    """
+    source = settings.sources.get(event.source)
+    taken = route(source, event, body).groups.get(group) if source is not None else None
+    how = settings.groups[group].publishing if taken is None else taken.to[group]
+    where = f"route {taken.name} of {event.source}" if taken is not None else f"URL group {group}"
+    try:
+        return Share(
+            publishing=how,
+            route=taken.name if taken is not None else None,
+            body=_transformed(taken, event, body),
+            not_before=_not_before(how, event, body),
+            flow_key=_filled(how.flow_control["key"], event, body, FLOW_KEY_MAX_CHARS) if how.flow_control else None,
+            labels=tuple(filter(None, (_filled(it, event, body, LABEL_MAX_CHARS) for it in how.labels))),
+        )
+    except ExpressionError as error:
+        raise Unsendable(f"{where}: {error}") from error
+
+
+def _transformed(taken: Route | None, event: Event, body: bytes) -> bytes | None:
+    if taken is None or taken.transform is None:
+        return None
+    value = taken.transform.search(facts(event, body))
+    if value is None:
+        raise ExpressionError(f"transform {taken.transform.text} gives nothing of this event")
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:  # a lone surrogate, a number without end
+        raise ExpressionError(f"transform {taken.transform.text} gives what JSON can't say") from error
+
+
+def _filled(template: str, event: Event, body: bytes, most: int) -> str:
+    """Return the text that *template* is of the event, as QStash can list it: no commas, no control characters."""
+    given = Template.of(template).fill(facts(event, body)) if "{" in template or "}" in template else template
+    return re.sub(r"[^!-+\--~]+", "_", given)[:most]
+
+
+def _not_before(how: Publishing, event: Event, body: bytes) -> datetime | None:
+    """Return when the event may be delivered first; a delay counts from when it came."""
+    if how.not_before is not None:
+        return _time(how.not_before, event, body)
+    if how.delay is None:
+        return None
+    delay_s = how.delay if isinstance(how.delay, int) else _seconds(how.delay, event, body)
+    try:
+        return None if delay_s is None else event.received_at + timedelta(seconds=delay_s)
+    except OverflowError:
+        raise ExpressionError(f"delay is longer than there is time: {delay_s} s") from None
+
+
+def _seconds(delay: Expression, event: Event, body: bytes) -> float | None:
+    value = delay.search(facts(event, body))
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+        return value
+    found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if found is None:
+        raise ExpressionError(f"delay {delay.text} gives neither seconds nor a duration like 1h30m")
+    return sum(int(part or 0) * seconds for part, seconds in zip(found.groups(), _SECONDS_OF, strict=True))
+
+
+def _time(given: str | Expression, event: Event, body: bytes) -> datetime | None:
+    value = given if isinstance(given, str) else given.search(facts(event, body))
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LATEST:
+        return datetime.fromtimestamp(value, UTC)
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            return from_iso(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    text = given if isinstance(given, str) else given.text
+    raise ExpressionError(f"not_before {text} gives neither epoch seconds nor an ISO 8601 time with a zone")
