@@ -26,6 +26,7 @@ STYLES = {
     "ok": "green",
     "in_flight": "cyan",
     "pending": "yellow",
+    "held": "yellow",
     "look": "yellow",
     "skipped": "dim",
     "dead_lettered": "red",

@@ -16,7 +16,7 @@ from relay.jobs import Job, State
 from relay.model import EventId, Status, iso
 from relay.parallel import each
 from relay.query import Filters
-from relay.replay import KEPT_FOR, REPLAYABLE, Cause, new_replay_id, start_again
+from relay.replay import DIED, KEPT_FOR, REPLAYABLE, Cause, new_replay_id, start_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ class Counted:
 
 
 def filters_of(query: Mapping[str, str]) -> Filters:
-    """Return which deliveries *query* chooses: without a status all that are over and were not delivered.
+    """Return which deliveries *query* chooses: without a status all that are over and were not delivered, nor are held.
 
     Raises:
         BadRequest: It has a filter that there isn't, chooses what is still under way, or everything there is.
@@ -52,7 +52,7 @@ def filters_of(query: Mapping[str, str]) -> Filters:
         raise BadRequest("say which deliveries: a source, a destination, a status, a time …")
     found = Filters.of(query)
     if "status" not in query:
-        return replace(found, statuses=tuple(it for it in Status if it in REPLAYABLE and it is not Status.DELIVERED))
+        return replace(found, statuses=tuple(it for it in Status if it in DIED))
     if found.statuses[0] not in REPLAYABLE:
         raise BadRequest(f"a delivery that is {found.statuses[0]} is still under way: wait for its end")
     return found

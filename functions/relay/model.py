@@ -29,6 +29,7 @@ class Status(StrEnum):
     """Where a delivery stands."""
 
     PENDING = "pending"  # saved; QStash doesn't have it yet
+    HELD = "held"  # its destination is paused
     IN_FLIGHT = "in_flight"  # QStash has it
     UNACCOUNTED = "unaccounted"  # nobody can tell any more what became of it: a person decides
     CANCELLED = "cancelled"  # somebody cancelled it in QStash

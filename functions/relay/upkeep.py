@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from relay.errors import UpstreamError
 from relay.items import Item, ttl
 from relay.model import EventId, from_iso, iso
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from relay.table import Table
 
 HANDSHAKE_KEPT_FOR = timedelta(days=1)
+PAUSE_TRIES = 8
 
 
 class Upkeep:
@@ -90,6 +92,44 @@ class Upkeep:
         """Have nothing published *until* a time."""
         item = {"pk": "HOLD", "sk": "HOLD", "kind": "HOLD", "until": iso(until), "reason": reason}
         self.table.put({**item, "expires_at": ttl(until)})
+
+    def paused(self) -> dict[str, Item]:
+        """Return the destinations that are paused, read consistently: name -> `by`, `at`, `reason`."""
+        return dict((self.table.get("PAUSED", "PAUSED") or {}).get("destinations", {}))
+
+    def pause(self, destination: str, by: str | None, reason: str | None) -> Item:
+        """Pause a destination, unless it is paused; return `by`, `at` and `reason` of whoever paused it first."""
+        said = {"by": by, "at": iso(self.now()), "reason": reason}
+        return self._change_paused(lambda paused: {destination: said} | paused)[1][destination]
+
+    def unpause(self, destination: str) -> bool:
+        """Pause a destination no longer; return whether it was paused until now."""
+        before, _ = self._change_paused(lambda paused: {name: it for name, it in paused.items() if name != destination})
+        return destination in before
+
+    def _change_paused(
+        self, change: Callable[[dict[str, Item]], dict[str, Item]]
+    ) -> tuple[dict[str, Item], dict[str, Item]]:
+        """Change which destinations are paused, on condition that nobody else does in between; return both states.
+
+        Raises:
+            UpstreamError: They changed under us `PAUSE_TRIES` times.
+        """
+        item = self.table.get("PAUSED", "PAUSED") or {}
+        for _ in range(PAUSE_TRIES):
+            before, version = dict(item.get("destinations", {})), int(item.get("version", 0))
+            after = change(before)
+            if after == before:
+                return before, after
+            changed = {"pk": "PAUSED", "sk": "PAUSED", "kind": "PAUSED", "destinations": after, "version": version + 1}
+            if version:
+                old = self.table.put_if(changed, "version = :version", {":version": version})
+            else:
+                old = self.table.put_if_absent(changed)
+            if old is None:
+                return before, after
+            item = old
+        raise UpstreamError("DynamoDB", "which destinations are paused is changing too fast")
 
     def last_audit(self) -> Item:
         """Return what the last audit left word of: `until`, `left`, `dead_letters_…`; {} before the first."""

@@ -11,17 +11,20 @@ from relay.settings import Settings
 from relay.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from relay.fetch import Fetcher
     from relay.gateway import Request
     from relay.github import GitHub
+    from relay.items import Item
     from relay.publish import Publisher
     from relay.qstash import QStash
     from relay.secret import Secret
     from relay.vault import Vault
 
 KEYS_KEPT_S = 60
+PAUSED_KEPT_S = 10  # a webhook more needs no read to know it; a pause or its end is heeded as soon as that
 
 
 class Relay:
@@ -33,6 +36,7 @@ class Relay:
         self._keys_read_at: datetime | None = None
         self._qstash: tuple[tuple[str, str | None], QStash] | None = None
         self._github: tuple[str, GitHub] | None = None
+        self._paused: tuple[datetime, Mapping[str, Item]] | None = None
 
     @cached_property
     def store(self) -> Store:
@@ -99,6 +103,17 @@ class Relay:
         from relay.publish import Publisher
 
         return Publisher(self.settings, self.store, self.qstash, self.mac_key)
+
+    def paused(self) -> Mapping[str, Item]:
+        """Return the destinations that are paused, as they were 10 s ago at most: name -> `by`, `at`, `reason`.
+
+        Raises:
+            UpstreamError: The table doesn't answer.
+        """
+        now = self.store.now()
+        if self._paused is None or not 0 <= (now - self._paused[0]).total_seconds() < PAUSED_KEPT_S:
+            self._paused = (now, self.store.paused())
+        return self._paused[1]
 
     @property
     def mac_key(self) -> str:
