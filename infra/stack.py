@@ -175,6 +175,9 @@ class RelayStack(Stack):
             ("GET", "/v1/deliveries"),
             ("GET", "/v1/config"),
             ("GET", "/v1/audit"),
+            ("GET", "/v1/destinations"),
+            ("GET", "/v1/destinations/{destination}"),
+            ("POST", "/v1/destinations/{destination}"),
             ("GET", "/v1/sources/{source}/refusals"),
             ("POST", "/v1/replays"),
             ("GET", "/v1/replays"),
@@ -204,8 +207,8 @@ class RelayStack(Stack):
         read = self.gateway.operators("OperatorRead", description="Ask the relay what happened", routes=["GET/v1/*"])
         operate = self.gateway.operators(
             "OperatorOperate",
-            description="Ask the relay, and replay",
-            routes=["GET/v1/*", "POST/v1/replays", "POST/v1/replays/*"],
+            description="Ask the relay, replay, and pause destinations",
+            routes=["GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*"],
         )
         outputs: dict[str, Any] = {
             "RelayUrl": url,

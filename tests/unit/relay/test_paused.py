@@ -22,11 +22,11 @@ def test_a_destination_is_paused_until_it_is_not(world: World) -> None:
     """By whom, when and why stands there; only the end of a pause that there was is one."""
     before = world.store.paused()
 
-    said = world.store.pause("erp", "arn:me", "it burns")
+    said, changed = world.store.pause("erp", "arn:me", "it burns")
     paused = world.store.paused()
     ended = [world.store.unpause(it) for it in ("erp", "erp", "crm")]
 
-    assert before == {}
+    assert (before, changed) == ({}, True)
     assert said == {"by": "arn:me", "at": iso(world.clock()), "reason": "it burns"}
     assert paused == {"erp": said}
     assert ended == [True, False, False]
@@ -34,12 +34,12 @@ def test_a_destination_is_paused_until_it_is_not(world: World) -> None:
 
 
 def test_who_paused_a_destination_first_stays_who_paused_it(world: World) -> None:
-    first = world.store.pause("erp", "arn:me", None)
+    first, _ = world.store.pause("erp", "arn:me", None)
     world.clock.at += timedelta(hours=1)
 
     second = world.store.pause("erp", "arn:you", "again")
 
-    assert second == first
+    assert second == (first, False)
     assert world.store.paused() == {"erp": first}
 
 
