@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cli import aws, secrets
+from cli import aws, destination_secrets, secrets
 from cli.command import Failure
 from cli.deployed import Deployed, Stack, find_stack, transport
 from relay.errors import RelayError
@@ -58,6 +58,7 @@ class Examination:
             ("configuration", self._look_at_config),
             ("signing secrets", self._signing_secrets),
             ("secret github-api", self._secret_github),
+            ("secrets of destinations", self._secret_destinations),
             ("QStash", self._look_at_qstash),
             ("URL groups", self._url_groups),
             ("signing keys", self._signing_keys),
@@ -158,6 +159,17 @@ class Examination:
             yield Finding("secret github-api", "missing", found, self._command("secret set github-api"))
         else:
             yield Finding("secret github-api", "ok", f"a token in {name}")
+
+    def _secret_destinations(self) -> Iterator[Finding]:
+        """Look for the secrets that destinations' own headers name; where none does, there is nothing to find."""
+        named = destination_secrets.named(self._config) if self._config else {}
+        held = destination_secrets.held(self._name) if named else []
+        for what, destinations in named.items():
+            if what in held:
+                yield Finding(f"secret {what}", "ok", f"in {destination_secrets.secret_name(self._name)}")
+            else:
+                found = f"none: nothing can be published to {', '.join(destinations)}"
+                yield Finding(f"secret {what}", "missing", found, self._command(f"secret set {what}"))
 
     def _look_at_qstash(self) -> Iterator[Finding]:
         if self._qstash is None:

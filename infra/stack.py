@@ -16,6 +16,7 @@ from infra.gateway import Gateway
 from infra.secrets import Secrets
 from infra.storage import Storage
 from infra.sync import QStashSync
+from relay.vault import named_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,6 +138,10 @@ class RelayStack(Stack):
 
         self.storage.grant_sync(self.sync)
         self.secrets.grant_publish(self.sync)
+
+        if named_secrets(self._flat["destinations"]):
+            for function in (self.ingest, self.sweep):
+                self.secrets.grant_destinations(function)
 
     def _grant_hand_over(self, function: RelayFunction) -> None:
         """Let *function* put events on the buses that the configuration names, and on no other."""
