@@ -73,6 +73,23 @@ def test_the_numbers_are_those_of_a_plain_reckoning(them: list[Delivery]) -> Non
     assert found.looks_dead == (not arrived and (bool(failed) or dead))
 
 
+@pytest.mark.parametrize(
+    ("counts", "failed", "dead"),
+    [
+        ({}, 0, False),
+        ({Status.IN_FLIGHT: 1}, 1, True),
+        ({Status.IN_FLIGHT: 1, Status.DELIVERED: 1}, 5, False),
+        ({Status.UNPUBLISHABLE: 1}, 0, True),
+        ({Status.DEAD_LETTERED: 1}, 0, True),
+        ({Status.HELD: 1, Status.REMOVED: 1, Status.CANCELLED: 1}, 0, False),
+    ],
+)
+def test_dead_looks_what_took_nothing_though_it_was_or_would_have_been_asked(
+    counts: dict[Status, int], failed: int, *, dead: bool
+) -> None:
+    assert Health(counts=Counter(counts), attempts=failed, failed=failed).looks_dead is dead
+
+
 @given(st.lists(st.floats(0, 10**6, allow_nan=False), min_size=1, max_size=200))
 def test_95_of_100_took_no_longer(times: list[float]) -> None:
     """And of those that it says, none could be left out."""
