@@ -15,6 +15,7 @@ import click
 from cli import aws, destination_secrets, secrets
 from cli.command import Failure
 from cli.deployed import Deployed, Stack, find_stack, transport
+from cli.tables import time_text
 from relay.errors import RelayError
 from relay.qstash import DEFAULT_URL, QStash
 
@@ -261,6 +262,11 @@ class Examination:
             yield Finding("publishing", "look", found, "buy more at console.upstash.com, or wait: it goes on by itself")
         else:
             yield Finding("publishing", "ok", "no quota of QStash holds it")
+        for name, said in sorted(self._config.get("paused", {}).items()):
+            found = f"paused since {time_text(said['at'])} by {said['by'] or 'somebody'}: what comes for it is held"
+            yield Finding(
+                f"destination {name}", "look", found, self._command(f"destination resume {shlex.quote(name)}")
+            )
 
     def _ledger(self) -> Iterator[Finding]:
         if self._relay is None:

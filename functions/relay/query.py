@@ -245,6 +245,7 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "destinations": settings.flat["destinations"],
         "counts": {"orphans": store.count("orphans"), "missing": _missing(settings, store)},
         "held_until": None if hold is None else iso(hold),
+        "paused": store.paused(),
     }
 
 

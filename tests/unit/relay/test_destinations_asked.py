@@ -151,3 +151,9 @@ def test_what_can_not_be_asked_is_refused_and_changes_nothing(
     assert operator.ask(TURN, asked, destination="erp")[0] == 400
     assert world.store.paused() == before
     assert world.store.jobs(9) == []
+
+
+def test_the_configuration_tells_what_is_paused(world: World, operator: Operator) -> None:
+    said, _ = world.store.pause("erp", "arn:me", None)
+
+    assert operator.ask("GET /v1/config")[1]["paused"] == {"erp": said}
