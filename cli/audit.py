@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cli.tables import Column
 
 STATUSES = (
-    *("delivered", "dead_lettered", "in_flight", "pending"),
+    *("delivered", "dead_lettered", "in_flight", "pending", "held"),
     *("unpublishable", "removed", "cancelled", "unaccounted"),
 )
 
@@ -42,7 +42,7 @@ def audit(asked: Asked, since: datetime | None, until: datetime | None) -> None:
     while True:
         answer = relay.get("audit", **window, cursor=cursor)
         for line in answer["destinations"]:
-            counts = {name: line[name] for name in ("expected", *STATUSES)}
+            counts = {name: line.get(name, 0) for name in ("expected", *STATUSES)}
             totals.setdefault(line["destination"], Counter()).update(counts)
         unaccounted += answer["unaccounted"]
         if answer["cursor"] is None:

@@ -169,7 +169,12 @@ class Deployed:
                 f"your AWS identity may not ask the relay ({asked}): attach the managed policy {arn} to it"
             )
         if code and status == httpx.codes.NOT_FOUND:
-            return Failure(f"{message} ({asked}): `relay event list` and `relay delivery list` say what there is")
+            lists = (
+                "`relay destination list` says"
+                if "/destinations/" in asked
+                else "`relay event list` and `relay delivery list` say"
+            )
+            return Failure(f"{message} ({asked}): {lists} what there is")
         if code and status < httpx.codes.INTERNAL_SERVER_ERROR:
             return Failure(f"{message} ({asked})")
         if status == httpx.codes.NOT_FOUND:

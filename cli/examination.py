@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cli import aws, secrets
+from cli import aws, destination_secrets, secrets
 from cli.command import Failure
 from cli.deployed import Deployed, Stack, find_stack, transport
+from cli.tables import time_text
 from relay.errors import RelayError
 from relay.qstash import DEFAULT_URL, QStash
 
@@ -58,6 +59,7 @@ class Examination:
             ("configuration", self._look_at_config),
             ("signing secrets", self._signing_secrets),
             ("secret github-api", self._secret_github),
+            ("secrets of destinations", self._secret_destinations),
             ("QStash", self._look_at_qstash),
             ("URL groups", self._url_groups),
             ("signing keys", self._signing_keys),
@@ -159,6 +161,17 @@ class Examination:
         else:
             yield Finding("secret github-api", "ok", f"a token in {name}")
 
+    def _secret_destinations(self) -> Iterator[Finding]:
+        """Look for the secrets that destinations' own headers name; where none does, there is nothing to find."""
+        named = destination_secrets.named(self._config) if self._config else {}
+        held = destination_secrets.held(self._name) if named else []
+        for what, destinations in named.items():
+            if what in held:
+                yield Finding(f"secret {what}", "ok", f"in {destination_secrets.secret_name(self._name)}")
+            else:
+                found = f"none: nothing can be published to {', '.join(destinations)}"
+                yield Finding(f"secret {what}", "missing", found, self._command(f"secret set {what}"))
+
     def _look_at_qstash(self) -> Iterator[Finding]:
         if self._qstash is None:
             raise _Skipped("the secret qstash")
@@ -249,6 +262,11 @@ class Examination:
             yield Finding("publishing", "look", found, "buy more at console.upstash.com, or wait: it goes on by itself")
         else:
             yield Finding("publishing", "ok", "no quota of QStash holds it")
+        for name, said in sorted(self._config.get("paused", {}).items()):
+            found = f"paused since {time_text(said['at'])} by {said['by'] or 'somebody'}: what comes for it is held"
+            yield Finding(
+                f"destination {name}", "look", found, self._command(f"destination resume {shlex.quote(name)}")
+            )
 
     def _ledger(self) -> Iterator[Finding]:
         if self._relay is None:

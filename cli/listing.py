@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LIMIT_DEFAULT = 50
 STATUSES = [
-    *("pending", "in_flight", "delivered", "dead_lettered"),
+    *("pending", "in_flight", "held", "delivered", "dead_lettered"),
     *("unpublishable", "removed", "cancelled", "unaccounted"),
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import audit, check, delivery, doctor, event, local, replay, scheme, secret, send, source
+from cli import audit, check, delivery, destination, doctor, event, local, replay, scheme, secret, send, source
 from cli.command import json_option, name_option
 from infra.local.qstash.__main__ import main as qstash
 from relay import VERSION
@@ -25,6 +25,7 @@ def relay(name: str, as_json: bool) -> None:  # noqa: FBT001  # the commands rea
 for _command in (
     event.event,
     delivery.delivery,
+    destination.destination,
     source.source,
     replay.replay,
     audit.audit,

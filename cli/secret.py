@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 QSTASH = "qstash"
 GITHUB_API = "github-api"
+DESTINATION = "destination:"  # before the name of a secret that destinations' own headers hold
 SECRET_MAX_CHARS = 4096
 PIPED_MAX_BYTES = 65_536  # more than any secret: what is beyond isn't read
 STRUCTURED = "jwk"  # the one part of a secret that may be an object: Plaid's key
@@ -39,7 +41,8 @@ def secret() -> None:
 def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -> None:  # noqa: FBT001
     """Set a secret, asked for without an echo, or read from standard input.
 
-    NAME is `qstash` or `github-api` (docs/github.md), whose token is then set, or a source.  A source's new signing
+    NAME is `qstash` or `github-api` (docs/github.md), whose token is then set, `destination:` and the name of a secret
+    that a destination's headers have in relay.toml, or a source.  A source's new signing
     secret is valid beside up to four before, so that nothing is refused while you change it over there; `relay secret
     retire` then takes the old ones away.  A signing secret of several parts is a JSON object of texts: {"username":
     "…", "password": "…"}.
@@ -51,6 +54,8 @@ def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -
         name, count, changed = _set_token(asked.name, url)
     elif what == GITHUB_API:
         name, count, changed = _set_github_token(asked.name)
+    elif what.startswith(DESTINATION):
+        name, count, changed = _set_destination_secret(asked.name, what)
     else:
         name, count, changed = _set_signing_secret(asked.name, what, replace=replace, force=force)
     if asked.as_json:
@@ -79,6 +84,22 @@ def _set_github_token(relay: str) -> tuple[str, int, bool]:
     from cli import secrets
 
     return secrets.github_secret(relay), 1, secrets.set_github(relay, value)
+
+
+def _set_destination_secret(relay: str, what: str) -> tuple[str, int, bool]:
+    """Ask for a secret of destinations' headers and keep it; return what `_set_token` does."""
+    value = _given(f"The secret {what}", parts=False)
+    if not value.isascii():
+        raise Failure("the secret has characters that no header takes: copy it again")
+    from cli import destination_secrets
+
+    changed = destination_secrets.keep(relay, what, value)
+    config: Mapping[str, Any] | None = None
+    with suppress(Failure):  # it is kept; `relay doctor` tells the rest
+        config = _deployed(relay)
+    if config is not None and what not in destination_secrets.named(config):
+        aside(f"note: no destination of the deployed relay {relay} names {what} yet")
+    return destination_secrets.secret_name(relay), 1, changed
 
 
 def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) -> tuple[str, int, bool]:
@@ -111,14 +132,15 @@ def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) 
 
 
 @secret.command()
-@click.argument("what", metavar="SOURCE")
+@click.argument("what", metavar="NAME")
 @click.option("--all", "all_", is_flag=True, help="The newest as well: what the source sends is then refused (503).")
 @click.option("--yes", is_flag=True, help="Don't ask whether --all is meant; without a terminal it must be said.")
 @asking
 def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT001
     """Take away a source's older signing secrets; the newest stays.
 
-    Within a minute, what is signed with an older one is refused: first change the secret at the source.
+    Within a minute, what is signed with an older one is refused: first change the secret at the source.  A secret of
+    destinations (`destination:NAME`) has one value, which --all takes away.
     """
     if what == QSTASH:
         raise click.UsageError("QStash has one token, and needs it: `relay secret set qstash` replaces it")
@@ -126,11 +148,14 @@ def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT
         raise click.UsageError(
             "GitHub's API has one token, no signing secret: take `reconcile` out of relay.toml instead"
         )
-    if all_ and not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError("--all needs --yes where there is no terminal to ask on")
-        doubt = f"Take away all signing secrets of {what}? What it sends is refused until another is set"
-        click.confirm(doubt, abort=True, err=True)
+    if what.startswith(DESTINATION):
+        if not all_:
+            raise click.UsageError(f"{what} is one value: `relay secret set {what}` replaces it, --all takes it away")
+        _confirm(f"Take away {what}? Nothing is published to destinations that name it until it is set again", yes=yes)
+        _take_away(asked, what)
+        return
+    if all_:
+        _confirm(f"Take away all signing secrets of {what}? What it sends is refused until another is set", yes=yes)
     from cli import secrets
     from cli.tables import age_text, line
 
@@ -142,6 +167,28 @@ def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT
         line(f"{name}: {what} has its newest signing secret left, set {age_text(left[0])} ago; {retired} retired")
     else:
         line(f"{name}: {what} has none left: what it sends is refused (503) until `relay secret set {what}`")
+
+
+def _take_away(asked: Asked, what: str) -> None:
+    """Take away a secret that destinations' headers name."""
+    from cli import destination_secrets
+    from cli.tables import line
+
+    destination_secrets.take_away(asked.name, what)
+    name = destination_secrets.secret_name(asked.name)
+    if asked.as_json:
+        json_line({"name": what, "secret": name, "values": 0, "retired": 1})
+    else:
+        line(f"{name}: {what} is taken away")
+
+
+def _confirm(doubt: str, *, yes: bool) -> None:
+    """Ask whether --all is meant, unless that is said."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("--all needs --yes where there is no terminal to ask on")
+    click.confirm(doubt, abort=True, err=True)
 
 
 @secret.command("list")
@@ -171,12 +218,12 @@ def _held(relay: str) -> dict[str, Times | None]:
     """Return, by name, when the values of each secret were set; None where the caller may not know.
 
     QStash's comes first, then GitHub's where it is needed or there, then those of the deployed sources, then those of
-    others.
+    others, then those of destinations.
 
     Raises:
         Denied: The caller may read none of them.
     """
-    from cli import secrets
+    from cli import destination_secrets, secrets
     from cli.aws import Denied
 
     qstash: Times | None = None
@@ -192,25 +239,28 @@ def _held(relay: str) -> dict[str, Times | None]:
         if denied:
             raise
         denied.append(secrets.sources_secret(relay))
-    deployed: Mapping[str, Any] = {}
+    config: Mapping[str, Any] = {}
     trouble = None
     try:
-        deployed = _deployed_sources(relay) or {}
+        config = _deployed(relay) or {}
     except Failure as error:
         trouble = error.message
+    deployed = config.get("sources", {})
     is_needed = any(it.get("reconcile") for it in deployed.values())
     github: Times | None = None
     try:
         github = secrets.github_times(relay)
     except Denied:
         denied += [secrets.github_secret(relay)] if is_needed else []
+    destinations = destination_secrets.times(relay, destination_secrets.named(config), denied)
     for name in denied:
         aside(f"the secret {name} isn't yours to read: what it holds isn't shown")
     if trouble is not None:
         aside(f"what the relay has been deployed with can't be asked: {trouble}")
     shown: dict[str, Times | None] = {QSTASH: qstash} | ({GITHUB_API: github} if github or is_needed else {})
     shown |= {name: None if sources is None else sources.get(name, []) for name in deployed}
-    return shown | {name: times for name, times in sorted((sources or {}).items()) if name not in shown}
+    shown |= {name: times for name, times in sorted((sources or {}).items()) if name not in shown}
+    return shown | destinations
 
 
 def _deployed_sources(relay: str) -> Mapping[str, Any] | None:
@@ -219,13 +269,22 @@ def _deployed_sources(relay: str) -> Mapping[str, Any] | None:
     Raises:
         Failure: They can't be asked for.
     """
+    config = _deployed(relay)
+    return None if config is None else config["sources"]
+
+
+def _deployed(relay: str) -> dict[str, Any] | None:
+    """Return what is deployed, as /v1/config tells it; None where no relay is.
+
+    Raises:
+        Failure: It can't be asked for.
+    """
     from cli.deployed import Deployed, find_stack
 
     stack = find_stack(relay)
     if stack is None or "RelayUrl" not in stack.outputs:
         return None
-    sources: Mapping[str, Any] = Deployed(stack).config()["sources"]
-    return sources
+    return Deployed(stack).config()
 
 
 def _check_name(relay: str, source: str, deployed: Mapping[str, Any]) -> None:
@@ -251,14 +310,14 @@ def _check_form(source: str, value: str, deployed: Mapping[str, Any]) -> None:
 
 
 def _check(what: str, url: str | None, *, replace: bool, force: bool) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", what):
+    if not re.fullmatch(rf"({DESTINATION})?[A-Za-z0-9_-]{{1,64}}", what):
         raise click.BadParameter("a source's name is letters, digits, '-' and '_'", param_hint="NAME")
     if what != QSTASH and url is not None:
         raise click.UsageError("--url belongs to `relay secret set qstash`")
-    is_token = what in {QSTASH, GITHUB_API}
-    if is_token and replace:
-        raise click.UsageError(f"--replace belongs to a source: {what} is one token, which is always replaced")
-    if is_token and force:
+    is_one = what in {QSTASH, GITHUB_API} or what.startswith(DESTINATION)
+    if is_one and replace:
+        raise click.UsageError(f"--replace belongs to a source: {what} is one value, which is always replaced")
+    if is_one and force:
         raise click.UsageError("--force belongs to a source")
     try:
         parts = urlsplit(url or "https://qstash.upstash.io")

@@ -60,7 +60,7 @@ def github_secret(relay: str) -> str:
 def qstash(relay: str) -> tuple[str | None, str | None]:
     """Return QStash's token and URL, each None where there is none."""
     name = qstash_secret(relay)
-    held = _read(name) or {}
+    held = read_object(name) or {}
     return _text_of(name, held, "token"), _text_of(name, held, "url")
 
 
@@ -91,28 +91,28 @@ def _token_times(name: str) -> Times:
 
 def set_qstash(relay: str, token: str, url: str | None) -> bool:
     """Keep *token*, and *url* where one is given; tell whether that changed anything."""
-    held = _read(qstash_secret(relay))
+    held = read_object(qstash_secret(relay))
     wanted = {**(held or {}), "token": token, **({"url": url} if url else {})}
-    return _write(qstash_secret(relay), held, wanted, "QStash's token, for the relay")
+    return write_object(qstash_secret(relay), held, wanted, "QStash's token, for the relay")
 
 
 def github(relay: str) -> str | None:
     """Return the token for GitHub's API; None where there is none."""
     name = github_secret(relay)
-    return _text_of(name, _read(name) or {}, "token")
+    return _text_of(name, read_object(name) or {}, "token")
 
 
 def set_github(relay: str, token: str) -> bool:
     """Keep *token* for GitHub's API; tell whether that changed anything."""
-    held = _read(github_secret(relay))
-    return _write(
+    held = read_object(github_secret(relay))
+    return write_object(
         github_secret(relay), held, {**(held or {}), "token": token}, "A token for GitHub's API, for the relay"
     )
 
 
 def signing_secrets(relay: str, source: str) -> list[str]:
     """Return the signing secrets of *source*, newest first."""
-    return [it["value"] for it in _of_source(relay, _read(sources_secret(relay)) or {}, source)]
+    return [it["value"] for it in _of_source(relay, read_object(sources_secret(relay)) or {}, source)]
 
 
 def all_signing_secrets(relay: str) -> dict[str, list[str]]:
@@ -121,7 +121,7 @@ def all_signing_secrets(relay: str) -> dict[str, list[str]]:
     Raises:
         Denied: The caller may not read them.
     """
-    held = _read(sources_secret(relay)) or {}
+    held = read_object(sources_secret(relay)) or {}
     return {source: [it["value"] for it in _of_source(relay, held, source)] for source in held}
 
 
@@ -131,7 +131,7 @@ def source_times(relay: str) -> dict[str, Times]:
     Raises:
         Denied: The caller may not read them.
     """
-    held = _read(sources_secret(relay)) or {}
+    held = read_object(sources_secret(relay)) or {}
     return {source: [_time_of(it) for it in _of_source(relay, held, source)] for source in held}
 
 
@@ -150,14 +150,14 @@ def add_signing_secret(relay: str, source: str, value: str, *, replace: bool) ->
     Returns:
         How many the source has now, whether anything changed, and when those were set that were one too many.
     """
-    held = _read(sources_secret(relay))
+    held = read_object(sources_secret(relay))
     before = _of_source(relay, held or {}, source)
     same = next((it for it in before if it["value"] == value), None)
     newest = same or {"value": value, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
     others = [it for it in before if it["value"] != value]
     kept = [newest] if replace else [newest, *others][:VALUES_MAX]
     dropped = [] if replace else others[VALUES_MAX - 1 :]
-    changed = _write(sources_secret(relay), held, {**(held or {}), source: kept}, "Signing secrets of sources")
+    changed = write_object(sources_secret(relay), held, {**(held or {}), source: kept}, "Signing secrets of sources")
     return len(kept), changed, [_time_of(it) for it in dropped]
 
 
@@ -171,7 +171,7 @@ def retire(relay: str, source: str, *, everything: bool) -> tuple[int, Times]:
         Failure: It has none, or one that would have to stay.
     """
     name = sources_secret(relay)
-    held = _read(name) or {}
+    held = read_object(name) or {}
     before = _of_source(relay, held, source)
     if not before:
         raise Failure(f"{source} has no signing secret in {name}: `relay secret list` shows which there are")
@@ -182,7 +182,7 @@ def retire(relay: str, source: str, *, everything: bool) -> tuple[int, Times]:
         )
     left = [] if everything else before[:1]
     others = {key: value for key, value in held.items() if key != source}
-    _write(name, held, {**held, source: left} if left else others, "Signing secrets of sources")
+    write_object(name, held, {**held, source: left} if left else others, "Signing secrets of sources")
     return len(before) - len(left), [_time_of(it) for it in left]
 
 
@@ -306,7 +306,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def _read(name: str) -> dict[str, Any] | None:
+def read_object(name: str) -> dict[str, Any] | None:
     """Return the JSON object in the secret *name*; None where there is no such secret."""
     answer = _answer(name)
     return None if answer is None else _object(name, answer)
@@ -332,7 +332,7 @@ def _object(name: str, answer: dict[str, Any]) -> dict[str, Any]:
     return held
 
 
-def _write(name: str, before: dict[str, Any] | None, after: dict[str, Any], description: str) -> bool:
+def write_object(name: str, before: dict[str, Any] | None, after: dict[str, Any], description: str) -> bool:
     """Make or change the secret *name*; tell whether there was anything to change.
 
     Raises:

@@ -26,6 +26,8 @@ STYLES = {
     "ok": "green",
     "in_flight": "cyan",
     "pending": "yellow",
+    "paused": "yellow",
+    "held": "yellow",
     "look": "yellow",
     "skipped": "dim",
     "dead_lettered": "red",
@@ -34,9 +36,12 @@ STYLES = {
     "removed": "dim",
     "cancelled": "dim",
     "failed": "red",
+    "dead": "red",
+    "idle": "dim",
     "missing": "red",
 }
 PIPE_WIDTH_MAX = 10_000
+TENTHS_BELOW_S = 10
 GAP = 2
 NARROWEST = 8  # of a column that wraps
 
@@ -105,11 +110,30 @@ def age_text(moment: datetime | None) -> str:
     """Return how long ago *moment* was, in its largest whole unit, as people read it."""
     if moment is None:
         return "?"
-    age_s = max(0, int((datetime.now(UTC) - moment).total_seconds()))
-    for unit, seconds in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if age_s >= seconds:
-            return f"{age_s // seconds} {unit}"
-    return f"{age_s} s"
+    return _whole_text(max(0, int((datetime.now(UTC) - moment).total_seconds())))
+
+
+def ago_text(value: object) -> str:
+    """Return how long ago an ISO 8601 time was, as people read it."""
+    try:
+        return f"{age_text(datetime.fromisoformat(value))} ago" if isinstance(value, str) else "-"
+    except ValueError:
+        return "-"
+
+
+def span_text(seconds: float | None) -> str:
+    """Return a time that something took, as people read it."""
+    if seconds is None:
+        return "-"
+    return f"{seconds:.1f} s" if seconds < TENTHS_BELOW_S else _whole_text(int(seconds))
+
+
+def _whole_text(seconds: int) -> str:
+    """Return *seconds* in their largest whole unit."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def size_text(size_bytes: object) -> str:

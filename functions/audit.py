@@ -30,6 +30,7 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
     told = {
         "balanced": done.balanced,
         "repaired": done.repaired,
+        "released": done.released,
         "settled": done.settled,
         "unaccounted": done.unaccounted,
         "complete": done.complete,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from relay import aws, bulk, query, shown
+from relay import aws, bulk, health, pauses, query, shown
 from relay.errors import BadRequest, NotFound, RelayError
 from relay.gateway import Request, Response, answering, note
 from relay.jobs import State
@@ -47,6 +47,35 @@ def _audit(it: Relay, request: Request) -> Response:
     return Response(200, query.show_audit(it.store, request.query, lambda: deadline - monotonic()))
 
 
+def _destinations(it: Relay, request: Request) -> Response:
+    deadline = monotonic() + COUNT_S
+    name = request.path_parameters.get("destination")
+    found = health.list_destinations(
+        it.settings, it.store, request.query, lambda: deadline - monotonic(), destination=name
+    )
+    return Response(200, found)
+
+
+def _turn_destination(it: Relay, request: Request) -> Response:
+    """Pause a destination, or resume it."""
+    asked, name = request.json(), request.path_parameters.get("destination", "")
+    action, reason = asked.get("action"), _reason(asked)
+    if action not in ("pause", "resume") or set(asked) - {"action", "reason", "rate"}:
+        raise BadRequest('say {"action": "pause"} or {"action": "resume"}, with a reason, and a rate to resume at')
+    if name not in it.settings.destinations and name not in it.store.paused():
+        raise NotFound("there is no such destination")
+    note(destination=name, action=action, by=request.caller)
+    if action == "pause":
+        if "rate" in asked:
+            raise BadRequest("a rate goes with resume")
+        paused, changed = it.store.pause(name, request.caller, reason)
+        return Response(200, {"destination": name, "paused": paused, "changed": changed})
+    job = pauses.resume(it.store, name, rate=_rate(asked), by=request.caller, reason=reason)
+    note(replay_id=job.id)
+    _nudge_sweep(it)
+    return Response(202, {"destination": name, "paused": None, "replay": shown.replay_json(job)})
+
+
 def _refusals(it: Relay, request: Request) -> Response:
     if request.query:
         raise BadRequest("a source's refusals take no parameter", code="unknown_filter")
@@ -81,9 +110,7 @@ def _turn_replay(it: Relay, request: Request) -> Response:
 
 def _replays(it: Relay, request: Request) -> Response:
     asked = request.json()
-    reason = asked.get("reason")
-    if reason is not None and (not isinstance(reason, str) or len(reason) > REASON_MAX_CHARS):
-        raise BadRequest(f"reason must be text of up to {REASON_MAX_CHARS} characters")
+    reason = _reason(asked)
     chosen = {"delivery_ids", "event_id", "query"}
     known = {"reason", "destinations", "include_delivered", "rate", "dry_run"} | chosen
     if unknown := set(asked) - known:
@@ -108,11 +135,11 @@ def _replays(it: Relay, request: Request) -> Response:
 
 def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Response:
     """Count, or start, a replay of all deliveries that a query finds."""
-    given, rate, dry_run = asked["query"], asked.get("rate", bulk.RATE_DEFAULT), asked.get("dry_run", False)
+    given, rate, dry_run = asked["query"], _rate(asked), asked.get("dry_run", False)
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
         raise BadRequest("query must be an object of texts, the filters of a listing")
-    if not isinstance(rate, int) or isinstance(rate, bool) or not isinstance(dry_run, bool):
-        raise BadRequest("rate must be a whole number, dry_run true or false")
+    if not isinstance(dry_run, bool):
+        raise BadRequest("dry_run must be true or false")
     if {"destinations", "include_delivered"} & set(asked):
         raise BadRequest("a query says destination and status itself")
     if dry_run:
@@ -143,6 +170,20 @@ def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
     )
 
 
+def _reason(asked: dict[str, Any]) -> str | None:
+    reason = asked.get("reason")
+    if reason is not None and (not isinstance(reason, str) or len(reason) > REASON_MAX_CHARS):
+        raise BadRequest(f"reason must be text of up to {REASON_MAX_CHARS} characters")
+    return reason
+
+
+def _rate(asked: dict[str, Any]) -> int:
+    rate = asked.get("rate", bulk.RATE_DEFAULT)
+    if not isinstance(rate, int) or isinstance(rate, bool):
+        raise BadRequest("rate must be a whole number")
+    return rate
+
+
 def _texts(asked: dict[str, Any], name: str) -> list[str]:
     value = asked[name]
     if not isinstance(value, list) or not value or not all(isinstance(it, str) for it in value):
@@ -168,6 +209,9 @@ ROUTES: dict[str, Callable[[Relay, Request], Response]] = {
     "GET /v1/deliveries": _deliveries,
     "GET /v1/config": _config,
     "GET /v1/audit": _audit,
+    "GET /v1/destinations": _destinations,
+    "GET /v1/destinations/{destination}": _destinations,
+    "POST /v1/destinations/{destination}": _turn_destination,
     "GET /v1/sources/{source}/refusals": _refusals,
     "POST /v1/replays": _replays,
     "GET /v1/replays": _list_replays,

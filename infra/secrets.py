@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 
 class Secrets(Construct):
-    """QStash's token, GitHub's, and what each source signs with."""
+    """QStash's token, GitHub's, what each source signs with, and what destinations' own headers hold."""
 
     def __init__(self, scope: Construct, id_: str, *, relay: str) -> None:
         super().__init__(scope, id_)
         self.qstash = f"{relay}/qstash"
         self.sources = f"{relay}/sources"
         self.github = f"{relay}/github"
+        self.destinations = f"{relay}/destinations"
 
     def grant_publish(self, function: RelayFunction) -> None:
         """Let *function* speak to QStash with the relay's token."""
@@ -34,6 +35,11 @@ class Secrets(Construct):
         """Let *function* speak to GitHub's API with its owner's token."""
         self._grant(function, "GitHubToken", self.github)
         function.add_environment("RELAY_GITHUB_SECRET", self.github)
+
+    def grant_destinations(self, function: RelayFunction) -> None:
+        """Let *function* publish with the secrets that destinations' own headers name."""
+        self._grant(function, "DestinationSecrets", self.destinations)
+        function.add_environment("RELAY_DESTINATIONS_SECRET", self.destinations)
 
     def _grant(self, function: RelayFunction, sid: str, name: str) -> None:
         # Secrets Manager ends a secret's ARN with a dash and six characters of its own.

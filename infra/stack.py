@@ -16,6 +16,7 @@ from infra.gateway import Gateway
 from infra.secrets import Secrets
 from infra.storage import Storage
 from infra.sync import QStashSync
+from relay.vault import named_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,6 +139,10 @@ class RelayStack(Stack):
         self.storage.grant_sync(self.sync)
         self.secrets.grant_publish(self.sync)
 
+        if named_secrets(self._flat["destinations"]):
+            for function in (self.ingest, self.sweep):
+                self.secrets.grant_destinations(function)
+
     def _grant_hand_over(self, function: RelayFunction) -> None:
         """Let *function* put events on the buses that the configuration names, and on no other."""
         targets = [it["target"] for it in self._flat["destinations"].values() if it["target"]]
@@ -176,6 +181,9 @@ class RelayStack(Stack):
             ("GET", "/v1/deliveries"),
             ("GET", "/v1/config"),
             ("GET", "/v1/audit"),
+            ("GET", "/v1/destinations"),
+            ("GET", "/v1/destinations/{destination}"),
+            ("POST", "/v1/destinations/{destination}"),
             ("GET", "/v1/sources/{source}/refusals"),
             ("POST", "/v1/replays"),
             ("GET", "/v1/replays"),
@@ -205,8 +213,8 @@ class RelayStack(Stack):
         read = self.gateway.operators("OperatorRead", description="Ask the relay what happened", routes=["GET/v1/*"])
         operate = self.gateway.operators(
             "OperatorOperate",
-            description="Ask the relay, and replay",
-            routes=["GET/v1/*", "POST/v1/replays", "POST/v1/replays/*"],
+            description="Ask the relay, replay, and pause destinations",
+            routes=["GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*"],
         )
         outputs: dict[str, Any] = {
             "RelayUrl": url,

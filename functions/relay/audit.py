@@ -14,6 +14,7 @@ from relay.errors import BadRequest, QStashError, SignatureError
 from relay.items import SHARDS
 from relay.ledger import Balance, Finding, balance, forgotten
 from relay.model import DEAD, OPEN, Attempt, Delivery, Generation, Report, Status, from_iso, iso
+from relay.pauses import release_strays
 from relay.settle import settle
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Audited:
     Attributes:
         balanced: How many expected deliveries it has balanced.
         repaired: Deliveries that nobody owed anything; now the sweep does.
+        released: Replays that let go what was held though its destination isn't paused.
         settled: Dead letters of QStash that told what the table didn't know.
         unaccounted: Deliveries of which nobody can tell what became, of any time.
         findings: Those found now.
@@ -47,6 +49,7 @@ class Audited:
 
     balanced: int = 0
     repaired: int = 0
+    released: int = 0
     settled: int = 0
     unaccounted: int = 0
     complete: bool = True
@@ -77,8 +80,10 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         )
         _add(store, found, done)
         done.repaired += sum(_mend(store, it) for it in forgotten(store))
+        released, held_after = release_strays(store, last.get("held_after"))
+        done.released = len(released)
         left = None if found.complete else {**window, "positions": found.positions}
-        store.save_audit({"until": window["until"], "left": left, **dead_letters})
+        store.save_audit({"until": window["until"], "left": left, "held_after": held_after, **dead_letters})
         done.unaccounted = sum(
             len(store.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
             for shard in range(SHARDS)

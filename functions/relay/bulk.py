@@ -16,10 +16,10 @@ from relay.jobs import Job, State
 from relay.model import EventId, Status, iso
 from relay.parallel import each
 from relay.query import Filters
-from relay.replay import KEPT_FOR, REPLAYABLE, Cause, new_replay_id, start_again
+from relay.replay import DIED, KEPT_FOR, REPLAYABLE, Cause, new_replay_id, start_again
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from relay.items import Item
     from relay.store import Store
@@ -40,7 +40,7 @@ class Counted:
 
 
 def filters_of(query: Mapping[str, str]) -> Filters:
-    """Return which deliveries *query* chooses: without a status all that are over and were not delivered.
+    """Return which deliveries *query* chooses: without a status all that are over and were not delivered, nor are held.
 
     Raises:
         BadRequest: It has a filter that there isn't, chooses what is still under way, or everything there is.
@@ -52,7 +52,7 @@ def filters_of(query: Mapping[str, str]) -> Filters:
         raise BadRequest("say which deliveries: a source, a destination, a status, a time …")
     found = Filters.of(query)
     if "status" not in query:
-        return replace(found, statuses=tuple(it for it in Status if it in REPLAYABLE and it is not Status.DELIVERED))
+        return replace(found, statuses=tuple(it for it in Status if it in DIED))
     if found.statuses[0] not in REPLAYABLE:
         raise BadRequest(f"a delivery that is {found.statuses[0]} is still under way: wait for its end")
     return found
@@ -80,14 +80,19 @@ def start(store: Store, query: Mapping[str, str], *, rate: int, by: str | None, 
     Raises:
         BadRequest: As `filters_of`; or the rate is out of bounds.
     """
+    check_rate(rate)
     found, now = filters_of(query), store.now()
-    if not 1 <= rate <= RATE_MAX:
-        raise BadRequest(f"rate must be a number from 1 to {RATE_MAX}, deliveries a minute")
     bounded = {**query, "until": min(found.below, iso(now))}  # what comes later isn't what was counted
     filters_of(bounded)
     job = Job(new_replay_id(), State.RUNNING, by, reason, now, now + KEPT_FOR, bounded, rate)
     store.save_job(job)
     return job
+
+
+def check_rate(rate: int) -> None:
+    """Raise `BadRequest` where *rate* is out of bounds."""
+    if not 1 <= rate <= RATE_MAX:
+        raise BadRequest(f"rate must be a number from 1 to {RATE_MAX}, deliveries a minute")
 
 
 def turn(store: Store, replay_id: str, state: State) -> Job:
@@ -113,11 +118,12 @@ def advance(store: Store, replay_id: str, seconds_left: Callable[[], float], *, 
     if job is None or job.state is not State.RUNNING:
         return 0
     filters = filters_of(job.query)
+    paused = store.paused() if Status.HELD in filters.statuses else {}
     began = job
     while job.replayed - began.replayed < job.rate and seconds_left() > 0:
         share = min(PAGE, job.rate - (job.replayed - began.replayed))
         page, below = _page(store, filters, job.at or filters.below, share)
-        started = each(partial(_start, store, job), page, workers=workers)
+        started = each(partial(_start, store, job, paused), page, workers=workers)
         if failure := next((it for it in started if isinstance(it, UpstreamError)), None):
             raise failure  # the page is done again: what was started of it is known by its record
         done = sum(it is True for it in started)
@@ -145,8 +151,10 @@ def _page(store: Store, filters: Filters, below: str, limit: int) -> tuple[list[
     return store.feed(statuses, since=filters.since, below=below, equal=equal, limit=limit)
 
 
-def _start(store: Store, job: Job, entry: Item) -> bool:
+def _start(store: Store, job: Job, paused: Collection[str], entry: Item) -> bool:
     """Start one delivery of *job*; return whether this replay has started it, now or before a crash."""
+    if entry["status"] == Status.HELD and entry["destination"] in paused:
+        return False  # it would be held again; the end of the pause lets it go
     event = store.event(EventId(entry["pk"]))
     if event is None:
         return False

@@ -45,7 +45,7 @@ class Feed:
         floor = ""
         for partition in partitions:
             for shard in range(SHARDS):
-                items, stopped_at = self._feed_partition(f"{partition}#{shard}", since, below, equal, limit)
+                items, stopped_at = self.newest(f"{partition}#{shard}", since, below, equal, limit)
                 found += items
                 floor = max(floor, stopped_at or "")
         found = sorted((it for it in found if it["feed_sk"] >= floor), key=lambda it: it["feed_sk"], reverse=True)
@@ -54,9 +54,13 @@ class Feed:
             return page, page[-1]["feed_sk"]
         return page, floor or None
 
-    def _feed_partition(
+    def newest(
         self, partition: str, since: str, below: str, equal: Mapping[str, str], limit: int
     ) -> tuple[list[Item], str | None]:
+        """Return the newest entries of one partition (with its shard), and where to go on below; None at the end.
+
+        At least *limit* of them, where there are so many; fewer, where reading on found too few of *equal*.
+        """
         names = {"#expires": "expires_at", **{f"#f{n}": name for n, name in enumerate(equal)}}
         values = {":pk": partition, ":since": since, ":below": below, ":now": ttl(self.now())}
         values |= {f":f{n}": value for n, value in enumerate(equal.values())}

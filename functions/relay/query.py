@@ -66,7 +66,7 @@ class Filters:
                 raise BadRequest(f"unknown filter {name!r}: there are {', '.join(FILTERS)}", code="unknown_filter")
         asked = {name: value for name, value in query.items() if name not in {"limit", "cursor"}}
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
-        since, until = _time(query, "since"), _time(query, "until")
+        since, until = time_of(query, "since"), time_of(query, "until")
         if since and until and since >= until:
             raise BadRequest("since must be before until", code="bad_filter")
         below = _cursor(query["cursor"], digest) if query.get("cursor") else until or HIGHEST
@@ -86,7 +86,12 @@ class Filters:
         return None if at is None else _encoded(self.digest, at)
 
 
-def _time(query: Mapping[str, str], name: str) -> str | None:
+def time_of(query: Mapping[str, str], name: str) -> str | None:
+    """Return the time that the parameter *name* says, as it stands at rest; None where it isn't given.
+
+    Raises:
+        BadRequest: It is no time, or one without a zone.
+    """
     if name not in query:
         return None
     try:
@@ -240,6 +245,7 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "destinations": settings.flat["destinations"],
         "counts": {"orphans": store.count("orphans"), "missing": _missing(settings, store)},
         "held_until": None if hold is None else iso(hold),
+        "paused": store.paused(),
     }
 
 
@@ -263,8 +269,8 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
         raise BadRequest(
             f"unknown: {', '.join(sorted(unknown))}; there are since, until, cursor", code="unknown_filter"
         )
-    since = _time(query, "since") or iso(store.now() - AUDIT_SINCE)
-    until = _time(query, "until") or iso(store.now())
+    since = time_of(query, "since") or iso(store.now() - AUDIT_SINCE)
+    until = time_of(query, "until") or iso(store.now())
     if since >= until:
         raise BadRequest("since must be before until", code="bad_filter")
     digest = hashlib.sha256(f"{since}{until}".encode()).hexdigest()[:12]

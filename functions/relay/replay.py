@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from relay.store import Store
 
 REPLAYABLE = frozenset(Status) - OPEN
+DIED = REPLAYABLE - {Status.DELIVERED, Status.HELD}  # what a replay means that doesn't say
 KEPT_FOR = timedelta(days=90)  # what is known of a replay
 DELIVERIES_MAX = 100  # one call must end within the gateway's 30 seconds
 
@@ -69,7 +70,7 @@ def replay_event(
     if wanted is not None and (unknown := wanted - {it.destination for it in deliveries}):
         raise NotFound(f"the event has no delivery to {', '.join(sorted(unknown))}")
     chosen = [(event, it) for it in deliveries if wanted is None or it.destination in wanted]
-    replayable = REPLAYABLE if include_delivered else REPLAYABLE - {Status.DELIVERED}
+    replayable = REPLAYABLE if include_delivered else DIED
     return _start(store, chosen, replayable, by, reason)
 
 

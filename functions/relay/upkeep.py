@@ -97,10 +97,15 @@ class Upkeep:
         """Return the destinations that are paused, read consistently: name -> `by`, `at`, `reason`."""
         return dict((self.table.get("PAUSED", "PAUSED") or {}).get("destinations", {}))
 
-    def pause(self, destination: str, by: str | None, reason: str | None) -> Item:
-        """Pause a destination, unless it is paused; return `by`, `at` and `reason` of whoever paused it first."""
+    def pause(self, destination: str, by: str | None, reason: str | None) -> tuple[Item, bool]:
+        """Pause a destination, unless it is paused.
+
+        Returns:
+            `by`, `at` and `reason` of whoever paused it first, and whether that is this one.
+        """
         said = {"by": by, "at": iso(self.now()), "reason": reason}
-        return self._change_paused(lambda paused: {destination: said} | paused)[1][destination]
+        before, after = self._change_paused(lambda paused: {destination: said} | paused)
+        return after[destination], destination not in before
 
     def unpause(self, destination: str) -> bool:
         """Pause a destination no longer; return whether it was paused until now."""
@@ -132,7 +137,7 @@ class Upkeep:
         raise UpstreamError("DynamoDB", "which destinations are paused is changing too fast")
 
     def last_audit(self) -> Item:
-        """Return what the last audit left word of: `until`, `left`, `dead_letters_…`; {} before the first."""
+        """Return what the last audit left word of: `until`, `left`, `held_after` …; {} before the first."""
         return self.table.get("AUDIT", "AUDIT") or {}
 
     def save_audit(self, said: Mapping[str, Any]) -> None:

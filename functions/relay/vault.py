@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from relay import aws
 from relay.errors import OperatorError, RelayError, UpstreamError
@@ -108,6 +108,17 @@ class Vault:
         token = self.read(name).get("token")
         return token if isinstance(token, str) and token else None
 
+    def destination_secret(self, name: str, wanted: str) -> str | None:
+        """Return the text that the secret *name* holds as *wanted*, for destinations' own headers; None: there is none.
+
+        Raises:
+            OperatorError, UpstreamError: As `read`.
+        """
+        value = self.read(name).get(wanted)
+        if not _is_text(value) and self.refreshed(name):
+            value = self.read(name).get(wanted)
+        return value if _is_text(value) else None
+
     def _again(self, name: str) -> Mapping[str, Any]:
         """Return what the secret *name* holds now; what it held before where that can't be told."""
         kept = self._kept.get(name)
@@ -139,6 +150,20 @@ class Vault:
         if not isinstance(value, dict):
             raise OperatorError(f"the secret {name} is no JSON object: set it again with `relay secret set`")
         return value
+
+
+def named_secrets(destinations: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return which secrets the headers of *destinations*, of the flat configuration, name: name -> destinations."""
+    named: dict[str, list[str]] = {}
+    for destination, it in destinations.items():
+        for value in (it.get("headers") or {}).values():
+            if isinstance(value, dict) and destination not in named.setdefault(value["secret"], []):
+                named[value["secret"]].append(destination)
+    return named
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value != ""
 
 
 def _values(held: Mapping[str, Any], source: str) -> list[str]:

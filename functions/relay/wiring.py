@@ -86,6 +86,21 @@ class Relay:
             self._qstash = ((token, url), QStash(token, url or DEFAULT_URL))
         return self._qstash[1]
 
+    def destination_secret(self, name: str) -> str:
+        """Return the secret called *name* that destinations' own headers name.
+
+        Raises:
+            OperatorError: It isn't set, or this function may not read it.
+            UpstreamError: It can't be read, for now.
+        """
+        held = self.settings.environment.get("RELAY_DESTINATIONS_SECRET")
+        if not held:
+            raise OperatorError("the function's environment lacks RELAY_DESTINATIONS_SECRET: deploy it again")
+        value = self.vault.destination_secret(held, name)
+        if value is None:
+            raise OperatorError(f"the secret {held} has no {name}: run `relay secret set destination:{name}`")
+        return value
+
     @property
     def github(self) -> GitHub | None:
         """GitHub's API, with the token as it is now; None where there is none yet."""
@@ -110,10 +125,6 @@ class Relay:
             paused=self.paused,
             secret=self.destination_secret,
         )
-
-    def destination_secret(self, name: str) -> str:
-        """Return the secret of destinations called *name*."""
-        raise OperatorError(f"the secret {name} of destinations isn't set")
 
     def paused(self) -> Mapping[str, Item]:
         """Return the destinations that are paused, as they were 10 s ago at most: name -> `by`, `at`, `reason`.

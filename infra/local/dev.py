@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -21,6 +22,7 @@ from infra.local.aws import CHECKOUT, REGION
 from infra.local.deploy import STAGING_BUCKET, Deployment
 from infra.local.made_up import made_up
 from infra.local.sandbox import LocalError, Process, Sandbox
+from relay.vault import named_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -119,7 +121,7 @@ def running(
         aws.client("s3").create_bucket(Bucket=STAGING_BUCKET)
         access = _await_qstash(qstash, given)
         signing_secrets = _signing_secrets(wanted, given)
-        _save_secrets(aws, wanted, access, signing_secrets)
+        _save_secrets(aws, wanted, access, signing_secrets, _destination_secrets(wanted, given))
         step("deploying the CDK app into the local AWS")
         outputs = deployment.finish()
         key, secret = local_aws.ROOT_KEY, local_aws.ROOT_KEY
@@ -199,13 +201,29 @@ def _signing_secrets(config: Config, given: Mapping[str, str]) -> dict[str, str]
     }
 
 
-def _save_secrets(aws: AwsProcess, config: Config, access: Mapping[str, str], signing: Mapping[str, str]) -> None:
+def _destination_secrets(config: Config, given: Mapping[str, str]) -> dict[str, str]:
+    """Return those that destinations' headers name: as given in RELAY_DESTINATION_SECRET_{NAME}, or made up."""
+    return {
+        name: given.get(f"RELAY_DESTINATION_SECRET_{name.upper().replace('-', '_')}") or secrets.token_urlsafe(24)
+        for name in named_secrets(flatten(config)["destinations"])
+    }
+
+
+def _save_secrets(
+    aws: AwsProcess,
+    config: Config,
+    access: Mapping[str, str],
+    signing: Mapping[str, str],
+    destinations: Mapping[str, str],
+) -> None:
     """Put the secrets where `relay secret set` would."""
     now = datetime.now(UTC).isoformat()
-    values = {
+    values: dict[str, Any] = {
         "qstash": {"token": access["qstash_token"], "url": access["qstash_url"]},
         "sources": {source: [{"value": value, "created_at": now}] for source, value in signing.items()},
     }
+    if destinations:
+        values["destinations"] = destinations
     manager = aws.client("secretsmanager")
     for kind, value in values.items():
         manager.create_secret(Name=f"{config.relay.name}/{kind}", SecretString=json.dumps(value))

@@ -123,6 +123,10 @@ class Relay:
         """POST /v1/replays, signed."""
         return self._signed("POST", f"{self.local.relay_url}/v1/replays", json.dumps(asked).encode())
 
+    def turn(self, destination: str, **asked: Any) -> httpx.Response:
+        """POST /v1/destinations/{destination}, signed."""
+        return self._signed("POST", f"{self.local.relay_url}/v1/destinations/{destination}", json.dumps(asked).encode())
+
     def _signed(self, method: str, url: str, body: bytes) -> httpx.Response:
         request = AWSRequest(method=method, url=url, data=body, headers={"Content-Type": "application/json"})
         credentials = Credentials(self.local.access_key_id, self.local.secret_access_key)
@@ -173,6 +177,13 @@ class Relay:
         """Set the relay's secret *kind*."""
         name = f"{self.local.name}/{kind}"
         self.aws("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(value))
+
+    def start_anew(self, verb: str, *, timeout_s: int) -> None:
+        """Have the function of *verb* forget what it knows: any change of its configuration does that."""
+        lambda_ = self.aws("lambda")
+        names = [it["FunctionName"] for it in lambda_.list_functions()["Functions"]]
+        (function,) = [name for name in names if name.startswith(f"{self.local.name}-{verb}")]
+        lambda_.update_function_configuration(FunctionName=function, Timeout=timeout_s)
 
     def records(self, event_id: str) -> dict[tuple[str, str], Any]:
         """Return everything that the table holds of *event_id*."""

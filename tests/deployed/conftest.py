@@ -39,6 +39,7 @@ forward = ["X-Acme-Kind"]
 github = {{ scheme = "github", to = ["apps"], reconcile = "{hook}" }}
 acme = {{ scheme = "acme", to = ["bytes"] }}
 late = {{ scheme = "acme", to = ["late"] }}
+paired = {{ scheme = "acme", to = ["pair"] }}
 orders = {{ scheme = "acme", to = ["aws"] }}
 mute = {{ scheme = "acme", to = ["bytes"] }}
 {every}
@@ -57,6 +58,9 @@ destinations = {{ every = "{url}/every" }}
 [url_groups.late]
 destinations = {{ late = "{url}/late" }}
 
+[url_groups.pair]
+destinations = {{ open = "{url}/open", shut = "{url}/shut" }}
+
 [url_groups.aws.destinations]
 ledger = {{ eventbridge = "default", detail_type = "order" }}
 """
@@ -71,7 +75,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def destinations() -> Iterator[Destinations]:
     """Serve the destinations of `CONFIG`."""
     with Destinations() as served:
-        for name in ("healthy", "bytes", "late", "every"):
+        for name in ("healthy", "bytes", "late", "every", "open", "shut"):
             served.behave(name)
         served.behave("flaky", flaky(2))
         served.behave("dead", DEAD)
@@ -127,10 +131,7 @@ def _send_to_nowhere(relay: Relay) -> httpx.Response:
         return relay.send("late", b"refused")
     finally:
         relay.put_secret("qstash", right)
-        lambda_ = relay.aws("lambda")
-        names = [it["FunctionName"] for it in lambda_.list_functions()["Functions"]]
-        (ingest,) = [name for name in names if name.startswith(f"{relay.local.name}-Ingest")]
-        lambda_.update_function_configuration(FunctionName=ingest, Timeout=28)  # any change will do
+        relay.start_anew("Ingest", timeout_s=28)
 
 
 @pytest.fixture(autouse=True)

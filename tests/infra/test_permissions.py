@@ -92,7 +92,10 @@ def test_there_are_no_roles_and_policies_but_the_functions_and_the_custom_resour
 
 @pytest.mark.parametrize(
     ("policy", "routes"),
-    [("OperatorRead", ["GET/v1/*"]), ("OperatorOperate", ["GET/v1/*", "POST/v1/replays", "POST/v1/replays/*"])],
+    [
+        ("OperatorRead", ["GET/v1/*"]),
+        ("OperatorOperate", ["GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*"]),
+    ],
 )
 def test_an_operators_policy_opens_these_routes_and_finds_this_stack(
     real: Synthesized, policy: str, routes: list[str]

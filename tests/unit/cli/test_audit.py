@@ -45,8 +45,8 @@ def test_the_ledger_is_a_table_by_destination(deployed: Relay) -> None:
     head, first, second = shown.stdout.splitlines()
     columns = ["DESTINATION", "EXPECTED", *(it.replace("_", " ").upper() for it in STATUSES)]
     assert head.split() == " ".join(columns).split()
-    assert first.split() == ["builder", "7", "0", "0", "7", "0", "0", "0", "0", "0"]
-    assert second.split() == ["erp", "5", "3", "2", "0", "0", "0", "0", "0", "0"]
+    assert first.split() == ["builder", "7", "0", "0", "7", "0", "0", "0", "0", "0", "0"]
+    assert second.split() == ["erp", "5", "3", "2", "0", "0", "0", "0", "0", "0", "0"]
     assert (shown.exit_code, shown.stderr) == (0, "")
 
 

@@ -281,6 +281,17 @@ def test_a_source_that_is_to_be_reconciled_needs_githubs_token(whole: Relay) -> 
     assert (mended["state"], mended["found"]) == ("ok", f"a token in {whole.name}/github")
 
 
+def test_a_destination_that_somebody_paused_is_not_forgotten(whole: Relay) -> None:
+    """The relay works; what comes for it waits."""
+    whole.configure(paused={"erp": {"by": "arn:aws:iam::1:user/ada", "at": "2026-11-24T08:31:08Z", "reason": None}})
+
+    found = _examined(whole)["destination erp"]
+
+    assert found["state"] == "look"
+    assert "paused since 2026-11-24 08:31:08Z by arn:aws:iam::1:user/ada" in found["found"]
+    assert found["next"] == f"relay --name {whole.name} destination resume erp"
+
+
 @pytest.mark.parametrize(("count", "state"), [(0, "ok"), (2, "look")])
 def test_what_never_came_is_worth_a_look(whole: Relay, count: int, state: str) -> None:
     """The relay works all the same; the log names them."""

@@ -24,6 +24,8 @@ COMMANDS = [
     ("event", "show", "rly_1"),
     ("delivery", "list"),
     ("source", "list"),
+    ("destination", "list"),
+    ("destination", "pause", "erp"),
     ("replay", "start", "rly_1"),
     ("send", "events/github/push.json"),
 ]

@@ -223,7 +223,7 @@ def test_the_ranks_are_those_that_were_thought_about() -> None:
     """Delivered above dead above whatever people or QStash ended, and that nobody knows below them all."""
     by_rank = sorted(Status, key=RANK.__getitem__)
 
-    assert by_rank[:3] == [Status.PENDING, Status.IN_FLIGHT, Status.UNACCOUNTED]
+    assert by_rank[:4] == [Status.PENDING, Status.HELD, Status.IN_FLIGHT, Status.UNACCOUNTED]
     assert by_rank[-2:] == [Status.DEAD_LETTERED, Status.DELIVERED]
     assert {Status.UNPUBLISHABLE, Status.DEAD_LETTERED} == DEAD
     assert {Status.PENDING, Status.IN_FLIGHT} == OPEN

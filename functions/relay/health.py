@@ -1,0 +1,180 @@
+"""How each destination is doing: reckoned from the index `feed` when somebody asks, so that no delivery pays for it.
+
+What is pending, held or in flight counts however old it is; what has ended, of the events that came in the time asked
+about.  The index lags by moments, and so does this.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from relay.errors import BadRequest, NotFound
+from relay.items import SHARDS
+from relay.model import DEAD, OPEN, Status, from_iso, iso
+from relay.query import time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from relay.items import Item
+    from relay.settings import Settings
+    from relay.store import Store
+
+SINCE = timedelta(days=1)
+NOW = OPEN | {Status.HELD}  # what is still to come
+SLICE = 500
+ENTRIES_MAX = 50_000  # some 30 MB of index: about a cent in 20 questions
+LOWEST = "0"
+HIGHEST = "~"
+
+
+@dataclass
+class Health:
+    """How one destination is doing.
+
+    Attributes:
+        counts: How many deliveries have which status.
+        attempts, failed: How often it was asked to take a delivery, and how often it didn't.
+        delivered_s: How long each delivered one took from the coming of its event, in seconds.
+        last_success_at: When it last took one, an ISO time.
+        oldest_in_flight_at: When the oldest event came that is still in flight to it, an ISO time.
+    """
+
+    counts: Counter[Status] = field(default_factory=Counter)
+    attempts: int = 0
+    failed: int = 0
+    delivered_s: list[float] = field(default_factory=list)
+    last_success_at: str | None = None
+    oldest_in_flight_at: str | None = None
+
+    def add(self, entry: Item) -> None:
+        """Count one delivery, as its entry in the index has it."""
+        status, attempts = Status(entry["status"]), int(entry["attempts_count"])
+        self.counts[status] += 1
+        self.attempts += attempts
+        self.failed += max(0, attempts - 1) if status is Status.DELIVERED else attempts
+        received, updated = str(entry["received_at"]), str(entry["updated_at"])
+        if status is Status.DELIVERED:
+            self.delivered_s.append((from_iso(updated) - from_iso(received)).total_seconds())
+            self.last_success_at = max(self.last_success_at or updated, updated)
+        if status is Status.IN_FLIGHT:
+            self.oldest_in_flight_at = min(self.oldest_in_flight_at or received, received)
+
+    @property
+    def failure_rate(self) -> float | None:
+        """Which part of the attempts failed; None where there was none."""
+        return self.failed / self.attempts if self.attempts else None
+
+    @property
+    def p95_s(self) -> float | None:
+        """The time that 95 of 100 delivered ones didn't exceed, in seconds; None where none was delivered."""
+        ranked = sorted(self.delivered_s)
+        return ranked[ceil(len(ranked) * 0.95) - 1] if ranked else None
+
+    @property
+    def looks_dead(self) -> bool:
+        """Tell whether it took nothing, though it was asked to, or would have been."""
+        return not self.counts[Status.DELIVERED] and bool(self.failed or any(self.counts[it] for it in DEAD))
+
+    def in_flight_s(self, now: datetime) -> float | None:
+        """Return how long ago the oldest event came that is still in flight, in seconds; None: none is."""
+        at = self.oldest_in_flight_at
+        return None if at is None else max(0.0, (now - from_iso(at)).total_seconds())
+
+
+@dataclass
+class Look:
+    """A look at the destinations: how each that the ledger knows is doing, and whether all there is was read."""
+
+    by_destination: dict[str, Health] = field(default_factory=dict)
+    complete: bool = True
+
+
+def look(store: Store, *, since: datetime, seconds_left: Callable[[], float], destination: str | None = None) -> Look:
+    """Return how the destinations have been doing *since* a time, or *destination* alone.
+
+    The newest is read first, of all partitions in turn: where time or `ENTRIES_MAX` ends it, the oldest is missing.
+    """
+    equal: Mapping[str, str] = {} if destination is None else {"destination": destination}
+    found, read = Look(), 0
+    left = deque((status, shard, HIGHEST) for status in Status for shard in range(SHARDS))
+    while left:
+        if seconds_left() <= 0 or read >= ENTRIES_MAX:
+            found.complete = False
+            break
+        status, shard, below = left.popleft()
+        oldest = LOWEST if status in NOW else iso(since)
+        entries, stopped_at = store.newest(f"{status.value}#{shard}", oldest, below, equal, SLICE)
+        for it in entries:
+            found.by_destination.setdefault(it["destination"], Health()).add(it)
+        read += len(entries)
+        if stopped_at is not None:
+            left.append((status, shard, stopped_at))
+    return found
+
+
+def list_destinations(
+    settings: Settings,
+    store: Store,
+    query: Mapping[str, str],
+    seconds_left: Callable[[], float],
+    *,
+    destination: str | None = None,
+) -> dict[str, Any]:
+    """Return how the destinations are doing, or *destination* alone: those configured, and those the ledger knows.
+
+    Where not all there is could be read in time, `complete` is false and the oldest is missing from the numbers.
+
+    Raises:
+        BadRequest: A parameter that there isn't, or no time.
+        NotFound: There is no such destination.
+    """
+    if unknown := set(query) - {"since"}:
+        raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there is since", code="unknown_filter")
+    since = time_of(query, "since") or iso(store.now() - SINCE)
+    paused = store.paused()
+    found = look(store, since=from_iso(since), seconds_left=seconds_left, destination=destination)
+    known = {*settings.destinations, *paused, *found.by_destination}
+    if destination is not None and destination not in known:
+        raise NotFound("there is no such destination")
+    return {
+        "since": since,
+        "complete": found.complete,
+        "destinations": [
+            {
+                "destination": name,
+                **_configured(settings, name),
+                **_shown(found.by_destination.get(name, Health()), store.now()),
+                "paused": paused.get(name),
+            }
+            for name in (sorted(known) if destination is None else [destination])
+        ],
+    }
+
+
+def _configured(settings: Settings, name: str) -> dict[str, Any]:
+    known = settings.destinations.get(name)
+    return {
+        "configured": known is not None,
+        "group": known.group if known else None,
+        "url": known.url if known else None,
+    }
+
+
+def _shown(health: Health, now: datetime) -> dict[str, Any]:
+    return {
+        "counts": {it.value: health.counts[it] for it in Status},
+        "attempts": health.attempts,
+        "failed_attempts": health.failed,
+        "failure_rate": health.failure_rate,
+        "p95_s": health.p95_s,
+        "last_success_at": health.last_success_at,
+        "dead_letters": health.counts[Status.DEAD_LETTERED],
+        "oldest_in_flight_s": health.in_flight_s(now),
+        "looks_dead": health.looks_dead,
+    }
