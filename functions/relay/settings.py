@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import NotFound, OperatorError
+from relay.schedules import LEEWAY_S, Schedule
 from relay.scheme import Row
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Source:
         refuses_replays: Whether the same signed bytes under a new id are refused, not only flagged.
         reconcile: The hooks on GitHub whose lists are held to the ledger, as paths in its API.
         reopens: Whether a redelivery of an event opens again those of its deliveries that died.
+        schedule: When QStash posts to it, where it is a schedule; nobody else may then.
+        canary: Whether its end-to-end time is a metric, and its absence an alarm.
     """
 
     name: str
@@ -39,11 +42,13 @@ class Source:
     refuses_replays: bool = False
     reconcile: tuple[str, ...] = ()
     reopens: bool = True
+    schedule: Schedule | None = None
+    canary: bool = False
 
     @cached_property
     def row(self) -> Row:
         """Its scheme's row, ready to be used: made once it is, since a function start has no use for most."""
-        return Row.of(self.said)
+        return Row.of(self.said if self.schedule is None else {**self.said, "leeway_s": LEEWAY_S})
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class Settings:
                     refuses_replays=it.get("replays") == "refuse",
                     reopens=it.get("reopen") != "never",
                     reconcile=tuple(it.get("reconcile", ())),
+                    schedule=Schedule(**it["schedule"]) if it.get("schedule") else None,
+                    canary=bool(it.get("canary")),
                 )
                 for name, it in flat["sources"].items()
             },
