@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -10,10 +10,12 @@ from aws_cdk import aws_sns as sns
 from aws_cdk.aws_cloudwatch_actions import SnsAction
 from constructs import Construct
 
+from infra.canaries import silence
+from infra.config import output_part
 from infra.functions import METRICS_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aws_cdk import aws_apigatewayv2 as apigateway
 
@@ -45,6 +47,29 @@ class Alarms(Construct):
         self._watch_deliveries()
         if reconcile is not None:
             self._watch_reconciliation()
+
+    def watch_canaries(self, relay: str, sources: Mapping[str, Mapping[str, Any]]) -> None:
+        """Tell of the silence of each canary among *sources* of the flat configuration."""
+        for name, source in sources.items():
+            if not source.get("canary"):
+                continue
+            wait = silence(source["schedule"]["cron"], source["schedule"]["timezone"])
+            hours = wait.period_s * wait.periods / 3600
+            self._alarm(
+                f"Canary{output_part(name)}",
+                cloudwatch.Metric(
+                    namespace=METRICS_NAMESPACE,
+                    metric_name="CanaryTime",
+                    dimensions_map={"relay": relay, "source": name},
+                    period=Duration.seconds(wait.period_s),
+                    statistic="SampleCount",
+                ),
+                f"No event of the canary {name} was delivered for {hours:.1f} h: perhaps none of any source is. Look"
+                f" for it with `relay event list --source {name}`, then run `relay doctor`. (After the first deploy"
+                " it is on until the first tick.)",
+                below=True,
+                periods=wait.periods,
+            )
 
     def _watch_functions(
         self,
@@ -135,7 +160,14 @@ class Alarms(Construct):
         )
 
     def _alarm(
-        self, id_: str, metric: cloudwatch.IMetric, description: str, *, threshold: int = 0, below: bool = False
+        self,
+        id_: str,
+        metric: cloudwatch.IMetric,
+        description: str,
+        *,
+        threshold: int = 0,
+        below: bool = False,
+        periods: int = 1,
     ) -> None:
         compare = cloudwatch.ComparisonOperator
         treat = cloudwatch.TreatMissingData
@@ -146,7 +178,7 @@ class Alarms(Construct):
             alarm_description=description,
             threshold=1 if below else threshold,
             comparison_operator=compare.LESS_THAN_THRESHOLD if below else compare.GREATER_THAN_THRESHOLD,
-            evaluation_periods=1,
+            evaluation_periods=periods,
             treat_missing_data=treat.BREACHING if below else treat.NOT_BREACHING,
         )
         alarm.add_alarm_action(SnsAction(self.topic))

@@ -79,6 +79,7 @@ class RelayStack(Stack):
             audit=self.audit,
             api=self.gateway.api,
         )
+        alarms.watch_canaries(config.relay.name, self._flat["sources"])
         self._outputs(alarms)
 
     def _functions(self) -> None:
