@@ -17,9 +17,8 @@ from infra.functions import METRICS_NAMESPACE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aws_cdk import aws_apigatewayv2 as apigateway
-
     from infra.functions import RelayFunction
+    from infra.gateway import Gateway
 
 PERIOD = Duration.minutes(5)
 MISSING_PERIOD = Duration.hours(1)  # longer than from one run to the next: the alarm stays on until nothing is missing
@@ -39,11 +38,11 @@ class Alarms(Construct):
         sweep: RelayFunction,
         reconcile: RelayFunction | None,
         audit: RelayFunction,
-        api: apigateway.HttpApi,
+        gateway: Gateway,
     ) -> None:
         super().__init__(scope, id_)
         self.topic = sns.Topic(self, "Topic")
-        self._watch_functions(functions, ingest=ingest, sweep=sweep, audit=audit, api=api)
+        self._watch_functions(functions, ingest=ingest, sweep=sweep, audit=audit, gateway=gateway)
         self._watch_deliveries()
         if reconcile is not None:
             self._watch_reconciliation()
@@ -78,7 +77,7 @@ class Alarms(Construct):
         ingest: RelayFunction,
         sweep: RelayFunction,
         audit: RelayFunction,
-        api: apigateway.HttpApi,
+        gateway: Gateway,
     ) -> None:
         """Tell of what fails, is turned away, or doesn't run."""
         for function in functions:
@@ -94,8 +93,15 @@ class Alarms(Construct):
         )
         self._alarm(
             "GatewayErrors",
-            api.metric_server_error(period=PERIOD, statistic="Sum"),
+            gateway.api.metric_server_error(period=PERIOD, statistic="Sum"),
             "A caller got a 5xx. A source may not send again: look at the access log for the route.",
+        )
+        self._alarm(
+            "TooLarge",
+            gateway.metric_too_large(period=PERIOD),
+            "A caller got a 413: a webhook has over 4 MiB, and nothing of it was kept. `relay source refusals` names"
+            " the source where the relay itself refused it; the access log has those that the gateway refused, over"
+            " 6 MB or 10 MB. Have the source send less.",
         )
         self._alarm(
             "SweepStopped",
