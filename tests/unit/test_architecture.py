@@ -34,7 +34,12 @@ OWNERS = {  # a package -> the modules that may import it, and all that each may
             "cryptography.x509.oid",
         }
     },
-    "httpx": {"relay/fetch.py": {"httpx"}, "relay/github.py": {"httpx"}, "relay/qstash.py": {"httpx"}},
+    "httpx": {
+        "relay/fetch.py": {"httpx"},
+        "relay/github.py": {"httpx"},
+        "relay/publicly.py": {"httpx"},
+        "relay/qstash.py": {"httpx"},
+    },
     "jwt": {"relay/signing.py": {"jwt"}, "relay/tokens.py": {"jwt"}},
     "aws_lambda_powertools": {
         "relay/gateway.py": {"aws_lambda_powertools"},
