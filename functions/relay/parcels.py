@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relay import callbacks
+from relay.claims import claim_link
 from relay.model import (
     Delivery,
     Event,
@@ -98,7 +99,8 @@ class Packer:
             kind: callbacks.Address(kind, event.id, generation, scope).url(base, self._mac_key)
             for kind in (callbacks.CALLBACK, callbacks.FAILURE)
         }
-        carried, content_type = carried_body(event, body, self._bucket)
+        link = claim_link(base, self._mac_key, event)
+        carried, content_type = carried_body(event, body, self._bucket, link)
         return Message(
             destination=destination,
             body=carried,
@@ -120,18 +122,36 @@ class Packer:
         )
 
 
-def carried_body(event: Event, body: bytes, bucket: str) -> tuple[bytes, str | None]:
+def carried_body(event: Event, body: bytes, bucket: str, link: str) -> tuple[bytes, str | None]:
     """Return what destinations get: the source's bytes and content type, or a claim check where they are too many.
 
-    A claim check is a small JSON object that says where in the relay's bucket the bytes are, and what they hash to.
+    A claim check is a small JSON object that says at which *link* the bytes are, where in the relay's bucket, and what
+    they hash to.
     """
     if event.size_bytes <= CARRIED_BODY_MAX_BYTES:
         return body, event.content_type
-    check = {
+    check = {"url": link, **_check(event, bucket)}
+    return json.dumps(check, separators=(",", ":"), sort_keys=True).encode(), CLAIM_CHECK_TYPE
+
+
+def is_carried(event: Event, body: bytes, bucket: str, given: bytes) -> bool:
+    """Tell whether *given* is what destinations get of *event*, whose body is *body*; at whichever link."""
+    if event.size_bytes <= CARRIED_BODY_MAX_BYTES:
+        return given == body
+    try:
+        check = json.loads(given)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(check, dict) and {name: it for name, it in check.items() if name != "url"} == _check(
+        event, bucket
+    )
+
+
+def _check(event: Event, bucket: str) -> dict[str, object]:
+    return {
         "event_id": event.id,
         "sha256": event.sha256,
         "size_bytes": event.size_bytes,
         "content_type": event.content_type,
         "s3": {"bucket": bucket, "key": f"bodies/{event.id}/{event.sha256}"},
     }
-    return json.dumps(check, separators=(",", ":"), sort_keys=True).encode(), CLAIM_CHECK_TYPE

@@ -8,7 +8,7 @@ another, though the body is always the same.  Nothing signs that id; so the same
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from relay.errors import SignatureError
@@ -21,22 +21,6 @@ if TYPE_CHECKING:
 EVENT_TYPE = "schedule"
 LEEWAY_S = 5  # between QStash's clock and ours, as for its callbacks: the row alone is as strict as QStash's SDK
 _SIGNATURE = "upstash-signature"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """When QStash posts to a source, and what.
-
-    Attributes:
-        cron: Five fields, read in *timezone*: a name of the IANA database.
-        retries: How often QStash tries a tick again that the relay didn't take.
-    """
-
-    cron: str
-    timezone: str
-    body: str
-    content_type: str
-    retries: int
 
 
 def describe_tick(said: Described, headers: Mapping[str, str]) -> Described:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import NotFound, OperatorError
-from relay.schedules import LEEWAY_S, Schedule
+from relay.schedules import LEEWAY_S
 from relay.scheme import Row
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Source:
     refuses_replays: bool = False
     reconcile: tuple[str, ...] = ()
     reopens: bool = True
-    schedule: Schedule | None = None
+    schedule: Mapping[str, Any] | None = None
     canary: bool = False
 
     @cached_property
@@ -107,7 +107,7 @@ class Settings:
                     refuses_replays=it.get("replays") == "refuse",
                     reopens=it.get("reopen") != "never",
                     reconcile=tuple(it.get("reconcile", ())),
-                    schedule=Schedule(**it["schedule"]) if it.get("schedule") else None,
+                    schedule=it.get("schedule"),
                     canary=bool(it.get("canary")),
                 )
                 for name, it in flat["sources"].items()

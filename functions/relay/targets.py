@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from relay import aws
 from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
 from relay.model import Event, EventId, delivery_id, iso
-from relay.parcels import carried_body
+from relay.parcels import is_carried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def deliver(
     if event is None or name not in event.expected:
         raise BadRequest("the delivery names no event of this destination", code="unknown_event")
     source_body = store.body(event)
-    if carried_body(event, source_body, store.bucket)[0] != body:
+    if not is_carried(event, source_body, store.bucket, body):
         raise BadRequest("the delivery's body is not the event's", code="wrong_body")
     _put_event(destination, event, source_body, client or aws.client("events"))
     now = store.now()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
+from relay.parcels import CARRIED_BODY_MAX_BYTES
 from relay.targets import deliver
 
 if TYPE_CHECKING:
@@ -79,3 +80,17 @@ def test_a_delivery_whose_body_is_not_the_events_is_refused(world: World) -> Non
         hand_over(world, one, bus, name="erp")
 
     assert bus.entries == []
+
+
+def test_a_claim_check_is_the_events_at_whichever_url_the_relay_was_then(world: World) -> None:
+    """A domain that is put in front of the relay loses nothing that is under way; and no other check passes for it."""
+    event, bus = world.post(b'"' + b"x" * CARRIED_BODY_MAX_BYTES + b'"').event, Bus()
+    check = json.loads(world.wire.published[0].content)
+    before = json.dumps(check | {"url": "https://before.example.com/claims/x"}).encode()
+
+    hand_over(world, event, bus, before)
+
+    assert len(bus.entries) == 1
+    for wrong in (b"[]", b"{", json.dumps(check | {"sha256": "00"}).encode(), json.dumps({}).encode()):
+        with pytest.raises(BadRequest):
+            hand_over(world, event, bus, wrong)

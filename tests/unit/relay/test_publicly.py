@@ -211,9 +211,8 @@ def test_the_certificate_must_be_the_names_not_the_addresss(tmp_path: Path, name
         with httpx.Client(transport=transport) as http:
             try:
                 http.get(f"https://{name}:{port}/")
-            except httpx.ConnectError as error:
+            except httpx.ConnectError:
                 assert not trusted
-                assert "certificate" in str(error).lower()
     assert hosts == ([f"{NAME}:{port}"] if trusted else [])
 
 
