@@ -11,7 +11,7 @@ from aws_cdk.aws_cloudwatch_actions import SnsAction
 from constructs import Construct
 
 from infra.canaries import silence
-from infra.config import output_part
+from infra.config import output_name
 from infra.functions import METRICS_NAMESPACE
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Alarms(Construct):
             wait = silence(source["schedule"]["cron"], source["schedule"]["timezone"])
             hours = wait.period_s * wait.periods / 3600
             self._alarm(
-                f"Canary{output_part(name)}",
+                output_name(name).replace("Webhook", "Canary", 1),
                 cloudwatch.Metric(
                     namespace=METRICS_NAMESPACE,
                     metric_name="CanaryTime",

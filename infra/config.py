@@ -290,12 +290,7 @@ def needs_public_keys(flat: Mapping[str, Any]) -> bool:
 
 def output_name(source: str) -> str:
     """Return the stack output that tells the URL of *source*: `my-shop` is `WebhookMyShop`."""
-    return f"Webhook{output_part(source)}"
-
-
-def output_part(source: str) -> str:
-    """Return *source* as it stands in CloudFormation's names, which have letters and digits alone."""
-    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]+", source))
+    return "Webhook" + "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]+", source))
 
 
 # -- mistakes between tables --------------------------------------------------------------------------------------
