@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from tests.unit.cli.conftest import Relay
 
 PUSH = "events/github/push.json"
+ROUTED: dict[str, Any] = {"to": ["audit"], "routes": [{"name": "to", "to": {"audit": {}}}]}
 SOURCES: dict[str, Any] = {
-    "github": {"scheme": "github", "row": GITHUB, "to": ["audit"], "url": "https://relay.example.com/webhooks/github"},
+    "github": {"scheme": "github", "row": GITHUB, "url": "https://relay.example.com/webhooks/github", **ROUTED},
     "nightly": {
+        **ROUTED,
         "scheme": "qstash",
         "row": built_in_schemes()["qstash"].row(),
-        "to": ["audit"],
         "url": "https://relay.example.com/webhooks/nightly",
         "schedule": {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "body": "{}", "retries": 5},
     },
