@@ -110,6 +110,8 @@ def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) 
         deployed = _deployed_sources(relay)
     except Failure as error:
         trouble = error.message
+    if deployed is not None:
+        _check_is_no_schedule(source, deployed)
     if deployed is not None and not force:
         _check_name(relay, source, deployed)
     value = _given(f"Signing secret of {source}", parts=True)
@@ -258,7 +260,11 @@ def _held(relay: str) -> dict[str, Times | None]:
     if trouble is not None:
         aside(f"what the relay has been deployed with can't be asked: {trouble}")
     shown: dict[str, Times | None] = {QSTASH: qstash} | ({GITHUB_API: github} if github or is_needed else {})
-    shown |= {name: None if sources is None else sources.get(name, []) for name in deployed}
+    shown |= {
+        name: None if sources is None else sources.get(name, [])
+        for name, it in deployed.items()
+        if not it.get("schedule")
+    }
     shown |= {name: times for name, times in sorted((sources or {}).items()) if name not in shown}
     return shown | destinations
 
@@ -294,6 +300,14 @@ def _check_name(relay: str, source: str, deployed: Mapping[str, Any]) -> None:
         raise Failure(
             f"the deployed relay {relay} has no source {source}: did you mean {near[0]}? If {source} is yet to be"
             " deployed, add --force"
+        )
+
+
+def _check_is_no_schedule(source: str, deployed: Mapping[str, Any]) -> None:
+    if deployed.get(source, {}).get("schedule"):
+        raise Failure(
+            f"{source} is a schedule: QStash alone posts to it, and signs with its own keys, which the relay reads by"
+            " itself: there is no secret to set"
         )
 
 

@@ -125,6 +125,11 @@ def _source(sources: Mapping[str, Any], wanted: str | None, scheme: str | None) 
             f"the deployed relay has no source {name}, but {', '.join(sorted(sources)) or 'none at all'}: add it to"
             " relay.toml and run `make deploy`, or choose with --source"
         )
+    if sources[name].get("schedule"):
+        raise Failure(
+            f"{name} is a schedule: QStash alone posts to it, at its times: send the sample as another source, or wait"
+            f" for the next tick ({sources[name]['schedule']['cron']} {sources[name]['schedule']['timezone']})"
+        )
     return name, sources[name]["row"]
 
 

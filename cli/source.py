@@ -25,7 +25,7 @@ def source() -> None:
 @source.command("list")
 @asking
 def list_(asked: Asked) -> None:
-    """List the deployed sources: scheme, URL, URL groups, how the same event is known again, signing secrets."""
+    """List the deployed sources: scheme, URL, URL groups, how the same event is known again, secrets, schedule."""
     from cli import secrets
     from cli.aws import Denied
     from cli.deployed import Deployed
@@ -44,8 +44,10 @@ def list_(asked: Asked) -> None:
             "scheme": it["scheme"],
             "url": it["url"],
             "url_groups": list(dict.fromkeys(group for route in it["routes"] for group in route["to"])),
-            "same_event_by": identity(it["row"]),
-            "secrets": None if held is None else held.get(name, 0),
+            "same_event_by": "each tick is an event" if it.get("schedule") else identity(it["row"]),
+            "secrets": None if held is None or it.get("schedule") else held.get(name, 0),
+            "cron": it["schedule"]["cron"] if it.get("schedule") else None,
+            "timezone": it["schedule"]["timezone"] if it.get("schedule") else None,
         }
         for name, it in sources.items()
     ]
@@ -58,10 +60,21 @@ def list_(asked: Asked) -> None:
         Column("SCHEME", lambda it: it["scheme"]),
         Column("URL GROUPS", lambda it: ", ".join(it["url_groups"])),
         Column("SAME EVENT BY", lambda it: it["same_event_by"]),
-        Column("SECRETS", lambda it: "?" if it["secrets"] is None else it["secrets"] or "none"),
+        Column("SECRETS", _secrets_text),
+        *([Column("SCHEDULE", _schedule_text)] if any(it["cron"] for it in records) else []),
         Column("URL", lambda it: it["url"], whole=True),
     ]
     table(columns, records)
+
+
+def _secrets_text(record: Mapping[str, Any]) -> object:
+    if record["cron"]:
+        return "QStash's"
+    return "?" if record["secrets"] is None else record["secrets"] or "none"
+
+
+def _schedule_text(record: Mapping[str, Any]) -> str:
+    return f"{record['cron']} {record['timezone']}" if record["cron"] else ""
 
 
 @source.command("refusals")

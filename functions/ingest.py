@@ -11,6 +11,7 @@ from relay.judgement import Described
 from relay.metrics import Metric, count
 from relay.received import Received
 from relay.refuse import record_refusal
+from relay.schedules import describe_tick
 from relay.spool import Spooled
 from relay.wiring import relay
 
@@ -32,6 +33,8 @@ def handler(request: Request) -> Response:
         said = examine(source, _received(request, it), _proof(source, it), at=now.timestamp())
         if not isinstance(said, Described):
             return _greet(source, said, it)
+        if source.schedule is not None:
+            said = describe_tick(said, request.headers)
         webhook = Spooled(source.name, now, said, request.headers.get("content-type"), request.body)
         accepted = accept_or_spool(
             source, webhook, settings=it.settings, store=it.store, publisher=it.publisher, paused=it.paused
@@ -50,6 +53,8 @@ def _received(request: Request, it: Relay) -> Received:
 
 
 def _proof(source: Source, it: Relay) -> Proof:
+    if source.schedule is not None:  # QStash alone posts to it
+        return Proof(secrets=it.qstash_secrets, refresh=it.refresh_qstash_secrets, fetch=None)
     return Proof(
         secrets=lambda: _secrets(source, it),
         refresh=it.refresh_signing_secrets,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relay import canaries
 from relay.errors import SignatureError
 from relay.gateway import Request, Response, answering, note
 from relay.metrics import Metric, count
@@ -29,4 +30,6 @@ def handler(request: Request) -> Response:
     note(event_id=settled.after.event_id, delivery_id=settled.after.id, delivery_status=settled.after.status)
     if settled.became in COUNTED:
         count(COUNTED[settled.became])
+    if settled.event is not None and settled.before is not None:
+        canaries.tell(settled.event, settled.before, settled.after, it.settings)
     return Response(200, {"delivery_id": settled.after.id, "status": settled.after.status})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -10,14 +10,15 @@ from aws_cdk import aws_sns as sns
 from aws_cdk.aws_cloudwatch_actions import SnsAction
 from constructs import Construct
 
+from infra.canaries import silence
+from infra.config import output_name
 from infra.functions import METRICS_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from aws_cdk import aws_apigatewayv2 as apigateway
+    from collections.abc import Iterable, Mapping
 
     from infra.functions import RelayFunction
+    from infra.gateway import Gateway
 
 PERIOD = Duration.minutes(5)
 MISSING_PERIOD = Duration.hours(1)  # longer than from one run to the next: the alarm stays on until nothing is missing
@@ -37,14 +38,37 @@ class Alarms(Construct):
         sweep: RelayFunction,
         reconcile: RelayFunction | None,
         audit: RelayFunction,
-        api: apigateway.HttpApi,
+        gateway: Gateway,
     ) -> None:
         super().__init__(scope, id_)
         self.topic = sns.Topic(self, "Topic")
-        self._watch_functions(functions, ingest=ingest, sweep=sweep, audit=audit, api=api)
+        self._watch_functions(functions, ingest=ingest, sweep=sweep, audit=audit, gateway=gateway)
         self._watch_deliveries()
         if reconcile is not None:
             self._watch_reconciliation()
+
+    def watch_canaries(self, relay: str, sources: Mapping[str, Mapping[str, Any]]) -> None:
+        """Tell of the silence of each canary among *sources* of the flat configuration."""
+        for name, source in sources.items():
+            if not source.get("canary"):
+                continue
+            wait = silence(source["schedule"]["cron"], source["schedule"]["timezone"])
+            hours = wait.period_s * wait.periods / 3600
+            self._alarm(
+                output_name(name).replace("Webhook", "Canary", 1),
+                cloudwatch.Metric(
+                    namespace=METRICS_NAMESPACE,
+                    metric_name="CanaryTime",
+                    dimensions_map={"relay": relay, "source": name},
+                    period=Duration.seconds(wait.period_s),
+                    statistic="SampleCount",
+                ),
+                f"No event of the canary {name} was delivered for {hours:.1f} h: perhaps none of any source is. Look"
+                f" for it with `relay event list --source {name}`, then run `relay doctor`. (After the first deploy"
+                " it is on until the first tick.)",
+                below=True,
+                periods=wait.periods,
+            )
 
     def _watch_functions(
         self,
@@ -53,7 +77,7 @@ class Alarms(Construct):
         ingest: RelayFunction,
         sweep: RelayFunction,
         audit: RelayFunction,
-        api: apigateway.HttpApi,
+        gateway: Gateway,
     ) -> None:
         """Tell of what fails, is turned away, or doesn't run."""
         for function in functions:
@@ -69,8 +93,15 @@ class Alarms(Construct):
         )
         self._alarm(
             "GatewayErrors",
-            api.metric_server_error(period=PERIOD, statistic="Sum"),
+            gateway.api.metric_server_error(period=PERIOD, statistic="Sum"),
             "A caller got a 5xx. A source may not send again: look at the access log for the route.",
+        )
+        self._alarm(
+            "TooLarge",
+            gateway.metric_too_large(period=PERIOD),
+            "A caller got a 413: a webhook has over 4 MiB, and nothing of it was kept. `relay source refusals` names"
+            " the source where the relay itself refused it; the access log has those that the gateway refused, over"
+            " 6 MB or 10 MB. Have the source send less.",
         )
         self._alarm(
             "SweepStopped",
@@ -135,7 +166,14 @@ class Alarms(Construct):
         )
 
     def _alarm(
-        self, id_: str, metric: cloudwatch.IMetric, description: str, *, threshold: int = 0, below: bool = False
+        self,
+        id_: str,
+        metric: cloudwatch.IMetric,
+        description: str,
+        *,
+        threshold: int = 0,
+        below: bool = False,
+        periods: int = 1,
     ) -> None:
         compare = cloudwatch.ComparisonOperator
         treat = cloudwatch.TreatMissingData
@@ -146,7 +184,7 @@ class Alarms(Construct):
             alarm_description=description,
             threshold=1 if below else threshold,
             comparison_operator=compare.LESS_THAN_THRESHOLD if below else compare.GREATER_THAN_THRESHOLD,
-            evaluation_periods=1,
+            evaluation_periods=periods,
             treat_missing_data=treat.BREACHING if below else treat.NOT_BREACHING,
         )
         alarm.add_alarm_action(SnsAction(self.topic))

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from aws_cdk import Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
 from constructs import Construct
 
-from infra.functions import relay_logs
+from infra.functions import METRICS_NAMESPACE, relay_logs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from infra.functions import RelayFunction
 
+TOO_LARGE = "TooLarge"
 # Neither paths nor queries: the path of a callback carries a MAC.
 _ACCESS_LOG = {
     "at": "$context.requestTime",
@@ -47,10 +50,30 @@ class Gateway(Construct):
         # No throttle of our own: a webhook refused by a limit that nobody set is a lost event.  The account's holds.
         stage = apigateway.HttpStage(self, "Stage", http_api=self.api, stage_name="$default", auto_deploy=True)
         cfn_stage = cast("apigateway.CfnStage", stage.node.default_child)
+        access_logs = relay_logs(self, "AccessLogs")
         cfn_stage.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
-            destination_arn=relay_logs(self, "AccessLogs").log_group_arn, format=json.dumps(_ACCESS_LOG)
+            destination_arn=access_logs.log_group_arn,
+            format=json.dumps({"relay": stack.stack_name, **_ACCESS_LOG}),
+        )
+        # API Gateway counts all 4xx in one, and what it refuses itself reaches no function that could count it.
+        access_logs.add_metric_filter(
+            "TooLarge",
+            filter_pattern=logs.FilterPattern.string_value("$.status", "=", "413"),
+            metric_namespace=METRICS_NAMESPACE,
+            metric_name=TOO_LARGE,
+            dimensions={"relay": "$.relay"},
         )
         self._iam = HttpIamAuthorizer()
+
+    def metric_too_large(self, *, period: Duration) -> cloudwatch.Metric:
+        """Return how many requests were answered 413, by whomever."""
+        return cloudwatch.Metric(
+            namespace=METRICS_NAMESPACE,
+            metric_name=TOO_LARGE,
+            dimensions_map={"relay": Stack.of(self).stack_name},
+            period=period,
+            statistic="Sum",
+        )
 
     def open(self, function: RelayFunction, *routes: tuple[str, str]) -> None:
         """Send *routes*, (method, path), to *function*, which checks signatures itself."""

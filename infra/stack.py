@@ -78,8 +78,9 @@ class RelayStack(Stack):
             sweep=self.sweep,
             reconcile=self.reconcile,
             audit=self.audit,
-            api=self.gateway.api,
+            gateway=self.gateway,
         )
+        alarms.watch_canaries(config.relay.name, self._flat["sources"])
         self._outputs(alarms)
 
     def _functions(self) -> None:
@@ -92,11 +93,13 @@ class RelayStack(Stack):
         )
         self.record = self._function("record", timeout_s=15, description="Records what QStash reports of deliveries")
         self.deliver = self._function("deliver", timeout_s=29, description="Hands deliveries to AWS destinations")
+        self.claim = self._function("claim", timeout_s=15, description="Redirects to bodies too large to carry")
         self.query = self._function("query", timeout_s=29, description="Answers operators and starts replays")
         self.sweep = self._function("sweep", timeout_s=55, description="Publishes what is due, every minute")
         self.audit = self._function("audit", timeout_s=120, description="Balances the ledger, every five minutes")
         self.sync = self._function("sync", timeout_s=300, description="Makes QStash match the configuration")
-        self.functions = [self.ingest, self.record, self.deliver, self.query, self.sweep, self.audit, self.sync]
+        self.functions = [self.ingest, self.record, self.deliver, self.claim, self.query]
+        self.functions += [self.sweep, self.audit, self.sync]
 
     def _function(
         self, verb: str, *, timeout_s: int, description: str, memory_mb: int = 512, code: lambda_.Code | None = None
@@ -124,6 +127,8 @@ class RelayStack(Stack):
 
         self.storage.grant_deliver(self.deliver)
         self._grant_hand_over(self.deliver)
+
+        self.storage.grant_claim(self.claim)
 
         self.storage.grant_query(self.query)
         # A replay leaves its deliveries due and wakes sweep, so that they needn't wait for the next minute.
@@ -174,6 +179,8 @@ class RelayStack(Stack):
         self.gateway.open(self.ingest, ("ANY", "/webhooks/{source}"))
         self.gateway.open(self.record, ("POST", "/qstash/callback/{proxy+}"), ("POST", "/qstash/failure/{proxy+}"))
         self.gateway.open(self.deliver, ("POST", "/qstash/deliver/{destination}"))
+        claims = "/claims/{event_id}/{sha256}/{mac}"
+        self.gateway.open(self.claim, ("GET", claims), ("HEAD", claims))
         self.gateway.guard(
             self.query,
             ("GET", "/v1/events"),

@@ -90,6 +90,11 @@ class Storage(Construct):
         self._grant_records(function)
         self._grant_indexes(function)
 
+    def grant_claim(self, function: RelayFunction) -> None:
+        """Let *function* look an event up, and redirect to its body."""
+        function.allow("LookUp", ["dynamodb:GetItem"], [self.table.table_arn])
+        self._grant_bodies(function)
+
     def grant_sync(self, function: RelayFunction) -> None:
         """Let *function* keep QStash's signing keys in the table."""
         self._grant_records(function)

@@ -1,12 +1,12 @@
-"""Which URLs a configuration may name: public HTTPS, no secret in them.  Hides how an address is told from its text."""
+"""Which URLs a configuration may name: public HTTPS, no secret in them."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
+
+from relay.addresses import address_of, is_public
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -25,7 +25,6 @@ _SECRET_TEXT = re.compile(
     r"|whsec_\w{8,}|AKIA[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
     r"|hooks\.slack\.com/(services|workflows|triggers)/.+|discord(app)?\.com/api/webhooks/\d+/.+"
 )
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def problem(url: str, *, allow_local: bool = False) -> str | None:
@@ -72,13 +71,13 @@ def _secret_in(url: str, parts: SplitResult) -> str | None:
 
 
 def _problem_of_host(host: str, scheme: str, *, allow_local: bool) -> str | None:
-    address = _address(host)
+    address = address_of(host)
     if allow_local and (host == "localhost" or (address is not None and address.is_loopback)):
         return None
     if scheme != "https":
         return "must be https: bodies would travel in the clear"
     if address is not None:
-        if not all(each.is_global and not each.is_multicast for each in (address, *_embedded(address))):
+        if not is_public(address):
             return f"{host} is not a public address: QStash calls it over the internet"
         return None
     if host == "localhost" or host.endswith(_PRIVATE_SUFFIXES) or "." not in host:
@@ -86,27 +85,3 @@ def _problem_of_host(host: str, scheme: str, *, allow_local: bool) -> str | None
     if not all(_HOST_LABEL.fullmatch(label) for label in host.split(".")):
         return f"{host} is not a host name"
     return None
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address that *host* is, also in the short, octal and hexadecimal forms that resolvers take."""
-    try:
-        return ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        pass
-    if ":" in host or not re.fullmatch(r"[0-9a-fx.]+", host, re.IGNORECASE) or not host[0].isdigit():
-        return None
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except (OSError, ValueError):
-        return None
-
-
-def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 address reaches by mapping, translation or a tunnel."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return []
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64 or int(address) >> 32 == 0:
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [each for each in found if each is not None]

@@ -28,6 +28,8 @@ def client(service: str) -> Any:
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
             retries={"total_max_attempts": TRIES, "mode": "standard"},
+            # Of presigned URLs; without it some regions get a signature that S3 takes in no other.
+            signature_version="s3v4" if service == "s3" else None,
         ),
     )
 

@@ -7,6 +7,7 @@
       UnusableSecret    503   the same, and our secret is why
     · NotFound          404   no such source, event or delivery
     · Conflict          409   not possible in the state it is in
+    · Gone              410   it was there, and isn't kept any more
     · BodyTooLarge      413
     · Undeliverable     489   handed to us by QStash, and no retry can ever help
   - OperatorError       503   the relay's owner must act: a secret or a setting is missing
@@ -87,6 +88,13 @@ class Conflict(SenderError):
 
     status = 409
     code = "conflict"
+
+
+class Gone(SenderError):
+    """The thing was there, and isn't kept any more."""
+
+    status = 410
+    code = "gone"
 
 
 class BodyTooLarge(SenderError):

@@ -1,6 +1,7 @@
 """What the relay fetches to verify a webhook: certificates, keys, a subscription to confirm.  Hides HTTP.
 
-Who calls this has pinned the URL to its owner's hosts.  Nothing is followed elsewhere, and nothing large is read.
+Who calls this has pinned the URL to its owner's hosts.  Nothing is followed elsewhere, nothing large is read, and what
+resolves to an address that isn't public isn't called.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from relay.errors import RelayError, SignatureError, UpstreamError
+from relay.publicly import NotPublic, Publicly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,13 +28,15 @@ class Fetcher:
     """Fetches, and keeps what it fetched for an hour.
 
     Args:
-        transport: Another way than the network, for tests.
+        transport: Another way than to public addresses in the network, for tests.
     """
 
     def __init__(
         self, transport: httpx.BaseTransport | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._http = httpx.Client(timeout=TIMEOUT_S, transport=transport, follow_redirects=False, trust_env=False)
+        self._http = httpx.Client(
+            timeout=TIMEOUT_S, transport=transport or Publicly(), follow_redirects=False, trust_env=False
+        )
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, bytes | RelayError]] = {}
 
@@ -87,6 +91,8 @@ class Fetcher:
                     data += chunk
                     if len(data) > BYTES_MAX:
                         raise UpstreamError(host, "answered too much")
+        except NotPublic as error:
+            raise UpstreamError(host, str(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UpstreamError("the provider", type(error).__name__) from error
         return data

@@ -52,6 +52,7 @@ class GitHub:
 
     Args:
         token: May read a hook's deliveries, and ask for them again.
+        url: Where it is.  Its addresses must be public; one that was given may be this machine's.
         transport: For tests: what sends in the network's stead.
 
     Raises:
@@ -67,10 +68,14 @@ class GitHub:
     def _client(self) -> httpx.Client:
         import httpx
 
+        from relay.publicly import Publicly
+
+        # It asks one host alone, so that connections may be kept.
+        internet = Publicly(httpx.HTTPTransport(trust_env=False), allow_local=self.url != DEFAULT_URL)
         return httpx.Client(
             headers={**_HEADERS, "Authorization": f"Bearer {self._token}"},
             timeout=httpx.Timeout(CALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            transport=self._transport,
+            transport=self._transport or internet,
         )
 
     def sendings(self, hook: str, cursor: str | None = None) -> tuple[list[Sending], str | None]:

@@ -32,6 +32,7 @@ class Metric(StrEnum):
     MISSING = "Missing"
     UNROUTED = "Unrouted"
     ROUTE_FAILED = "RouteFailed"
+    CANARY_TIME = "CanaryTime"
 
 
 def count(metric: Metric, value: float = 1) -> None:
@@ -50,4 +51,16 @@ def count_refused(source: str, reason: str) -> None:
     one.add_metric(name=Metric.REFUSED.value, unit=MetricUnit.Count, value=1)
     one.add_dimensions(source=source, reason=reason)
     one.add_metadata("metric", Metric.REFUSED.value)
+    one.flush_metrics()
+
+
+def time_canary(relay: str, source: str, seconds: float) -> None:
+    """Emit how long an event of the canary *source* of *relay* took from its arrival to its delivery.
+
+    Whichever verb heard of the end: so the alarm on silence looks at relay and source, not at the verb.
+    """
+    one = EphemeralMetrics(namespace=NAMESPACE)
+    one.add_metric(name=Metric.CANARY_TIME.value, unit=MetricUnit.Seconds, value=seconds)
+    one.add_dimensions(relay=relay, source=source)
+    one.add_metadata("metric", Metric.CANARY_TIME.value)
     one.flush_metrics()

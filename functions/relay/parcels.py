@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from relay import callbacks
+from relay.claims import claim_link
 from relay.errors import OperatorError, Unready, Unsendable, UpstreamError
 from relay.model import (
     Delivery,
@@ -120,7 +121,8 @@ class Packer:
     def _content(self, event: Event, group: str, body: bytes) -> _Content:
         try:
             given = share(self._settings, event, body, group)
-            return _Content(group, given, *carried_body(event, body, self._bucket, given.body))
+            link = claim_link(self._settings.base_urls[0], self._mac_key, event)
+            return _Content(group, given, *carried_body(event, body, self._bucket, link, given.body))
         except Unsendable as error:  # it is recorded as such, and nothing is sent
             return _Content(group, Share(self._settings.groups[group].publishing, None), b"", None, error)
 
@@ -228,11 +230,13 @@ def body_mac(key: str, event: EventId, body: bytes) -> str:
     return hmac.new(key.encode(), said.encode(), hashlib.sha256).hexdigest()[: callbacks.MAC_CHARS]
 
 
-def carried_body(event: Event, body: bytes, bucket: str, transformed: bytes | None = None) -> tuple[bytes, str | None]:
+def carried_body(
+    event: Event, body: bytes, bucket: str, link: str, transformed: bytes | None = None
+) -> tuple[bytes, str | None]:
     """Return what destinations get, and its content type: the source's bytes, or what they were *transformed* to.
 
-    Where the source's bytes are too many it is a claim check: a small JSON object that says where in the relay's bucket
-    they are, and what they hash to.
+    Where the source's bytes are too many it is a claim check: a small JSON object that says at which *link*
+    they are, where in the relay's bucket, and what they hash to.
 
     Raises:
         Unsendable: What they were transformed to is too much to carry.
@@ -248,6 +252,7 @@ def carried_body(event: Event, body: bytes, bucket: str, transformed: bytes | No
         "sha256": event.sha256,
         "size_bytes": event.size_bytes,
         "content_type": event.content_type,
+        "url": link,
         "s3": {"bucket": bucket, "key": f"bodies/{event.id}/{event.sha256}"},
     }
     return json.dumps(check, separators=(",", ":"), sort_keys=True).encode(), CLAIM_CHECK_TYPE

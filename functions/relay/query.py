@@ -332,4 +332,5 @@ def _facts(store: Store, source: str, settings: Settings, *, asked: bool) -> Fac
         surely=asked and more is None,
         signs_body=known is None or known.row.signs_body,
         signature=tuple(known.said.get("signature", [])) if known else (),
+        is_schedule=known is not None and known.schedule is not None,
     )

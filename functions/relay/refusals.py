@@ -224,6 +224,7 @@ class Facts:
         surely: Whether None there means that it never had one, in all that is kept.
         signs_body: Whether that scheme signs the body, so that a change of it on the way is seen.
         signature: Where that scheme's signature stands and how it is written: any of these.
+        is_schedule: Whether QStash alone may post to it.
     """
 
     scheme: str | None
@@ -234,11 +235,26 @@ class Facts:
     surely: bool
     signs_body: bool = True
     signature: tuple[str, ...] = ()
+    is_schedule: bool = False
 
 
 def likely_cause(refusal: Refusal, facts: Facts) -> str:
     """Return, in a sentence, what probably caused *refusal* and what to do about it."""
+    if facts.is_schedule:
+        return _of_schedule(refusal)
     return _CAUSES[refusal.reason](refusal, facts)
+
+
+def _of_schedule(refusal: Refusal) -> str:
+    """Return what keeps a tick out: nobody can set a secret for it, nor choose its URL."""
+    if refusal.reason is Reason.NO_SECRET:
+        return "the table has no signing keys of QStash yet: run `make deploy`, whose sync reads them"
+    if refusal.reason in {Reason.EXPIRED_TIMESTAMP, Reason.FUTURE_TIMESTAMP, Reason.REPLAYED}:
+        return f"{refusal.message}; QStash signs each attempt anew, so somebody sent an old tick again"
+    return (
+        f"{refusal.message}; only QStash may post to a schedule, at its times: somebody else did, or the token is of"
+        " another QStash account than the schedule (`relay doctor` asks)"
+    )
 
 
 def _missing(refusal: Refusal, facts: Facts) -> str:

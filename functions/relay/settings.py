@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.errors import NotFound, OperatorError
 from relay.expressions import Expression
+from relay.schedules import LEEWAY_S
 from relay.scheme import Row
 
 if TYPE_CHECKING:
@@ -118,8 +119,8 @@ class Source:
         refuses_replays: Whether the same signed bytes under a new id are refused, not only flagged.
         reconcile: The hooks on GitHub whose lists are held to the ledger, as paths in its API.
         reopens: Whether a redelivery of an event opens again those of its deliveries that died.
-        schedule: When QStash posts to it, and what: then nobody else may.
-        canary: Whether its events are there to measure the relay.
+        schedule: When QStash posts to it, where it is a schedule; nobody else may then.
+        canary: Whether its end-to-end time is a metric, and its absence an alarm.
     """
 
     name: str
@@ -135,7 +136,7 @@ class Source:
     @cached_property
     def row(self) -> Row:
         """Its scheme's row, ready to be used: made once it is, since a function start has no use for most."""
-        return Row.of(self.said)
+        return Row.of(self.said if self.schedule is None else {**self.said, "leeway_s": LEEWAY_S})
 
     @classmethod
     def of(cls, name: str, said: Mapping[str, Any]) -> Source:

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settled:
-    """A delivery before and after a callback; both None where the callback fits nothing and was kept as an orphan."""
+    """A delivery before and after a callback, and its event; None where that fits nothing and was kept as an orphan."""
 
     before: Delivery | None = None
     after: Delivery | None = None
     new_orphan: bool = False
+    event: Event | None = None
 
     @property
     def became(self) -> Status | None:
@@ -50,7 +51,7 @@ def settle(path: str, body: bytes, *, mac_key: str, settings: Settings, store: S
         )
         return Settled(new_orphan=new)
     before, after = store.change_delivery(event, destination, lambda it: it.after(callback.report))
-    return Settled(before, after)
+    return Settled(before, after, event=event)
 
 
 def _destination(callback: callbacks.Callback, event: Event, settings: Settings) -> str | None:

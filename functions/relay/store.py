@@ -106,7 +106,7 @@ class Store(ReplayJobs, RefusalSlots, Upkeep):
         Raises:
             UpstreamError: The body is gone or can't be read now.
         """
-        if event.size_bytes > INLINE_BODY_MAX_BYTES:
+        if self.is_body_in_bucket(event):
             with aws.speaking_to("S3"):
                 answer = self._s3.get_object(Bucket=self.bucket, Key=body_key(event.id, event.sha256))
                 return answer["Body"].read()
@@ -114,6 +114,28 @@ class Store(ReplayJobs, RefusalSlots, Upkeep):
         if item is None:
             raise UpstreamError("DynamoDB", "the event's body is gone")
         return bytes(item["body"])
+
+    @staticmethod
+    def is_body_in_bucket(event: Event) -> bool:
+        """Tell whether the body of *event* is in the bucket: large ones are."""
+        return event.size_bytes > INLINE_BODY_MAX_BYTES
+
+    def presigned_body(self, event: Event, *, method: str, content_type: str | None, seconds: int) -> str:
+        """Return a URL that gives the body, which is in the bucket, to whoever asks it by *method* within *seconds*.
+
+        S3 says of it what is given here, and that it is to be saved, not shown: who wrote it is anybody.
+
+        Args:
+            method: `GET` or `HEAD`; the URL is good for that one alone.
+        """
+        asked = {"Bucket": self.bucket, "Key": body_key(event.id, event.sha256)}
+        asked["ResponseContentDisposition"] = f'attachment; filename="{event.sha256}"'
+        if content_type is not None:
+            asked["ResponseContentType"] = content_type
+        with aws.speaking_to("S3"):
+            return self._s3.generate_presigned_url(
+                "head_object" if method == "HEAD" else "get_object", Params=asked, ExpiresIn=seconds
+            )
 
     # -- the spool ------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from relay import canaries
 from relay.errors import UpstreamError
 from relay.model import OPEN, Delivery, Event, Report, Status, label
 from relay.parallel import each
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from relay.publish import Publisher
-    from relay.store import Due, Store
+    from relay.store import Due
 
 LOOK_MAX = timedelta(hours=6)
 DEAD_LETTER_PAGES_MAX = 10
@@ -145,9 +146,9 @@ def _record(publisher: Publisher, it: _Watched, dlq_ids: dict[str, str]) -> Look
         return delivery
 
     if told(it.delivery).status not in OPEN:
-        return _change(publisher.store, it, told)
+        return _change(publisher, it, told)
     if it.tracks and all(track.cancelled for track in it.tracks):
-        return _change(publisher.store, it, lambda d: told(d).ended(generation, Status.CANCELLED, CANCELLED))
+        return _change(publisher, it, lambda d: told(d).ended(generation, Status.CANCELLED, CANCELLED))
     return _look_again(publisher, it, told)
 
 
@@ -156,10 +157,10 @@ def _look_again(publisher: Publisher, it: _Watched, told: Callable[[Delivery], D
     now, generation, since = publisher.store.now(), it.delivery.generation, it.delivery.missing_since
     if any(publisher.qstash.has(message_id) for message_id in sorted(it.message_ids)):
         at = _next_look(publisher, it, now)
-        return _change(publisher.store, it, lambda d: told(d).there(generation).due(generation, at))
+        return _change(publisher, it, lambda d: told(d).there(generation).due(generation, at))
     if since is None or now - since < LOG_LAG:  # what happened just before may not be in the log yet
         at = now + LOG_LAG
-        return _change(publisher.store, it, lambda d: told(d).missing(generation, now).due(generation, at))
+        return _change(publisher, it, lambda d: told(d).missing(generation, now).due(generation, at))
     return _conclude(publisher, it, told)
 
 
@@ -172,7 +173,7 @@ def _conclude(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Del
         cause = Cause(new_replay_id(), "relay", LOST)
         return Looked(reopened=int(start_again(store, it.event, it.delivery, cause) is not None))
     reason = UNENDED if seen else FORGOTTEN
-    return _change(store, it, lambda d: told(d).ended(generation, Status.UNACCOUNTED, reason))
+    return _change(publisher, it, lambda d: told(d).ended(generation, Status.UNACCOUNTED, reason))
 
 
 def _next_look(publisher: Publisher, it: _Watched, now: datetime) -> datetime:
@@ -184,8 +185,9 @@ def _next_look(publisher: Publisher, it: _Watched, now: datetime) -> datetime:
     return now + min(LOOK_MAX, max(LOOK_AFTER, now - it.delivery.since))
 
 
-def _change(store: Store, it: _Watched, change: Callable[[Delivery], Delivery]) -> Looked:
-    before, after = store.change_delivery(it.event, it.delivery.destination, change, known=it.delivery)
+def _change(publisher: Publisher, it: _Watched, change: Callable[[Delivery], Delivery]) -> Looked:
+    before, after = publisher.store.change_delivery(it.event, it.delivery.destination, change, known=it.delivery)
+    canaries.tell(it.event, before, after, publisher.settings)
     if before.status == after.status:
         return Looked()
     if after.status is Status.UNACCOUNTED:

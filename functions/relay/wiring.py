@@ -161,23 +161,49 @@ class Relay:
         try:
             self._verify(request)
         except SignatureError:
-            read_at = self._keys_read_at
-            if read_at is not None and (self.store.now() - read_at).total_seconds() < KEYS_KEPT_S:
+            if self._has_fresh_keys():
                 raise
             self._read_keys()
             self._verify(request)
 
+    def _has_fresh_keys(self) -> bool:
+        read_at = self._keys_read_at
+        return read_at is not None and (self.store.now() - read_at).total_seconds() < KEYS_KEPT_S
+
     def _verify(self, request: Request) -> None:
-        if not self._keys.get("current"):
-            raise OperatorError("the table has no signing keys yet: deploy again, so that sync reads them")
         from relay.signing import SigningKeys, verify_qstash
 
         verify_qstash(
             request.headers.get("upstash-signature"),
             body=request.body,
             urls=request.urls(self.settings.base_urls),
-            keys=SigningKeys(self._keys["current"], self._keys["next"]),
+            keys=SigningKeys(*self._signing_keys()),
         )
+
+    def _signing_keys(self) -> tuple[str, str]:
+        if not self._keys.get("current"):
+            raise OperatorError("the table has no signing keys yet: deploy again, so that sync reads them")
+        return self._keys["current"], self._keys["next"]
+
+    def qstash_secrets(self) -> list[Secret]:
+        """Return QStash's signing keys as the signing secrets of a schedule.
+
+        Raises:
+            OperatorError: The table has none yet.
+        """
+        from relay.secret import Secret
+
+        if not self._keys.get("current"):
+            self._read_keys()
+        return [Secret(it) for it in self._signing_keys()]
+
+    def refresh_qstash_secrets(self) -> bool:
+        """Read QStash's signing keys again, once a minute at most; tell whether they changed."""
+        if self._has_fresh_keys():
+            return False
+        before = self._keys
+        self._read_keys()
+        return self._keys != before
 
 
 @cache

@@ -194,10 +194,14 @@ def _ask_qstash(url: str, token: str) -> dict[str, str]:
 
 
 def _signing_secrets(config: Config, given: Mapping[str, str]) -> dict[str, str]:
-    """Return a signing secret for each source: that given as RELAY_SECRET_{SOURCE}, or one made up for its scheme."""
+    """Return a signing secret for each source: that given as RELAY_SECRET_{SOURCE}, or one made up for its scheme.
+
+    None for a schedule, which QStash signs with its own keys.
+    """
     return {
         name: given.get(f"RELAY_SECRET_{name.upper().replace('-', '_')}") or made_up(source["row"])
         for name, source in flatten(config)["sources"].items()
+        if not source.get("schedule")
     }
 
 

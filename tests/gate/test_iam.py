@@ -148,6 +148,16 @@ def test_deliver_may_read_the_body_hand_it_over_and_record_that(
     assert relay.delivery(event_id, "ledger", "delivered")["received_at"] is not None
 
 
+def test_claim_may_look_the_event_up_and_sign_for_its_body(relay: Relay, builder: Destinations) -> None:
+    """The presigned URL does what the role of who signed it may."""
+    body = json.dumps({"action": "opened", "padding": "x" * 1_100_000}).encode()
+    (got,) = builder.await_received("builder", 1, event_id=relay.push(body).json()["event_id"], timeout_s=20)
+
+    answer = httpx.get(json.loads(got.body)["url"], follow_redirects=True, trust_env=False, timeout=20)
+
+    assert answer.content == body
+
+
 def test_query_may_read_the_table_its_indexes_and_the_body(relay: Relay, event_id: str) -> None:
     """Every question that an operator can ask."""
     shown = relay.ask(f"events/{event_id}", body="true")

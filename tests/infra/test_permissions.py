@@ -41,6 +41,7 @@ EXPECTED = {
         "ReadBodies": READ_BODIES,
         "HandOver": (["events:PutEvents"], [f"{BUS}/accounting", f"{BUS}/default"]),
     },
+    "claim": {"LookUp": (["dynamodb:GetItem"], ["<StorageTable>"]), "ReadBodies": READ_BODIES},
     "query": {
         "Records": RECORDS,
         "Indexes": INDEXES,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.gateway import TOO_LARGE
 from relay.metrics import Metric
 from tests.infra.conftest import CONFIG, synthesize
 
@@ -19,6 +20,7 @@ VERBS = {
     "ingest": (29, 1024, {"RELAY_QSTASH_SECRET": "shop/qstash", "RELAY_SOURCES_SECRET": "shop/sources"}),
     "record": (15, 512, {}),
     "deliver": (29, 512, {}),
+    "claim": (15, 512, {}),
     "query": (29, 512, {"RELAY_SWEEP_FUNCTION": "<Sweep>"}),
     "sweep": (55, 512, {"RELAY_QSTASH_SECRET": "shop/qstash"}),
     "audit": (120, 512, {"RELAY_QSTASH_SECRET": "shop/qstash"}),
@@ -178,6 +180,8 @@ OPEN = {
     "POST /qstash/callback/{proxy+}": "<Record>",
     "POST /qstash/failure/{proxy+}": "<Record>",
     "POST /qstash/deliver/{destination}": "<Deliver>",
+    "GET /claims/{event_id}/{sha256}/{mac}": "<Claim>",
+    "HEAD /claims/{event_id}/{sha256}/{mac}": "<Claim>",
 }
 GUARDED = {
     "GET /v1/events": "<Query>",
@@ -308,8 +312,27 @@ def test_alarms_watch_what_the_functions_count(real: Synthesized) -> None:
         ("Unaccounted", "audit"): ("Maximum", 0),
         ("Orphans", "record"): ("Sum", 0),
         ("DueAge", "sweep"): ("Maximum", 300),
+        ("TooLarge", "shop"): ("Sum", 0),
     }
-    assert {name for name, _ in own} <= {it.value for it in Metric}
+    assert {name for name, _ in own} <= {TOO_LARGE, *(it.value for it in Metric)}
+
+
+def test_a_413_of_the_gateway_is_counted_where_no_function_sees_it(real: Synthesized) -> None:
+    """From the access log, whose status is text, by the relay that the line names."""
+    properties = real.one("AWS::Logs::MetricFilter")["Properties"]
+    logged = json.loads(real.one("AWS::ApiGatewayV2::Stage")["Properties"]["AccessLogSettings"]["Format"])
+
+    (counted,) = properties["MetricTransformations"]
+
+    assert real.plain(properties["LogGroupName"]) == "<GatewayAccessLogs>"
+    assert properties["FilterPattern"] == '{ $.status = "413" }'
+    assert (logged["status"], logged["relay"]) == ("$context.status", "shop")
+    assert (counted["MetricNamespace"], counted["MetricName"], counted["MetricValue"]) == (
+        "FanoutRelay",
+        TOO_LARGE,
+        "1",
+    )
+    assert counted["Dimensions"] == [{"Key": "relay", "Value": "$.relay"}]
 
 
 def test_every_alarm_tells_the_topic_and_says_what_to_do(real: Synthesized) -> None:
@@ -365,6 +388,7 @@ def test_nothing_has_a_physical_name_but_the_api_which_may_share_it(real: Synthe
         ("AWS::ApiGatewayV2::Api", "Name"),
         ("AWS::Lambda::Permission", "FunctionName"),  # a reference
         ("AWS::Lambda::EventInvokeConfig", "FunctionName"),  # a reference
+        ("AWS::Logs::MetricFilter", "LogGroupName"),  # a reference
     }
 
 

@@ -34,7 +34,12 @@ OWNERS = {  # a package -> the modules that may import it, and all that each may
             "cryptography.x509.oid",
         }
     },
-    "httpx": {"relay/fetch.py": {"httpx"}, "relay/github.py": {"httpx"}, "relay/qstash.py": {"httpx"}},
+    "httpx": {
+        "relay/fetch.py": {"httpx"},
+        "relay/github.py": {"httpx"},
+        "relay/publicly.py": {"httpx"},
+        "relay/qstash.py": {"httpx"},
+    },
     "jmespath": {"relay/expressions.py": {"jmespath", "jmespath.exceptions", "jmespath.functions"}},
     "jwt": {"relay/signing.py": {"jwt"}, "relay/tokens.py": {"jwt"}},
     "aws_lambda_powertools": {
@@ -101,7 +106,7 @@ def all_imports(paths: list[Path]) -> list[Import]:
 
 def test_the_rules_are_about_code_that_is_there() -> None:
     """A folder that moved would make every rule below true of nothing."""
-    verbs = {"ingest", "record", "deliver", "query", "sweep", "audit", "sync", "reconcile"}
+    verbs = {"ingest", "record", "deliver", "query", "sweep", "audit", "sync", "reconcile", "claim"}
     assert {path.stem for path in HANDLERS} == verbs
     assert {"aws", "errors", "model", "qstash", "signing", "store", "wiring"} <= {path.stem for path in RELAY}
     assert (QSTASH / "server.py") in QSTASH.rglob("*.py")
@@ -213,13 +218,13 @@ def test_a_handler_hides_no_error(path: Path) -> None:
     assert caught <= ours
 
 
-@pytest.mark.parametrize("verb", ["record", "deliver"])
+@pytest.mark.parametrize("verb", ["record", "deliver", "claim"])
 def test_a_verb_that_doesnt_speak_to_qstash_doesnt_load_http(verb: str) -> None:
     """These two answer every attempt of every delivery; their cold start shouldn't pay for httpx."""
     assert "httpx" not in loaded(verb)
 
 
-@pytest.mark.parametrize("verb", ["record", "deliver", "query", "reconcile"])
+@pytest.mark.parametrize("verb", ["record", "deliver", "claim", "query", "reconcile"])
 def test_a_verb_that_doesnt_speak_to_qstash_works_without_its_token(verb: str) -> None:
     """It asks its environment for no secret's name, and has no grant to read one."""
     named = {it.value for it in ast.walk(tree(FUNCTIONS / f"{verb}.py")) if isinstance(it, ast.Constant)}

@@ -11,11 +11,12 @@ import pytest
 
 from relay import query
 from relay.accept import BODY_MAX_BYTES
+from relay.claims import claim_link
 from relay.errors import BodyTooLarge, OperatorError, QStashError, SignatureError
 from relay.model import Status
 from relay.parcels import CARRIED_BODY_MAX_BYTES, CLAIM_CHECK_TYPE
 from relay.settings import Settings
-from tests.unit.relay.world import BASE, FLAT, World
+from tests.unit.relay.world import BASE, FLAT, MAC, World
 
 if TYPE_CHECKING:
     from relay.publish import Publisher
@@ -187,12 +188,19 @@ def test_a_body_too_large_is_refused_before_anything(world: World) -> None:
 
 
 def test_a_body_too_large_to_carry_goes_as_a_claim_check(world: World) -> None:
-    """A reference, not the body."""
+    """A reference, not the body; and a link that gives it."""
     event = world.post(b"x" * (CARRIED_BODY_MAX_BYTES + 1)).event
 
     request = world.wire.published[0]
     assert request.headers["Content-Type"] == CLAIM_CHECK_TYPE
-    assert json.loads(request.content)["sha256"] == event.sha256
+    assert json.loads(request.content) == {
+        "event_id": event.id,
+        "sha256": event.sha256,
+        "size_bytes": CARRIED_BODY_MAX_BYTES + 1,
+        "content_type": "application/json",
+        "url": claim_link(BASE, MAC, event),
+        "s3": {"bucket": world.store.bucket, "key": f"bodies/{event.id}/{event.sha256}"},
+    }
     assert world.store.body(event) == b"x" * (CARRIED_BODY_MAX_BYTES + 1)
 
 

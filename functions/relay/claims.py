@@ -1,0 +1,57 @@
+"""Claim links: how a destination gets a body that is too large to carry, for as long as the event is kept.
+
+A link is the relay's own and is answered with a redirect to a presigned URL made that moment: one made at publish time
+would die with the session of who made it, hours before QStash's last retry.  Who has the link may read that one body;
+its MAC is under the key of callback URLs, in a domain of its own, so that neither can be made of the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import TYPE_CHECKING
+
+from relay.errors import Gone, NotFound
+from relay.model import EventId
+
+if TYPE_CHECKING:
+    from relay.model import Event
+    from relay.store import Store
+
+MAC_CHARS = 32
+URL_LIVES_S = 300  # of a presigned URL: to begin with; what has begun goes on
+_CONTENT_TYPE = re.compile(r"[\x20-\x7e]{1,200}")
+
+
+def claim_link(base_url: str, mac_key: str, event: Event) -> str:
+    """Return the URL at which the relay redirects to the body of *event*.
+
+    Args:
+        base_url: The relay's own, without a trailing slash.
+    """
+    return f"{base_url}/claims/{event.id}/{event.sha256}/{_mac(event.id, event.sha256, mac_key)}"
+
+
+def redeem(event_id: str, sha256: str, mac: str, *, method: str, mac_key: str, store: Store) -> str:
+    """Return a URL that gives the body once *method* asks it within `URL_LIVES_S`.
+
+    The MAC is compared before anything is looked up, so that an answer tells strangers nothing, by its time neither.
+
+    Raises:
+        NotFound: The relay never made this link.
+        Gone: It did, and the event isn't kept any more, or has another body now.
+        UpstreamError: The table can't be read.
+    """
+    if not hmac.compare_digest(mac.encode(errors="replace"), _mac(event_id, sha256, mac_key).encode()):
+        raise NotFound("there is no such claim")
+    event = store.event(EventId(event_id))
+    if event is None or event.sha256 != sha256 or not store.is_body_in_bucket(event):
+        raise Gone("the event is not kept any more")
+    content_type = event.content_type if _CONTENT_TYPE.fullmatch(event.content_type or "") else None
+    return store.presigned_body(event, method=method, content_type=content_type, seconds=URL_LIVES_S)
+
+
+def _mac(event_id: str, sha256: str, key: str) -> str:
+    signed = f"claim\0{event_id}\0{sha256}".encode(errors="replace")
+    return hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()[:MAC_CHARS]
