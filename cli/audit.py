@@ -38,6 +38,7 @@ def audit(asked: Asked, since: datetime | None, until: datetime | None) -> None:
     window = {"since": iso(since or now - timedelta(days=1)), "until": iso(until or now)}
     totals: dict[str, Counter[str]] = {}
     unaccounted: list[dict[str, Any]] = []
+    unrouted = 0
     cursor: str | None = None
     while True:
         answer = relay.get("audit", **window, cursor=cursor)
@@ -45,12 +46,14 @@ def audit(asked: Asked, since: datetime | None, until: datetime | None) -> None:
             counts = {name: line.get(name, 0) for name in ("expected", *STATUSES)}
             totals.setdefault(line["destination"], Counter()).update(counts)
         unaccounted += answer["unaccounted"]
+        unrouted += answer.get("unrouted", 0)
         if answer["cursor"] is None:
             break
         if answer["cursor"] == cursor:
             raise Failure("the relay's answer doesn't get on: its cursor stays the same")
         cursor = answer["cursor"]
-    _tell(asked, window, totals, unaccounted, answer["orphans"])
+    counts = {"unrouted": unrouted, "orphans": answer["orphans"]}
+    _tell(asked, window, totals, unaccounted, counts)
 
 
 def _tell(
@@ -58,13 +61,13 @@ def _tell(
     window: Mapping[str, str],
     totals: Mapping[str, Counter[str]],
     unaccounted: list[dict[str, Any]],
-    orphans: int,
+    counts: Mapping[str, int],
 ) -> None:
     lines = [{"destination": name, **totals[name]} for name in sorted(totals)]
     if asked.as_json:
-        json_line({**window, "destinations": lines, "unaccounted": unaccounted, "orphans": orphans})
+        json_line({**window, "destinations": lines, "unaccounted": unaccounted, **counts})
     else:
-        _show(lines, unaccounted, orphans)
+        _show(lines, unaccounted, counts)
     if unaccounted:
         raise Failure(
             f"{len(unaccounted)} deliveries are unaccounted: look at each at its destination, then"
@@ -72,7 +75,7 @@ def _tell(
         )
 
 
-def _show(lines: list[dict[str, Any]], unaccounted: list[dict[str, Any]], orphans: int) -> None:
+def _show(lines: list[dict[str, Any]], unaccounted: list[dict[str, Any]], counts: Mapping[str, int]) -> None:
     from cli.tables import Column, heading, table
 
     if not lines:
@@ -86,8 +89,10 @@ def _show(lines: list[dict[str, Any]], unaccounted: list[dict[str, Any]], orphan
             [Column("DELIVERY", lambda it: it["delivery_id"], whole=True), Column("WHY", lambda it: it["why"])],
             unaccounted,
         )
-    if orphans:
-        aside(f"{orphans} callbacks told of events that the relay doesn't know")
+    if counts["unrouted"]:
+        aside(f"{counts['unrouted']} events went nowhere, for no route took them: `relay event list --status unrouted`")
+    if counts["orphans"]:
+        aside(f"{counts['orphans']} callbacks told of events that the relay doesn't know")
 
 
 def _counted(name: str) -> Column:

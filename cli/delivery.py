@@ -16,7 +16,7 @@ def delivery() -> None:
 
 
 @delivery.command("list")
-@filters
+@filters()
 @asking
 def list_(asked: Asked, /, **given: Any) -> None:
     """List deliveries, newest event first."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.command import Asked, Failure, asking, json_line, printable
-from cli.listing import filters, listing
+from cli.listing import UNROUTED, filters, listing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ def event() -> None:
 
 
 @event.command("list")
-@filters
+@filters(UNROUTED)
 @asking
 def list_(asked: Asked, /, **given: Any) -> None:
     """List events, newest first."""
@@ -72,6 +72,8 @@ def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
             "received": time_text(found["received_at"]),
             "body": f"{size_text(found['size_bytes'])}, {found.get('content_type') or 'no content type'}",
             "sha256": found["sha256"],
+            **({"a route couldn't tell": found["route_error"]} if found.get("route_error") else {}),
+            **({"routed again": time_text(found["routed_at"])} if found.get("routed_at") else {}),
             **({"suspected replay of": found["suspected_replay_of"]} if found.get("suspected_replay_of") else {}),
             **({"reconciled": _reconciled(found["reconciled_at"])} if found.get("reconciled_at") else {}),
             "published": "yes" if found["published"] else "no: it is due, and `relay doctor` may say why",

@@ -23,7 +23,6 @@ _FILTERS = (
     click.option("--source", metavar="NAME", help="Of this source."),
     click.option("--type", "type_", metavar="TYPE", help="Of this event type, such as push."),
     click.option("--destination", metavar="NAME", help="To this destination."),
-    click.option("--status", type=click.Choice(STATUSES), help="With a delivery in this status."),
     click.option("--since", type=Moment(), metavar="TIME", help="From then on: 30m, 2h, 1d, or ISO 8601 with a zone."),
     click.option("--until", type=Moment(), metavar="TIME", help="Before then."),
     click.option("--limit", type=click.IntRange(min=1), help=f"At most so many.  [default: {LIMIT_DEFAULT}]"),
@@ -32,11 +31,20 @@ _FILTERS = (
 )
 
 
-def filters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give *command* the options that choose records."""
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
+UNROUTED = "unrouted"  # an event's, not a delivery's
+
+
+def filters(*more_statuses: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what gives a command the options that choose records; *more_statuses* than deliveries have, too."""
+    choice = click.Choice([*STATUSES, *more_statuses])
+    status = click.option("--status", type=choice, help="With a delivery in this status.")
+
+    def give(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed((status, *_FILTERS)):
+            command = option(command)
+        return command
+
+    return give
 
 
 def listing(asked: Asked, what: str, columns: list[Column], given: Mapping[str, Any]) -> None:

@@ -9,14 +9,14 @@ from urllib.parse import quote
 import click
 
 from cli.command import Asked, Failure, Moment, aside, asking, iso, json_line
-from cli.listing import STATUSES
+from cli.listing import STATUSES, UNROUTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 DELIVERIES_MAX = 100  # what the relay takes in one replay
 RATE_MAX = 6000
-REPLAYABLE = [it for it in STATUSES if it not in {"pending", "in_flight"}]
+REPLAYABLE = [*(it for it in STATUSES if it not in {"pending", "in_flight"}), UNROUTED]
 QUERY = {"source": "source", "type": "type_", "status": "status", "since": "since", "until": "until"}
 
 
@@ -31,7 +31,11 @@ def replay() -> None:
 @click.option("--include-delivered", is_flag=True, help="Of an event, also the deliveries that arrived.")
 @click.option("--source", metavar="NAME", help="All of this source.")
 @click.option("--type", "type_", metavar="TYPE", help="All of this event type.")
-@click.option("--status", type=click.Choice(REPLAYABLE), help="All in this status.  [default: all that died]")
+@click.option(
+    "--status",
+    type=click.Choice(REPLAYABLE),
+    help="All in this status; unrouted: all events that no route took.  [default: all that died]",
+)
 @click.option("--since", type=Moment(), metavar="TIME", help="All of events from then on: 30m, 2h, 1d, or ISO 8601.")
 @click.option("--until", type=Moment(), metavar="TIME", help="All of events before then.")
 @click.option("--dry-run", is_flag=True, help="Only count what would be replayed.")
@@ -43,7 +47,8 @@ def start(asked: Asked, /, ids: tuple[str, ...], reason: str | None, **given: An
 
     Without an ID: of all deliveries that the options choose, at a bounded rate; count them first with --dry-run.
 
-    A delivery that is still under way is skipped; so is, of an event, one that arrived.
+    A delivery that is still under way is skipped; so is, of an event, one that arrived.  An event that no route
+    took, or of which one couldn't tell, goes where the routes of now take it.
     """
     query = {name: given[key] for name, key in QUERY.items() if given[key] is not None}
     if not ids:

@@ -10,7 +10,7 @@ from relay.errors import BadRequest, NotFound, RelayError
 from relay.gateway import Request, Response, answering, note
 from relay.jobs import State
 from relay.model import EventId
-from relay.replay import Replay, replay_deliveries, replay_event
+from relay.replay import Replay, Router, replay_deliveries, replay_event
 from relay.wiring import Relay, relay
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
     return replay_event(
         it.store,
         EventId(query.resolve(event_id, it.settings)),
+        Router(it.settings, it.store.paused),
         destinations=_texts(asked, "destinations") if "destinations" in asked else None,
         include_delivered=include_delivered,
         by=by,

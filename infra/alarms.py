@@ -132,6 +132,12 @@ class Alarms(Construct):
                 "QStash refused an event for good. `relay delivery list --status unpublishable` names it.",
             )
         self._alarm(
+            "RouteFailed",
+            _metric("RouteFailed", "ingest"),
+            "A route's `when` didn't fit an event: the event is saved, and that route didn't take it. The log of ingest"
+            " has route_error; mend relay.toml, deploy, `relay replay start` the event: the routes are asked again.",
+        )
+        self._alarm(
             "DeadLettered",
             _metric("DeadLettered", "record"),
             "A destination spent all attempts of a delivery. `relay delivery list --status dead_lettered` names it;"

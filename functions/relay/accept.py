@@ -11,7 +11,7 @@ from relay.errors import BodyTooLarge, RelayError, SignatureError, UpstreamError
 from relay.judgement import judge
 from relay.model import DEAD, Conflict, Delivery, DeliveryId, Event, event_id, iso, new_generation
 from relay.replay import Cause, new_replay_id, start_again
-from relay.routes import route
+from relay.routes import expecting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -105,7 +105,7 @@ def accept(
         SignatureError: It is a suspected replay, and the source refuses those.
         UpstreamError: It couldn't be saved.
     """
-    event = _routed(_event(source, webhook, settings, store), source, webhook.body, settings, paused)
+    event = expecting(settings, _event(source, webhook, settings, store), webhook.body, paused)
     store.save_body(event.id, event.sha256, webhook.body, event.expires_at)
     old = store.add_event(event, due_at=store.now() + SWEEP_AFTER)
     if old is not None and old.generation != event.generation:  # else this very put was made, and its answer lost
@@ -200,21 +200,6 @@ def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -
         expires_at=webhook.received_at + timedelta(days=settings.retention_days),
     )
     return event if said.signed_sha256 is None else _with_suspicion(event, said.signed_sha256, source, store)
-
-
-def _routed(
-    event: Event, source: Source, body: bytes, settings: Settings, paused: Callable[[], Collection[str]]
-) -> Event:
-    """Return *event* with the deliveries that its source's routes expect of it."""
-    routing = route(source, event, body)
-    expected = {name: group for group in routing.groups for name in settings.groups[group].destinations}
-    return replace(
-        event,
-        expected=expected,
-        held=frozenset(expected.keys() & set(paused())) if expected else frozenset(),
-        unpublished=frozenset(routing.groups),
-        route_error=routing.error,
-    )
 
 
 def _episode(source: Source, webhook: Spooled, sha256: str, store: Store) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relay.errors import BadRequest, Conflict, NotFound, UpstreamError
+from relay.items import UNROUTED
 from relay.jobs import Job, State
 from relay.model import EventId, Status, iso
 from relay.parallel import each
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from relay.items import Item
+    from relay.replay import Router
     from relay.store import Store
 
 RATE_DEFAULT = 600  # deliveries a minute
@@ -50,27 +52,31 @@ def filters_of(query: Mapping[str, str]) -> Filters:
             raise BadRequest(f"unknown filter {name!r}: there are {', '.join(QUERY)}", code="unknown_filter")
     if not query:
         raise BadRequest("say which deliveries: a source, a destination, a status, a time …")
-    found = Filters.of(query)
+    found = Filters.of(query, also=UNROUTED)
     if "status" not in query:
         return replace(found, statuses=tuple(it for it in Status if it in DIED))
+    if found.statuses == (UNROUTED,):
+        if found.destination is not None:
+            raise BadRequest("an event that no route took has no destination yet: leave that out")
+        return found
     if found.statuses[0] not in REPLAYABLE:
         raise BadRequest(f"a delivery that is {found.statuses[0]} is still under way: wait for its end")
     return found
 
 
 def count(store: Store, query: Mapping[str, str], seconds_left: Callable[[], float]) -> Counted:
-    """Return how many deliveries a replay of *query* would start now; nothing is changed.
+    """Return how many deliveries, or unrouted events, a replay of *query* would start now; nothing is changed.
 
     Raises:
         BadRequest: As `filters_of`.
     """
     filters = filters_of(query)
-    by_status = {it.value: 0 for it in filters.statuses}
+    by_status = {str(it): 0 for it in filters.statuses}
     below: str | None = filters.below
     while below is not None and seconds_left() > 0:
         page, below = _page(store, filters, below, PAGE)
         for it in page:
-            by_status[it["status"]] += 1
+            by_status[it["feed_pk"].partition("#")[0]] += 1
     return Counted(by_status, complete=below is None)
 
 
@@ -112,18 +118,18 @@ def turn(store: Store, replay_id: str, state: State) -> Job:
     return replace(job, state=state)
 
 
-def advance(store: Store, replay_id: str, seconds_left: Callable[[], float], *, workers: int) -> int:
-    """Start the share of one run of a replay; return how many deliveries that were."""
+def advance(store: Store, router: Router, replay_id: str, seconds_left: Callable[[], float], *, workers: int) -> int:
+    """Start the share of one run of a replay; return how many deliveries, or unrouted events, that were."""
     job = store.job(replay_id)
     if job is None or job.state is not State.RUNNING:
         return 0
     filters = filters_of(job.query)
-    paused = store.paused() if Status.HELD in filters.statuses else {}
+    paused = router.paused() if Status.HELD in filters.statuses else {}
     began = job
     while job.replayed - began.replayed < job.rate and seconds_left() > 0:
         share = min(PAGE, job.rate - (job.replayed - began.replayed))
         page, below = _page(store, filters, job.at or filters.below, share)
-        started = each(partial(_start, store, job, paused), page, workers=workers)
+        started = each(partial(_start, store, job, router, paused), page, workers=workers)
         if failure := next((it for it in started if isinstance(it, UpstreamError)), None):
             raise failure  # the page is done again: what was started of it is known by its record
         done = sum(it is True for it in started)
@@ -147,17 +153,18 @@ def _page(store: Store, filters: Filters, below: str, limit: int) -> tuple[list[
     equal = dict(filters.equal)
     if filters.destination is not None:
         equal["destination"] = filters.destination
-    statuses = [it.value for it in filters.statuses]
-    return store.feed(statuses, since=filters.since, below=below, equal=equal, limit=limit)
+    return store.feed(map(str, filters.statuses), since=filters.since, below=below, equal=equal, limit=limit)
 
 
-def _start(store: Store, job: Job, paused: Collection[str], entry: Item) -> bool:
-    """Start one delivery of *job*; return whether this replay has started it, now or before a crash."""
-    if entry["status"] == Status.HELD and entry["destination"] in paused:
-        return False  # it would be held again; the end of the pause lets it go
+def _start(store: Store, job: Job, router: Router, paused: Collection[str], entry: Item) -> bool:
+    """Start one delivery of *job*, or route an event; return whether this replay has, now or before a crash."""
     event = store.event(EventId(entry["pk"]))
     if event is None:
         return False
+    if entry["sk"] == "EVENT":
+        return bool(router.reroute(store, event))
+    if entry["status"] == Status.HELD and entry["destination"] in paused:
+        return False  # it would be held again; the end of the pause lets it go
     delivery = store.delivery(event, entry["destination"])
     cause = Cause(job.id, job.by, job.reason)
     if delivery.status in filters_of(job.query).statuses and start_again(store, event, delivery, cause):

@@ -2,7 +2,7 @@
 
 | item     | pk               | sk                       | index `feed`: pk, sk                          | index `due` |
 |----------|------------------|--------------------------|-----------------------------------------------|-------------|
-| EVENT    | `rly_…`          | `EVENT`                  | `events#{shard}`, `{received}#{id}`           | see below   |
+| EVENT    | `rly_…`          | `EVENT`                  | `events#{shard}`, `{received}#{id}` (1)       | see below   |
 | BODY     | `rly_…`          | `BODY#{sha256}`          |                                               |             |
 | CONFLICT | `rly_…`          | `CONFLICT#{sha256}`      |                                               |             |
 | DELIVERY | `rly_…`          | `DELIVERY#{destination}` | `{status}#{shard}`, `{received}#{id}#{dest}`  | see below   |
@@ -29,6 +29,8 @@ and how many refusals were counted with it; so one update does both, and strange
 A RECONCILE is how far the list of a source's hook was read, or an event that is in it and not here; see
 `relay.missing`.
 
+(1) `unrouted#{shard}` as long as no route takes it.
+
 Both indexes have `SHARDS` partitions of each kind.
 """
 
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 OUTBOX = "outbox"  # what is due to be published
 WATCH = "watch"  # what is due to be looked after: QStash has it, and hasn't reported its end
+EVENTS = "events"  # of the feed, those that go somewhere
+UNROUTED = "unrouted"  # and those that no route takes
 SHARDS = 8  # fixed: 8 partitions of an index take 8,000 small writes a second
 
 Item = dict[str, Any]
@@ -99,7 +103,7 @@ def event_item(event: Event, due_at: datetime) -> Item:
         "held": set(event.held) or None,
         "query": event.query or None,
         "routed_at": iso(event.routed_at) if event.routed_at else None,
-        "feed_pk": f"events#{shard_of(event.id)}",
+        "feed_pk": f"{EVENTS if event.expected else UNROUTED}#{shard_of(event.id)}",
         "feed_sk": f"{received}#{event.id}",
         "due_pk": f"{OUTBOX}#{shard_of(event.id)}" if event.unpublished else None,
         "due_sk": iso(due_at) if event.unpublished else None,

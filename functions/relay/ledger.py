@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from relay.items import SHARDS
+from relay.items import EVENTS, SHARDS
 from relay.model import Delivery, DeliveryId, Event, EventId, Status, delivery_id
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def forgotten(store: Store) -> list[Finding]:
 
 def _slice(store: Store, shard: int, above: str, until: str, found: Balance) -> str | None:
     """Add the next events of *shard* and their deliveries to *found*; return where to go on; None at the end."""
-    events, more = store.entries(f"events#{shard}", above, until, EVENTS_A_SLICE)
+    events, more = store.entries(f"{EVENTS}#{shard}", above, until, EVENTS_A_SLICE)
     top = f"{events[-1]['feed_sk']}#{END}" if more else until
     recorded: dict[tuple[str, str], list[Item]] = {}
     for status in Status:

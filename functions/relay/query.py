@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay import VERSION, shown
 from relay.errors import BadRequest, NotFound
-from relay.items import SHARDS
+from relay.items import EVENTS, SHARDS, UNROUTED
 from relay.ledger import balance
 from relay.missing import Records
 from relay.model import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 AUDIT_SINCE = timedelta(days=1)
 LIMIT_DEFAULT = 50
+UNROUTED_MAX = 1000
 LIMIT_MAX = 200
 FILTERS = ("source", "type", "destination", "status", "since", "until", "limit", "cursor")
 LOWEST = "0"
@@ -48,15 +49,18 @@ class Filters:
 
     equal: Mapping[str, str]
     destination: str | None
-    statuses: tuple[Status, ...]
+    statuses: tuple[str, ...]
     since: str
     below: str
     limit: int
     digest: str
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> Filters:
+    def of(cls, query: Mapping[str, str], *, also: str = "") -> Filters:
         """Return the filters that the query string says.
+
+        Args:
+            also: What it may say as a status that is none of a delivery's.
 
         Raises:
             BadRequest: Names the filter, or the value, that there isn't.
@@ -74,7 +78,7 @@ class Filters:
         return cls(
             equal={names[name]: query[name] for name in names if name in query},
             destination=query.get("destination"),
-            statuses=(_status(query["status"]),) if "status" in query else tuple(Status),
+            statuses=(_status(query["status"], also),) if "status" in query else tuple(Status),
             since=since or LOWEST,
             below=below,
             limit=_limit(query),
@@ -103,11 +107,14 @@ def time_of(query: Mapping[str, str], name: str) -> str | None:
     raise BadRequest(f"{name} must be an ISO 8601 time with a zone, such as 2026-01-31T09:00:00Z", code="bad_filter")
 
 
-def _status(text: str) -> Status:
+def _status(text: str, also: str) -> str:
+    if text == also:
+        return also
     try:
         return Status(text)
     except ValueError:
-        raise BadRequest(f"status must be one of {', '.join(Status)}", code="bad_filter") from None
+        known = ", ".join(filter(None, (*Status, also)))
+        raise BadRequest(f"status must be one of {known}", code="bad_filter") from None
 
 
 def _limit(query: Mapping[str, str]) -> int:
@@ -153,11 +160,11 @@ def _no_cursor() -> BadRequest:
 def list_events(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
     """Return one page of events: `{"events": […], "cursor": … or null}`.
 
-    With a destination or a status, those events that have such a delivery.
+    With a destination or a status, those events that have such a delivery; `unrouted` are those that no route takes.
     """
-    filters = Filters.of(query)
-    if filters.destination is None and "status" not in query:
-        items, at = _page(store, ["events"], filters)
+    filters = Filters.of(query, also=UNROUTED)
+    if filters.statuses == (UNROUTED,) or (filters.destination is None and "status" not in query):
+        items, at = _page(store, [UNROUTED] if "status" in query else [EVENTS, UNROUTED], filters)
         return {"events": [shown.event_row(it) for it in items], "cursor": filters.cursor(at)}
     items, at = _page(store, filters.statuses, filters)
     ids = list(dict.fromkeys(EventId(it["pk"]) for it in items))
@@ -209,6 +216,8 @@ def show_event(store: Store, found_by: EventId, *, with_body: bool, sha256: str 
     event, deliveries = history
     found = shown.event_json(event) | {
         "headers": event.headers,
+        "route_error": event.route_error,
+        "routed_at": iso(event.routed_at) if event.routed_at else None,
         "deliveries": [shown.delivery_json(it) | {"attempts": shown.attempts_json(it)} for it in deliveries],
     }
     conflicts = store.conflicts(event) if event.conflicts else []
@@ -285,9 +294,15 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
             for name, counts in sorted(found.by_destination.items())
         ],
         "unaccounted": [{"delivery_id": it.id, "event_id": it.event, "why": it.why} for it in found.findings],
+        "unrouted": 0 if positions else _unrouted(store, since, until),
         "orphans": store.count("orphans"),
         "cursor": cursor,
     }
+
+
+def _unrouted(store: Store, since: str, until: str) -> int:
+    """Return how many events of a time no route takes; at most `UNROUTED_MAX` of each shard are counted."""
+    return sum(len(store.entries(f"{UNROUTED}#{it}", since, until, UNROUTED_MAX)[0]) for it in range(SHARDS))
 
 
 def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, Any]:
@@ -321,7 +336,7 @@ def _facts(store: Store, source: str, settings: Settings, *, asked: bool) -> Fac
     items: list[Item] = []
     more: str | None = None
     if asked:
-        items, more = store.feed(["events"], since=LOWEST, below=HIGHEST, equal={"source": source}, limit=1)
+        items, more = store.feed([EVENTS, UNROUTED], since=LOWEST, below=HIGHEST, equal={"source": source}, limit=1)
     known = settings.sources.get(source)
     return Facts(
         scheme=known.scheme if known else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,12 @@ from relay.errors import BadRequest, NotFound
 from relay.items import ttl
 from relay.jobs import Job, State
 from relay.model import OPEN, Delivery, Event, EventId, Status, iso, new_generation, split_delivery_id
+from relay.routes import expecting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable
 
+    from relay.settings import Settings
     from relay.store import Store
 
 REPLAYABLE = frozenset(Status) - OPEN
@@ -51,6 +53,7 @@ def replay_deliveries(store: Store, ids: Iterable[str], *, by: str | None, reaso
 def replay_event(
     store: Store,
     event_id: EventId,
+    router: Router,
     *,
     destinations: Iterable[str] | None,
     include_delivered: bool,
@@ -58,6 +61,8 @@ def replay_event(
     reason: str | None,
 ) -> Replay:
     """Replay an event's dead deliveries, or all that are over where *include_delivered*; at *destinations* only.
+
+    An event that no route took, or of which one couldn't tell, goes where the routes of now take it.
 
     Raises:
         NotFound: There is no such event, or no such destination of it.
@@ -71,7 +76,31 @@ def replay_event(
         raise NotFound(f"the event has no delivery to {', '.join(sorted(unknown))}")
     chosen = [(event, it) for it in deliveries if wanted is None or it.destination in wanted]
     replayable = REPLAYABLE if include_delivered else DIED
-    return _start(store, chosen, replayable, by, reason)
+    routed = router.reroute(store, event) if wanted is None else []
+    return _start(store, chosen, replayable, by, reason, routed)
+
+
+@dataclass(frozen=True)
+class Router:
+    """What it takes to ask the routes again.  *paused* returns the destinations that are paused now."""
+
+    settings: Settings
+    paused: Callable[[], Collection[str]]
+
+    def reroute(self, store: Store, event: Event) -> list[Delivery]:
+        """Have an event that no route took, or of which one couldn't tell, go where the routes of now take it.
+
+        Returns:
+            The deliveries that are new: pending, and due at once.
+        """
+        if event.unpublished or (event.expected and event.route_error is None):
+            return []
+        now = store.now()
+        after = replace(expecting(self.settings, event, store.body(event), self.paused), routed_at=now)
+        new = [name for name in after.expected if name not in event.expected]
+        if not new or not store.reroute(event, after, now):
+            return []
+        return [Delivery.of(after, name) for name in new]
 
 
 def _one(store: Store, event_id: EventId, destination: str) -> tuple[Event, Delivery]:
@@ -87,11 +116,12 @@ def _start(
     replayable: frozenset[Status],
     by: str | None,
     reason: str | None,
+    routed: Iterable[Delivery] = (),
 ) -> Replay:
     if len(chosen) > DELIVERIES_MAX:
         raise BadRequest(f"one replay takes up to {DELIVERIES_MAX} deliveries")
     replay_id = new_replay_id()
-    started: list[Delivery] = []
+    started: list[Delivery] = list(routed)
     skipped: list[tuple[str, str]] = []
     for event, delivery in chosen:
         if delivery.status not in replayable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -22,7 +22,7 @@ from relay.expressions import Expression, ExpressionError, Template
 from relay.model import from_iso
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from relay.model import Event
     from relay.settings import Publishing, Route, Settings, Source
@@ -94,6 +94,30 @@ def route(source: Source, event: Event, body: bytes) -> Routing:
         for group in it.to:
             groups.setdefault(group, it)
     return Routing(groups, skipped, "; ".join(errors) or None)
+
+
+def expecting(settings: Settings, event: Event, body: bytes, paused: Callable[[], Collection[str]]) -> Event:
+    """Return *event* with the deliveries that its source's routes expect of it now, beside those expected before.
+
+    Args:
+        paused: Returns the destinations that are paused now: what is new for them is held.
+    """
+    source = settings.sources.get(event.source)
+    routing = route(source, event, body) if source is not None else Routing({}, {}, "its source is gone")
+    new = {
+        name: group
+        for group in routing.groups
+        if group not in event.expected.values()
+        for name in settings.groups[group].destinations
+        if name not in event.expected
+    }
+    return replace(
+        event,
+        expected={**event.expected, **new},
+        held=event.held | (new.keys() & set(paused()) if new else frozenset()),
+        unpublished=event.unpublished | frozenset(new.values()),
+        route_error=routing.error,
+    )
 
 
 def _mismatch(it: Route, event: Event, body: bytes) -> str | None:

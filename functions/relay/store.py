@@ -240,6 +240,20 @@ class Store(ReplayJobs, RefusalSlots, Upkeep):
             condition="generation = :generation AND attribute_exists(due_pk)",
         )
 
+    def reroute(self, before: Event, after: Event, due_at: datetime) -> bool:
+        """Have the event *after* expect, and owe, what it does, where it is *before* still and owes no publish.
+
+        A publish that is owed began at another time than what is expected from now on: the event has room for one.
+        """
+        item = event_item(after, due_at)
+        names = ("expected", "unpublished", "held", "routed_at", "route_error", "feed_pk", "due_pk", "due_sk")
+        there = [it for it in names if item[it] is not None]
+        gone = [it for it in names if item[it] is None]
+        change = f"SET {', '.join(f'{it} = :{it}' for it in there)}" + (f" REMOVE {', '.join(gone)}" if gone else "")
+        values = {f":{it}": item[it] for it in there} | {":before": before.expected, ":generation": before.generation}
+        condition = "expected = :before AND generation = :generation AND attribute_not_exists(unpublished)"
+        return self.table.update((after.id, "EVENT"), change, values, condition=condition)
+
     def add_conflict(self, event: Event, conflict: Conflict) -> bool:
         """Keep that other bytes came under the id of *event*, and count them once.  Returns whether they were new."""
         if self.table.put_if_absent(conflict_item(conflict, event.expires_at)) is not None:

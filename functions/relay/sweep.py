@@ -19,6 +19,7 @@ from relay.errors import QStashError, UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH
 from relay.model import Status
 from relay.parallel import each
+from relay.replay import Router
 from relay.unspool import is_anything_spooled, take_in
 from relay.watch import Looked, look_after
 
@@ -129,12 +130,13 @@ def _advance_replays(run: _Run) -> None:
     due = run.store.due_jobs() if run.publishes else []
     if not due:
         return
+    router = Router(run.publisher.settings, run.store.paused)
     with run.lease("replays") as taken:
         for replay_id in due if taken else ():
             try:
                 half = run.seconds_left() / 2  # the rest is for publishing
                 left = partial(_left, run, half)
-                run.done.replayed += bulk.advance(run.store, replay_id, left, workers=run.publisher.workers)
+                run.done.replayed += bulk.advance(run.store, router, replay_id, left, workers=run.publisher.workers)
             except UpstreamError:
                 run.done.failed += 1
 

@@ -307,6 +307,7 @@ def test_alarms_watch_what_the_functions_count(real: Synthesized) -> None:
     assert own == {
         ("Unpublishable", "ingest"): ("Sum", 0),
         ("Unpublishable", "sweep"): ("Sum", 0),
+        ("RouteFailed", "ingest"): ("Sum", 0),
         ("DeadLettered", "record"): ("Sum", 0),
         ("DeadLettered", "sweep"): ("Sum", 0),
         ("Unaccounted", "audit"): ("Maximum", 0),

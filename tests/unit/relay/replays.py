@@ -35,7 +35,7 @@ def start(world: World, query: dict[str, str] | None = None, rate: int = 600) ->
 
 
 def advance(world: World, job: Job, seconds: Callable[[], float] = lambda: 30) -> int:
-    return bulk.advance(world.store, job.id, seconds, workers=1)
+    return bulk.advance(world.store, world.router, job.id, seconds, workers=1)
 
 
 def known(world: World, job: Job) -> Job:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def replayed(world: World, event: Event, name: str) -> str:
     """Have the delivery replayed, and published; return its new generation."""
-    again = replay_event(world.store, event.id, destinations=[name], include_delivered=True, by=None, reason=None)
+    again = replay_event(
+        world.store, event.id, world.router, destinations=[name], include_delivered=True, by=None, reason=None
+    )
     world.sweep(seconds=1)
     return again.deliveries[0].generation
 

@@ -136,7 +136,7 @@ def test_replays_are_listed_the_newest_first_with_who_and_why(world: World) -> N
     first = start(world)
     world.clock.at += SECOND
     named = replay_event(
-        world.store, event.id, destinations=["erp"], include_delivered=False, by="arn:you", reason="one"
+        world.store, event.id, world.router, destinations=["erp"], include_delivered=False, by="arn:you", reason="one"
     )
     world.clock.at += SECOND
     last = start(world, {"source": "github"}, rate=7)

@@ -103,7 +103,7 @@ def test_an_events_replay_leaves_alone_what_is_held(world: World) -> None:
     held = world.delivery(event, "erp")
 
     whole_event = replay_event(
-        world.store, event.id, destinations=["erp"], include_delivered=False, by=None, reason=None
+        world.store, event.id, world.router, destinations=["erp"], include_delivered=False, by=None, reason=None
     )
     by_id = replay_deliveries(world.store, [held.id], by=None, reason=None)
 

@@ -19,7 +19,7 @@ def test_a_replayed_dead_letter_is_published_to_its_destination_alone(world: Wor
     before = len(world.wire.published)
 
     replay = replay_event(
-        world.store, event.id, destinations=None, include_delivered=False, by="arn:me", reason="repaired"
+        world.store, event.id, world.router, destinations=None, include_delivered=False, by="arn:me", reason="repaired"
     )
     swept = world.sweep(seconds=1)
 
@@ -43,7 +43,7 @@ def test_each_replay_has_a_deduplication_id_of_its_own(world: World) -> None:
     for _ in range(3):
         world.report(event, "erp", "failure", status=500, retried=2, generation=generation, scope="d.erp")
         replay = replay_event(
-            world.store, event.id, destinations=["erp"], include_delivered=False, by=None, reason=None
+            world.store, event.id, world.router, destinations=["erp"], include_delivered=False, by=None, reason=None
         )
         generation = replay.deliveries[0].generation
         world.sweep(seconds=1)
@@ -56,7 +56,9 @@ def test_a_late_report_of_the_old_generation_does_not_touch_the_new_one(world: W
     """The replay is in flight until its own report comes."""
     event = world.post().event
     world.report(event, "erp", "failure", status=500, retried=2)
-    replay_event(world.store, event.id, destinations=["erp"], include_delivered=False, by=None, reason=None)
+    replay_event(
+        world.store, event.id, world.router, destinations=["erp"], include_delivered=False, by=None, reason=None
+    )
     world.sweep(seconds=1)
 
     world.report(event, "erp", status=500, retried=1)

@@ -26,7 +26,9 @@ def dead(world: World, *, dlq_id: str = "17-0") -> Event:
 
 def replayed(world: World, event: Event) -> Replay:
     """Replay the delivery to erp."""
-    return replay_event(world.store, event.id, destinations=["erp"], include_delivered=False, by=None, reason=None)
+    return replay_event(
+        world.store, event.id, world.router, destinations=["erp"], include_delivered=False, by=None, reason=None
+    )
 
 
 def kept(world: World) -> list[str]:
@@ -155,6 +157,7 @@ def test_what_was_delivered_is_replayed_only_where_it_is_asked_for(world: World)
         started = replay_event(
             world.store,
             event.id,
+            world.router,
             destinations=["erp"],
             include_delivered=include_delivered,
             by=None,

@@ -150,7 +150,9 @@ def test_an_older_generations_lines_change_nothing_of_the_newer(world: World) ->
     event = world.post().event
     world.report(event, "erp", "failure", status=500, retried=2, sourceMessageId=world.message(event, "erp"))
     old = world.message(event, "erp")
-    replay_event(world.store, event.id, destinations=["erp"], include_delivered=False, by=None, reason=None)
+    replay_event(
+        world.store, event.id, world.router, destinations=["erp"], include_delivered=False, by=None, reason=None
+    )
     world.sweep(1)
     tell(world, old, "ACTIVE", "DELIVERED")
 

@@ -19,6 +19,7 @@ from relay.model import Delivery, Event, EventId, Generation, Status, group_scop
 from relay.publish import Publisher
 from relay.qstash import QStash
 from relay.received import Received
+from relay.replay import Router
 from relay.secret import Secret
 from relay.settings import Settings
 from relay.settle import Settled, settle
@@ -248,6 +249,11 @@ class World:
         self.publisher = Publisher(
             self.settings, self.store, self.qstash, MAC, paused=lambda: self.paused, secret=self.secret
         )
+
+    @property
+    def router(self) -> Router:
+        """What asks the routes again."""
+        return Router(self.settings, lambda: self.paused)
 
     def secret(self, name: str) -> str:
         """Return a secret of destinations, as the wiring does."""
