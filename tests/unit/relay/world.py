@@ -253,7 +253,7 @@ class World:
     @property
     def router(self) -> Router:
         """What asks the routes again."""
-        return Router(self.settings, lambda: self.paused)
+        return Router(self.settings, lambda: self.paused | self.store.paused().keys())
 
     def secret(self, name: str) -> str:
         """Return a secret of destinations, as the wiring does."""
