@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,25 +12,49 @@ from cli.command import Asked, Failure, asking, json_line, printable
 
 if TYPE_CHECKING:
     from infra.config import Config
+    from infra.mistakes import Mistake
 
 
 @click.command()
 @click.argument("file", default="relay.toml", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Fail where there is a warning, too.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the file, for editors.")
 @asking
-def check(asked: Asked, file: Path) -> None:
-    """Name every mistake in a configuration file.  FILE is relay.toml by default."""
+def check(asked: Asked, file: Path, strict: bool, schema: bool) -> None:  # noqa: FBT001
+    """Name every mistake in a configuration file.  FILE is relay.toml by default.
+
+    A warning is of what can be deployed and is likely to be meant otherwise.
+    """
+    if schema:
+        from infra import shape
+
+        click.echo(json.dumps(shape.schema(), indent=2))
+        return
     config = checked(file, as_json=asked.as_json)
+    warnings = config.warnings
+    for it in warnings:
+        _tell(file, it, "warning", as_json=asked.as_json)
     groups = config.url_groups.values()
     facts = {
         "sources": len(config.sources),
         "url_groups": len(groups),
         "destinations": sum(len(it.destinations) for it in groups),
     }
+    if strict and warnings:
+        raise Failure(f"{file} has {len(warnings)} warning{'s' if len(warnings) > 1 else ''}, and --strict allows none")
     if asked.as_json:
         json_line({"file": str(file), "ok": True, **facts})
         return
     counted = ", ".join(f"{what.replace('url_groups', 'URL groups')}: {count}" for what, count in facts.items())
     click.echo(f"{file} is right ({counted})")
+
+
+def _tell(file: Path, it: Mistake, level: str, *, as_json: bool) -> None:
+    if as_json:
+        told = {"level": level, "path": it.path, "line": it.line, "message": it.message}
+        json_line({"file": str(file), "ok": level != "mistake", **told})
+    else:
+        click.echo(printable(f"{'warning: ' if level == 'warning' else ''}{it.at(file)}"))
 
 
 def checked(file: Path, *, as_json: bool = False, allow_local: bool = False) -> Config:
@@ -43,10 +68,7 @@ def checked(file: Path, *, as_json: bool = False, allow_local: bool = False) -> 
     try:
         return load(file, allow_local=allow_local)
     except ConfigError as error:
-        for mistake in error.mistakes if as_json else ():
-            told = {"path": mistake.path, "line": mistake.line, "message": mistake.message}
-            json_line({"file": str(file), "ok": False, **told})
-        for text in () if as_json else str(error).splitlines():
-            click.echo(printable(text))
+        for mistake in error.mistakes:
+            _tell(file, mistake, "mistake", as_json=as_json)
         count = len(error.mistakes)
         raise Failure(f"{file} has {count} mistake{'s' if count > 1 else ''}: mend and check it again") from error

@@ -96,7 +96,7 @@ def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:
         return _answer(source, 202, {"spooled": True}, {})
     event = accepted.event
     note(event_id=event.id, event_type=event.event_type, duplicate=accepted.duplicate)
-    headers = {"relay-event-id": event.id}
+    headers: dict[str, str] = {"relay-event-id": event.id}
     if accepted.failure is not None:
         count(Metric.PUBLISH_FAILED)
         note(publish_failed=str(accepted.failure))

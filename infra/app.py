@@ -27,7 +27,10 @@ def main() -> None:
     app = cdk.App()
     try:
         local = _local(app)
-        config = load(Path(app.node.try_get_context("config") or "relay.toml"), allow_local=local is not None)
+        file = Path(app.node.try_get_context("config") or "relay.toml")
+        config = load(file, allow_local=local is not None)
+        for it in config.warnings:
+            print(f"warning: {it.at(file)}", file=sys.stderr)
         relay_stack(app, config, local=local, github_api_url=_github_api_url())
     except (ConfigError, asset.AssetError) as error:
         sys.exit(str(error))

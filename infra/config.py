@@ -6,27 +6,33 @@ and what to do.  No CDK here, so that `relay check` is fast.
 
 from __future__ import annotations
 
-import ast
+import copy
+import json
 import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
 
-from infra import hooks, urls
-from infra.mistakes import ConfigError, Mistake, Wrong, located, nearest, told
-from infra.rows import Answer, Scheme, Table, built_in_schemes, mistakes
+from infra import hooks, lint, shape, urls
+from infra.grammar import Expression, Glob, Name
+from infra.limits import Plan, schedule_retries
+from infra.lint import output_name
+from infra.mistakes import ConfigError, Mistake, located, steps_of, told
+from infra.publishing import Limits, PublishSettings, Queue, resolved
+from infra.rows import Scheme, Table, built_in_schemes
+from infra.schedule import CronText
 from relay.scheme import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -41,22 +47,11 @@ __all__ = [
 ]
 
 RELAY_NAME_MAX_CHARS = 30
-NAME_MAX_CHARS = 64
-GROUP_MAX_DESTINATIONS = 100  # QStash: endpoints of a URL group
-_UNITS_S = {"s": 1, "m": 60, "h": 3600}
-_TOKENS = {"qstash": "QStash's own", "github-api": "GitHub's API"}
-_DELAY_FUNCTIONS = {"pow", "sqrt", "abs", "exp", "floor", "ceil", "round", "min", "max"}
+MAX_DEPTH = 50  # of tables in tables: no setting is as deep as ten
+SCHEDULE = "qstash"  # the scheme by which a schedule's posts are proved
 
 
 # -- single settings ----------------------------------------------------------------------------------------------
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", text) or not re.search(r"[A-Za-z0-9]", text):
-        raise ValueError("a name is made of letters, digits, '-' and '_', and has a letter or a digit")
-    if len(text) > NAME_MAX_CHARS:
-        raise ValueError(f"a name has {NAME_MAX_CHARS} characters at most")
-    return text
 
 
 def _relay_name(text: str) -> str:
@@ -65,39 +60,6 @@ def _relay_name(text: str) -> str:
     if len(text) > RELAY_NAME_MAX_CHARS:
         raise ValueError(f"must have {RELAY_NAME_MAX_CHARS} characters at most")
     return text
-
-
-def _seconds(value: object) -> int:
-    found = re.fullmatch(r"([0-9]{1,6})([smh])", value) if isinstance(value, str) else None
-    if found is None or int(found[1]) == 0:
-        raise ValueError('must be a whole number and a unit, s, m or h, like "30s"')
-    return int(found[1]) * _UNITS_S[found[2]]
-
-
-def _retry_delay(text: str) -> str:
-    try:
-        plain = _is_arithmetic(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        plain = False
-    if not plain:
-        raise ValueError(
-            "must be QStash's arithmetic in milliseconds over 'retried', like \"pow(2, retried) * 1000\""
-            f" (functions: {', '.join(sorted(_DELAY_FUNCTIONS))})"
-        )
-    return text
-
-
-def _is_arithmetic(node: ast.expr) -> bool:
-    match node:
-        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), right=right):
-            return _is_arithmetic(left) and _is_arithmetic(right)
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-            return _is_arithmetic(operand)
-        case ast.Call(func=ast.Name(id=called), args=[_, *_] as arguments, keywords=[]):
-            return called in _DELAY_FUNCTIONS and all(map(_is_arithmetic, arguments))
-        case ast.Constant(value=value):
-            return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(node, ast.Name) and node.id == "retried"
 
 
 def _public_url(text: str, info: ValidationInfo) -> str:
@@ -119,38 +81,137 @@ def _bus(text: str) -> str:
     return text
 
 
-Name = Annotated[str, AfterValidator(_name)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
-Seconds = Annotated[int, BeforeValidator(_seconds)]
 
 
 # -- tables -------------------------------------------------------------------------------------------------------
 
 
 class Relay(Table):
-    """`[relay]`: the deployment itself.
+    """`[relay]`: the deployment itself."""
 
-    *url* is the owner's own domain in front of it; *sweeps* says how many runs a minute share what is due.
-    """
+    name: Annotated[
+        str,
+        AfterValidator(_relay_name),
+        Field(
+            description="Names the stack, its secrets and everything in QStash; two names never collide.",
+            examples=["relay"],
+            json_schema_extra={"pattern": "^[a-z][a-z0-9-]{0,29}$"},
+        ),
+    ] = "relay"
+    retention_days: Annotated[
+        int, Field(ge=1, le=3650, description="How long events and deliveries are kept, in days.", examples=[30])
+    ] = 30
+    url: Annotated[
+        Annotated[PublicUrl, AfterValidator(_base_url)] | None,
+        Field(
+            description="Your own domain in front of the relay; without it, API Gateway's URL.",
+            examples=["https://hooks.example.com"],
+        ),
+    ] = None
+    sweeps: Annotated[  # EventBridge: targets of a rule
+        int, Field(ge=1, le=5, description="How many runs a minute share what is due.", examples=[1])
+    ] = 1
 
-    name: Annotated[str, AfterValidator(_relay_name)] = "relay"
-    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    url: Annotated[PublicUrl, AfterValidator(_base_url)] | None = None
-    sweeps: Annotated[int, Field(ge=1, le=5)] = 1  # EventBridge: targets of a rule
+
+class QStash(Table):
+    """`[qstash]`: the account in QStash."""
+
+    plan: Annotated[
+        Plan, Field(description="The plan, whose limits `relay check` holds this file to.", examples=["free"])
+    ] = "payg"
 
 
-class Source(Table):
-    """`[sources.x]`: how it signs, and the URL groups that get its events.
+class Route(PublishSettings):
+    """`[[sources.x.routes]]`: further URL groups for the events that it takes, and how they are published there."""
 
-    *reopen* says what a redelivery of an event does where a delivery of it died: makes that delivery again, or nothing.
-    *reconcile* names the hooks on GitHub whose lists are held to the ledger.
-    """
+    to: list[str] = Field(
+        default_factory=list, description="The URL groups that get what the route takes.", examples=[["ci"]]
+    )
+    event_types: Annotated[
+        list[Glob] | None,
+        Field(
+            description="The event types that it takes, `*` standing for any characters; without it every type.",
+            examples=[["push", "pull_request.*"]],
+        ),
+    ] = None
+    when: Annotated[
+        Expression | None,
+        Field(
+            description="JMESPath over `event_type`, `headers` (lower case, `_` for `-`), `query`, `body` and `source`:"
+            " the route takes the events for which it gives something true; without it every event.",
+            examples=["body.repository.private"],
+        ),
+    ] = None
+    transform: Annotated[
+        Expression | None,
+        Field(
+            description="JMESPath over the same: what it gives is the new body, as JSON.", examples=["{id: body.id}"]
+        ),
+    ] = None
 
-    scheme: str
-    to: list[str]
-    replays: Literal["flag", "refuse"] = "flag"
-    reconcile: hooks.Hooks | None = None
-    reopen: Literal["dead", "never"] = "dead"
+
+class Source(PublishSettings):
+    """`[sources.x]`: who sends webhooks, or a schedule, and the URL groups that get its events."""
+
+    scheme: Annotated[
+        str | None,
+        Field(description="How it signs: `relay scheme list`, or one of `[schemes]`.", examples=["github"]),
+    ] = None
+    to: Annotated[
+        list[str] | None,
+        Field(
+            description="The URL groups that get every event; may be left out where there are routes.",
+            examples=[["audit"]],
+        ),
+    ] = None
+    routes: list[Route] = Field(
+        default_factory=list, description="Where the events go that meet conditions, and how: `[[sources.x.routes]]`."
+    )
+    replays: Annotated[
+        Literal["flag", "refuse"],
+        Field(
+            description="What happens to signed bytes that come again under a new id: they are marked, or refused.",
+            examples=["refuse"],
+        ),
+    ] = "flag"
+    reopen: Annotated[
+        Literal["dead", "never"],
+        Field(
+            description="What a redelivery of an event does where a delivery of it died: makes it again, or nothing.",
+            examples=["never"],
+        ),
+    ] = "dead"
+    reconcile: Annotated[
+        hooks.Hooks | None,
+        Field(
+            description="The webhooks on GitHub whose lists of deliveries are held to the ledger.",
+            examples=["repos/OWNER/REPO/hooks/123"],
+        ),
+    ] = None
+    cron: Annotated[
+        CronText | None,
+        Field(description="When QStash posts an event: five fields, or @daily and the like.", examples=["0 3 * * *"]),
+    ] = None
+    timezone: Annotated[
+        str | None, Field(description="Whose clock `cron` means; goes with it.", examples=["Europe/Berlin"])
+    ] = None
+    body: Annotated[
+        str,
+        Field(description="The body of a schedule's events.", examples=['{"kind":"nightly"}'], max_length=1_000_000),
+    ] = ""
+    canary: Annotated[
+        bool,
+        Field(
+            description="Whether a schedule's way through the relay is measured, and its absence an alarm.",
+            examples=[True],
+        ),
+    ] = False
+
+    @property
+    def signed_by(self) -> str:
+        """The scheme that proves its requests: a schedule's are QStash's."""
+        return self.scheme or SCHEDULE
 
 
 class Destination(Table):
@@ -173,45 +234,43 @@ class Destination(Table):
             raise ValueError("'eventbridge' and 'detail_type' go together: set both or neither")
         return self
 
+    def flat(self) -> dict[str, Any]:
+        """Return where it is, as the functions read it."""
+        bus = {"kind": "eventbridge", "name": self.eventbridge, "detail_type": self.detail_type}
+        return {"url": self.url, "headers": {}, "target": bus if self.eventbridge else None}
 
-class UrlGroup(Table):
-    """`[url_groups.x]`: a fan-out and how QStash delivers to each of its destinations.
 
-    *callbacks* says what QStash reports: every attempt, or only dead letters; then its log is asked for the others.
-    """
+class UrlGroup(PublishSettings):
+    """`[url_groups.x]`: a fan-out: every event goes to each of its destinations, and each has retries of its own."""
 
-    retries: Annotated[int, Field(ge=0)] = 5
-    retry_delay: Annotated[str, AfterValidator(_retry_delay)] | None = None
-    timeout: Seconds = 30
-    callbacks: Literal["all", "failures"] = "all"
-    destinations: dict[Name, Destination]
+    destinations: dict[Name, Destination] = Field(
+        default_factory=dict, description="Where its events go, by name; a name is unique in the file."
+    )
 
 
 class Config(Table):
-    """relay.toml, whole and without a mistake."""
+    """relay.toml: one file is one deployment."""
 
-    relay: Relay = Relay()
-    sources: dict[Name, Source] = Field(default_factory=dict)
-    schemes: dict[Name, Scheme] = Field(default_factory=dict)
-    url_groups: dict[Name, UrlGroup] = Field(default_factory=dict)
+    relay: Annotated[Relay, Field(description="The deployment itself.")] = Relay()
+    qstash: Annotated[QStash, Field(description="The account in QStash.")] = QStash()
+    sources: dict[Name, Source] = Field(default_factory=dict, description="Who sends webhooks, and schedules, by name.")
+    schemes: dict[Name, Scheme] = Field(default_factory=dict, description="Signature schemes of your own, by name.")
+    url_groups: dict[Name, UrlGroup] = Field(default_factory=dict, description="Fan-outs, by name.")
+    queues: dict[Name, Queue] = Field(default_factory=dict, description="Queues in QStash, by name.")
+    flow_controls: dict[Name, Limits] = Field(
+        default_factory=dict, description="Flow controls that are pinned, by name."
+    )
+    _warnings: tuple[Mistake, ...] = PrivateAttr(())
 
+    @property
+    def warnings(self) -> tuple[Mistake, ...]:
+        """What can be deployed and is likely to be meant otherwise, in the order of the file."""
+        return self._warnings
 
-_TABLES: tuple[tuple[tuple[str, ...], type[Table]], ...] = (
-    ((), Config),
-    (("relay",), Relay),
-    (("sources", "*"), Source),
-    (("schemes", "*"), Scheme),
-    (("schemes", "*", "answer"), Answer),
-    (("url_groups", "*"), UrlGroup),
-    (("url_groups", "*", "destinations", "*"), Destination),
-)
-
-
-def _settings_of(steps: Sequence[str]) -> list[str]:
-    for pattern, table in _TABLES:
-        if len(pattern) == len(steps) and all(p in ("*", s) for p, s in zip(pattern, steps, strict=True)):
-            return list(table.model_fields)
-    return []
+    def warn(self, text: str) -> None:
+        """Note the warnings there are, with their lines in the file's *text*."""
+        found = located(lint.warnings(self), text)
+        self._warnings = tuple(sorted(found, key=lambda it: (it.line or 0, it.path, it.message)))
 
 
 # -- the file -----------------------------------------------------------------------------------------------------
@@ -227,156 +286,135 @@ def load(path: Path, *, allow_local: bool = False) -> Config:
     Raises:
         ConfigError: Holds every mistake there is.
     """
+    text, raw = _read(path)
+    context = {"allow_local": allow_local}
+    config, wrong = _sound(raw, context)
+    known = {at for at, _ in wrong}
+    wrong += [it for it in lint.mistakes(config, raw) if not any(_within(at, it[0]) for at in known)]
+    if wrong:
+        raise ConfigError(path, located(wrong, text))
+    config.warn(text)
+    return config
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(path, [Mistake("", None, f"can't be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
         raise ConfigError(path, [Mistake("", None, "isn't UTF-8: save it as such")]) from None
-    except tomllib.TOMLDecodeError as error:
+    try:
+        raw = tomllib.loads(text)
+    except RecursionError:
+        raw = None
+    except ValueError as error:  # also of a number with too many digits
         line = re.search(r"at line (\d+)", str(error))
         at = int(line[1]) if line else len(text.splitlines())
         raise ConfigError(path, [Mistake("", at, f"isn't TOML: {error}")]) from None
-    config, wrong = None, list(_mistakes_between(raw))
-    try:
-        config = Config.model_validate(raw, context={"allow_local": allow_local})
-    except ValidationError as error:
-        wrong += told(error, _settings_of)
-    if config is None or wrong:
-        raise ConfigError(path, located(wrong, text))
-    return config
+    if raw is None or any(len(steps) > MAX_DEPTH for steps, _ in lint.walked(raw)):
+        raise ConfigError(path, [Mistake("", None, f"has tables in tables, {MAX_DEPTH} deep: no setting is there")])
+    return text, raw
+
+
+def _sound(raw: dict[str, Any], context: dict[str, bool]) -> tuple[Config, list[tuple[str, str]]]:
+    """Return what of *raw* the models take, and what is wrong with the rest."""
+    left, wrong = copy.deepcopy(raw), None
+    while True:
+        try:
+            return Config.model_validate(left, context=context), wrong or []
+        except ValidationError as error:
+            wrong = told(error, shape.settings_of) if wrong is None else wrong
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            for table, key in [
+                _culprit(left, steps_of(it["loc"])[: -1 if it["type"] == "missing" else None]) for it in found
+            ]:
+                table.pop(key, None)
+
+
+def _culprit(table: Any, steps: Sequence[str | int]) -> tuple[dict[str, Any], str]:
+    """Return the table and the key in it to take out, so that what is wrong at *steps* is gone.
+
+    A setting of a list goes with all of it, since the others are known by their numbers.
+    """
+    found: list[tuple[dict[str, Any], str]] = []
+    for step in steps:
+        if isinstance(table, dict) and step in table:
+            found.append((table, str(step)))
+        elif not (isinstance(table, list) and isinstance(step, int)):
+            break  # a text that was read as a table
+        table = table[step]
+    return found[-1]
+
+
+def _within(inner: str, outer: str) -> bool:
+    """Tell whether the setting at *inner* is that at *outer*, or a part of it."""
+    return inner == outer or inner.startswith((f"{outer}.", f"{outer}["))
 
 
 def flatten(config: Config) -> dict[str, Any]:
     """Return what the functions read: settings resolved, scheme rows inlined, nothing left to look up."""
-    schemes = {**built_in_schemes(), **config.schemes}
     return {
         "name": config.relay.name,
         "retention_days": config.relay.retention_days,
-        "sources": {
-            name: {
-                "scheme": it.scheme,
-                "row": schemes[it.scheme].row(),
-                "replays": it.replays,
-                **({"reconcile": it.reconcile} if it.reconcile else {}),
-                "reopen": it.reopen,
-                "routes": [
-                    {
-                        "name": "to",
-                        "event_types": None,
-                        "when": None,
-                        "transform": None,
-                        "to": {group: _publishing(config.url_groups[group]) for group in it.to},
-                    }
-                ],
-            }
-            for name, it in config.sources.items()
-        },
+        "sources": {name: _flat_source(config, it) for name, it in config.sources.items()},
         "url_groups": {
-            name: {"publishing": _publishing(it), "destinations": list(it.destinations)}
+            name: {"destinations": list(it.destinations), "publishing": resolved(config.flow_controls, it)}
             for name, it in config.url_groups.items()
         },
         "destinations": {
-            name: {"group": group, "url": it.url, "headers": {}, "target": _target(it)}
+            name: {"group": group, **it.flat()}
             for group, members in config.url_groups.items()
             for name, it in members.destinations.items()
         },
+        "queues": {name: {"parallelism": it.parallelism} for name, it in config.queues.items()},
+        "flow_controls": {name: it.flat() for name, it in config.flow_controls.items()},
     }
 
 
-def _publishing(group: UrlGroup) -> dict[str, Any]:
+def _flat_source(config: Config, source: Source) -> dict[str, Any]:
+    schemes = {**built_in_schemes(), **config.schemes}
+    routes = [_flat_route(config, source, f"routes[{number}]", it) for number, it in enumerate(source.routes)]
+    if source.to is not None:
+        routes.append(_flat_route(config, source, "to", Route(to=source.to)))
     return {
-        "retries": group.retries,
-        "retry_delay": group.retry_delay,
-        "timeout_s": group.timeout,
-        "callbacks": group.callbacks,
+        "scheme": source.signed_by,
+        "row": schemes[source.signed_by].row(),
+        "replays": source.replays,
+        **({"reconcile": source.reconcile} if source.reconcile else {}),
+        "reopen": source.reopen,
+        "routes": routes,
+        **({"schedule": _flat_schedule(config, source)} if source.cron else {}),
+        **({"canary": True} if source.canary else {}),
     }
 
 
-def _target(it: Destination) -> dict[str, Any] | None:
-    if it.eventbridge is None:
-        return None
-    return {"kind": "eventbridge", "name": it.eventbridge, "detail_type": it.detail_type}
+def _flat_route(config: Config, source: Source, name: str, route: Route) -> dict[str, Any]:
+    return {
+        "name": name,
+        "event_types": route.event_types,
+        "when": route.when,
+        "transform": route.transform,
+        "to": {it: resolved(config.flow_controls, route, source, config.url_groups[it]) for it in route.to},
+    }
+
+
+def _flat_schedule(config: Config, source: Source) -> dict[str, Any]:
+    try:
+        json.loads(source.body)
+    except (ValueError, RecursionError):
+        content_type = "text/plain"
+    else:
+        content_type = "application/json"
+    return {
+        "cron": source.cron,
+        "timezone": source.timezone,
+        "body": source.body,
+        "content_type": content_type,
+        "retries": schedule_retries(config.qstash.plan),
+    }
 
 
 def needs_public_keys(flat: Mapping[str, Any]) -> bool:
     """Tell whether a source of the flat configuration signs with a public key or a certificate."""
     return any(Row.of(it["row"]).needs_public_keys for it in flat["sources"].values())
-
-
-def output_name(source: str) -> str:
-    """Return the stack output that tells the URL of *source*: `my-shop` is `WebhookMyShop`."""
-    return "Webhook" + "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]+", source))
-
-
-# -- mistakes between tables --------------------------------------------------------------------------------------
-
-
-def _mistakes_between(raw: dict[str, Any]) -> Iterator[Wrong]:
-    """Yield the mistakes that no single table shows, however wrong the tables themselves are."""
-    groups, schemes = _tables(raw, "url_groups"), _tables(raw, "schemes")
-    known = [*built_in_schemes(), *schemes]
-    outputs: dict[str, str] = {}
-    named: set[str] = set()
-    for name, source in _tables(raw, "sources").items():
-        at = f"sources.{name}"
-        scheme = source.get("scheme")
-        if isinstance(scheme, str) and scheme not in known:
-            yield f"{at}.scheme", f"there is no scheme '{scheme}'{nearest(scheme, known, 'relay scheme list')}"
-        yield from _mistakes_of_to(f"{at}.to", source.get("to"), list(groups))
-        for taken, whose in _TOKENS.items():
-            if name == taken:
-                yield at, f"'{taken}' is what `relay secret set` calls {whose} token: choose another name"
-        yield from hooks.mistakes(f"{at}.reconcile", source, named)
-        twin = outputs.setdefault(output_name(name), name)
-        if twin != name:
-            yield at, f"'{name}' and '{twin}' would share the stack output {output_name(name)}: rename one"
-    for name in schemes.keys() & built_in_schemes().keys():
-        yield f"schemes.{name}", f"'{name}' is built in: choose another name, and use it as the source's scheme"
-    for name, table in schemes.items():
-        yield from _mistakes_of_row(f"schemes.{name}", table)
-    yield from _mistakes_of_destinations(groups)
-
-
-def _mistakes_of_row(at: str, table: dict[str, Any]) -> Iterator[Wrong]:
-    """Yield what the engine, which reads the row, says of it, where its settings are of the right types."""
-    try:
-        row = Scheme.model_validate(table).row()
-    except ValidationError:
-        return  # told by the model
-    for key, words in mistakes(row):
-        yield f"{at}.{key}", words
-
-
-def _mistakes_of_to(at: str, to: object, groups: list[str]) -> Iterator[Wrong]:
-    if to == []:
-        yield at, "is empty: name the URL groups that get the source's events"
-    named = [it for it in to if isinstance(it, str)] if isinstance(to, list) else []
-    for group in dict.fromkeys(named):
-        if group not in groups:
-            yield at, f"there is no URL group '{group}'{nearest(group, groups)}"
-        if named.count(group) > 1:
-            yield at, f"'{group}' is named twice: take one out"
-
-
-def _mistakes_of_destinations(groups: dict[str, dict[str, Any]]) -> Iterator[Wrong]:
-    owners: dict[str, str] = {}
-    for group, settings in groups.items():
-        at = f"url_groups.{group}.destinations"
-        members = settings.get("destinations")
-        if members == {}:
-            yield at, "is empty: a URL group needs a destination"
-        if not isinstance(members, dict):
-            continue
-        if len(members) > GROUP_MAX_DESTINATIONS:
-            yield at, f"has {len(members)} destinations: QStash takes {GROUP_MAX_DESTINATIONS} in a URL group"
-        for name in members:
-            owner = owners.setdefault(name, group)
-            if owner != group:
-                yield f"{at}.{name}", f"'{name}' is also in URL group '{owner}': a destination's name is unique"
-
-
-def _tables(raw: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
-    table = raw.get(name)
-    return {key: it for key, it in table.items() if isinstance(it, dict)} if isinstance(table, dict) else {}

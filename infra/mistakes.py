@@ -18,14 +18,9 @@ if TYPE_CHECKING:
 
 Wrong = tuple[str, str]  # a dotted path, and what is wrong there
 
-_LATER = {
-    *("routes", "cron", "timezone", "body", "delay", "flow_control", "headers"),
-    *("sqs", "sns", "lambda", "step_functions", "s3", "transform"),
-}
 _WANTED = {
-    "scheme": 'say how the source signs, like scheme = "github"',
-    "to": "name the URL groups that get the source's events",
-    "destinations": "a URL group needs a destination",
+    "expression": 'say what of the event, like expression = "body.wait_s"',
+    "key": 'say what shares the limits, like key = "{body.account}"',
     "signature": 'say where the signature is, like "X-Signature: {hex}"',
 }
 _WORDS = (
@@ -38,7 +33,8 @@ _WORDS = (
     ("a valid integer", "a whole number"),
     ("valid ", ""),
 )
-_TABLE = re.compile(r"\s*\[\[?([^\[\]]+)\]\]?\s*(#.*)?")
+_TABLE = re.compile(r"\s*(\[\[?)([^\[\]]+)\]\]?\s*(#.*)?")
+_LONG_TEXT = re.compile(r"'{3}|\"{3}")
 _SETTING = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 
@@ -50,6 +46,11 @@ class Mistake:
     line: int | None
     message: str
 
+    def at(self, file: Path) -> str:
+        """Return it as a line of text that says where in *file* it is."""
+        place = f"{file}:{self.line}" if self.line else str(file)
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
 
 class ConfigError(Exception):
     """The configuration can't be used; *mistakes* holds all of them, in the order of the file."""
@@ -57,28 +58,34 @@ class ConfigError(Exception):
     def __init__(self, file: Path, mistakes: Iterable[Mistake]) -> None:
         self.file = file
         self.mistakes = sorted(mistakes, key=lambda it: (it.line or 0, it.path, it.message))
-        super().__init__("\n".join(self._told(it) for it in self.mistakes))
-
-    def _told(self, mistake: Mistake) -> str:
-        place = f"{self.file}:{mistake.line}" if mistake.line else str(self.file)
-        return f"{place}: {mistake.path}: {mistake.message}" if mistake.path else f"{place}: {mistake.message}"
+        super().__init__("\n".join(it.at(file) for it in self.mistakes))
 
 
-def told(error: ValidationError, settings_of: Callable[[Sequence[str]], list[str]]) -> list[Wrong]:
+def told(error: ValidationError, settings_of: Callable[[Sequence[str | int]], list[str]]) -> list[Wrong]:
     """Return what *error* found, in our words; *settings_of* says which settings the table at a path has."""
     found = []
     for it in error.errors(include_url=False):
-        steps = [str(step) for step in it["loc"] if step != "[key]"]
+        steps = steps_of(it["loc"])
         if it["type"] == "extra_forbidden":
-            words = _unknown(steps[-1], settings_of(steps[:-1]))
+            words = f"there is no such setting{nearest(str(steps[-1]), settings_of(steps[:-1]))}"
         elif it["type"] == "missing":
-            words = "is missing: " + _WANTED.get(steps[-1], "set it")
+            words = "is missing: " + _WANTED.get(str(steps[-1]), "set it")
         else:
             words = it["msg"]
             for theirs, ours in _WORDS:
                 words = words.replace(theirs, ours)
-        found.append((".".join(steps), words))
+        found.append((dotted(steps), words))
     return found
+
+
+def steps_of(loc: Iterable[str | int]) -> list[str | int]:
+    """Return the keys and list indices of pydantic's *loc*, without its words for which form of a value it took."""
+    return [it for it in loc if it not in ("[key]", "(text)", "(table)")]
+
+
+def dotted(steps: Iterable[str | int]) -> str:
+    """Return *steps* as a path like `sources.github.routes[0].when`."""
+    return "".join(f"[{it}]" if isinstance(it, int) else f".{it}" for it in steps).removeprefix(".")
 
 
 def nearest(name: str, known: Sequence[str], listed_by: str | None = None) -> str:
@@ -87,12 +94,17 @@ def nearest(name: str, known: Sequence[str], listed_by: str | None = None) -> st
     Args:
         listed_by: The command that lists what there is, where that is too much for a sentence.
     """
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f": did you mean '{near[0]}'?"
+    if meant := near(name, known):
+        return meant
     if listed_by:
         return f": `{listed_by}` has all that there are"
     return f": there are {', '.join(sorted(known))}" if known else ""
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """Return the end of a sentence that asks whether the *known* name nearest to *name* was meant, if one is near."""
+    found = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean '{found[0]}'?" if found else ""
 
 
 def located(wrong: Iterable[Wrong], text: str) -> set[Mistake]:
@@ -102,25 +114,34 @@ def located(wrong: Iterable[Wrong], text: str) -> set[Mistake]:
     for path, message in wrong:
         at = path
         while at and at not in lines:
-            at = at.rpartition(".")[0]
+            at = re.sub(r"(^|\.)[^.\[]*$|\[\d+\]$", "", at)
         found.add(Mistake(path, lines.get(at), message))
     return found
-
-
-def _unknown(name: str, known: Sequence[str]) -> str:
-    if name in _LATER:
-        return f"this version has no '{name}' yet: take it out"
-    return f"there is no such setting{nearest(name, known)}"
 
 
 def _lines(text: str) -> dict[str, int]:
     """Return the line of every setting by dotted path: a guess, good enough to point at."""
     found: dict[str, int] = {}
-    table = ""
+    counts: dict[str, int] = {}  # of the tables in each array of tables
+    table, inside = "", ""
     for number, line in enumerate(text.splitlines(), 1):
-        if header := _TABLE.fullmatch(line):
-            table = re.sub(r"[\s\"']", "", header[1])
+        if not inside and (header := _TABLE.fullmatch(line)):
+            table = _table(re.sub(r"[\s\"']", "", header[2]), counts, another=header[1] == "[[")
             found.setdefault(table, number)
-        elif setting := _SETTING.match(line):
+        elif not inside and (setting := _SETTING.match(line)):
             found.setdefault(".".join(filter(None, (table, re.sub(r"[\"']", "", setting[1])))), number)
+        for quotes in _LONG_TEXT.findall(line):
+            inside = "" if inside == quotes else inside or quotes
     return found
+
+
+def _table(name: str, counts: dict[str, int], *, another: bool) -> str:
+    """Return the path of the table called *name*, with its number in an array of tables; *another* is a new one."""
+    path = ""
+    for part in name.split("."):
+        path = f"{path}.{part}".removeprefix(".")
+        if another and path.count(".") == name.count("."):
+            counts[path] = counts.get(path, -1) + 1
+        if path in counts:
+            path += f"[{counts[path]}]"
+    return path

@@ -25,6 +25,8 @@ _SECRET_TEXT = re.compile(
     r"|whsec_\w{8,}|AKIA[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
     r"|hooks\.slack\.com/(services|workflows|triggers)/.+|discord(app)?\.com/api/webhooks/\d+/.+"
 )
+_BEARER = re.compile(r"\b(Bearer|Basic|token) +[A-Za-z0-9._~+/-]{16,}=*")
+_SECRET_HEADER = re.compile(r"authorization|proxy-authorization|cookie", re.IGNORECASE)
 
 
 def problem(url: str, *, allow_local: bool = False) -> str | None:
@@ -49,6 +51,16 @@ def problem(url: str, *, allow_local: bool = False) -> str | None:
     if secret:
         return secret
     return _problem_of_host(host.rstrip("."), parts.scheme, allow_local=allow_local)
+
+
+def secret_text(text: str) -> bool:
+    """Tell whether *text* holds what looks like a secret: a token of a known form, or of an Authorization header."""
+    return bool(_SECRET_TEXT.search(text) or _BEARER.search(text))
+
+
+def secret_header(name: str) -> bool:
+    """Tell whether a header called *name* carries a secret."""
+    return bool(_SECRET_HEADER.fullmatch(name) or _SECRET_PARAMETER.fullmatch(name))
 
 
 def _secret_in(url: str, parts: SplitResult) -> str | None:

@@ -7,7 +7,9 @@ from typing import Any
 
 def publishing(**settings: Any) -> dict[str, Any]:
     """Return the settings of a publish, with those given."""
-    return {"retries": 2, "retry_delay": None, "timeout_s": 30, "callbacks": "all"} | settings
+    unsaid = dict.fromkeys(("retry_delay", "delay", "not_before", "flow_control", "forward_headers", "queue"))
+    said = {"retries": 2, "timeout_s": 30, "method": "POST", "labels": [], "redact": [], "callbacks": "all"}
+    return unsaid | said | settings
 
 
 def route(*groups: str, name: str = "to", how: dict[str, Any] | None = None, **conditions: Any) -> dict[str, Any]:

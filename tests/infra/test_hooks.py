@@ -66,14 +66,16 @@ def test_a_hook_or_several_reach_the_functions_as_a_list(tmp_path: Path, said: s
         "",
     ],
 )
-@pytest.mark.parametrize(("form", "at"), [('"{}"', "0"), ('["orgs/o/hooks/1", "{}"]', "1")], ids=["one", "in a list"])
+@pytest.mark.parametrize(
+    ("form", "at"), [('"{}"', "[0]"), ('["orgs/o/hooks/1", "{}"]', "[1]")], ids=["one", "in a list"]
+)
 def test_what_is_no_hook_is_told_with_how_one_looks(tmp_path: Path, hook: str, form: str, at: str) -> None:
     """It becomes a part of a URL that the token is sent to."""
     with pytest.raises(ConfigError) as told:
         flat(tmp_path, github=f"reconcile = {form.format(hook)}")
 
     (mistake,) = told.value.mistakes
-    assert (mistake.path, mistake.line) == (f"sources.github.reconcile.{at}", 5)
+    assert (mistake.path, mistake.line) == (f"sources.github.reconcile{at}", 5)
     assert 'like "repos/OWNER/REPO/hooks/123"' in mistake.message
 
 
