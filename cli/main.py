@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import audit, check, delivery, destination, doctor, event, local, replay, scheme, secret, send, source
+from cli import audit, check, delivery, destination, doctor, event, local, replay, scheme, secret, send, source, sync
 from cli.command import json_option, name_option
 from infra.local.qstash.__main__ import main as qstash
 from relay import VERSION
@@ -29,6 +29,7 @@ for _command in (
     source.source,
     replay.replay,
     audit.audit,
+    sync.sync,
     scheme.scheme,
     secret.secret,
     send.send,

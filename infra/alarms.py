@@ -155,6 +155,13 @@ class Alarms(Construct):
             " replay it.",
         )
         self._alarm(
+            "Drift",
+            _metric("Drift", "audit", "Maximum"),
+            "QStash doesn't hold what the last deploy said: somebody changed it there, or another deployment has this"
+            " name. `relay sync --plan` says what differs, `relay sync` mends it.",
+            periods=3,  # a deploy is none
+        )
+        self._alarm(
             "Orphans",
             _metric("Orphans", "record"),
             "QStash reported on an event that the relay doesn't know. Does another deployment use this name and token?",

@@ -197,6 +197,7 @@ class RelayStack(Stack):
             ("GET", "/v1/replays/{replay_id}"),
             ("POST", "/v1/replays/{replay_id}"),
         )
+        self.gateway.guard(self.sync, ("GET", "/v1/sync"), ("POST", "/v1/sync"))
 
     def _schedule(self) -> None:
         every_minute = [LambdaFunction(self.sweep, retry_attempts=0) for _ in range(self._config.relay.sweeps)]
@@ -220,8 +221,8 @@ class RelayStack(Stack):
         read = self.gateway.operators("OperatorRead", description="Ask the relay what happened", routes=["GET/v1/*"])
         operate = self.gateway.operators(
             "OperatorOperate",
-            description="Ask the relay, replay, and pause destinations",
-            routes=["GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*"],
+            description="Ask the relay, replay, pause destinations, and mend QStash",
+            routes=["GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*", "POST/v1/sync"],
         )
         outputs: dict[str, Any] = {
             "RelayUrl": url,

@@ -1,4 +1,4 @@
-"""The custom resource that makes QStash's URL groups match relay.toml."""
+"""The custom resource that makes QStash hold what relay.toml says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from constructs import Construct
 from infra.functions import relay_logs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from infra.functions import RelayFunction
 
@@ -21,7 +21,7 @@ SERVICE_TIMEOUT_S = 360  # more than sync's own 300 s, and far less than CloudFo
 class QStashSync(Construct):
     """What QStash should hold, as one property, so that CloudFormation's rollback applies the old one.
 
-    The function's PhysicalResourceId follows from `Desired`: a change is a replacement, which makes the new groups
+    The function's PhysicalResourceId follows from `Desired`: a change is a replacement, which makes what is new
     before the functions change and removes the old ones in CloudFormation's clean-up phase.
     """
 
@@ -41,18 +41,30 @@ class QStashSync(Construct):
 
 
 def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
-    """Return what QStash should hold: every URL group with its endpoints."""
-    return {
-        "relay": flat["name"],
-        "groups": {
-            f"{flat['name']}.{group}": [
-                {
-                    "name": name,
-                    "url": flat["destinations"][name]["url"] or f"{base_url}/qstash/deliver/{name}",
-                }
-                for name in settings["destinations"]
-                if not flat["destinations"][name].get("headers")
-            ]
-            for group, settings in flat["url_groups"].items()
-        },
+    """Return what QStash should hold, each under its name there; `relay.sync` has the form."""
+    own = flat["name"]
+    groups = {group: list(_endpoints(flat, group, base_url)) for group in flat["url_groups"]}
+    schedules = {
+        name: {
+            "cron": f"CRON_TZ={it['timezone']} {it['cron']}",
+            "destination": f"{base_url}/webhooks/{name}",
+            **{part: it[part] for part in ("body", "content_type", "retries")},
+        }
+        for name, source in flat["sources"].items()
+        if (it := source.get("schedule"))
     }
+    return {
+        "relay": own,
+        "groups": {f"{own}.{name}": it for name, it in groups.items() if it},
+        "schedules": {f"{own}.{name}": it for name, it in schedules.items()},
+        "queues": {f"{own}.{name}": it for name, it in flat.get("queues", {}).items()},
+        "flow_controls": {f"{own}.{name}": it for name, it in flat.get("flow_controls", {}).items()},
+    }
+
+
+def _endpoints(flat: Mapping[str, Any], group: str, base_url: str) -> Iterator[dict[str, str]]:
+    """Yield those that get all that the group gets: a destination with headers of its own is published to alone."""
+    for name in flat["url_groups"][group]["destinations"]:
+        it = flat["destinations"][name]
+        if not it.get("headers"):
+            yield {"name": name, "url": it["url"] or f"{base_url}/qstash/deliver/{name}"}

@@ -32,6 +32,7 @@ class Metric(StrEnum):
     MISSING = "Missing"
     UNROUTED = "Unrouted"
     ROUTE_FAILED = "RouteFailed"
+    DRIFT = "Drift"
     CANARY_TIME = "CanaryTime"
 
 

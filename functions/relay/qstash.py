@@ -233,6 +233,60 @@ class QStash:
         """Delete *group*; one that isn't there is fine."""
         self._call("DELETE", f"/v2/topics/{quote(group)}", absent_is_fine=True)
 
+    def schedules(self) -> dict[str, dict[str, Any]]:
+        """Return every schedule: id -> `cron`, `destination`, `body`, `content_type`, `retries`."""
+        answer = self._call("GET", "/v2/schedules")
+        with _reading():
+            return {it["scheduleId"]: _schedule(it) for it in answer or []}
+
+    def put_schedule(self, name: str, it: Mapping[str, Any]) -> None:
+        """Make the schedule *name*, or let it be as *it* says; one that is paused stays so."""
+        headers = {
+            "Upstash-Cron": it["cron"],
+            "Upstash-Schedule-Id": name,
+            "Upstash-Retries": str(it["retries"]),
+            "Upstash-Method": "POST",
+            "Upstash-Label": name,
+            "Content-Type": it["content_type"],
+        }
+        self._call("POST", f"/v2/schedules/{it['destination']}", content=it["body"].encode(), headers=headers)
+
+    def remove_schedule(self, name: str) -> None:
+        """Delete the schedule *name*; one that isn't there is fine."""
+        self._call("DELETE", f"/v2/schedules/{quote(name)}", absent_is_fine=True)
+
+    def queues(self) -> dict[str, dict[str, Any]]:
+        """Return every queue: name -> `parallelism`, `paused`, and `lag`, how many messages wait in it."""
+        answer = self._call("GET", "/v2/queues")
+        with _reading():
+            return {it["name"]: {part: it[part] for part in ("parallelism", "paused", "lag")} for it in answer or []}
+
+    def put_queue(self, name: str, it: Mapping[str, Any]) -> None:
+        """Make the queue *name*, or change its `parallelism` and whether it is `paused`."""
+        said = {"queueName": name, "parallelism": int(it["parallelism"]), "paused": it["paused"]}
+        self._call("POST", "/v2/queues", json=said)
+
+    def remove_queue(self, name: str) -> None:
+        """Delete the queue *name*, and whatever waits in it."""
+        self._call("DELETE", f"/v2/queues/{quote(name)}", absent_is_fine=True)
+
+    def flow_keys(self) -> dict[str, dict[str, Any]]:
+        """Return every flow-control key: `rate`, `period_s`, `parallelism`, and whether any of them is `pinned`."""
+        answer = self._call("GET", "/v2/flowControl")
+        with _reading():
+            return {it["flowControlKey"]: _flow_key(it) for it in answer or []}
+
+    def pin(self, key: str, limits: Mapping[str, int]) -> None:
+        """Pin *limits* of a flow-control key, so that no publish changes them; one that isn't there is fine."""
+        names = {"rate": "rate", "period_s": "period", "parallelism": "parallelism"}
+        params = {names[it]: int(value) for it, value in limits.items()}
+        self._call("POST", f"/v2/flowControl/{quote(key)}/pin", params=params, absent_is_fine=True)
+
+    def unpin(self, key: str) -> None:
+        """Let publishes say the limits of a flow-control key again."""
+        params = {"parallelism": "true", "rate": "true"}
+        self._call("POST", f"/v2/flowControl/{quote(key)}/unpin", params=params, absent_is_fine=True)
+
     def log_of(self, labels: Collection[str]) -> list[LogRow]:
         """Return all that QStash's log has of the messages under any of *labels*, the oldest line first.
 
@@ -395,6 +449,26 @@ def _dead_letter(it: Mapping[str, Any]) -> DeadLetter:
         failure_callback=it.get("failureCallback"),
         body=it["body"].encode() if "body" in it else _decoded(it.get("bodyBase64")),
     )
+
+
+def _schedule(it: Mapping[str, Any]) -> dict[str, Any]:
+    types = [value for name, value in (it.get("header") or {}).items() if name.lower() == "content-type"]
+    return {
+        "cron": it["cron"],
+        "destination": it["destination"],
+        "body": it["body"] if "body" in it else _decoded(it.get("bodyBase64")).decode(errors="replace"),
+        "content_type": types[0][0] if types else None,
+        "retries": int(it["retries"]),
+    }
+
+
+def _flow_key(it: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "rate": it["rateMax"],
+        "period_s": it["ratePeriod"],
+        "parallelism": it["parallelismMax"],
+        "pinned": it["isPinnedParallelism"] or it["isPinnedRate"],
+    }
 
 
 def _labels(it: Mapping[str, Any]) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ class Upkeep:
         )
 
     def desired(self) -> dict[str, Item]:
-        """Return the states that deploys want of QStash and haven't ended: physical id -> `groups`, `at`."""
+        """Return the states that deploys want of QStash and haven't ended: physical id -> `state` (JSON), `at`."""
         return dict((self.table.get("DESIRED", "DESIRED") or {}).get("states", {}))
 
     def save_desired(self, states: Mapping[str, Item]) -> None:

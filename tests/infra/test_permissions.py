@@ -95,7 +95,10 @@ def test_there_are_no_roles_and_policies_but_the_functions_and_the_custom_resour
     ("policy", "routes"),
     [
         ("OperatorRead", ["GET/v1/*"]),
-        ("OperatorOperate", ["GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*"]),
+        (
+            "OperatorOperate",
+            ["GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*", "POST/v1/sync"],
+        ),
     ],
 )
 def test_an_operators_policy_opens_these_routes_and_finds_this_stack(

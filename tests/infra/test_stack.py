@@ -197,6 +197,8 @@ GUARDED = {
     "GET /v1/replays": "<Query>",
     "GET /v1/replays/{replay_id}": "<Query>",
     "POST /v1/replays/{replay_id}": "<Query>",
+    "GET /v1/sync": "<Sync>",
+    "POST /v1/sync": "<Sync>",
 }
 
 
@@ -249,6 +251,9 @@ def test_sync_is_told_the_whole_desired_state_in_one_property(real: Synthesized)
             ],
             "shop.ci": [{"name": "builder", "url": "https://ci.example.com/hooks/github"}],
         },
+        "schedules": {},
+        "queues": {},
+        "flow_controls": {},
     }
     assert set(properties) == {"ServiceToken", "ServiceTimeout", "Desired"}
     assert VERBS["sync"][0] < int(properties["ServiceTimeout"]) < 3600
@@ -308,6 +313,7 @@ def test_alarms_watch_what_the_functions_count(real: Synthesized) -> None:
         ("Unpublishable", "ingest"): ("Sum", 0),
         ("Unpublishable", "sweep"): ("Sum", 0),
         ("RouteFailed", "ingest"): ("Sum", 0),
+        ("Drift", "audit"): ("Maximum", 0),
         ("DeadLettered", "record"): ("Sum", 0),
         ("DeadLettered", "sweep"): ("Sum", 0),
         ("Unaccounted", "audit"): ("Maximum", 0),

@@ -24,7 +24,7 @@ from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Answer, Outgoing, documented_users
 from infra.local.qstash.state import Settings as QStashSettings
-from relay import groups
+from relay import sync
 from relay.accept import Acceptance, accept_or_spool
 from relay.audit import Audited, audit
 from relay.errors import RelayError
@@ -172,7 +172,7 @@ class World:
     def deploy(self) -> None:
         """Have QStash's URL groups be what the configuration says."""
         wanted = {f"relay.{group}": [{"name": it, "url": URLS[it]} for it in names] for group, names in GROUPS.items()}
-        groups.add(json.dumps({"groups": wanted}), qstash=self.qstash, store=self.store)
+        sync.add(json.dumps({"groups": wanted}), "relay", qstash=self.qstash, store=self.store)
 
     def _function(self) -> Relay:
         """Return what a Lambda function keeps while it is warm."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay import groups
+from relay import sync
 from relay.items import shard_of
 from relay.sweep import refresh_keys, sweep
 
@@ -68,31 +68,33 @@ def test_a_change_adds_first_and_removes_in_the_clean_up(world: World) -> None:
     """No event is missed in between."""
 
     def add(text: str) -> str:
-        return groups.add(text, qstash=world.qstash, store=world.store)
+        return sync.add(text, "relay", qstash=world.qstash, store=world.store)
 
     world.wire.topics = {"other.x": {"a": "https://a"}, "relaying.x": {"a": "https://a"}}
     old = add(wanted("a", "b"))
 
     new = add(wanted("b", "c"))
     during = set(world.wire.topics["relay.audit"])
-    groups.remove(old, "relay", qstash=world.qstash, store=world.store)
+    sync.remove(old, "relay", qstash=world.qstash, store=world.store)
 
     assert during == {"a", "b", "c"}
     assert set(world.wire.topics["relay.audit"]) == {"b", "c"}
-    groups.remove(new, "relay", qstash=world.qstash, store=world.store)
+    sync.remove(new, "relay", qstash=world.qstash, store=world.store)
     assert set(world.wire.topics) == {"other.x", "relaying.x"}
 
 
 @pytest.mark.parametrize("asked_again", [True, False])
 def test_a_rollback_applies_the_old_state(world: World, *, asked_again: bool) -> None:
     """Whether or not CloudFormation asks for the old state again before it deletes the new one."""
-    old = groups.add(wanted("a", "b"), qstash=world.qstash, store=world.store)
+    old = sync.add(wanted("a", "b"), "relay", qstash=world.qstash, store=world.store)
     world.clock.at += timedelta(seconds=1)
-    new = groups.add(wanted("b", "c").replace("https://b", "https://moved"), qstash=world.qstash, store=world.store)
+    new = sync.add(
+        wanted("b", "c").replace("https://b", "https://moved"), "relay", qstash=world.qstash, store=world.store
+    )
     world.clock.at += timedelta(seconds=1)
 
     if asked_again:
-        assert groups.add(wanted("a", "b"), qstash=world.qstash, store=world.store) == old
-    groups.remove(new, "relay", qstash=world.qstash, store=world.store)
+        assert sync.add(wanted("a", "b"), "relay", qstash=world.qstash, store=world.store) == old
+    sync.remove(new, "relay", qstash=world.qstash, store=world.store)
 
     assert world.wire.topics["relay.audit"] == {"a": "https://a.example", "b": "https://b.example"}

@@ -125,6 +125,8 @@ class QStashWire:
             return self.dlq(request)
         if path == "/v2/keys":
             return httpx.Response(200, json={"current": "sig_a", "next": "sig_b"})
+        if path in ("/v2/schedules", "/v2/queues", "/v2/flowControl"):
+            return httpx.Response(200, json=[])
         return self.topic(request)
 
     def publish(self, request: httpx.Request) -> httpx.Response:

@@ -1,0 +1,203 @@
+"""What QStash holds is made what a deploy says, and nothing else of it is touched."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay import sync
+from relay.errors import QStashError
+from tests.unit.relay.dead_letters import DeadLetters
+
+if TYPE_CHECKING:
+    from tests.unit.relay.world import World
+
+PIN = {"rate": 20, "period_s": 1, "parallelism": 5}
+TICK = {
+    "cron": "CRON_TZ=Europe/Berlin 0 3 * * *",
+    "destination": "https://relay.example.com/webhooks/nightly",
+    "body": "{}",
+    "content_type": "application/json",
+    "retries": 5,
+}
+
+
+class Account:
+    """QStash's side of what sync manages, in this process."""
+
+    def __init__(self, **held: Any) -> None:
+        self.held: dict[str, dict[str, Any]] = {kind: deepcopy(held.get(kind, {})) for kind in sync.KINDS}
+
+    def groups(self) -> Any:
+        return self.held["groups"]
+
+    def schedules(self) -> Any:
+        return self.held["schedules"]
+
+    def queues(self) -> Any:
+        return self.held["queues"]
+
+    def flow_keys(self) -> Any:
+        return self.held["flow_controls"]
+
+    def put_endpoints(self, group: str, endpoints: Any) -> None:
+        kept = {it["name"]: it for it in self.held["groups"].get(group, [])}
+        self.held["groups"][group] = list((kept | {it["name"]: it for it in endpoints}).values())
+
+    def remove_endpoints(self, group: str, endpoints: Any) -> None:
+        names = {it["name"] for it in endpoints}
+        self.held["groups"][group] = [it for it in self.held["groups"][group] if it["name"] not in names]
+
+    def remove_group(self, group: str) -> None:
+        del self.held["groups"][group]
+
+    def put_schedule(self, name: str, it: Any) -> None:
+        self.held["schedules"][name] = dict(it)
+
+    def remove_schedule(self, name: str) -> None:
+        del self.held["schedules"][name]
+
+    def put_queue(self, name: str, it: Any) -> None:
+        self.held["queues"][name] = {"lag": 0} | dict(it)
+
+    def remove_queue(self, name: str) -> None:
+        assert not self.held["queues"].pop(name)["lag"], "what waited in it is lost"
+
+    def pin(self, key: str, limits: Any) -> None:
+        self.held["flow_controls"][key] = {**self.held["flow_controls"][key], **limits, "pinned": True}
+
+    def unpin(self, key: str) -> None:
+        self.held["flow_controls"][key]["pinned"] = False
+
+
+def planned(desired: Any, account: Account, **how: Any) -> list[sync.Change]:
+    """Return what there is to do in the account."""
+    return sync.plan(desired, sync.actual(account, "relay"), **how)  # type: ignore[arg-type]
+
+
+def done(desired: Any, account: Account) -> list[str]:
+    """Do it; return what was done, in its order."""
+    changes = planned(desired, account)
+    for it in changes:
+        sync.perform(it, account)  # type: ignore[arg-type]
+    return [str(it) for it in changes]
+
+
+def key(**limits: Any) -> dict[str, Any]:
+    return {"rate": 0, "period_s": 1, "parallelism": 0, "pinned": False} | limits
+
+
+NAMES = st.sampled_from(["relay.a", "relay.b", "relay.c"])
+OTHERS = st.sampled_from(["relay", "relayed.a", "other.relay.a"])
+ENDPOINTS = st.lists(
+    st.builds(lambda name, url: {"name": name, "url": url}, st.sampled_from("xyz"), st.sampled_from(["u", "v"])),
+    min_size=1,
+    unique_by=lambda it: it["name"],
+)
+SCHEDULES = st.builds(lambda cron: TICK | {"cron": cron}, st.sampled_from(["a", "b"]))
+DESIRED = st.fixed_dictionaries(
+    {
+        "groups": st.dictionaries(NAMES, ENDPOINTS),
+        "schedules": st.dictionaries(NAMES, SCHEDULES),
+        "queues": st.dictionaries(NAMES, st.builds(lambda n: {"parallelism": n}, st.integers(1, 2))),
+        "flow_controls": st.dictionaries(NAMES, st.just(PIN)),
+    }
+)
+QUEUE = st.fixed_dictionaries({"parallelism": st.integers(1, 2), "paused": st.booleans(), "lag": st.integers(0, 1)})
+KEY = st.builds(key, rate=st.sampled_from([0, 20]), pinned=st.booleans())
+THERE = st.fixed_dictionaries(
+    {
+        "groups": st.dictionaries(NAMES | OTHERS, ENDPOINTS),
+        "schedules": st.dictionaries(NAMES | OTHERS, SCHEDULES),
+        "queues": st.dictionaries(NAMES | OTHERS, QUEUE),
+        "flow_controls": st.dictionaries(NAMES | OTHERS, KEY),
+    }
+)
+
+
+@given(DESIRED, THERE)
+def test_once_it_is_done_nothing_is_left_to_do_and_others_have_what_they_had(desired: Any, there: Any) -> None:
+    account = Account(**there)
+    others = {kind: {n: deepcopy(it) for n, it in them.items() if n[:6] != "relay."} for kind, them in there.items()}
+
+    done(desired, account)
+
+    assert planned(desired, account) == []
+    held = account.held
+    assert {kind: {n: it for n, it in them.items() if n[:6] != "relay."} for kind, them in held.items()} == others
+    ours = {name: it for name, it in held["groups"].items() if name[:6] == "relay."}
+    assert {name: sorted(map(str, it)) for name, it in ours.items()} == {
+        name: sorted(map(str, it)) for name, it in desired["groups"].items()
+    }
+    assert {name for name in held["schedules"] if name[:6] == "relay."} == set(desired["schedules"])
+
+
+@given(DESIRED, THERE)
+def test_what_is_new_comes_first_and_what_is_old_goes_last(desired: Any, there: Any) -> None:
+    """No event is published to what isn't there yet, or isn't any more."""
+    removes = [it.removes for it in planned(desired, Account(**there))]
+
+    assert removes == sorted(removes)
+
+
+def test_a_queue_in_which_messages_wait_stays_until_they_are_delivered() -> None:
+    """QStash would drop them with it."""
+    account = Account(queues={"relay.fifo": {"parallelism": 1, "paused": False, "lag": 3}})
+    assert done({}, account) == []
+
+    account.held["queues"]["relay.fifo"]["lag"] = 0
+
+    assert done({}, account) == ["remove queue relay.fifo"]
+
+
+def test_a_queue_that_somebody_paused_stays_paused() -> None:
+    account = Account(queues={"relay.fifo": {"parallelism": 1, "paused": True, "lag": 3}})
+
+    done({"queues": {"relay.fifo": {"parallelism": 2}}}, account)
+
+    assert account.held["queues"]["relay.fifo"] == {"parallelism": 2, "paused": True, "lag": 0}
+
+
+def test_a_flow_control_that_publishes_carry_is_no_drift_and_is_pinned_by_the_next_sync() -> None:
+    """QStash knows a key from the first publish on."""
+    desired = {"flow_controls": {"relay.crm": PIN}}
+    assert planned(desired, Account()) == []
+    account = Account(flow_controls={"relay.crm": key(**PIN), "relay.github:7": key(rate=1)})
+
+    assert planned(desired, account, pinning=False) == []
+    assert done(desired, account) == ["set flow control relay.crm"]
+    assert account.held["flow_controls"]["relay.crm"]["pinned"]
+    account.held["flow_controls"]["relay.crm"]["rate"] = 99
+    assert [str(it) for it in planned(desired, account, pinning=False)] == ["set flow control relay.crm"]
+    assert done({}, account) == ["remove flow control relay.crm"]
+
+
+def test_a_drift_is_found_and_mended(world: World) -> None:
+    """What counts is what the last deploy said."""
+    wanted = {"groups": {"relay.audit": [{"name": "erp", "url": "https://erp.example.com/in"}]}}
+    world.wire.topics = {"other.x": {"a": "https://a.io/"}}
+    assert sync.drift("relay", qstash=world.qstash, store=world.store) == []
+    sync.add(json.dumps(wanted), "relay", qstash=world.qstash, store=world.store)
+    assert sync.drift("relay", qstash=world.qstash, store=world.store) == []
+
+    world.wire.topics["relay.audit"] = {"erp": "https://moved.example.com/", "stranger": "https://s.io/"}
+
+    told = ["set erp of relay.audit", "remove stranger of relay.audit"]
+    assert [str(it) for it in sync.drift("relay", qstash=world.qstash, store=world.store)] == told
+    assert [str(it) for it in sync.mend("relay", qstash=world.qstash, store=world.store)] == told
+    assert world.wire.topics["relay.audit"] == {"erp": "https://erp.example.com/in"}
+
+
+def test_what_cannot_be_read_is_no_drift(world: World) -> None:
+    """It fails, and says so; nothing is removed on a guess."""
+    DeadLetters(world)
+    sync.add('{"groups": {}}', "relay", qstash=world.qstash, store=world.store)
+    world.wire.broken = {"GET /v2/queues": 503}
+
+    with pytest.raises(QStashError):
+        sync.mend("relay", qstash=world.qstash, store=world.store)
