@@ -17,11 +17,10 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
-    ValidationInfo,
-    model_validator,
 )
 
-from infra import hooks, lint, shape, urls
+from infra import hooks, lint, shape
+from infra.destinations import Destination, PublicUrl
 from infra.grammar import Expression, Glob, Name
 from infra.limits import Plan, schedule_retries
 from infra.lint import output_name
@@ -62,26 +61,10 @@ def _relay_name(text: str) -> str:
     return text
 
 
-def _public_url(text: str, info: ValidationInfo) -> str:
-    wrong = urls.problem(text, allow_local=bool(info.context and info.context["allow_local"]))
-    if wrong:
-        raise ValueError(wrong)
-    return text
-
-
 def _base_url(text: str) -> str:
     if "?" in text:
         raise ValueError("must have no query: paths like /webhooks/github are appended")
     return text.rstrip("/")
-
-
-def _bus(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._/-]{1,256}", text):
-        raise ValueError('must be the name of an event bus of this account, like "default"')
-    return text
-
-
-PublicUrl = Annotated[str, AfterValidator(_public_url)]
 
 
 # -- tables -------------------------------------------------------------------------------------------------------
@@ -212,32 +195,6 @@ class Source(PublishSettings):
     def signed_by(self) -> str:
         """The scheme that proves its requests: a schedule's are QStash's."""
         return self.scheme or SCHEDULE
-
-
-class Destination(Table):
-    """`[url_groups.x.destinations]`: a public URL, or an EventBridge bus of this account."""
-
-    url: PublicUrl | None = None
-    eventbridge: Annotated[str, AfterValidator(_bus)] | None = None
-    detail_type: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_url(cls, value: object) -> object:
-        return {"url": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _is_one_thing(self) -> Destination:
-        if (self.url is None) == (self.eventbridge is None):
-            raise ValueError("must have either 'url' or 'eventbridge' (the name of a bus)")
-        if (self.eventbridge is None) != (self.detail_type is None):
-            raise ValueError("'eventbridge' and 'detail_type' go together: set both or neither")
-        return self
-
-    def flat(self) -> dict[str, Any]:
-        """Return where it is, as the functions read it."""
-        bus = {"kind": "eventbridge", "name": self.eventbridge, "detail_type": self.detail_type}
-        return {"url": self.url, "headers": {}, "target": bus if self.eventbridge else None}
 
 
 class UrlGroup(PublishSettings):

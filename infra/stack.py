@@ -19,12 +19,30 @@ from infra.sync import QStashSync
 from relay.vault import named_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from aws_cdk import IStackSynthesizer
     from constructs import Construct
 
     from infra.config import Config
+
+
+_GIVES = {  # what handing a delivery over to each kind of target takes
+    "eventbridge": ["events:PutEvents"],
+    "sqs": ["sqs:GetQueueUrl", "sqs:SendMessage"],
+    "sns": ["sns:Publish"],
+    "lambda": ["lambda:InvokeFunction"],
+    "step_functions": ["states:StartExecution"],
+    "s3": ["s3:PutObject"],
+}
+_ARNS = {
+    "eventbridge": ("events", "event-bus/"),
+    "sqs": ("sqs", ""),
+    "sns": ("sns", ""),
+    "lambda": ("lambda", "function:"),
+    "step_functions": ("states", "stateMachine:"),
+}
 
 
 class RelayStack(Stack):
@@ -149,12 +167,22 @@ class RelayStack(Stack):
                 self.secrets.grant_destinations(function)
 
     def _grant_hand_over(self, function: RelayFunction) -> None:
-        """Let *function* put events on the buses that the configuration names, and on no other."""
-        targets = [it["target"] for it in self._flat["destinations"].values() if it["target"]]
-        buses = sorted({it["name"] for it in targets if it["kind"] == "eventbridge"})
-        if buses:
-            arns = [self.format_arn(service="events", resource="event-bus", resource_name=bus) for bus in buses]
-            function.allow("HandOver", ["events:PutEvents"], arns)
+        """Let *function* reach the targets that the configuration names, each by what it takes, and no other."""
+        function.add_environment("RELAY_ACCOUNT", self.account)
+        function.add_environment("RELAY_PARTITION", self.partition)
+        arns: dict[str, set[str]] = {}
+        for it in self._flat["destinations"].values():
+            if it["target"]:
+                arns.setdefault(it["target"]["kind"], set()).add(self._target_arn(it["target"]))
+        for kind, them in sorted(arns.items()):
+            function.allow(f"HandOver{kind.title().replace('_', '')}", _GIVES[kind], sorted(them))
+
+    def _target_arn(self, target: Mapping[str, Any]) -> str:
+        name = target["name"]
+        if target["kind"] == "s3":
+            return f"arn:{self.partition}:s3:::{name}/{target.get('prefix') or ''}*"
+        service, resource = _ARNS[target["kind"]]
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}{name}"
 
     def _reconcile(self, github_api_url: str | None) -> RelayFunction | None:
         """Make what holds GitHub's lists to the ledger, where a source names hooks."""

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import hmac
-import json
 from typing import TYPE_CHECKING, Any
 
 from relay import aws
-from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
-from relay.model import Event, EventId, delivery_id, iso
-from relay.parcels import BODY_MAC, body_mac
+from relay.errors import BadRequest, NotFound
+from relay.handover import HandOver, hand_over
+from relay.model import Event, EventId, delivery_id
+from relay.parcels import BODY_MAC, CLAIM_CHECK_TYPE, body_mac
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from relay.settings import Destination, Settings
+    from relay.settings import Settings
     from relay.store import Store
-
-NEVER_TAKEN = frozenset({"ValidationException", "ValidationError"})  # EventBridge: too large, or not an entry
 
 
 def deliver(
@@ -29,7 +26,7 @@ def deliver(
     mac_key: str,
     settings: Settings,
     store: Store,
-    client: Any = None,
+    clients: Callable[[str], Any] = aws.client,
 ) -> Event:
     """Hand a delivery, which QStash has signed, to the destination *name*, and record that it was.
 
@@ -50,42 +47,33 @@ def deliver(
     given = headers.get(BODY_MAC.lower(), "").encode(errors="replace")
     if not hmac.compare_digest(given, body_mac(mac_key, event.id, body).encode()):
         raise BadRequest("the delivery's body is not what was published for its event", code="wrong_body")
-    _put_event(destination, event, body, client or aws.client("events"))
+    delivery = store.delivery(event, name)
+    content, content_type = _content(destination.target, event, body, headers.get("content-type"), store)
+    environment = settings.environment
+    it = HandOver(
+        target=destination.target,
+        event=event,
+        delivery=delivery_id(event.id, name),
+        generation=delivery.generation,
+        body=content,
+        content_type=content_type,
+        account={
+            "partition": environment.get("RELAY_PARTITION", "aws"),
+            "region": environment.get("AWS_REGION", ""),
+            "account": environment.get("RELAY_ACCOUNT", ""),
+        },
+    )
+    hand_over(it, clients)
     now = store.now()
     store.change_delivery(event, name, lambda it: it.handed_over(now))
     return event
 
 
-def _put_event(destination: Destination, event: Event, body: bytes, client: Any) -> None:
-    entry = {
-        "EventBusName": (destination.target or {})["name"],
-        "Source": f"relay.{event.source}",
-        "DetailType": (destination.target or {}).get("detail_type") or event.event_type,
-        "Time": event.received_at,
-        "Detail": json.dumps(detail(event, destination.name, body), separators=(",", ":")),
-    }
-    try:
-        with aws.speaking_to("EventBridge"):
-            answer = client.put_events(Entries=[entry])
-    except UpstreamError as error:
-        if any(code in str(error) for code in NEVER_TAKEN):
-            raise Undeliverable("EventBridge will not take this entry") from error
-        raise
-    if answer.get("FailedEntryCount"):
-        raise UpstreamError("EventBridge", answer["Entries"][0].get("ErrorCode", "failed"))
-
-
-def detail(event: Event, destination: str, body: bytes) -> dict[str, Any]:
-    """Return what an EventBridge entry says: the event's ids and its body, as JSON where it is JSON, else in base64."""
-    said: dict[str, Any] = {
-        "event_id": event.id,
-        "delivery_id": delivery_id(event.id, destination),
-        "source": event.source,
-        "event_type": event.event_type,
-        "received_at": iso(event.received_at),
-        "content_type": event.content_type,
-    }
-    try:
-        return said | {"body": json.loads(body)}
-    except (ValueError, RecursionError):
-        return said | {"body_base64": base64.b64encode(body).decode()}
+def _content(
+    target: Mapping[str, Any], event: Event, body: bytes, content_type: str | None, store: Store
+) -> tuple[bytes, str | None]:
+    """Return what the target gets: what was published, or the source's bytes in the place of their claim check."""
+    is_check = (content_type or "").partition(";")[0].strip() == CLAIM_CHECK_TYPE and event.size_bytes != len(body)
+    if is_check and target.get("claim_check") is False:
+        return store.body(event), event.content_type
+    return body, content_type or event.content_type

@@ -127,6 +127,11 @@ class Relay:
         """POST /v1/destinations/{destination}, signed."""
         return self._signed("POST", f"{self.local.relay_url}/v1/destinations/{destination}", json.dumps(asked).encode())
 
+    def mend(self) -> dict[str, Any]:
+        """POST /v1/sync, signed."""
+        answer: dict[str, Any] = self._signed("POST", f"{self.local.relay_url}/v1/sync", b"{}").json()
+        return answer
+
     def _signed(self, method: str, url: str, body: bytes) -> httpx.Response:
         request = AWSRequest(method=method, url=url, data=body, headers={"Content-Type": "application/json"})
         credentials = Credentials(self.local.access_key_id, self.local.secret_access_key)

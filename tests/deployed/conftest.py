@@ -42,7 +42,40 @@ late = {{ scheme = "acme", to = ["late"] }}
 paired = {{ scheme = "acme", to = ["pair"] }}
 orders = {{ scheme = "acme", to = ["aws"] }}
 mute = {{ scheme = "acme", to = ["bytes"] }}
+yearly = {{ cron = "0 3 1 1 *", timezone = "Europe/Berlin", to = ["bytes"] }}
 {every}
+
+[sources.fanout]
+scheme = "acme"
+[[sources.fanout.routes]]
+event_types = ["order.*"]
+when = "body.total > `10`"
+transform = "{{paid: body.total}}"
+to = ["picky"]
+retries = 1
+delay = {{ expression = "body.wait" }}
+[[sources.fanout.routes]]
+event_types = ["order.*"]
+to = ["targets"]
+
+[queues.fifo]
+[flow_controls.calm]
+rate = 100
+
+[url_groups.picky]
+labels = ["order-{{body.account}}"]
+flow_control = "calm"
+queue = "fifo"
+[url_groups.picky.destinations.picky]
+url = "{url}/picky"
+headers = {{ X-Token = {{ secret = "picky" }}, X-Team = "a" }}
+
+[url_groups.targets.destinations]
+queue = {{ sqs = "orders" }}
+fifo = {{ sqs = "orders.fifo", group_id = "body.account" }}
+topic = {{ sns = "orders" }}
+machine = {{ step_functions = "order" }}
+bucket = {{ s3 = "deployed-archive" }}
 
 [url_groups.apps]
 retries = 2
@@ -75,7 +108,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def destinations() -> Iterator[Destinations]:
     """Serve the destinations of `CONFIG`."""
     with Destinations() as served:
-        for name in ("healthy", "bytes", "late", "every", "open", "shut"):
+        for name in ("healthy", "bytes", "late", "every", "open", "shut", "picky"):
             served.behave(name)
         served.behave("flaky", flaky(2))
         served.behave("dead", DEAD)

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.infra.conftest import CONFIG, synthesize
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.infra.conftest import Synthesized
 
 RECORDS = (
@@ -39,7 +43,7 @@ EXPECTED = {
     "deliver": {
         "Records": RECORDS,
         "ReadBodies": READ_BODIES,
-        "HandOver": (["events:PutEvents"], [f"{BUS}/accounting", f"{BUS}/default"]),
+        "HandOverEventbridge": (["events:PutEvents"], [f"{BUS}/accounting", f"{BUS}/default"]),
     },
     "claim": {"LookUp": (["dynamodb:GetItem"], ["<StorageTable>"]), "ReadBodies": READ_BODIES},
     "query": {
@@ -60,6 +64,37 @@ EXPECTED = {
     "audit": {"Records": RECORDS, "Indexes": INDEXES, "QStashToken": TOKEN},
     "sync": {"Records": RECORDS, "QStashToken": TOKEN},
 }
+
+
+TARGETS = """
+[url_groups.aws.destinations]
+queue = { sqs = "orders" }
+fifo = { sqs = "orders.fifo", group_id = "body.account" }
+topic = { sns = "orders" }
+function = { lambda = "ship" }
+machine = { step_functions = "order" }
+bucket = { s3 = "archive", prefix = "in/" }
+"""
+
+
+def test_deliver_may_reach_the_targets_that_are_named_and_no_other(tmp_path: Path) -> None:
+    """Each by the one action that hands a delivery over to it."""
+    config = CONFIG.replace('to = ["audit", "ci"]', 'to = ["audit", "ci", "aws"]') + TARGETS
+    arn = "arn:<AWS::Partition>:{}:<AWS::Region>:<AWS::AccountId>:{}"
+
+    granted = synthesize(tmp_path, config, local=False).statements("deliver")
+
+    assert {name: it for name, it in granted.items() if name.startswith("HandOver")} == {
+        "HandOverEventbridge": (["events:PutEvents"], [f"{BUS}/accounting", f"{BUS}/default"]),
+        "HandOverSqs": (
+            ["sqs:GetQueueUrl", "sqs:SendMessage"],
+            [arn.format("sqs", "orders"), arn.format("sqs", "orders.fifo")],
+        ),
+        "HandOverSns": (["sns:Publish"], [arn.format("sns", "orders")]),
+        "HandOverLambda": (["lambda:InvokeFunction"], [arn.format("lambda", "function:ship")]),
+        "HandOverStepFunctions": (["states:StartExecution"], [arn.format("states", "stateMachine:order")]),
+        "HandOverS3": (["s3:PutObject"], ["arn:<AWS::Partition>:s3:::archive/in/*"]),
+    }
 
 
 @pytest.mark.parametrize("verb", EXPECTED)

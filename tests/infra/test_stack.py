@@ -19,7 +19,7 @@ VERBS = {
     # verb: (timeout in s, memory in MB, what its environment names beside the usual)
     "ingest": (29, 1024, {"RELAY_QSTASH_SECRET": "shop/qstash", "RELAY_SOURCES_SECRET": "shop/sources"}),
     "record": (15, 512, {}),
-    "deliver": (29, 512, {}),
+    "deliver": (29, 512, {"RELAY_ACCOUNT": "<AWS::AccountId>", "RELAY_PARTITION": "<AWS::Partition>"}),
     "claim": (15, 512, {}),
     "query": (29, 512, {"RELAY_SWEEP_FUNCTION": "<Sweep>"}),
     "sweep": (55, 512, {"RELAY_QSTASH_SECRET": "shop/qstash"}),
