@@ -47,8 +47,9 @@ class Sample:
 @click.option("--times", type=click.IntRange(1, TIMES_MAX), default=1, help="Send the very same so often.")
 @click.option("--tamper", is_flag=True, help="Change a byte once it is signed: the relay must refuse it.")
 @click.option("--stale", is_flag=True, help="Sign it as of a time that is too old: the relay must refuse it.")
+@click.option("--dry-run", is_flag=True, help="Send nothing: show which routes it takes, and what each would get.")
 @asking
-def send(asked: Asked, file: Path, source: str | None, times: int, tamper: bool, stale: bool) -> None:  # noqa: FBT001
+def send(asked: Asked, /, file: Path, source: str | None, times: int, **how: bool) -> None:
     """Sign a sample request and post it to the relay.
 
     FILE is a request as an HTTP API hands it to a Lambda, such as those in events/.  It is signed now, as its source's
@@ -56,15 +57,22 @@ def send(asked: Asked, file: Path, source: str | None, times: int, tamper: bool,
 
     With --tamper or --stale the exit status is 0 only if the relay refuses it.
     """
-    if tamper and stale:
-        raise click.UsageError("--tamper and --stale each show one thing: choose one of them")
+    tamper, stale = how["tamper"], how["stale"]
+    if sum(how.values()) > 1:
+        raise click.UsageError("--tamper, --stale and --dry-run each show one thing: choose one of them")
     sample = read(file)
     if source is None and sample.source is None:
         raise click.UsageError(f"{file} isn't addressed to /webhooks/SOURCE: say --source")
     from cli.deployed import Deployed
 
     relay = Deployed.find(asked.name)
-    name, row = _source(relay.config()["sources"], source, sample.source)
+    config = relay.config()
+    name, row = _source(config["sources"], source, sample.source)
+    if how["dry_run"]:
+        from cli import dry_run
+
+        dry_run.show(asked, config, name, sample)
+        return
     request = _signed(relay, name, row, sample, tamper=tamper, stale=stale)
     query = request.url.partition("?")[2]
     rows = [

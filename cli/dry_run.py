@@ -1,0 +1,127 @@
+"""`relay send --dry-run`: which routes a sample takes, and what each destination would get; nothing is sent."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from cli.command import Asked, json_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cli.send import Sample
+    from relay.model import Event
+    from relay.parcels import Parcel
+    from relay.settings import Settings
+
+BODY_MAX_CHARS = 400
+HIDDEN = "(its secret)"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What became of the sample: the routes, each with why it doesn't take it; and what would be published."""
+
+    event: Event
+    routes: list[dict[str, Any]]
+    published: list[dict[str, Any]]
+
+
+def show(asked: Asked, config: Mapping[str, Any], source: str, sample: Sample) -> None:
+    """Print what *config*, the deployed one, makes of *sample*, sent as *source*."""
+    from relay.settings import Settings
+
+    settings = Settings.of({"RELAY_BASE_URLS": ",".join(config["base_urls"])}, config)
+    found = worked_out(settings, source, sample)
+    if asked.as_json:
+        for it in (*found.routes, *found.published):
+            json_line(it)
+        return
+    from cli.tables import Column, facts, heading, table
+
+    facts({"source": source, "type": found.event.event_type, "source's id": found.event.idempotency_key})
+    heading("Routes")
+    table(
+        [
+            Column("ROUTE", lambda it: it["route"]),
+            Column("TAKES IT", lambda it: "yes" if it["takes"] else "no"),
+            Column("URL GROUPS", lambda it: ", ".join(it["to"])),
+            Column("WHY NOT", lambda it: it["why"], whole=True),
+        ],
+        found.routes,
+    )
+    for it in found.published:
+        heading(f"{', '.join(it['destinations'])} (URL group {it['url_group']})")
+        facts({name: value for name, value in it.items() if name not in ("destinations", "url_group") and value})
+
+
+def worked_out(settings: Settings, source: str, sample: Sample) -> Shown:
+    """Return what *settings* make of *sample*, sent as *source*."""
+    from relay.parcels import Packer
+    from relay.routes import expecting, route
+
+    event = expecting(settings, _event(settings, source, sample), sample.body, lambda: ())
+    of = settings.sources[source]
+    routing = route(of, event, sample.body)
+    routes = [
+        {"route": it.name, "takes": it.name not in routing.skipped, "to": [*it.to], "why": routing.skipped.get(it.name)}
+        for it in of.routes
+    ]
+    packer = Packer(settings, "BUCKET", "", lambda _: HIDDEN)
+    parcels = [it for group in routing.groups for it in packer.of_group(event, group, sample.body)]
+    return Shown(event, routes, [dict(_told(settings, it)) for it in parcels])
+
+
+def _event(settings: Settings, source: str, sample: Sample) -> Event:
+    from relay.judgement import describe
+    from relay.model import Event, event_id, new_generation
+    from relay.received import Received
+
+    url = f"{settings.base_urls[0]}/webhooks/{source}" + (f"?{sample.query}" if sample.query else "")
+    said = describe(
+        settings.sources[source].row,
+        Received(method=sample.method, urls=[url], headers=sample.headers, body=sample.body),
+    )
+    now = datetime.now(UTC)
+    return Event(
+        id=event_id(source, said.idempotency_key),
+        source=source,
+        idempotency_key=said.idempotency_key,
+        event_type=said.event_type,
+        received_at=now,
+        saved_at=now,
+        content_type=sample.headers.get("content-type"),
+        headers=said.headers,
+        sha256=hashlib.sha256(sample.body).hexdigest(),
+        size_bytes=len(sample.body),
+        query=said.query,
+        expected={},
+        generation=new_generation(),
+        expires_at=now + timedelta(days=settings.retention_days),
+    )
+
+
+def _told(settings: Settings, parcel: Parcel) -> Iterator[tuple[str, Any]]:
+    """Yield what is told of one publish, by name."""
+    message = parcel.message
+    yield "url_group", parcel.group
+    yield "destinations", [*parcel.names]
+    if parcel.trouble is not None:
+        yield "trouble", str(parcel.trouble)
+        return
+    targets = [settings.destinations[it].target for it in parcel.names]
+    yield "aws", [f"{it['kind']} {it['name']}" for it in targets if it]
+    yield "method", message.method
+    yield "headers", {"content-type": message.content_type, **message.headers}
+    yield "body", message.body.decode(errors="replace")[:BODY_MAX_CHARS]
+    yield "not_before", message.not_before.isoformat() if message.not_before else None
+    yield "retries", message.retries
+    yield "retry_delay", message.retry_delay
+    yield "timeout_s", message.timeout_s
+    yield "labels", [*message.labels]
+    yield "flow_control", " ".join(message.flow_control) if message.flow_control else None
+    yield "queue", message.queue
+    yield "redact", [*message.redact]
