@@ -114,14 +114,14 @@ FAULTS = (
     Fault(
         "log-is-not-asked",
         f"{RELAY}publish.py",
-        "asked = [it for it in parcels if it.may_be_there_under_another_id or self._is_old(it)]",
-        "asked = [it for it in parcels if it.may_be_there_under_another_id]",
+        "it.trouble is None and (it.may_be_there_under_another_id or self._is_old(it))]",
+        "it.trouble is None and it.may_be_there_under_another_id]",
     ),
     Fault(
         "drifted-is-published-blindly",
         f"{RELAY}publish.py",
-        "asked = [it for it in parcels if it.may_be_there_under_another_id or self._is_old(it)]",
-        "asked = [it for it in parcels if self._is_old(it)]",
+        "it.trouble is None and (it.may_be_there_under_another_id or self._is_old(it))]",
+        "it.trouble is None and self._is_old(it)]",
     ),
     Fault(
         "truncated-log-is-believed",
