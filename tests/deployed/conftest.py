@@ -42,7 +42,7 @@ late = {{ scheme = "acme", to = ["late"] }}
 paired = {{ scheme = "acme", to = ["pair"] }}
 orders = {{ scheme = "acme", to = ["aws"] }}
 mute = {{ scheme = "acme", to = ["bytes"] }}
-yearly = {{ cron = "0 3 1 1 *", timezone = "Europe/Berlin", to = ["bytes"] }}
+daily = {{ cron = "0 3 * * *", timezone = "Europe/Berlin", canary = true, to = ["bytes"] }}
 {every}
 
 [sources.fanout]
@@ -71,10 +71,10 @@ url = "{url}/picky"
 headers = {{ X-Token = {{ secret = "picky" }}, X-Team = "a" }}
 
 [url_groups.targets.destinations]
-queue = {{ sqs = "orders" }}
-fifo = {{ sqs = "orders.fifo", group_id = "body.account" }}
-topic = {{ sns = "orders" }}
-machine = {{ step_functions = "order" }}
+queue = {{ sqs = "shop" }}
+fifo = {{ sqs = "shop.fifo", group_id = "body.account" }}
+topic = {{ sns = "shop" }}
+machine = {{ step_functions = "shop" }}
 bucket = {{ s3 = "deployed-archive" }}
 
 [url_groups.apps]

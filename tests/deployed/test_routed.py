@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ORDER = {"kind": "order.paid", "total": 20, "account": "a1"}
 MACHINE = {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}}
-QUEUES = ("orders", "orders.fifo", "of-topic")
+QUEUES = ("shop", "shop.fifo", "of-topic")
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +29,10 @@ def targets(relay: Relay) -> dict[str, str]:
     found = {name: str(it["QueueUrl"]) for name, it in urls.items()}
     asked = {"QueueUrl": found["of-topic"], "AttributeNames": ["QueueArn"]}
     arn = sqs.get_queue_attributes(**asked)["Attributes"]["QueueArn"]
-    topic = sns.create_topic(Name="orders")["TopicArn"]
+    topic = sns.create_topic(Name="shop")["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
     role = "arn:aws:iam::000000000000:role/machine"
-    relay.aws("stepfunctions").create_state_machine(name="order", definition=json.dumps(MACHINE), roleArn=role)
+    relay.aws("stepfunctions").create_state_machine(name="shop", definition=json.dumps(MACHINE), roleArn=role)
     relay.aws("s3").create_bucket(Bucket="deployed-archive")
     return found
 
@@ -74,7 +74,7 @@ def test_each_target_has_it_once(relay: Relay, order: str, targets: dict[str, st
         ours = [it for it in messages if order in json.dumps(it.get("MessageAttributes", {}))]
         assert [json.loads(it["Body"]) for it in ours] == [ORDER], (name, messages)
     listed = relay.aws("stepfunctions").list_state_machines()["stateMachines"]
-    (machine,) = [it["stateMachineArn"] for it in listed if it["name"] == "order"]
+    (machine,) = [it["stateMachineArn"] for it in listed if it["name"] == "shop"]
     started = relay.aws("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
     assert [it["name"].startswith(order) for it in started].count(True) == 1
     keys = [it["Key"] for it in relay.aws("s3").list_objects_v2(Bucket="deployed-archive")["Contents"]]
@@ -105,18 +105,18 @@ def test_an_event_that_no_route_takes_is_listed_as_such(relay: Relay) -> None:
 
 
 def test_qstash_holds_the_schedule_and_the_queue_and_a_drift_is_found_and_mended(relay: Relay) -> None:
-    (schedule,) = [it for it in relay.qstash("/v2/schedules") if it["scheduleId"] == "deployed.yearly"]
-    assert schedule["cron"] == "CRON_TZ=Europe/Berlin 0 3 1 1 *"
-    assert schedule["destination"] == f"{relay.local.relay_url}/webhooks/yearly"
+    (schedule,) = [it for it in relay.qstash("/v2/schedules") if it["scheduleId"] == "deployed.daily"]
+    assert schedule["cron"] == "CRON_TZ=Europe/Berlin 0 3 * * *"
+    assert schedule["destination"] == f"{relay.local.relay_url}/webhooks/daily"
     (queue,) = [it for it in relay.qstash("/v2/queues") if it["name"] == "deployed.fifo"]
     assert queue["parallelism"] == 1
     assert relay.ask("sync").json() == {"differs": []}
 
-    relay.qstash("/v2/schedules/deployed.yearly", "DELETE")
+    relay.qstash("/v2/schedules/deployed.daily", "DELETE")
     relay.qstash("/v2/queues", "POST", queueName="deployed.fifo", parallelism=2, paused=True)
 
     differs = [it["change"] for it in relay.ask("sync").json()["differs"]]
-    assert differs == ["set schedule deployed.yearly", "set queue deployed.fifo"]
+    assert differs == ["set schedule deployed.daily", "set queue deployed.fifo"]
     done = relay.mend()
     assert set(differs) <= {it["change"] for it in done["done"]}  # it pins flow controls, too
     assert relay.ask("sync").json() == {"differs": []}
@@ -127,6 +127,6 @@ def test_qstash_holds_the_schedule_and_the_queue_and_a_drift_is_found_and_mended
 
 def test_a_tick_is_an_event(relay: Relay) -> None:
     """As QStash posts it: signed, with a message's id."""
-    answer = relay.call_back(f"{relay.local.relay_url}/webhooks/yearly", {"kind": "yearly"})
+    answer = relay.call_back(f"{relay.local.relay_url}/webhooks/daily", {"kind": "daily"})
 
     assert answer.status_code == 401  # without a message's id each tick would be the same event
