@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra import shape
 from infra.config import QStash, Relay, Route, Source, UrlGroup
+from infra.destinations import Destination
 from infra.publishing import Asked, FlowControl, Limits, PublishSettings, Queue
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "[sources.NAME]": Source,
     "[[sources.NAME.routes]]": Route,
     "[url_groups.NAME]": UrlGroup,
+    "[url_groups.NAME.destinations.NAME]": Destination,
     "Publish settings": PublishSettings,
     "{ expression = … }": Asked,
     "flow_control = { … }": FlowControl,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,7 @@ class QStashWire:
                 return httpx.Response(status, json={"error": "no"}, headers=self.failure_headers)
         if path == "/v2/batch":
             return self.batch(request)
-        if path.startswith("/v2/publish/"):
+        if path.startswith(("/v2/publish/", "/v2/enqueue/")):
             return self.publish(request)
         if path == "/v2/logs":
             return self.log(request)
@@ -159,7 +160,7 @@ class QStashWire:
     def _taken(self, request: httpx.Request) -> list[dict[str, str]]:
         key = request.headers["Upstash-Deduplication-Id"]
         if key not in self.taken or self.forget_ids:
-            target = request.url.path.removeprefix("/v2/publish/")
+            target = re.sub("^/v2/(publish|enqueue/[^/]+)/", "", request.url.path)
             endpoints = self.topics.get(target) or {"": target}
             self.taken[key] = [
                 {"messageId": f"msg_{len(self.logs) + n}", "url": url} for n, url in enumerate(endpoints.values())
