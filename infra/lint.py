@@ -196,7 +196,7 @@ def _secrets(raw: Mapping[str, Any]) -> Iterator[Wrong]:
     for steps, value in walked(raw):
         if not isinstance(value, str):
             continue
-        if steps[0] == "url_groups" and steps[-2] == "headers" and urls.secret_header(str(steps[-1])):
+        if steps[0] == "url_groups" and steps[-2:-1] == ("headers",) and urls.secret_header(str(steps[-1])):
             yield dotted(steps), 'carries a secret, which would be stored in the clear: say { secret = "NAME" } instead'
         elif urls.secret_text(value):
             yield dotted(steps), "holds what looks like a secret, which would be stored in the clear: take it out"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infra import reference, shape
@@ -232,6 +232,7 @@ VALUES = st.recursive(
 )
 
 
+@example({"url_groups": "audit"})
 @given(st.dictionaries(st.sampled_from(WORDS), VALUES, max_size=5))
 def test_whatever_a_file_holds_is_a_configuration_or_told(
     tmp_path_factory: pytest.TempPathFactory, held: dict[str, Any]
