@@ -101,3 +101,12 @@ class Deployment:
         cdk.wait(DEPLOY_S, "the lines below say which resource and why")
         stack = self._aws.client("cloudformation").describe_stacks(StackName=self._name)["Stacks"][0]
         return {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}
+
+    def again(self) -> None:
+        """Deploy the configuration as it is now over what is there.
+
+        Raises:
+            LocalError: It failed.
+        """
+        self.synthesize()
+        self.finish()

@@ -43,6 +43,7 @@ class LocalRelay:
         secrets: Signing secret by source.
         outputs: All outputs of the stack.
         assembly: The CDK's cloud assembly that was deployed.
+        deploy_again: Deploys relay.toml as it is now, into the same stack; raises `LocalError` where that fails.
         qstash_pid: The local QStash's process; None where another QStash was given.
         qstash_admin_token: Opens the local QStash's admin API; None where it has none.
     """
@@ -61,6 +62,7 @@ class LocalRelay:
     secret_access_key: str = field(repr=False)
     outputs: Mapping[str, str]
     assembly: Path
+    deploy_again: Callable[[], None] = field(repr=False)
     aws_pid: int
     qstash_pid: int | None
     qstash_admin_token: str | None = field(repr=False, default=None)
@@ -140,6 +142,7 @@ def running(
             secret_access_key=secret,
             outputs=outputs,
             assembly=deployment.assembly,
+            deploy_again=deployment.again,
             aws_pid=aws.process.pid,
             qstash_pid=qstash.pid if qstash else None,
             qstash_admin_token=_announced(qstash).get("qstash_admin_token") if qstash else None,

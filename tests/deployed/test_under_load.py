@@ -1,0 +1,214 @@
+"""A deploy that changes nearly everything, while webhooks come in all the time: none is lost, none is doubled.
+
+It has a relay of its own: what it deploys again, no other test can count on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from infra.local.destinations import Destinations
+from infra.local.dev import running
+from tests.deployed.clients import Relay
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+SENDERS = 3
+TIMES = 3
+DELIVERED_S = 150  # what a publish couldn't do, the sweep does within a minute or two
+BEFORE = """
+[relay]
+name = "busy"
+[schemes.acme]
+signature = "X-Acme-Signature: {{base64}}"
+algorithm = "hmac-sha512"
+id = "X-Acme-Id"
+[sources]
+acme = {{ scheme = "acme", to = ["kept", "left"] }}
+changed = {{ cron = "0 3 * * *", timezone = "Europe/Berlin", to = ["kept"] }}
+ended = {{ cron = "0 4 * * *", timezone = "Europe/Berlin", to = ["kept"] }}
+[queues]
+slow = {{ parallelism = 1 }}
+[url_groups.kept.destinations]
+stays = "{url}/stays"
+moves = "{url}/old"
+goes = "{url}/goes"
+[url_groups.left.destinations]
+alone = "{url}/alone"
+"""
+AFTER = """
+[relay]
+name = "busy"
+[schemes.acme]
+signature = "X-Acme-Signature: {{base64}}"
+algorithm = "hmac-sha512"
+id = "X-Acme-Id"
+[sources]
+acme = {{ scheme = "acme", to = ["kept", "new"] }}
+changed = {{ cron = "30 3 * * *", timezone = "Europe/Berlin", to = ["kept"] }}
+begun = {{ cron = "0 5 * * *", timezone = "America/New_York", to = ["kept"] }}
+[queues]
+fast = {{ parallelism = 2 }}
+[url_groups.kept.destinations]
+stays = "{url}/stays"
+moves = "{url}/new"
+comes = "{url}/comes"
+[url_groups.new]
+queue = "fast"
+destinations = {{ first = "{url}/first" }}
+"""
+OLD_DESTINATIONS = {"stays", "moves", "goes", "alone"}
+NEW_DESTINATIONS = {"stays", "moves", "comes", "first"}
+PATHS = ("stays", "old", "new", "goes", "alone", "comes", "first")
+
+
+class Senders:
+    """Sources that post one webhook after another, each as soon as the one before is answered.
+
+    What isn't taken is sent again, as any source does: the local AWS ends calls that run while their function changes.
+    """
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._send) for _ in range(SENDERS)]
+        self.answers: list[httpx.Response] = []
+
+    def _send(self) -> None:
+        while not self._stop.is_set():
+            name = uuid4().hex
+            sent = (self._relay.send("acme", b"{}", id=name) for _ in range(TIMES))
+            self.answers.append(next(it for it in sent if it.is_success))
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Send until the context ends."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join()
+
+    def await_more(self, count: int) -> None:
+        """Wait until *count* more are answered."""
+        enough = len(self.answers) + count
+        eventually(lambda: len(self.answers) >= enough, f"{count} more webhooks are answered", 60)
+
+
+class Deployed:
+    """What the test has to go by once all is over."""
+
+    def __init__(self, relay: Relay, destinations: Destinations, answers: list[httpx.Response]) -> None:
+        self.relay = relay
+        self.destinations = destinations
+        self.ids = [it.json()["event_id"] for it in answers]
+        self.events: dict[str, dict[str, Any]] = {}
+
+    def await_settled(self) -> None:
+        """Wait until the relay knows of each event what became of it."""
+        for event_id in self.ids:
+            self.events[event_id] = eventually(lambda: self._settled(event_id), f"{event_id} is settled", DELIVERED_S)
+
+    def _settled(self, event_id: str) -> dict[str, Any] | None:
+        event = self.relay.event(event_id)
+        open_ = [it for it in event["deliveries"].values() if it["status"] in {"pending", "in_flight"}]
+        return None if open_ or not event["published"] else event
+
+    def arrivals(self, path: str) -> Counter[str]:
+        """Return how often each event came to *path*."""
+        return Counter(it.event_id for it in self.destinations.received(path))
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """Deploy `BEFORE`, and `AFTER` over it while webhooks come in; give what came of all."""
+    file: Path = tmp_path_factory.mktemp("busy") / "relay.toml"
+    with Destinations() as destinations:
+        for path in PATHS:
+            destinations.behave(path)
+        file.write_text(BEFORE.format(url=destinations.base_url))
+        with running(file, environ={}) as local, closing(Relay(local)) as relay:
+            senders = Senders(relay)
+            with senders.busy():
+                senders.await_more(10)
+                file.write_text(AFTER.format(url=destinations.base_url))
+                local.deploy_again()
+                senders.await_more(10)
+            seen = Deployed(relay, destinations, senders.answers)
+            seen.await_settled()
+            yield seen
+
+
+def test_an_event_is_of_the_old_configuration_or_of_the_new(deployed: Deployed) -> None:
+    """Both are met, and nothing between them."""
+    kinds = Counter(frozenset(it["deliveries"]) for it in deployed.events.values())
+
+    assert kinds.keys() == {frozenset(OLD_DESTINATIONS), frozenset(NEW_DESTINATIONS)}
+
+
+def test_every_expected_delivery_is_made(deployed: Deployed) -> None:
+    statuses = Counter(it["status"] for event in deployed.events.values() for it in event["deliveries"].values())
+
+    assert statuses == {"delivered": 4 * len(deployed.ids)}
+
+
+def test_what_stays_gets_each_event_once(deployed: Deployed) -> None:
+    assert deployed.arrivals("stays") == dict.fromkeys(deployed.ids, 1)
+
+
+def test_what_moves_gets_each_event_once_at_one_of_its_places(deployed: Deployed) -> None:
+    arrived = deployed.arrivals("old") + deployed.arrivals("new")
+
+    assert arrived == dict.fromkeys(deployed.ids, 1)
+    assert deployed.arrivals("old")
+    assert deployed.arrivals("new")
+
+
+@pytest.mark.parametrize("path", ["goes", "alone", "comes", "first"])
+def test_what_comes_or_goes_gets_what_the_events_expect_once(deployed: Deployed, path: str) -> None:
+    expected = [name for name, event in deployed.events.items() if path in event["deliveries"]]
+    arrived = deployed.arrivals(path)
+
+    assert expected
+    assert {name: arrived[name] for name in expected} == dict.fromkeys(expected, 1)
+    assert max(arrived.values()) == 1
+
+
+def test_qstash_holds_the_new_and_nothing_of_the_old(deployed: Deployed) -> None:
+    relay, url = deployed.relay, deployed.destinations.base_url
+
+    assert relay.ask("sync").json() == {"differs": []}
+    assert relay.groups("busy") == {
+        "busy.kept": {"stays": f"{url}/stays", "moves": f"{url}/new", "comes": f"{url}/comes"},
+        "busy.new": {"first": f"{url}/first"},
+    }
+    schedules = {it["scheduleId"]: it["cron"] for it in relay.qstash("/v2/schedules")}
+    assert schedules == {
+        "busy.changed": "CRON_TZ=Europe/Berlin 30 3 * * *",
+        "busy.begun": "CRON_TZ=America/New_York 0 5 * * *",
+    }
+    assert {it["name"]: it["parallelism"] for it in relay.qstash("/v2/queues")} == {"busy.fast": 2}
+
+
+def test_the_ledger_balances_over_the_deploy(deployed: Deployed) -> None:
+    since = min(event["received_at"] for event in deployed.events.values())
+    audit = deployed.relay.ask("audit", since=since, until=datetime.now(UTC).isoformat()).json()
+
+    assert audit["unaccounted"] == []
+    assert sum(it["expected"] for it in audit["destinations"]) == 4 * len(deployed.ids)
+    assert sum(it["delivered"] for it in audit["destinations"]) == 4 * len(deployed.ids)
