@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -122,7 +123,7 @@ class Deployed:
     def await_settled(self) -> None:
         """Wait until the relay knows of each event what became of it."""
         for event_id in self.ids:
-            self.events[event_id] = eventually(lambda: self._settled(event_id), f"{event_id} is settled", DELIVERED_S)
+            self.events[event_id] = eventually(partial(self._settled, event_id), f"{event_id} is settled", DELIVERED_S)
 
     def _settled(self, event_id: str) -> dict[str, Any] | None:
         event = self.relay.event(event_id)
