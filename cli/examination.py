@@ -5,7 +5,6 @@ Each look is a generator of findings; what can't be looked at, since something b
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,7 +60,7 @@ class Examination:
             ("secret github-api", self._secret_github),
             ("secrets of destinations", self._secret_destinations),
             ("QStash", self._look_at_qstash),
-            ("URL groups", self._url_groups),
+            ("QStash's state", self._state),
             ("signing keys", self._signing_keys),
             ("orphans", self._orphans),
             ("reconciliation", self._reconciliation),
@@ -189,25 +188,17 @@ class Examination:
         else:
             yield Finding("QStash", "ok", f"{self._qstash.url} takes the token")
 
-    def _url_groups(self) -> Iterator[Finding]:
-        relay, config, qstash = self._deployed_with_qstash()
-        wanted = _wanted_groups(config)
-        try:
-            held = qstash.groups()
-        except RelayError as error:
-            raise Failure(f"QStash's URL groups can't be read: {error}: run this again in a minute") from error
-        missing, extra = _compare(wanted, held, config["name"])
-        if not missing and not extra:
-            yield Finding("URL groups", "ok", f"QStash has {', '.join(wanted) or 'none, as wanted'}, as configured")
-        if missing:
+    def _state(self) -> Iterator[Finding]:
+        """Have the relay compare what it put into QStash with what is there: groups, schedules, queues, pins."""
+        relay, _, _ = self._deployed_with_qstash()
+        changes = relay.get("sync")["differs"]
+        if changes:
+            wanting = "; ".join(it["change"] for it in changes)
             yield Finding(
-                "URL groups", "missing", f"QStash lacks {', '.join(missing)}", _sync_command(relay, config, wanted)
+                "QStash's state", "missing", f"differs from what was deployed: {wanting}", self._command("sync")
             )
-        if extra:
-            groups = ", ".join(sorted({group for group, _ in extra}))
-            named = ", ".join(f"{endpoint} in {group}" for group, endpoint in extra)
-            todo = f"remove it under {groups} at https://console.upstash.com/qstash: it gets every event"
-            yield Finding("URL groups", "missing", f"QStash has, and the configuration hasn't: {named}", todo)
+        else:
+            yield Finding("QStash's state", "ok", "what was deployed: URL groups, schedules, queues, flow controls")
 
     def _signing_keys(self) -> Iterator[Finding]:
         relay, _, qstash = self._deployed_with_qstash()
@@ -302,48 +293,3 @@ def _split(message: str) -> tuple[str, str | None]:
     """Return a failure's message as what was found and, after its last colon, what to do."""
     found, colon, todo = message.rpartition(": ")
     return (found, todo) if colon else (message, None)
-
-
-def _wanted_groups(config: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
-    """Return the URL groups that QStash should have, as the deploy asks for them."""
-    base = config["base_urls"][0]
-    return {
-        f"{config['name']}.{group}": [
-            {"name": name, "url": config["destinations"][name]["url"] or f"{base}/qstash/deliver/{name}"}
-            for name in settings["destinations"]
-        ]
-        for group, settings in config["url_groups"].items()
-    }
-
-
-def _compare(
-    wanted: Mapping[str, list[dict[str, str]]], held: Mapping[str, list[dict[str, str]]], relay: str
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return what QStash lacks, in words, and the endpoints (group, name) that it has beyond what is wanted."""
-    missing: list[str] = []
-    for group, endpoints in wanted.items():
-        if group not in held:
-            missing.append(group)
-            continue
-        urls = {it.get("name"): it["url"] for it in held[group]}
-        missing += [f"{it['name']} ({it['url']}) in {group}" for it in endpoints if urls.get(it["name"]) != it["url"]]
-    extra = []
-    for group, members in held.items():
-        if group.startswith(f"{relay}."):
-            names = {it["name"] for it in wanted.get(group, [])}
-            extra += [(group, it.get("name") or it["url"]) for it in members if it.get("name") not in names]
-    return missing, extra
-
-
-def _sync_command(relay: Deployed, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Return the command that has the relay put its URL groups into QStash again.
-
-    A deploy wouldn't: CloudFormation sees no change in what is wanted.
-    """
-    desired = json.dumps({"relay": config["name"], "groups": wanted})
-    payload = json.dumps({"RequestType": "Create", "ResourceProperties": {"Desired": desired}})
-    function = relay.stack.outputs.get("SyncFunction")
-    return (
-        f"aws lambda invoke --function-name {function} --cli-binary-format raw-in-base64-out"
-        f" --payload {shlex.quote(payload)} /dev/stdout"
-    )

@@ -27,17 +27,11 @@ def whole(deployed: Relay) -> Relay:
     deployed.secretsmanager.put_secret_value(SecretId=f"{deployed.name}/sources", SecretString=json.dumps(held))
     deployed.server.says("GET", "/v2/keys", KEYS)
     deployed.server.says("GET", "/v1/deliveries", {"deliveries": [], "cursor": None})
-    deployed.server.says("GET", "/v2/topics", _groups(deployed))
+    deployed.server.says("GET", "/v1/sync", {"differs": []})
     make_table(deployed.dynamodb, deployed.name)
     store = Store(deployed.name, deployed.name, dynamodb=deployed.dynamodb)
     store.save_keys(current="sig_one", following="sig_two", mac="mac")
     return deployed
-
-
-def _groups(relay: Relay, **changes: str) -> list[dict[str, Any]]:
-    urls = {"ledger": f"{relay.server.url}/qstash/deliver/ledger", "erp": "https://erp.example.com/in", **changes}
-    endpoints = [{"name": name, "url": url} for name, url in urls.items() if url]
-    return [{"name": f"{relay.name}.audit", "endpoints": endpoints}, {"name": "another.audit", "endpoints": []}]
 
 
 def _examined(relay: Relay) -> dict[str, dict[str, Any]]:
@@ -65,7 +59,7 @@ def test_a_relay_that_lacks_nothing_is_all_ok_and_ends_with_0(whole: Relay) -> N
         "signing secret of github",
         "signing secret of acme",
         "QStash",
-        "URL groups",
+        "QStash's state",
         "signing keys",
         "orphans",
         "publishing",
@@ -162,38 +156,21 @@ def test_a_qstash_that_does_not_answer_is_named(whole: Relay) -> None:
     assert url in missing["found"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "lacks"),
-    [({"erp": ""}, "erp (https://erp.example.com/in)"), ({"erp": "https://old.example.com"}, "erp (https://erp")],
-    ids=["absent", "elsewhere"],
-)
-def test_an_endpoint_that_qstash_lacks_is_put_back_by_the_command_told(
-    whole: Relay, changes: dict[str, str], lacks: str
-) -> None:
-    whole.server.says("GET", "/v2/topics", _groups(whole, **changes))
+def test_all_that_differs_in_qstash_is_named_and_mended_by_the_command_told(whole: Relay) -> None:
+    changes = ("set erp of the.audit", "remove schedule the.spy")
+    whole.server.says("GET", "/v1/sync", {"differs": [{"kind": "…", "name": "…", "change": it} for it in changes]})
 
     missing = _only_missing(whole)
 
-    assert missing["check"] == "URL groups"
-    assert lacks in missing["found"]
-    assert missing["next"].startswith("aws lambda invoke --function-name the-sync ")
-    payload = json.loads(missing["next"].split("'")[1])
-    assert json.loads(payload["ResourceProperties"]["Desired"])["groups"] == {
-        f"{whole.name}.audit": _groups(whole)[0]["endpoints"]
-    }
+    assert missing["check"] == "QStash's state"
+    assert all(it in missing["found"] for it in changes)
+    assert missing["next"] == f"relay --name {whole.name} sync"
 
 
-def test_a_group_that_qstash_lacks_is_named(whole: Relay) -> None:
-    whole.server.says("GET", "/v2/topics", [])
+def test_a_relay_that_can_not_read_qstash_is_named(whole: Relay) -> None:
+    whole.server.says("GET", "/v1/sync", {"message": "QStash answered 503"}, status=503)
 
-    assert f"{whole.name}.audit" in _only_missing(whole)["found"]
-
-
-def test_an_endpoint_too_many_is_named(whole: Relay) -> None:
-    """It would get every event."""
-    whole.server.says("GET", "/v2/topics", _groups(whole, spy="https://spy.example.com"))
-
-    assert "spy in" in _only_missing(whole)["found"]
+    assert _only_missing(whole)["check"] == "QStash's state"
 
 
 @pytest.mark.parametrize(
@@ -245,7 +222,9 @@ def test_a_configuration_that_can_not_be_asked_skips_what_needs_it(whole: Relay)
 
     assert found["configuration"]["state"] == "missing"
     assert "policy/read" in found["configuration"]["next"]
-    assert {found[it]["state"] for it in ("signing secrets", "URL groups", "signing keys", "orphans")} == {"skipped"}
+    assert {found[it]["state"] for it in ("signing secrets", "QStash's state", "signing keys", "orphans")} == {
+        "skipped"
+    }
     assert found["QStash"]["state"] == "ok"
 
 
