@@ -113,7 +113,7 @@ def _told(settings: Settings, parcel: Parcel) -> Iterator[tuple[str, Any]]:
         yield "trouble", str(parcel.trouble)
         return
     targets = [settings.destinations[it].target for it in parcel.names]
-    yield "aws", [f"{it['kind']} {it['name']}" for it in targets if it]
+    yield "aws", [f"{it['kind']} {it.get('arn', it['name'])}" for it in targets if it]
     yield "method", message.method
     yield "headers", {"content-type": message.content_type, **message.headers}
     yield "body", message.body.decode(errors="replace")[:BODY_MAX_CHARS]

@@ -1,15 +1,18 @@
-"""Where events are relayed to: public URLs, with headers of their own, and targets in this AWS account and region."""
+"""Where events are relayed to: public URLs, with headers of their own, and targets in AWS, by name or by ARN."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from infra import urls
 from infra.grammar import Expression, Name
 from infra.rows import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 # The relay's, QStash's and HTTP's own: none of them is a destination's.
@@ -23,6 +26,13 @@ _FORMS = {
     "step_functions": r"[A-Za-z0-9_-]{1,80}",
     "s3": r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
 }
+_ARNS = {  # the service, and what stands before the name; a bucket's name is the only one in the world
+    "eventbridge": ("events", "event-bus/"),
+    "sqs": ("sqs", ""),
+    "sns": ("sns", ""),
+    "lambda": ("lambda", "function:"),
+    "step_functions": ("states", "stateMachine:"),
+}
 _GOES_WITH = {
     "headers": ("url",),
     "detail_type": ("eventbridge",),
@@ -30,6 +40,25 @@ _GOES_WITH = {
     "prefix": ("s3",),
     "claim_check": KINDS[1:],
 }
+
+
+def arn_of(target: Mapping[str, Any], *, partition: str, region: str, account: str) -> str:
+    """Return the ARN of *target*, as `Destination.flat` has it: its own, else that of its name at the given place.
+
+    Of a bucket it is that of the objects that the relay may put there.
+    """
+    if target["kind"] == "s3":
+        return f"arn:{partition}:s3:::{target['name']}/{target.get('prefix') or ''}*"
+    service, resource = _ARNS[target["kind"]]
+    return target.get("arn") or f"arn:{partition}:{service}:{region}:{account}:{resource}{target['name']}"
+
+
+def _name_in(kind: str, said: str) -> str | None:
+    """Return the name in *said*, which is a name or an ARN; None where AWS would take it for neither."""
+    service, resource = _ARNS.get(kind, ("", ""))
+    where = rf"(arn:aws[a-z-]*:{service}:[a-z0-9-]+:[0-9]{{12}}:{resource})?" if service else "()"
+    found = re.fullmatch(f"{where}({_FORMS[kind]})", said)
+    return found[2] if found else None
 
 
 def _public_url(text: str, info: ValidationInfo) -> str:
@@ -49,7 +78,7 @@ class Secret(Table):
 
 
 class Destination(Table):
-    """`[url_groups.x.destinations.y]`: a public URL, or one AWS target by its name in this account and region."""
+    """`[url_groups.x.destinations.y]`: a public URL, or one AWS target: its name, or its ARN where it is elsewhere."""
 
     url: Annotated[
         PublicUrl | None,
@@ -63,15 +92,19 @@ class Destination(Table):
         description="Headers that it alone gets; it is then published to alone, and QStash shows nobody their values.",
         examples=[{"Authorization": {"secret": "erp"}, "X-Team": "a"}],
     )
-    eventbridge: Annotated[str | None, Field(description="The name of an event bus.", examples=["default"])] = None
+    eventbridge: Annotated[
+        str | None, Field(description="The name of an event bus, or its ARN.", examples=["default"])
+    ] = None
     detail_type: Annotated[
         str | None,
         Field(
             min_length=1, max_length=128, description="Of the entry; without it the event type.", examples=["github"]
         ),
     ] = None
-    sqs: Annotated[str | None, Field(description="The name of an SQS queue.", examples=["orders.fifo"])] = None
-    sns: Annotated[str | None, Field(description="The name of an SNS topic.", examples=["orders"])] = None
+    sqs: Annotated[str | None, Field(description="The name of an SQS queue, or its ARN.", examples=["orders.fifo"])] = (
+        None
+    )
+    sns: Annotated[str | None, Field(description="The name of an SNS topic, or its ARN.", examples=["orders"])] = None
     group_id: Annotated[
         Expression | None,
         Field(
@@ -81,11 +114,13 @@ class Destination(Table):
     lambda_: Annotated[
         str | None,
         Field(
-            alias="lambda", description="The name of a function, which is invoked asynchronously.", examples=["ship"]
+            alias="lambda",
+            description="The name or ARN of a function, which is invoked asynchronously.",
+            examples=["ship"],
         ),
     ] = None
     step_functions: Annotated[
-        str | None, Field(description="The name of a standard state machine.", examples=["order"])
+        str | None, Field(description="The name of a standard state machine, or its ARN.", examples=["order"])
     ] = None
     s3: Annotated[str | None, Field(description="The name of a bucket.", examples=["archive"])] = None
     prefix: Annotated[str | None, Field(description="Before the keys in the bucket.", examples=["webhooks/"])] = None
@@ -109,8 +144,9 @@ class Destination(Table):
         if len(kinds) != 1:
             raise ValueError(f"must have exactly one of {', '.join(KINDS)}")
         kind, name = kinds[0], str(self._named(kinds[0]))
-        if kind in _FORMS and not re.fullmatch(_FORMS[kind], name):
-            raise ValueError(f"{kind}: '{name}' is no name that AWS takes: say the name alone, not the ARN or the URL")
+        if kind in _FORMS and _name_in(kind, name) is None:
+            what = "the name or the ARN" if kind in _ARNS else "the name alone"
+            raise ValueError(f"{kind}: '{name}' is nothing that AWS takes there: say {what}")
         for setting, those in _GOES_WITH.items():
             if getattr(self, setting) not in (None, {}) and kind not in those:
                 raise ValueError(f"{setting} goes with {' or '.join(those)}, and this is {kind}: take it out")
@@ -133,4 +169,6 @@ class Destination(Table):
             return {"url": self.url, "headers": headers, "target": None}
         more = {name: it for name in ("detail_type", "group_id", "prefix") if (it := getattr(self, name)) is not None}
         checks = {"claim_check": False} if self.claim_check is False else {}
-        return {"url": None, "headers": {}, "target": {"kind": kind, "name": self._named(kind), **more, **checks}}
+        said = str(self._named(kind))
+        target = {"kind": kind, "name": _name_in(kind, said)} | ({"arn": said} if said.startswith("arn:") else {})
+        return {"url": None, "headers": {}, "target": {**target, **more, **checks}}

@@ -11,6 +11,7 @@ from aws_cdk.aws_events_targets import LambdaFunction
 
 from infra.alarms import Alarms
 from infra.config import flatten, output_name
+from infra.destinations import arn_of
 from infra.functions import RelayFunction
 from infra.gateway import Gateway
 from infra.secrets import Secrets
@@ -19,7 +20,6 @@ from infra.sync import QStashSync
 from relay.vault import named_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from aws_cdk import IStackSynthesizer
@@ -35,13 +35,6 @@ _GIVES = {  # what handing a delivery over to each kind of target takes
     "lambda": ["lambda:InvokeFunction"],
     "step_functions": ["states:StartExecution"],
     "s3": ["s3:PutObject"],
-}
-_ARNS = {
-    "eventbridge": ("events", "event-bus/"),
-    "sqs": ("sqs", ""),
-    "sns": ("sns", ""),
-    "lambda": ("lambda", "function:"),
-    "step_functions": ("states", "stateMachine:"),
 }
 
 
@@ -173,16 +166,10 @@ class RelayStack(Stack):
         arns: dict[str, set[str]] = {}
         for it in self._flat["destinations"].values():
             if it["target"]:
-                arns.setdefault(it["target"]["kind"], set()).add(self._target_arn(it["target"]))
+                arn = arn_of(it["target"], partition=self.partition, region=self.region, account=self.account)
+                arns.setdefault(it["target"]["kind"], set()).add(arn)
         for kind, them in sorted(arns.items()):
             function.allow(f"HandOver{kind.title().replace('_', '')}", _GIVES[kind], sorted(them))
-
-    def _target_arn(self, target: Mapping[str, Any]) -> str:
-        name = target["name"]
-        if target["kind"] == "s3":
-            return f"arn:{self.partition}:s3:::{name}/{target.get('prefix') or ''}*"
-        service, resource = _ARNS[target["kind"]]
-        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}{name}"
 
     def _reconcile(self, github_api_url: str | None) -> RelayFunction | None:
         """Make what holds GitHub's lists to the ledger, where a source names hooks."""

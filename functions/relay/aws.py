@@ -17,13 +17,18 @@ TRIES = 2
 
 
 @cache
-def client(service: str) -> Any:
-    """Return the client of the AWS *service*, made once: two tries, a second to connect, three to answer."""
+def client(service: str, region: str | None = None) -> Any:
+    """Return the client of the AWS *service*, made once: two tries, a second to connect, three to answer.
+
+    Args:
+        region: Where the service is asked; None: where this function runs.
+    """
     import boto3
     from botocore.config import Config
 
     return boto3.client(
         service,  # type: ignore[call-overload]  # the service is a value here
+        region_name=region,
         config=Config(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,

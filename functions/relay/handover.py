@@ -25,6 +25,8 @@ from relay.routes import facts
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    Clients = Callable[[str, str | None], Any]
+
 KIB = 1024
 # Source: each service's page of quotas; of a message its attributes count, too.
 MAX_BYTES = {
@@ -48,7 +50,7 @@ class HandOver:
     """One delivery to hand over.
 
     Attributes:
-        target: As the flat configuration has it: `kind`, `name`, and what the kind needs.
+        target: As the flat configuration has it: `kind`, `name`, `arn` where it may be elsewhere, what the kind needs.
         body: What the target is to get.
         content_type: Of *body*.
         account: `partition`, `region` and `account` of the relay, for ARNs.
@@ -103,17 +105,23 @@ class HandOver:
             text, said["encoding"] = base64.b64encode(self.body).decode(), "base64"
         return text, {name: {"DataType": "String", "StringValue": it} for name, it in said.items() if it}
 
+    @property
+    def region(self) -> str | None:
+        """The target's region; None: the relay's own."""
+        return str(self.target["arn"]).split(":")[3] if "arn" in self.target else None
+
     def arn(self, service: str, resource: str) -> str:
-        """Return the ARN of *resource* in the relay's own account and region."""
+        """Return the target's ARN: its own, or that of *resource* in the relay's account and region."""
         where = self.account
-        return f"arn:{where['partition']}:{service}:{where['region']}:{where['account']}:{resource}"
+        own = f"arn:{where['partition']}:{service}:{where['region']}:{where['account']}:{resource}"
+        return str(self.target.get("arn", own))
 
 
-def hand_over(it: HandOver, clients: Callable[[str], Any] = aws.client) -> None:
+def hand_over(it: HandOver, clients: Clients = aws.client) -> None:
     """Hand *it* over.
 
     Args:
-        clients: Returns boto3's client of a service.
+        clients: Returns boto3's client of a service in a region.
 
     Raises:
         Undeliverable: The target will never take it.
@@ -123,7 +131,7 @@ def hand_over(it: HandOver, clients: Callable[[str], Any] = aws.client) -> None:
     service, give = KINDS[kind]
     try:
         with aws.speaking_to(service):
-            give(it, clients(service))
+            give(it, clients(service, it.region))
     except UpstreamError as error:
         if any(code in str(error) for code in NEVER_TAKEN):
             raise Undeliverable(f"{kind} will never take this delivery: {error}") from error
@@ -138,7 +146,7 @@ def _fits(it: HandOver, *parts: str) -> None:
 
 def _eventbridge(it: HandOver, client: Any) -> None:
     entry = {
-        "EventBusName": it.target["name"],
+        "EventBusName": it.target.get("arn", it.target["name"]),
         "Source": f"relay.{it.event.source}",
         "DetailType": it.target.get("detail_type") or it.event.event_type,
         "Time": it.event.received_at,
@@ -155,7 +163,8 @@ def _sqs(it: HandOver, client: Any) -> None:
     _fits(it, text, *_told(attributes))
     if not text:
         raise Undeliverable("sqs takes no message without a body")
-    url = _queue_url(client, it.target["name"])
+    account = it.target["arn"].split(":")[4] if "arn" in it.target else None
+    url = _queue_url(client, it.target["name"], account)
     client.send_message(QueueUrl=url, MessageBody=text, MessageAttributes=attributes, **_in_order(it))
 
 
@@ -170,7 +179,9 @@ def _sns(it: HandOver, client: Any) -> None:
 
 def _lambda(it: HandOver, client: Any) -> None:
     _fits(it, it.detail)
-    client.invoke(FunctionName=it.target["name"], InvocationType="Event", Payload=it.detail.encode())
+    client.invoke(
+        FunctionName=it.target.get("arn", it.target["name"]), InvocationType="Event", Payload=it.detail.encode()
+    )
 
 
 def _step_functions(it: HandOver, client: Any) -> None:
@@ -215,8 +226,9 @@ def _in_order(it: HandOver) -> dict[str, str]:
 
 
 @lru_cache(maxsize=64)
-def _queue_url(client: Any, name: str) -> str:
-    return str(client.get_queue_url(QueueName=name)["QueueUrl"])
+def _queue_url(client: Any, name: str, account: str | None) -> str:
+    owner = {"QueueOwnerAWSAccountId": account} if account else {}
+    return str(client.get_queue_url(QueueName=name, **owner)["QueueUrl"])
 
 
 KINDS: dict[str, tuple[str, Callable[[HandOver, Any], None]]] = {

@@ -12,8 +12,9 @@ from relay.model import Event, EventId, delivery_id
 from relay.parcels import BODY_MAC, CLAIM_CHECK_TYPE, body_mac
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from relay.handover import Clients
     from relay.settings import Settings
     from relay.store import Store
 
@@ -26,7 +27,7 @@ def deliver(
     mac_key: str,
     settings: Settings,
     store: Store,
-    clients: Callable[[str], Any] = aws.client,
+    clients: Clients = aws.client,
 ) -> Event:
     """Hand a delivery, which QStash has signed, to the destination *name*, and record that it was.
 

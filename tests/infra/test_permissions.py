@@ -74,6 +74,7 @@ topic = { sns = "orders" }
 function = { lambda = "ship" }
 machine = { step_functions = "order" }
 bucket = { s3 = "archive", prefix = "in/" }
+far = { sqs = "arn:aws:sqs:eu-west-1:111122223333:orders" }
 """
 
 
@@ -88,7 +89,11 @@ def test_deliver_may_reach_the_targets_that_are_named_and_no_other(tmp_path: Pat
         "HandOverEventbridge": (["events:PutEvents"], [f"{BUS}/accounting", f"{BUS}/default"]),
         "HandOverSqs": (
             ["sqs:GetQueueUrl", "sqs:SendMessage"],
-            [arn.format("sqs", "orders"), arn.format("sqs", "orders.fifo")],
+            [
+                arn.format("sqs", "orders"),
+                arn.format("sqs", "orders.fifo"),
+                "arn:aws:sqs:eu-west-1:111122223333:orders",
+            ],
         ),
         "HandOverSns": (["sns:Publish"], [arn.format("sns", "orders")]),
         "HandOverLambda": (["lambda:InvokeFunction"], [arn.format("lambda", "function:ship")]),

@@ -36,7 +36,13 @@ def hand_over(
 ) -> Event:
     headers = {"relay-event-id": event.id, "relay-body-mac": body_mac(MAC, event.id, published)}
     return deliver(
-        name, headers=headers, body=body, mac_key=MAC, settings=world.settings, store=world.store, clients=lambda _: bus
+        name,
+        headers=headers,
+        body=body,
+        mac_key=MAC,
+        settings=world.settings,
+        store=world.store,
+        clients=lambda *_: bus,
     )
 
 

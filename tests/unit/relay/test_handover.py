@@ -25,10 +25,12 @@ ACCOUNT = {"partition": "aws", "region": "us-east-1", "account": "000000000000"}
 def aws(local_clients: LocalClients) -> Any:
     """Return what makes clients of the local AWS."""
     session = boto3.Session("test", "test", region_name="us-east-1")
-    made: dict[str, Any] = {}
+    made: dict[tuple[str, str | None], Any] = {}
 
-    def client(service: str) -> Any:
-        return made.setdefault(service, session.client(service, endpoint_url=local_clients.url))  # type: ignore[call-overload]
+    def client(service: str, region: str | None = None) -> Any:
+        if (service, region) not in made:
+            made[service, region] = session.client(service, region, endpoint_url=local_clients.url)  # type: ignore[call-overload]
+        return made[service, region]
 
     return client
 
@@ -137,6 +139,24 @@ def test_a_bucket_gets_the_bytes_under_source_day_and_event(world: World, aws: A
     assert kept["Metadata"]["relay-delivery-id"] == it.delivery
 
 
+@pytest.mark.parametrize("kind", ["sqs", "sns"])
+def test_a_target_in_another_region_is_reached_by_its_arn(world: World, aws: Any, kind: str) -> None:
+    """And none of the same name here."""
+    name, far = f"far-{kind}", "eu-west-1"
+    for region in (far, "us-east-1"):
+        queue = aws("sqs", region).create_queue(QueueName=name)["QueueUrl"]
+        asked = {"QueueUrl": queue, "AttributeNames": ["QueueArn"]}
+        arn = aws("sqs", region).get_queue_attributes(**asked)["Attributes"]["QueueArn"]
+        topic = aws("sns", region).create_topic(Name=name)["TopicArn"]
+        aws("sns", region).subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    it = a_delivery(world, {"kind": kind, "name": name, "arn": f"arn:aws:{kind}:{far}:000000000000:{name}"})
+
+    hand_over(it, aws)
+
+    assert len(received(aws("sqs", far), name)) == 1
+    assert received(aws("sqs"), name) == []
+
+
 class Client:
     """A client of any service: what it is asked, and what it answers."""
 
@@ -146,11 +166,13 @@ class Client:
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.asked: list[tuple[str, Any]] = []
+        self.looked_up: list[dict[str, Any]] = []
         self._failure = failure
 
     def __getattr__(self, name: str) -> Any:
         def call(**given: Any) -> Any:
             if name == "get_queue_url":
+                self.looked_up.append(given)
                 return {"QueueUrl": "https://queue"}
             self.asked.append((name, given))
             if self._failure is not None:
@@ -168,11 +190,42 @@ def test_a_function_is_invoked_asynchronously_with_what_an_entry_has(world: Worl
     client = Client()
     it = a_delivery(world, target("lambda"))
 
-    hand_over(it, lambda _: client)
+    hand_over(it, lambda *_: client)
 
     ((call, given),) = client.asked
     assert (call, given["FunctionName"], given["InvocationType"]) == ("invoke", "orders", "Event")
     assert json.loads(given["Payload"])["delivery_id"] == it.delivery
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource", "call", "said"),
+    [
+        ("eventbridge", "events:eu-west-1:111122223333:event-bus/orders", "put_events", "Entries"),
+        ("lambda", "lambda:eu-west-1:111122223333:function:orders:live", "invoke", "FunctionName"),
+        ("step_functions", "states:eu-west-1:111122223333:stateMachine:orders", "start_execution", "stateMachineArn"),
+        ("sns", "sns:eu-west-1:111122223333:orders", "publish", "TopicArn"),
+    ],
+)
+def test_an_arn_is_asked_for_as_it_stands_where_it_is(
+    world: World, kind: str, resource: str, call: str, said: str
+) -> None:
+    clients = {"eu-west-1": Client()}
+    arn = f"arn:aws:{resource}"
+
+    hand_over(a_delivery(world, {**target(kind), "arn": arn}), lambda _, region: clients[str(region)])
+
+    ((called, given),) = clients["eu-west-1"].asked
+    assert called == call
+    assert arn in ([given[said]] if isinstance(given[said], str) else given[said][0].values())
+
+
+def test_a_queue_of_another_account_is_asked_for_there(world: World) -> None:
+    client = Client()
+    it = a_delivery(world, {**target("sqs"), "arn": "arn:aws:sqs:eu-west-1:111122223333:orders"})
+
+    hand_over(it, lambda *_: client)
+
+    assert client.looked_up == [{"QueueName": "orders", "QueueOwnerAWSAccountId": "111122223333"}]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -181,7 +234,7 @@ def test_what_a_deploy_or_time_may_mend_is_tried_again(world: World, kind: str, 
     client = Client(ClientError({"Error": {"Code": code}}, "Call"))
 
     with pytest.raises(UpstreamError):
-        hand_over(a_delivery(world, target(kind)), lambda _: client)
+        hand_over(a_delivery(world, target(kind)), lambda *_: client)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -189,7 +242,7 @@ def test_what_a_target_will_never_take_is_not_tried_again(world: World, kind: st
     client = Client(ClientError({"Error": {"Code": "ValidationException"}}, "Call"))
 
     with pytest.raises(Undeliverable):
-        hand_over(a_delivery(world, target(kind)), lambda _: client)
+        hand_over(a_delivery(world, target(kind)), lambda *_: client)
 
 
 @pytest.mark.parametrize("kind", MAX_BYTES)
@@ -198,7 +251,7 @@ def test_what_is_too_large_for_a_target_is_not_even_asked(world: World, kind: st
     body = b"[" + b"1," * (MAX_BYTES[kind] // 2) + b"1]"
 
     with pytest.raises(Undeliverable, match="at most"):
-        hand_over(replace(a_delivery(world, target(kind)), body=body), lambda _: client)
+        hand_over(replace(a_delivery(world, target(kind)), body=body), lambda *_: client)
 
     assert client.asked == []
 
@@ -208,7 +261,7 @@ def test_a_fifo_queue_whose_group_is_nowhere_in_the_event_never_takes_it(world: 
     it = a_delivery(world, {"kind": "sqs", "name": "q.fifo", "group_id": "body.account"}, body)
 
     with pytest.raises(Undeliverable, match="group_id"):
-        hand_over(it, lambda _: Client())
+        hand_over(it, lambda *_: Client())
 
 
 def test_a_token_is_of_one_generation_of_one_delivery(world: World) -> None:
