@@ -11,14 +11,18 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
+import boto3
 import httpx
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from infra.local.aws import client
 from infra.local.destinations import DEAD, HEALTHY, Destinations
@@ -28,6 +32,8 @@ from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    Call = tuple[str, Callable[[Any, str], object]]
 
 CONFIG = """
 [relay]
@@ -40,7 +46,28 @@ to = ["all"]
 [url_groups.all]
 retries = 0
 destinations = {{ builder = "{builder}", ledger = {{ eventbridge = "default", detail_type = "github" }} }}
+
+[schemes.acme]
+signature = "X-Acme-Signature: {{base64}}"
+algorithm = "hmac-sha512"
+id = "X-Acme-Id"
+
+[sources.acme]
+scheme = "acme"
+to = ["aws"]
+
+[url_groups.aws]
+retries = 0
+[url_groups.aws.destinations]
+queue = {{ sqs = "named" }}
+topic = {{ sns = "named" }}
+function = {{ lambda = "named" }}
+machine = {{ step_functions = "named" }}
+bucket = {{ s3 = "named-archive", prefix = "in/" }}
+bus = {{ eventbridge = "named" }}
 """
+MACHINE = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}})
+ENTRY = {"Source": "relay.any", "DetailType": "any", "Detail": "{}"}
 LARGE = json.dumps({"action": "opened", "padding": "x" * 100_000}).encode()  # too large for an item: it is in S3
 
 
@@ -107,6 +134,40 @@ def event_id(relay: Relay, bus: Callable[[str], dict[str, Any]]) -> str:  # noqa
     return accepted
 
 
+@pytest.fixture(scope="module")
+def targets(relay: Relay) -> dict[str, Call]:
+    """Make two targets of each kind, `named` in the configuration and `other`; return how each kind is asked."""
+    account = "000000000000"
+    arn = f"arn:aws:{{}}:{relay.local.region}:{account}:{{}}{{}}"
+    role = f"arn:aws:iam::{account}:role/any"
+    code = BytesIO()
+    with ZipFile(code, "w") as zipped:
+        zipped.writestr("it.py", "def handler(event, context): pass")
+    relay.aws("iam").create_role(
+        RoleName="any", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []})
+    )
+    for name in ("named", "other"):
+        relay.aws("sqs").create_queue(QueueName=name)
+        relay.aws("sns").create_topic(Name=name)
+        relay.aws("stepfunctions").create_state_machine(name=name, definition=MACHINE, roleArn=role)
+        relay.aws("s3").create_bucket(Bucket=f"{name}-archive")
+        relay.aws("events").create_event_bus(Name=name)
+        relay.aws("lambda").create_function(
+            FunctionName=name, Runtime="python3.13", Handler="it.handler", Role=role, Code={"ZipFile": code.getvalue()}
+        )
+    return {
+        "queue": ("sqs", lambda it, name: it.get_queue_url(QueueName=name)),
+        "topic": ("sns", lambda it, name: it.publish(TopicArn=arn.format("sns", "", name), Message="a")),
+        "function": ("lambda", lambda it, name: it.invoke(FunctionName=name, InvocationType="Event")),
+        "machine": (
+            "stepfunctions",
+            lambda it, name: it.start_execution(stateMachineArn=arn.format("states", "stateMachine:", name)),
+        ),
+        "bucket": ("s3", lambda it, name: it.put_object(Bucket=f"{name}-archive", Key="in/a")),
+        "bus": ("events", lambda it, name: it.put_events(Entries=[ENTRY | {"EventBusName": name}])),
+    }
+
+
 # -- roles ------------------------------------------------------------------------------------------------------------
 
 
@@ -146,6 +207,35 @@ def test_deliver_may_read_the_body_hand_it_over_and_record_that(
 
     assert detail["body"] == json.loads(LARGE)
     assert relay.delivery(event_id, "ledger", "delivered")["received_at"] is not None
+
+
+def test_deliver_may_reach_each_named_target(relay: Relay, targets: dict[str, Call]) -> None:
+    """A delivery counts as delivered once its target took it."""
+    event = relay.send("acme", b"{}", content_type="application/json").json()["event_id"]
+
+    for name in targets:
+        relay.delivery(event, name, "delivered")
+
+
+@pytest.mark.parametrize("name", ["queue", "topic", "function", "machine", "bucket", "bus"])
+def test_deliver_may_reach_no_target_that_is_not_named(relay: Relay, targets: dict[str, Call], name: str) -> None:
+    """Of the same kind, by the same call: with the role's own key, since its function asks for none but the named."""
+    service, call = targets[name]
+    functions = relay.aws("lambda").list_functions()["Functions"]
+    (function,) = [it for it in functions if it["FunctionName"].startswith("gate-Deliver")]
+    role = relay.aws("sts").assume_role(RoleArn=function["Role"], RoleSessionName="gate")["Credentials"]
+    deliver = boto3.client(
+        service,  # type: ignore[call-overload]  # the service is a value here
+        relay.local.region,
+        endpoint_url=relay.local.aws_endpoint_url,
+        aws_access_key_id=role["AccessKeyId"],
+        aws_secret_access_key=role["SecretAccessKey"],
+        aws_session_token=role["SessionToken"],
+    )
+
+    call(deliver, "named")
+    with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
+        call(deliver, "other")
 
 
 def test_claim_may_look_the_event_up_and_sign_for_its_body(relay: Relay, builder: Destinations) -> None:
