@@ -34,7 +34,7 @@ def handler(request: Request) -> Response:
         if not isinstance(said, Described):
             return _greet(source, said, it)
         if source.schedule is not None:
-            said = describe_tick(said, request.headers)
+            said = describe_tick(said, request.headers, path=request.path, mac_key=it.mac_key)
         webhook = Spooled(source.name, now, said, request.headers.get("content-type"), request.body)
         accepted = accept_or_spool(
             source, webhook, settings=it.settings, store=it.store, publisher=it.publisher, paused=it.paused

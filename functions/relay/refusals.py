@@ -253,7 +253,7 @@ def _of_schedule(refusal: Refusal) -> str:
         return f"{refusal.message}; QStash signs each attempt anew, so somebody sent an old tick again"
     return (
         f"{refusal.message}; only QStash may post to a schedule, at its times: somebody else did, or the token is of"
-        " another QStash account than the schedule (`relay doctor` asks)"
+        " another QStash account than the schedule, or the schedule was changed there (`relay doctor` asks)"
     )
 
 

@@ -1,16 +1,21 @@
 """Schedules: sources that QStash itself posts to, at the times of a cron expression.  One post is a *tick*.
 
-QStash signs a tick with its own keys, which the table has: a schedule has no signing secret, and no other way in.  The
-message's id is the idempotency key, so what QStash sends again after a failure is the same event, and the next tick is
-another, though the body is always the same.  Nothing signs that id; so the same JWT under another id is suspicious.
+QStash signs a tick with its own keys, which the table has: a schedule has no signing secret, and no other way in.
+These keys are symmetric, so a destination that checks QStash's signatures could sign a tick, too: hence the URL that
+QStash is given has a MAC under a key that only the relay has, and what is signed is the URL as well.
+
+The message's id is the idempotency key, so what QStash sends again after a failure is the same event, and the next tick
+is another, though the body is always the same.  Nothing signs that id; so the same JWT under another id is suspicious.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from relay.callbacks import MAC_CHARS
 from relay.errors import SignatureError
 
 if TYPE_CHECKING:
@@ -21,19 +26,34 @@ if TYPE_CHECKING:
 EVENT_TYPE = "schedule"
 LEEWAY_S = 5  # between QStash's clock and ours, as for its callbacks: the row alone is as strict as QStash's SDK
 _SIGNATURE = "upstash-signature"
+_MAC = "tick"
 
 
-def describe_tick(said: Described, headers: Mapping[str, str]) -> Described:
+def tick_url(url: str, mac_key: str) -> str:
+    """Return where QStash is to post the ticks of the schedule whose source has *url*."""
+    return f"{url}?{_MAC}={_mac(url, mac_key)}"
+
+
+def _mac(url: str, key: str) -> str:
+    source = url.rpartition("/")[2]
+    return hmac.new(key.encode(), f"tick/{source}".encode(), hashlib.sha256).hexdigest()[:MAC_CHARS]
+
+
+def describe_tick(said: Described, headers: Mapping[str, str], *, path: str, mac_key: str) -> Described:
     """Return what a tick says of itself, whose signature is verified.
 
     Args:
         said: What the scheme's row makes of it.
         headers: Names in lower case.
+        path: Where it was posted to, without the query.
 
     Raises:
-        SignatureError: It has no message id: without one, every tick would be the same event.
+        SignatureError: QStash wasn't given this URL; or the tick has no message id: without one, every tick would be
+            the same event.
     """
+    if not hmac.compare_digest(said.query.get(_MAC, "").encode(errors="replace"), _mac(path, mac_key).encode()):
+        raise SignatureError("the URL isn't the one that the relay gave its schedule", reason="wrong_token")
     if not said.has_id:
         raise SignatureError("Upstash-Message-Id is missing", reason="missing_header")
     token = hashlib.sha256(headers[_SIGNATURE].encode(errors="replace")).hexdigest()
-    return replace(said, event_type=EVENT_TYPE, headers={}, signed_sha256=token)
+    return replace(said, event_type=EVENT_TYPE, headers={}, query={}, signed_sha256=token)

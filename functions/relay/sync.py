@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from relay.model import iso
+from relay.schedules import tick_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -167,7 +168,7 @@ def physical_id(desired: str) -> str:
 
 def add(desired: str, relay: str, *, qstash: QStash, store: Store) -> str:
     """Put into QStash what *desired* has, remove nothing, and remember it as the newest; return its physical id."""
-    for change in plan(json.loads(desired), actual(qstash, relay)):
+    for change in plan(_state(desired, store), actual(qstash, relay)):
         if not change.removes:
             perform(change, qstash)
     state = physical_id(desired)
@@ -178,7 +179,7 @@ def add(desired: str, relay: str, *, qstash: QStash, store: Store) -> str:
 def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> None:
     """End *state*: make QStash match the newest state that remains, or remove all that is the relay's."""
     states = {name: it for name, it in store.desired().items() if name != state}
-    for change in plan(_newest(states), actual(qstash, relay)):
+    for change in plan(_newest(states, store), actual(qstash, relay)):
         perform(change, qstash)
     store.save_desired(states)
 
@@ -190,16 +191,27 @@ def drift(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
         QStashError: QStash can't be read.
     """
     states = store.desired()
-    return plan(_newest(states), actual(qstash, relay), pinning=False) if states else []
+    return plan(_newest(states, store), actual(qstash, relay), pinning=False) if states else []
 
 
 def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     """Make QStash what the last deploy said; return what was done."""
-    changes = plan(_newest(store.desired()), actual(qstash, relay)) if store.desired() else []
+    states = store.desired()
+    changes = plan(_newest(states, store), actual(qstash, relay)) if states else []
     for change in changes:
         perform(change, qstash)
     return changes
 
 
-def _newest(states: Mapping[str, Mapping[str, Any]]) -> State:
-    return json.loads(max(states.values(), key=lambda it: it["at"])["state"]) if states else {}
+def _newest(states: Mapping[str, Mapping[str, Any]], store: Store) -> State:
+    return _state(max(states.values(), key=lambda it: it["at"])["state"], store) if states else {}
+
+
+def _state(desired: str, store: Store) -> State:
+    """Return what *desired*, JSON, asks for; each schedule with the URL that proves to ingest whose tick it is."""
+    state: State = json.loads(desired)
+    if state.get(SCHEDULES):
+        key = store.keys()["mac"]
+        for it in state[SCHEDULES].values():
+            it["destination"] = tick_url(it["destination"], key)
+    return state

@@ -21,7 +21,7 @@ BODY = b'{"kind":"daily"}'
 @pytest.fixture(scope="module")
 def tick(relay: Relay) -> Iterator[dict[str, Any]]:
     """Have the schedule run every minute, until it has run; give the event that came of it."""
-    url = f"{relay.local.relay_url}/webhooks/daily"
+    url = relay.qstash("/v2/schedules/deployed.daily")["destination"]
     relay.schedule("deployed.daily", "CRON_TZ=Europe/Berlin * * * * *", url, BODY)
     yield eventually(
         lambda: next(iter(relay.ask("events", source="daily").json()["events"]), None),

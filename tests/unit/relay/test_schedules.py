@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -18,6 +19,7 @@ from relay.model import EventId, event_id
 from relay.query import list_refusals
 from relay.refusals import Reason
 from relay.refuse import Pace, record_refusal
+from relay.schedules import tick_url
 from relay.settings import Settings
 from tests.unit.qstash.fakes import START_S, USERS, local
 from tests.unit.qstash.steps import call
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-URL = f"{BASE}/webhooks/nightly"
+URL = tick_url(f"{BASE}/webhooks/nightly", MAC)
 BODY = b'{"kind":"nightly"}'
 CURRENT, FOLLOWING = USERS[0].current_key, USERS[0].next_key
 ROLLED = "sig_rolled_rolled_rolled_rolled_rolled"
@@ -63,11 +65,14 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     wiring.relay.cache_clear()
 
 
-def post(headers: dict[str, str], body: bytes = BODY) -> dict[str, Any]:
+def post(headers: dict[str, str], body: bytes = BODY, url: str = URL) -> dict[str, Any]:
     """Hand a request to ingest as the HTTP API does; return status and answer."""
+    query = url.partition("?")[2]
     asked = {
         "routeKey": "ANY /webhooks/{source}",
         "rawPath": "/webhooks/nightly",
+        "rawQueryString": query,
+        "queryStringParameters": dict(parse_qsl(query)),
         "requestContext": {"http": {"method": "POST", "sourceIp": "127.0.0.1"}},
         "pathParameters": {"source": "nightly"},
         "headers": headers,
@@ -82,8 +87,8 @@ def tick(world: World, message: str = "msg_1", key: str = CURRENT, **changes: st
     return post({name: it for name, it in (headers(world, message, key) | changes).items() if it})
 
 
-def headers(world: World, message: str, key: str = CURRENT) -> dict[str, str]:
-    token = sign(key=key, url=URL, body=BODY, now_s=world.clock.at.timestamp())
+def headers(world: World, message: str, key: str = CURRENT, url: str = URL) -> dict[str, str]:
+    token = sign(key=key, url=url, body=BODY, now_s=world.clock.at.timestamp())
     return {"upstash-signature": token, "upstash-message-id": message, "content-type": "application/json"}
 
 
@@ -195,6 +200,28 @@ def test_who_isnt_qstash_is_refused_whatever_he_signs_with(world: World, key: st
     assert answer["status"] == 401
     assert "only QStash may post to a schedule" in refusals[0]["likely_cause"]
     assert "secret set" not in refusals[0]["likely_cause"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?tick=", f"?tick={'0' * 32}", tick_url("daily", MAC).removeprefix("daily"), "?tick=%ff"],
+    ids=["none", "empty", "made up", "of another schedule", "no text"],
+)
+def test_a_destination_that_holds_qstashs_keys_can_not_forge_a_tick(world: World, query: str) -> None:
+    """The keys are symmetric; the URL that only QStash was given is what it lacks."""
+    url = f"{BASE}/webhooks/nightly{query}"
+
+    answer = post(headers(world, "msg_1", url=url), url=url)
+
+    assert answer["status"] == 401
+    assert {it["reason"] for it in list_refusals(world.store, "nightly", world.settings)["counts"]} == {"wrong_token"}
+
+
+def test_what_proves_a_tick_is_nowhere_in_its_event(world: World) -> None:
+    event = world.store.event(EventId(tick(world)["event_id"]))
+
+    assert event is not None
+    assert event.query == {}
 
 
 def test_another_body_or_an_old_tick_is_refused(world: World) -> None:

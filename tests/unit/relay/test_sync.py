@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from relay import sync
 from relay.errors import QStashError
+from relay.schedules import tick_url
 from tests.unit.relay.dead_letters import DeadLetters
+from tests.unit.relay.world import MAC
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
@@ -175,6 +177,20 @@ def test_a_flow_control_that_publishes_carry_is_no_drift_and_is_pinned_by_the_ne
     account.held["flow_controls"]["relay.crm"]["rate"] = 99
     assert [str(it) for it in planned(desired, account, pinning=False)] == ["set flow control relay.crm"]
     assert done({}, account) == ["remove flow control relay.crm"]
+
+
+def test_a_schedule_gets_the_url_that_proves_its_ticks(world: World) -> None:
+    """The table's key makes it, so that what was deployed doesn't have it; another URL is a drift."""
+    world.store.save_keys(current="sig_a", following="sig_b", mac=MAC)
+    account: Any = Account()
+
+    sync.add(json.dumps({"schedules": {"relay.nightly": TICK}}), "relay", qstash=account, store=world.store)
+
+    held = account.held["schedules"]["relay.nightly"]
+    assert held["destination"] == tick_url(str(TICK["destination"]), MAC)
+    assert sync.drift("relay", qstash=account, store=world.store) == []
+    held["destination"] = TICK["destination"]
+    assert [str(it) for it in sync.mend("relay", qstash=account, store=world.store)] == ["set schedule relay.nightly"]
 
 
 def test_a_drift_is_found_and_mended(world: World) -> None:
