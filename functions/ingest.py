@@ -8,7 +8,7 @@ from relay.accept import Acceptance, Proof, accept_or_spool, examine
 from relay.errors import HandshakeFailed, OperatorError, SenderError, UpstreamError
 from relay.gateway import Request, Response, answering, note
 from relay.judgement import Described
-from relay.metrics import Metric, count
+from relay.metrics import Metric, count, count_routing
 from relay.received import Received
 from relay.refuse import record_refusal
 from relay.schedules import describe_tick
@@ -103,11 +103,10 @@ def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:
     if accepted.duplicate:
         return _acknowledge_again(source, accepted, {**headers, "relay-duplicate": "true"})
     count(Metric.ACCEPTED)
+    count_routing(event)
     if not event.expected:
-        count(Metric.UNROUTED)
         note(unrouted=True)
     if event.route_error:
-        count(Metric.ROUTE_FAILED)
         note(route_error=event.route_error)
     if event.suspected_replay_of:
         count(Metric.SUSPECTED_REPLAYS)

@@ -125,18 +125,19 @@ class Alarms(Construct):
             " token hold? `relay doctor` asks.",
             threshold=DUE_AGE_MAX_S,
         )
-        for verb in ("ingest", "sweep"):  # both publish
+        for verb in ("ingest", "sweep"):  # which takes in, and publishes, what ingest couldn't
             self._alarm(
                 f"{verb.capitalize()}Unpublishable",
                 _metric("Unpublishable", verb),
                 "QStash refused an event for good. `relay delivery list --status unpublishable` names it.",
             )
-        self._alarm(
-            "RouteFailed",
-            _metric("RouteFailed", "ingest"),
-            "A route's `when` didn't fit an event: the event is saved, and that route didn't take it. The log of ingest"
-            " has route_error; mend relay.toml, deploy, `relay replay start` the event: the routes are asked again.",
-        )
+            self._alarm(
+                f"{verb.capitalize()}RouteFailed",
+                _metric("RouteFailed", verb),
+                "A route's `when` didn't fit an event: the event is saved, and that route didn't take it. `relay event"
+                " show` has route_error; mend relay.toml, deploy, `relay replay start` the event: the routes are asked"
+                " again.",
+            )
         self._alarm(
             "DeadLettered",
             _metric("DeadLettered", "record"),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import single_metric
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+if TYPE_CHECKING:
+    from relay.model import Event
 
 NAMESPACE = "FanoutRelay"
 
@@ -41,6 +45,14 @@ def count(metric: Metric, value: float = 1) -> None:
     unit = MetricUnit.Seconds if metric is Metric.DUE_AGE else MetricUnit.Count
     with single_metric(name=metric.value, unit=unit, value=value, namespace=NAMESPACE) as one:
         one.add_metadata("metric", metric.value)
+
+
+def count_routing(event: Event) -> None:
+    """Count a new *event* where no route takes it, or where a route couldn't be asked of it."""
+    if not event.expected:
+        count(Metric.UNROUTED)
+    if event.route_error:
+        count(Metric.ROUTE_FAILED)
 
 
 def count_refused(source: str, reason: str) -> None:

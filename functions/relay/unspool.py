@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from relay.accept import accept
 from relay.errors import NotFound, SignatureError, UpstreamError
+from relay.metrics import count_routing
 from relay.spool import Spooled
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _unspooled(publisher: Publisher, data: bytes) -> bool:
     settings = publisher.settings
     source = settings.source(webhook.source)
     try:
-        accept(
+        accepted = accept(
             source,
             webhook,
             settings=settings,
@@ -64,4 +65,6 @@ def _unspooled(publisher: Publisher, data: bytes) -> bool:
         )
     except SignatureError:  # a suspected replay, which this source refuses
         return False
+    if not accepted.duplicate:
+        count_routing(accepted.event)
     return True

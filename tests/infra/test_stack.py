@@ -10,7 +10,7 @@ import pytest
 
 from infra.gateway import TOO_LARGE
 from relay.metrics import Metric
-from tests.infra.conftest import CONFIG, synthesize
+from tests.infra.conftest import CONFIG, ROOT, synthesize
 
 if TYPE_CHECKING:
     from tests.infra.conftest import Synthesized
@@ -163,7 +163,7 @@ def test_sweep_and_audit_run_by_the_clock_without_retries(real: Synthesized) -> 
 
 
 def test_several_sweeps_a_minute_can_share_what_is_due(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from tests.infra.conftest import CONFIG, synthesize
+    from tests.infra.conftest import CONFIG, ROOT, synthesize
 
     config = CONFIG.replace("[relay]", "[relay]\nsweeps = 3")
     stack = synthesize(tmp_path_factory.mktemp("sweeps"), config, local=True)
@@ -313,6 +313,7 @@ def test_alarms_watch_what_the_functions_count(real: Synthesized) -> None:
         ("Unpublishable", "ingest"): ("Sum", 0),
         ("Unpublishable", "sweep"): ("Sum", 0),
         ("RouteFailed", "ingest"): ("Sum", 0),
+        ("RouteFailed", "sweep"): ("Sum", 0),
         ("Drift", "audit"): ("Maximum", 0),
         ("DeadLettered", "record"): ("Sum", 0),
         ("DeadLettered", "sweep"): ("Sum", 0),
@@ -350,6 +351,13 @@ def test_every_alarm_tells_the_topic_and_says_what_to_do(real: Synthesized) -> N
         assert properties["AlarmActions"] == [{"Ref": topic}]
         assert len(properties["AlarmDescription"]) > 40
         assert "Metrics" not in properties  # metric math, which the local AWS refuses
+
+
+def test_the_readme_reckons_with_every_alarm(real: Synthesized) -> None:
+    """What the relay costs while it is idle is mostly that."""
+    number = len(real.of_type("AWS::CloudWatch::Alarm"))
+
+    assert f"| {number} alarms " in (ROOT / "README.md").read_text()
 
 
 def test_silence_is_an_alarm_only_for_sweep(real: Synthesized) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from relay import bulk, query
 from relay.errors import BadRequest
+from relay.judgement import Described
 from relay.model import Status, iso
 from relay.replay import replay_event
+from relay.spool import Spooled
 from tests.flat import publishing, route
 from tests.unit.relay.replays import advance
 from tests.unit.relay.world import FLAT
@@ -114,6 +116,21 @@ def test_a_route_that_cannot_tell_keeps_the_others_from_nothing(world: World) ->
     assert [it.destination for it in replay.deliveries] == ["builder"]
     assert [it.url.path.rpartition("/")[2] for it in world.wire.published] == ["relay.audit", "relay.ci"]
     assert query.show_event(world.store, event.id, with_body=False)["route_error"] is None
+
+
+@pytest.mark.parametrize(("config", "metric"), [(NOTHING, "Unrouted"), (TOO_PRECISE, "RouteFailed"), (ALL, None)])
+def test_what_came_through_the_spool_counts_once_as_any_other(
+    world: World, capsys: pytest.CaptureFixture[str], config: dict[str, Any], metric: str | None
+) -> None:
+    world.deploy(config)
+    said = Described("d-1", has_id=True, event_type="push", headers={})
+    for _ in range(2):
+        world.store.spool(Spooled("github", world.clock.at, said, None, b'{"ref": 7}').dump())
+
+    world.sweep(60)
+
+    lines = [json.loads(it) for it in capsys.readouterr().out.splitlines() if it.startswith("{")]
+    assert [it["metric"] for it in lines if it.get("metric") in {"Unrouted", "RouteFailed"}] == [metric] * bool(metric)
 
 
 def test_an_event_that_owes_a_publish_is_not_routed_again(world: World) -> None:
