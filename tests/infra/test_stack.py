@@ -163,7 +163,7 @@ def test_sweep_and_audit_run_by_the_clock_without_retries(real: Synthesized) -> 
 
 
 def test_several_sweeps_a_minute_can_share_what_is_due(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from tests.infra.conftest import CONFIG, ROOT, synthesize
+    from tests.infra.conftest import CONFIG, synthesize
 
     config = CONFIG.replace("[relay]", "[relay]\nsweeps = 3")
     stack = synthesize(tmp_path_factory.mktemp("sweeps"), config, local=True)
