@@ -51,7 +51,7 @@ def _untrue(world: World, event: Event, delivery: Delivery) -> Iterator[str]:
     if any(hashlib.sha256(it.body).hexdigest() != event.sha256 for it in seen):
         yield f"{delivery.id} brought other bytes than its event's"
     taken = any(it.succeeded for it in current)
-    if delivery.status in OPEN:
+    if delivery.status in OPEN or delivery.status is Status.HELD:
         yield f"{delivery.id} stays {delivery.status}; its destination saw it {len(current)} times, taken: {taken}"
     elif delivery.status is Status.UNACCOUNTED and event.id not in world.overdue:
         yield f"{delivery.id} is unaccounted: {delivery.reason}; taken: {taken}"

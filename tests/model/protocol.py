@@ -11,7 +11,7 @@ from relay.replay import REPLAYABLE
 from tests.memory_aws import Fault
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations
-from tests.model.world import NAMES, URLS, World
+from tests.model.world import NAMES, NARROW, URLS, WIDE, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +117,21 @@ class Protocol(RuleBasedStateMachine):
         if over:
             event, destination = over[number % len(over)]
             self._verb(lambda: self.it.replay(event, destination), mishap)
+
+    @rule(destination=st.sampled_from(sorted(URLS)), resumes=st.booleans(), mishap=MISHAPS)
+    def pause(self, destination: str, resumes: bool, mishap: tuple[str, int] | None) -> None:  # noqa: FBT001
+        """Have a person pause a destination, or end that."""
+        self._verb(lambda: (self.it.resume if resumes else self.it.pause)(destination), mishap)
+
+    @rule(flat=st.sampled_from([NARROW, NARROW, WIDE]))
+    def route(self, flat: dict[str, Any]) -> None:
+        """Deploy other routes: some events go nowhere, and of some it can't be told where they go."""
+        self.it.route(flat)
+
+    @rule(mishap=MISHAPS)
+    def route_again(self, mishap: tuple[str, int] | None) -> None:
+        """Have a person replay what no route took."""
+        self._verb(self.it.route_again, mishap)
 
     @rule(seconds=st.sampled_from(SPANS_S), mishap=MISHAPS)
     def wait(self, seconds: float, mishap: tuple[str, int] | None) -> None:

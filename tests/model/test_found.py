@@ -10,9 +10,7 @@ from relay.model import DEAD, Status
 from tests.memory_aws import Fault
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations
-from tests.model.world import World
-
-PUBLISH_IS_CALL = 3  # of those that a webhook's acceptance makes
+from tests.model.world import PUBLISH_IS_CALL, World
 
 
 def statuses(world: World) -> set[Status]:

@@ -11,7 +11,7 @@ from relay.model import Status
 from tests.memory_aws import Fault
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations
-from tests.model.world import World
+from tests.model.world import PUBLISH_IS_CALL, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ def hide_what_is_due(world: World) -> None:
 
 def forget_what_is_known(world: World) -> None:
     world.ask_qstash("PATCH", "/admin/settings", {"deduplication_window_s": 0.0}, admin=True)
-    world.calls.arm(Fault.VOID, after=3)
+    world.calls.arm(Fault.VOID, after=PUBLISH_IS_CALL)
 
 
 def claim_a_delivery(world: World) -> None:

@@ -24,7 +24,7 @@ from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Answer, Outgoing, documented_users
 from infra.local.qstash.state import Settings as QStashSettings
-from relay import sync
+from relay import pauses, sync
 from relay.accept import Acceptance, accept_or_spool
 from relay.audit import Audited, audit
 from relay.errors import RelayError
@@ -33,7 +33,7 @@ from relay.judgement import Described
 from relay.model import EventId, Status, delivery_id, event_id
 from relay.publish import Publisher
 from relay.qstash import QStash
-from relay.replay import Replay, replay_deliveries
+from relay.replay import Replay, Router, replay_deliveries
 from relay.settings import Settings
 from relay.settle import settle
 from relay.spool import Spooled
@@ -56,20 +56,32 @@ QSTASH = "https://qstash.example.com"
 ADMIN = "admin"
 BEGAN_S = 1_800_000_000.0
 SWEEP_S = 45.0
+PUBLISH_IS_CALL = 4  # of those that the first webhook's acceptance makes
 OUTAGE = timedelta(days=2.9)  # QStash's log reaches back a little longer
 NAMES = {"github": ("audit", "ci"), "stripe": ("audit",)}
 GROUPS = {"audit": ("ledger", "erp"), "ci": ("builder",)}
 URLS = {name: f"https://{name}.example.com/in" for names in GROUPS.values() for name in names}
-FLAT: dict[str, Any] = {
-    "name": "relay",
-    "retention_days": 365,
-    "sources": {
-        name: {"scheme": name, "row": built_in_schemes()[name].row(), "routes": [route(*groups)]}
-        for name, groups in NAMES.items()
-    },
-    "url_groups": {name: group(*names) for name, names in GROUPS.items()},
-    "destinations": {name: url(of, URLS[name]) for of, names in GROUPS.items() for name in names},
-}
+
+
+def flat(**routes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a configuration whose sources have these *routes*."""
+    return {
+        "name": "relay",
+        "retention_days": 365,
+        "sources": {
+            name: {"scheme": name, "row": built_in_schemes()[name].row(), "routes": them}
+            for name, them in routes.items()
+        },
+        "url_groups": {name: group(*names) for name, names in GROUPS.items()},
+        "destinations": {name: url(of, URLS[name]) for of, names in GROUPS.items() for name in names},
+    }
+
+
+WIDE = flat(**{name: [route(*groups)] for name, groups in NAMES.items()})
+NARROW = flat(
+    github=[route("audit"), route("ci", name="routes[0]", when="starts_with(body.ref, 'v')")],  # it can't be told
+    stripe=[route("audit", event_types=["never"])],  # no route takes it
+)
 
 
 class World:
@@ -106,7 +118,7 @@ class World:
         self.clock = Clock(BEGAN_S)
         self.latency_s = latency_s
         self.calls = Calls()
-        self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, FLAT)
+        self.route(WIDE)
         self.destinations = Destinations({url: name for name, url in URLS.items()}, self.clock)
         self.acknowledged: dict[EventId, str] = {}
         self.refused: Counter[int] = Counter()
@@ -166,8 +178,13 @@ class World:
         self.bucket = s3.buckets["bucket"]
         self.store = Store("table", "bucket", now=self.now, dynamodb=dynamodb, s3=s3)
         self.recorder = self._function()
+        self.ingest = self._function()
         refresh_keys(self.store, self.qstash)
         self.deploy()
+
+    def route(self, flat: dict[str, Any]) -> None:
+        """Have the functions know these routes from now on."""
+        self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, flat)
 
     def deploy(self) -> None:
         """Have QStash's URL groups be what the configuration says."""
@@ -232,7 +249,7 @@ class World:
             self.store,
             self.qstash,
             self._function().mac_key,
-            paused=frozenset,
+            paused=self.ingest.paused,
             secret=lambda name: name,
             workers=1,
         )
@@ -249,7 +266,7 @@ class World:
                     settings=self.settings,
                     store=self.store,
                     publisher=self._publisher,
-                    paused=frozenset,
+                    paused=self.ingest.paused,
                 )
         except (RelayError, Crash):
             return None
@@ -288,6 +305,26 @@ class World:
         except (RelayError, Crash):
             return None
 
+    def route_again(self) -> None:
+        """Have a person replay what no route took, or of which one couldn't be told: the routes of now are asked."""
+        router = Router(self.settings, self.store.paused)
+        for item in list(self.table.items.values()):
+            if item["sk"]["S"] != "EVENT" or (item["expected"]["M"] and "route_error" not in item):
+                continue
+            with suppress(RelayError, Crash), self.calls.process():
+                event = self.store.event(EventId(item["pk"]["S"]))
+                router.reroute(self.store, event) if event else None
+
+    def pause(self, destination: str) -> None:
+        """Have a person pause a destination; ingest knows within 10 s."""
+        with suppress(RelayError, Crash), self.calls.process():
+            self.store.pause(destination, None, None)
+
+    def resume(self, destination: str) -> None:
+        """Have a person end the pause of a destination, if it is paused."""
+        with suppress(RelayError, Crash), self.calls.process():
+            pauses.resume(self.store, destination, rate=60, by=None, reason=None)
+
     def deliveries(self, statuses: Collection[Status]) -> list[tuple[EventId, str]]:
         """Return the event and the destination of the deliveries that have a record with one of *statuses*."""
         return sorted(
@@ -309,9 +346,9 @@ class World:
         """Let time pass, as `timedelta` takes it."""
         self._run(self.clock.advance(timedelta(**span).total_seconds()))
         for item in self.table.items.values():
-            if "due_pk" in item:
-                began = datetime.fromisoformat((item.get("since") or item["received_at"])["S"])
-                if self.now() - began > OUTAGE:
+            began = item.get("since") or item.get("received_at")
+            if "due_pk" in item and began:  # a replay of many is due, too
+                if self.now() - datetime.fromisoformat(began["S"]) > OUTAGE:
                     self.overdue.add(item["pk"]["S"])
 
     def drift(self, name: str) -> None:
@@ -359,6 +396,9 @@ class World:
         self.ask_qstash("POST", "/admin/up", admin=True)
         self.destinations.behaviour = dict.fromkeys(URLS, Behaviour.UP)
         self.deploy()
+        self.route(WIDE)
+        for destination in self.store.paused():
+            self.resume(destination)
         self.table.catch_up()
 
     def become_quiet(self) -> None:
@@ -369,4 +409,5 @@ class World:
             self.wait(seconds=seconds)
             self.sweep()
             self.audit()
+            self.route_again()
         self.table.catch_up()
