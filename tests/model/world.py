@@ -346,10 +346,9 @@ class World:
         """Let time pass, as `timedelta` takes it."""
         self._run(self.clock.advance(timedelta(**span).total_seconds()))
         for item in self.table.items.values():
-            began = item.get("since") or item.get("received_at")
-            if "due_pk" in item and began:  # a replay of many is due, too
-                if self.now() - datetime.fromisoformat(began["S"]) > OUTAGE:
-                    self.overdue.add(item["pk"]["S"])
+            began = item.get("since") or item.get("received_at")  # a replay of many, which is due, too, has neither
+            if "due_pk" in item and began and self.now() - datetime.fromisoformat(began["S"]) > OUTAGE:
+                self.overdue.add(item["pk"]["S"])
 
     def drift(self, name: str) -> None:
         """Have somebody take the destination *name* out of its URL group at QStash."""
