@@ -32,13 +32,14 @@ class Bus:
 
 
 def hand_over(
-    world: World, event: Event, bus: Bus, body: bytes = b"{}", name: str = "ledger", published: bytes = b"{}"
+    world: World, event: Event, bus: Bus, *, name: str = "ledger", published: bytes = b"{}", without: str = ""
 ) -> Event:
     headers = {"relay-event-id": event.id, "relay-body-mac": body_mac(MAC, event.id, published)}
+    headers.pop(without, None)
     return deliver(
         name,
         headers=headers,
-        body=body,
+        body=b"{}",
         mac_key=MAC,
         settings=world.settings,
         store=world.store,
@@ -89,5 +90,16 @@ def test_a_delivery_whose_body_is_not_the_events_is_refused(world: World) -> Non
         hand_over(world, other, bus, published=b"[]")
     with pytest.raises(NotFound):
         hand_over(world, one, bus, name="erp")
+
+    assert bus.entries == []
+
+
+@pytest.mark.parametrize("without", ["relay-body-mac", "relay-event-id"])
+def test_a_delivery_that_proves_nothing_is_refused(world: World, without: str) -> None:
+    """Who holds QStash's keys, as a destination may, could send it."""
+    event, bus = world.post().event, Bus()
+
+    with pytest.raises(BadRequest):
+        hand_over(world, event, bus, without=without)
 
     assert bus.entries == []
