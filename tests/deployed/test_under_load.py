@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 SENDERS = 3
 TIMES = 3
 DELIVERED_S = 150  # what a publish couldn't do, the sweep does within a minute or two
-BEFORE = """
+HEAD = """
 [relay]
 name = "busy"
 [schemes.acme]
 signature = "X-Acme-Signature: {{base64}}"
 algorithm = "hmac-sha512"
 id = "X-Acme-Id"
+"""
+BEFORE = """
 [sources]
 acme = {{ scheme = "acme", to = ["kept", "left"] }}
 changed = {{ cron = "0 3 * * *", timezone = "Europe/Berlin", to = ["kept"] }}
@@ -50,12 +52,6 @@ goes = "{url}/goes"
 alone = "{url}/alone"
 """
 AFTER = """
-[relay]
-name = "busy"
-[schemes.acme]
-signature = "X-Acme-Signature: {{base64}}"
-algorithm = "hmac-sha512"
-id = "X-Acme-Id"
 [sources]
 acme = {{ scheme = "acme", to = ["kept", "new"] }}
 changed = {{ cron = "30 3 * * *", timezone = "Europe/Berlin", to = ["kept"] }}
@@ -142,12 +138,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     with Destinations() as destinations:
         for path in PATHS:
             destinations.behave(path)
-        file.write_text(BEFORE.format(url=destinations.base_url))
+        file.write_text((HEAD + BEFORE).format(url=destinations.base_url))
         with running(file, environ={}) as local, closing(Relay(local)) as relay:
             senders = Senders(relay)
             with senders.busy():
                 senders.await_more(10)
-                file.write_text(AFTER.format(url=destinations.base_url))
+                file.write_text((HEAD + AFTER).format(url=destinations.base_url))
                 local.deploy_again()
                 senders.await_more(10)
             seen = Deployed(relay, destinations, senders.answers)
