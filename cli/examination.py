@@ -15,8 +15,9 @@ from cli import aws, destination_secrets, secrets
 from cli.command import Failure
 from cli.deployed import Deployed, Stack, find_stack, transport
 from cli.tables import time_text
+from relay.caller import DEFAULT_URL
 from relay.errors import RelayError
-from relay.qstash import DEFAULT_URL, QStash
+from relay.qstash import QStash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -1,30 +1,22 @@
-"""QStash's HTTP API: the one place that imports httpx and knows its wire names."""
+"""QStash's HTTP API: messages, logs and dead letters, by their wire names."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from relay.caller import decoded, reading
 from relay.errors import QStashError
+from relay.holdings import Holdings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    import httpx
-
-DEFAULT_URL = "https://qstash.upstash.io"
-CONNECT_TIMEOUT_S = 2.0
-CALL_TIMEOUT_S = 10.0
 CALLBACK_RETRIES = 5  # said explicitly: else a callback has as many as its message, and none where that has none
 CALLBACK_TIMEOUT_S = 20
-DAY_S = 86_400
 LOG_PAGE = 1000
 LOG_PAGES_MAX = 20
 CLOCK_MARGIN = timedelta(minutes=1)  # by which QStash's clock and the relay's may differ
@@ -150,39 +142,8 @@ class DeadLetter:
     body: bytes
 
 
-class QStash:
-    """A client of one QStash account.
-
-    Args:
-        timeout_s: How long one call may take in all parts.
-        now: Returns the current aware UTC time.
-        transport: For tests: what sends in the network's stead.
-    """
-
-    def __init__(
-        self,
-        token: str,
-        url: str = DEFAULT_URL,
-        *,
-        timeout_s: float = CALL_TIMEOUT_S,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        self._now = now
-        self.url = url.rstrip("/")
-        self._token = token
-        self._timeout_s = timeout_s
-        self._transport = transport
-
-    @cached_property
-    def _client(self) -> httpx.Client:
-        import httpx
-
-        return httpx.Client(
-            headers={"Authorization": f"Bearer {self._token}"},
-            timeout=httpx.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S),
-            transport=self._transport,
-        )
+class QStash(Holdings):
+    """A client of one QStash account: what it holds, what is published, and what became of that."""
 
     def publish(self, messages: Sequence[Message], *, timeout_s: float | None = None) -> list[list[Accepted]]:
         """Publish *messages* in one call; of several, every one must be text, and QStash takes all or none.
@@ -198,94 +159,16 @@ class QStash:
             headers = message.wire_headers()
             path = f"/v2/enqueue/{quote(message.queue)}" if message.queue else "/v2/publish"
             path = f"{path}/{message.destination}"
-            return [_accepted(self._call("POST", path, content=message.body, headers=headers, timeout_s=timeout_s))]
+            return [_accepted(self.call("POST", path, content=message.body, headers=headers, timeout_s=timeout_s))]
         items = [
             {"destination": it.destination, "headers": it.wire_headers(), "body": it.text}
             | ({"queue": it.queue} if it.queue else {})
             for it in messages
         ]
-        answer = self._call("POST", "/v2/batch", json=items, timeout_s=timeout_s)
+        answer = self.call("POST", "/v2/batch", json=items, timeout_s=timeout_s)
         if not isinstance(answer, list) or len(answer) != len(messages):
             raise QStashError("the answer to a batch doesn't have one entry a message")
         return [_accepted(it) for it in answer]
-
-    def signing_keys(self) -> tuple[str, str]:
-        """Return the current and the next signing key."""
-        answer = self._call("GET", "/v2/keys")
-        with _reading():
-            return answer["current"], answer["next"]
-
-    def groups(self) -> dict[str, list[dict[str, str]]]:
-        """Return every URL group's endpoints, each with `url` and, where it has one, `name`."""
-        answer = self._call("GET", "/v2/topics")
-        with _reading():
-            return {it["name"]: it.get("endpoints") or [] for it in answer}
-
-    def put_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
-        """Add *endpoints* to *group*, which is made where it isn't there; those of a known name get the new URL."""
-        self._call("POST", f"/v2/topics/{quote(group)}/endpoints", json={"endpoints": list(endpoints)})
-
-    def remove_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
-        """Remove *endpoints* from *group*; QStash deletes a group with its last endpoint."""
-        self._call("DELETE", f"/v2/topics/{quote(group)}/endpoints", json={"endpoints": list(endpoints)})
-
-    def remove_group(self, group: str) -> None:
-        """Delete *group*; one that isn't there is fine."""
-        self._call("DELETE", f"/v2/topics/{quote(group)}", absent_is_fine=True)
-
-    def schedules(self) -> dict[str, dict[str, Any]]:
-        """Return every schedule: id -> `cron`, `destination`, `body`, `content_type`, `retries`."""
-        answer = self._call("GET", "/v2/schedules")
-        with _reading():
-            return {it["scheduleId"]: _schedule(it) for it in answer or []}
-
-    def put_schedule(self, name: str, it: Mapping[str, Any]) -> None:
-        """Make the schedule *name*, or let it be as *it* says; one that is paused stays so."""
-        headers = {
-            "Upstash-Cron": it["cron"],
-            "Upstash-Schedule-Id": name,
-            "Upstash-Retries": str(it["retries"]),
-            "Upstash-Method": "POST",
-            "Upstash-Label": name,
-            "Content-Type": it["content_type"],
-        }
-        self._call("POST", f"/v2/schedules/{it['destination']}", content=it["body"].encode(), headers=headers)
-
-    def remove_schedule(self, name: str) -> None:
-        """Delete the schedule *name*; one that isn't there is fine."""
-        self._call("DELETE", f"/v2/schedules/{quote(name)}", absent_is_fine=True)
-
-    def queues(self) -> dict[str, dict[str, Any]]:
-        """Return every queue: name -> `parallelism`, `paused`, and `lag`, how many messages wait in it."""
-        answer = self._call("GET", "/v2/queues")
-        with _reading():
-            return {it["name"]: {part: it[part] for part in ("parallelism", "paused", "lag")} for it in answer or []}
-
-    def put_queue(self, name: str, it: Mapping[str, Any]) -> None:
-        """Make the queue *name*, or change its `parallelism` and whether it is `paused`."""
-        said = {"queueName": name, "parallelism": int(it["parallelism"]), "paused": it["paused"]}
-        self._call("POST", "/v2/queues", json=said)
-
-    def remove_queue(self, name: str) -> None:
-        """Delete the queue *name*, and whatever waits in it."""
-        self._call("DELETE", f"/v2/queues/{quote(name)}", absent_is_fine=True)
-
-    def flow_keys(self) -> dict[str, dict[str, Any]]:
-        """Return every flow-control key: `rate`, `period_s`, `parallelism`, and whether any of them is `pinned`."""
-        answer = self._call("GET", "/v2/flowControl")
-        with _reading():
-            return {it["flowControlKey"]: _flow_key(it) for it in answer or []}
-
-    def pin(self, key: str, limits: Mapping[str, int]) -> None:
-        """Pin *limits* of a flow-control key, so that no publish changes them; one that isn't there is fine."""
-        names = {"rate": "rate", "period_s": "period", "parallelism": "parallelism"}
-        params = {names[it]: int(value) for it, value in limits.items()}
-        self._call("POST", f"/v2/flowControl/{quote(key)}/pin", params=params, absent_is_fine=True)
-
-    def unpin(self, key: str) -> None:
-        """Let publishes say the limits of a flow-control key again."""
-        params = {"parallelism": "true", "rate": "true"}
-        self._call("POST", f"/v2/flowControl/{quote(key)}/unpin", params=params, absent_is_fine=True)
 
     def log_of(self, labels: Collection[str]) -> list[LogRow]:
         """Return all that QStash's log has of the messages under any of *labels*, the oldest line first.
@@ -299,7 +182,7 @@ class QStash:
             page, cursor = self._log({"label": sorted(labels), "count": LOG_PAGE, "cursor": cursor})
             rows += page
             if not cursor:
-                with _reading():
+                with reading():
                     return sorted(map(_log_row, reversed(rows)), key=lambda it: it.at)  # within 1 ms, as they came
         raise QStashError(f"its log has more than {LOG_PAGES_MAX * LOG_PAGE} lines under {len(labels)} labels")
 
@@ -312,18 +195,18 @@ class QStash:
         if older:
             return True
         rows, more = self._log({"count": LOG_PAGE})
-        with _reading():
+        with reading():
             size = sum(len(row.get("body") or "") + len(row.get("responseBody") or "") for row in rows)
         return not more and size < LOG_LITTLE_BYTES
 
     def _log(self, params: Mapping[str, Any]) -> tuple[list[Any], str | None]:
-        answer = self._call("GET", "/v2/logs", params={name: it for name, it in params.items() if it is not None})
-        with _reading():
+        answer = self.call("GET", "/v2/logs", params={name: it for name, it in params.items() if it is not None})
+        with reading():
             return [*(answer.get("logs") or answer.get("events") or [])], answer.get("cursor") or None
 
     def has(self, message_id: str) -> bool:
         """Tell whether QStash still has the message: it waits, is being delivered, or will be tried again."""
-        return self._call("GET", f"/v2/messages/{quote(message_id)}", absent_is_fine=True) is not None
+        return self.call("GET", f"/v2/messages/{quote(message_id)}", absent_is_fine=True) is not None
 
     def dead_letters(
         self, *, labels: Collection[str] = (), since: datetime | None = None, cursor: str | None = None
@@ -335,75 +218,17 @@ class QStash:
             "count": DEAD_LETTER_PAGE,
             "cursor": cursor,
         }
-        answer = self._call("GET", "/v2/dlq", params={name: it for name, it in params.items() if it is not None})
-        with _reading():
+        answer = self.call("GET", "/v2/dlq", params={name: it for name, it in params.items() if it is not None})
+        with reading():
             return [_dead_letter(it) for it in answer.get("messages") or []], answer.get("cursor") or None
 
     def delete_dead_letters(self, ids: Iterable[str]) -> None:
         """Delete the dead letters *ids*; those that aren't there are fine."""
-        self._call("DELETE", "/v2/dlq", json={"dlqIds": sorted(ids)})
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        timeout_s: float | None = None,
-        absent_is_fine: bool = False,
-        **request: Any,
-    ) -> Any:
-        import httpx
-
-        if timeout_s is not None:
-            request["timeout"] = httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
-        try:
-            answer = self._client.request(method, self.url + path, **request)
-        except httpx.HTTPError as error:
-            raise QStashError(f"no answer to {method}: {type(error).__name__}") from error
-        if answer.is_success:
-            return _json(answer) if answer.content.strip() else None
-        if answer.status_code == httpx.codes.NOT_FOUND and absent_is_fine:
-            return None
-        quota, retry_after_s = self._quota(answer)
-        raise QStashError(
-            f"{method} was answered {answer.status_code}: {_reason(answer)}",
-            answered=answer.status_code,
-            retry_after_s=retry_after_s,
-            quota=quota,
-        )
-
-    def _quota(self, answer: httpx.Response) -> tuple[str | None, int | None]:
-        """Return which quota *answer* says is used up, `daily` or `burst`, and in how many seconds it is full again.
-
-        Source: https://upstash.com/docs/qstash/api-reference/rate-limits
-        """
-        retry_after_s = _whole(answer.headers.get("Retry-After"))
-        if answer.status_code != 429:  # an HTTP status
-            return None, retry_after_s
-        for quota, prefix in (("burst", "Burst-RateLimit"), ("daily", "RateLimit")):
-            reset = _whole(answer.headers.get(f"{prefix}-Reset"))
-            if reset is not None:
-                return quota, min(DAY_S, max(1, reset - int(self._now().timestamp())))
-        return "burst", retry_after_s
-
-
-def _json(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError as error:
-        raise QStashError("the answer is not JSON") from error
-
-
-def _reason(answer: httpx.Response) -> str:
-    return answer.text[:200]
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 12 else None
+        self.call("DELETE", "/v2/dlq", json={"dlqIds": sorted(ids)})
 
 
 def _accepted(answer: Any) -> list[Accepted]:
-    with _reading():
+    with reading():
         return [Accepted(_message_id(it), it.get("url")) for it in (answer if isinstance(answer, list) else [answer])]
 
 
@@ -412,15 +237,6 @@ def _message_id(it: Mapping[str, Any]) -> str:
     if not isinstance(message_id, str) or not message_id:
         raise ValueError("a messageId is text")
     return message_id
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Translate what an answer of another form than QStash's makes go wrong."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise QStashError("the answer has a form that QStash's don't have") from error
 
 
 def _log_row(row: Mapping[str, Any]) -> LogRow:
@@ -432,7 +248,7 @@ def _log_row(row: Mapping[str, Any]) -> LogRow:
         url=row.get("url"),
         endpoint=row.get("endpointName"),
         status=row.get("responseStatus") or None,
-        response=_decoded(row.get("responseBody")),
+        response=decoded(row.get("responseBody")),
         next_at=_time(row["nextDeliveryTime"]) if row.get("nextDeliveryTime") else None,
     )
 
@@ -447,28 +263,8 @@ def _dead_letter(it: Mapping[str, Any]) -> DeadLetter:
         attempts=int(it.get("maxRetries", 0)) + 1,
         status=it.get("responseStatus") or None,
         failure_callback=it.get("failureCallback"),
-        body=it["body"].encode() if "body" in it else _decoded(it.get("bodyBase64")),
+        body=it["body"].encode() if "body" in it else decoded(it.get("bodyBase64")),
     )
-
-
-def _schedule(it: Mapping[str, Any]) -> dict[str, Any]:
-    types = [value for name, value in (it.get("header") or {}).items() if name.lower() == "content-type"]
-    return {
-        "cron": it["cron"],
-        "destination": it["destination"],
-        "body": it["body"] if "body" in it else _decoded(it.get("bodyBase64")).decode(errors="replace"),
-        "content_type": types[0][0] if types else None,
-        "retries": int(it["retries"]),
-    }
-
-
-def _flow_key(it: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "rate": it["rateMax"],
-        "period_s": it["ratePeriod"],
-        "parallelism": it["parallelismMax"],
-        "pinned": it["isPinnedParallelism"] or it["isPinnedRate"],
-    }
 
 
 def _labels(it: Mapping[str, Any]) -> tuple[str, ...]:
@@ -477,13 +273,6 @@ def _labels(it: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _time(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _decoded(encoded: str | None) -> bytes:
-    try:
-        return base64.b64decode(encoded or "")
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def _safe(value: str) -> str:

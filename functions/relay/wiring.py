@@ -79,7 +79,8 @@ class Relay:
     @property
     def qstash(self) -> QStash:
         """QStash, with the token as it is now."""
-        from relay.qstash import DEFAULT_URL, QStash
+        from relay.caller import DEFAULT_URL
+        from relay.qstash import QStash
 
         token, url = self.vault.qstash(self.settings.environment["RELAY_QSTASH_SECRET"])
         if self._qstash is None or self._qstash[0] != (token, url):

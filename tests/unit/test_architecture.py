@@ -38,7 +38,7 @@ OWNERS = {  # a package -> the modules that may import it, and all that each may
         "relay/fetch.py": {"httpx"},
         "relay/github.py": {"httpx"},
         "relay/publicly.py": {"httpx"},
-        "relay/qstash.py": {"httpx"},
+        "relay/caller.py": {"httpx"},
     },
     "jmespath": {"relay/expressions.py": {"jmespath", "jmespath.exceptions", "jmespath.functions"}},
     "jwt": {"relay/signing.py": {"jwt"}, "relay/tokens.py": {"jwt"}},

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from relay.caller import CONNECT_TIMEOUT_S, DAY_S
 from relay.errors import QStashError
-from relay.qstash import CONNECT_TIMEOUT_S, DAY_S, Accepted, Message
+from relay.qstash import Accepted, Message
 from tests.unit.relay.qstash_wire import AT, Wire, client
 
 MESSAGE = Message(

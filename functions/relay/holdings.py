@@ -1,0 +1,113 @@
+"""What QStash holds for its account, and sync makes right: keys, URL groups, schedules, queues, flow controls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from relay.caller import Caller, decoded, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Holdings(Caller):
+    """The part of a QStash account that lasts: what is there, and how it is made otherwise."""
+
+    def signing_keys(self) -> tuple[str, str]:
+        """Return the current and the next signing key."""
+        answer = self.call("GET", "/v2/keys")
+        with reading():
+            return answer["current"], answer["next"]
+
+    def groups(self) -> dict[str, list[dict[str, str]]]:
+        """Return every URL group's endpoints, each with `url` and, where it has one, `name`."""
+        answer = self.call("GET", "/v2/topics")
+        with reading():
+            return {it["name"]: it.get("endpoints") or [] for it in answer}
+
+    def put_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
+        """Add *endpoints* to *group*, which is made where it isn't there; those of a known name get the new URL."""
+        self.call("POST", f"/v2/topics/{quote(group)}/endpoints", json={"endpoints": list(endpoints)})
+
+    def remove_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
+        """Remove *endpoints* from *group*; QStash deletes a group with its last endpoint."""
+        self.call("DELETE", f"/v2/topics/{quote(group)}/endpoints", json={"endpoints": list(endpoints)})
+
+    def remove_group(self, group: str) -> None:
+        """Delete *group*; one that isn't there is fine."""
+        self.call("DELETE", f"/v2/topics/{quote(group)}", absent_is_fine=True)
+
+    def schedules(self) -> dict[str, dict[str, Any]]:
+        """Return every schedule: id -> `cron`, `destination`, `body`, `content_type`, `retries`."""
+        answer = self.call("GET", "/v2/schedules")
+        with reading():
+            return {it["scheduleId"]: _schedule(it) for it in answer or []}
+
+    def put_schedule(self, name: str, it: Mapping[str, Any]) -> None:
+        """Make the schedule *name*, or let it be as *it* says; one that is paused stays so."""
+        headers = {
+            "Upstash-Cron": it["cron"],
+            "Upstash-Schedule-Id": name,
+            "Upstash-Retries": str(it["retries"]),
+            "Upstash-Method": "POST",
+            "Upstash-Label": name,
+            "Content-Type": it["content_type"],
+        }
+        self.call("POST", f"/v2/schedules/{it['destination']}", content=it["body"].encode(), headers=headers)
+
+    def remove_schedule(self, name: str) -> None:
+        """Delete the schedule *name*; one that isn't there is fine."""
+        self.call("DELETE", f"/v2/schedules/{quote(name)}", absent_is_fine=True)
+
+    def queues(self) -> dict[str, dict[str, Any]]:
+        """Return every queue: name -> `parallelism`, `paused`, and `lag`, how many messages wait in it."""
+        answer = self.call("GET", "/v2/queues")
+        with reading():
+            return {it["name"]: {part: it[part] for part in ("parallelism", "paused", "lag")} for it in answer or []}
+
+    def put_queue(self, name: str, it: Mapping[str, Any]) -> None:
+        """Make the queue *name*, or change its `parallelism` and whether it is `paused`."""
+        said = {"queueName": name, "parallelism": int(it["parallelism"]), "paused": it["paused"]}
+        self.call("POST", "/v2/queues", json=said)
+
+    def remove_queue(self, name: str) -> None:
+        """Delete the queue *name*, and whatever waits in it."""
+        self.call("DELETE", f"/v2/queues/{quote(name)}", absent_is_fine=True)
+
+    def flow_keys(self) -> dict[str, dict[str, Any]]:
+        """Return every flow-control key: `rate`, `period_s`, `parallelism`, and whether any of them is `pinned`."""
+        answer = self.call("GET", "/v2/flowControl")
+        with reading():
+            return {it["flowControlKey"]: _flow_key(it) for it in answer or []}
+
+    def pin(self, key: str, limits: Mapping[str, int]) -> None:
+        """Pin *limits* of a flow-control key, so that no publish changes them; one that isn't there is fine."""
+        names = {"rate": "rate", "period_s": "period", "parallelism": "parallelism"}
+        params = {names[it]: int(value) for it, value in limits.items()}
+        self.call("POST", f"/v2/flowControl/{quote(key)}/pin", params=params, absent_is_fine=True)
+
+    def unpin(self, key: str) -> None:
+        """Let publishes say the limits of a flow-control key again."""
+        params = {"parallelism": "true", "rate": "true"}
+        self.call("POST", f"/v2/flowControl/{quote(key)}/unpin", params=params, absent_is_fine=True)
+
+
+def _schedule(it: Mapping[str, Any]) -> dict[str, Any]:
+    types = [value for name, value in (it.get("header") or {}).items() if name.lower() == "content-type"]
+    return {
+        "cron": it["cron"],
+        "destination": it["destination"],
+        "body": it["body"] if "body" in it else decoded(it.get("bodyBase64")).decode(errors="replace"),
+        "content_type": types[0][0] if types else None,
+        "retries": int(it["retries"]),
+    }
+
+
+def _flow_key(it: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "rate": it["rateMax"],
+        "period_s": it["ratePeriod"],
+        "parallelism": it["parallelismMax"],
+        "pinned": it["isPinnedParallelism"] or it["isPinnedRate"],
+    }
