@@ -248,15 +248,17 @@ def load(path: Path, *, allow_local: bool = False) -> Config:
     config, wrong = _sound(raw, context)
     known = {at for at, _ in wrong}
     wrong += [it for it in lint.mistakes(config, raw) if not any(_within(at, it[0]) for at in known)]
-    if wrong:
-        raise ConfigError(path, located(wrong, text))
+    found = located(wrong, text)
+    found |= {Mistake("", line, words) for line, words in lint.in_comments(text)}
+    if found:
+        raise ConfigError(path, found)
     config.warn(text)
     return config
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with its mark
     except OSError as error:
         raise ConfigError(path, [Mistake("", None, f"can't be read: {error.strerror}")]) from None
     except UnicodeDecodeError:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, Tag, ValidationInfo, model_validator
 
 from infra import urls
-from infra.grammar import Expression, Name
+from infra.grammar import Expression, HeaderValue, Name
+from infra.publishing import BY_KIND
 from infra.rows import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from infra.mistakes import Wrong
 
 HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 # The relay's, QStash's and HTTP's own: none of them is a destination's.
@@ -24,7 +28,7 @@ _FORMS = {
     "sns": r"[A-Za-z0-9_-]{1,256}|[A-Za-z0-9_-]{1,251}\.fifo",
     "lambda": r"[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_-]{1,128})?",
     "step_functions": r"[A-Za-z0-9_-]{1,80}",
-    "s3": r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+    "s3": r"(?![0-9.]+\Z)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
 }
 _ARNS = {  # the service, and what stands before the name; a bucket's name is the only one in the world
     "eventbridge": ("events", "event-bus/"),
@@ -87,7 +91,9 @@ class Destination(Table):
             examples=["https://a.example/"],
         ),
     ] = None
-    headers: dict[str, str | Secret] = Field(
+    headers: dict[
+        str, Annotated[Annotated[HeaderValue, Tag("(text)")] | Annotated[Secret, Tag("(table)")], BY_KIND]
+    ] = Field(
         default_factory=dict,
         description="Headers that it alone gets; it is then published to alone, and QStash shows nobody their values.",
         examples=[{"Authorization": {"secret": "erp"}, "X-Team": "a"}],
@@ -123,7 +129,9 @@ class Destination(Table):
         str | None, Field(description="The name of a standard state machine, or its ARN.", examples=["order"])
     ] = None
     s3: Annotated[str | None, Field(description="The name of a bucket.", examples=["archive"])] = None
-    prefix: Annotated[str | None, Field(description="Before the keys in the bucket.", examples=["webhooks/"])] = None
+    prefix: Annotated[
+        str | None, Field(max_length=256, description="Before the keys in the bucket.", examples=["webhooks/"])
+    ] = None
     claim_check: Annotated[
         bool | None,
         Field(
@@ -138,24 +146,32 @@ class Destination(Table):
     def _from_url(cls, value: object) -> object:
         return {"url": value} if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _is_one_thing(self) -> Destination:
+    def mistakes(self, at: str) -> Iterator[Wrong]:
+        """Yield what is wrong between the settings of the destination at the dotted path *at*."""
         kinds = [it for it in KINDS if self._named(it) is not None]
-        if len(kinds) != 1:
-            raise ValueError(f"must have exactly one of {', '.join(KINDS)}")
-        kind, name = kinds[0], str(self._named(kinds[0]))
-        if kind in _FORMS and _name_in(kind, name) is None:
-            what = "the name or the ARN" if kind in _ARNS else "the name alone"
-            raise ValueError(f"{kind}: '{name}' is nothing that AWS takes there: say {what}")
+        if not kinds:
+            yield at, f"must have exactly one of {', '.join(KINDS)}"
+            return
+        for kind in kinds[1:]:
+            yield f"{at}.{kind}", f"is another place than {kinds[0]}: have exactly one of {', '.join(KINDS)}"
+        name = str(self._named(kinds[0]))
+        if kinds[0] in _FORMS and _name_in(kinds[0], name) is None:
+            what = "the name or the ARN" if kinds[0] in _ARNS else "the name alone"
+            yield f"{at}.{kinds[0]}", f"'{name}' is nothing that AWS takes there: say {what}"
         for setting, those in _GOES_WITH.items():
-            if getattr(self, setting) not in (None, {}) and kind not in those:
-                raise ValueError(f"{setting} goes with {' or '.join(those)}, and this is {kind}: take it out")
-        if (kind in ("sqs", "sns") and name.endswith(".fifo")) != (self.group_id is not None):
-            raise ValueError("a name that ends in .fifo and group_id go together: set both, or neither")
+            if getattr(self, setting) not in (None, {}) and not set(those) & set(kinds):
+                yield f"{at}.{setting}", f"goes with {' or '.join(those)}, and this is {kinds[0]}: take it out"
+        if (kinds[0] in ("sqs", "sns")) and name.endswith(".fifo") != (self.group_id is not None):
+            yield f"{at}.group_id", "and a name that ends in .fifo go together: set both, or neither"
+        yield from self._wrong_headers(f"{at}.headers")
+
+    def _wrong_headers(self, at: str) -> Iterator[Wrong]:
+        for header, times in Counter(it.lower() for it in self.headers).items():
+            if times > 1:
+                yield f"{at}.{header}", "is named twice, in capitals and not: a header's name has no case"
         for header in self.headers:
             if not HEADER.fullmatch(header) or _TAKEN.fullmatch(header):
-                raise ValueError(f"headers: '{header}' is no header that a destination can have: rename it")
-        return self
+                yield f"{at}.{header}", "is no header that a destination can have: rename it"
 
     def _named(self, kind: str) -> str | None:
         found: str | None = getattr(self, "lambda_" if kind == "lambda" else kind)

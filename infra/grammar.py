@@ -136,6 +136,15 @@ Expression = Annotated[str, AfterValidator(_expression), WithJsonSchema({"type":
 Template = Annotated[str, AfterValidator(_template), WithJsonSchema({"type": "string", "examples": _TEMPLATES})]
 Label = Annotated[Template, AfterValidator(_label)]
 Redacted = Annotated[str, AfterValidator(_redacted), _text(_REDACT, ["body", "header[Authorization]"])]
+
+
+def _header_value(text: str) -> str:
+    if not text or not text.isascii() or not text.isprintable() or text != text.strip():
+        raise ValueError("must be printable ASCII, without blanks around it: what else HTTP has no room for")
+    return text
+
+
+HeaderValue = Annotated[str, AfterValidator(_header_value), _text(r"[!-~]([ -~]*[!-~])?", ["a"])]
 HeaderGlob = Annotated[str, AfterValidator(_header_glob), _text(_GLOB, ["x-github-*"])]
 Glob = Annotated[str, AfterValidator(_glob)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]

@@ -124,9 +124,10 @@ def _routes(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
             here = f"{at}.routes[{number}]"
             if "to" not in said["routes"][number]:
                 yield f"{here}.to", "is missing: name the URL groups that get what the route takes"
+            else:
+                yield from _to(f"{here}.to", route.to, groups)
             if route.event_types == []:
                 yield f"{here}.event_types", "is empty: leave it out to take every type"
-            yield from _to(f"{here}.to", route.to, groups)
 
 
 def _to(at: str, to: list[str] | None, groups: Sequence[str]) -> Iterator[Wrong]:
@@ -134,7 +135,8 @@ def _to(at: str, to: list[str] | None, groups: Sequence[str]) -> Iterator[Wrong]
         yield at, "is empty: name the URL groups that get the events"
     for group, times in Counter(to).items():
         if group not in groups:
-            yield at, f"there is no URL group '{group}'{nearest(group, groups)}"
+            made = nearest(group, groups) or ": make it, as [url_groups.NAME.destinations]"
+            yield at, f"there is no URL group '{group}'{made}"
         if times > 1:
             yield at, f"'{group}' is named twice: take one out"
 
@@ -167,9 +169,9 @@ def _made(table: str) -> str:
 
 
 def _groups(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
-    """A URL group has a destination, and no other group has one of its name."""
+    """A URL group has a destination, each is one place, and no other group has one of its name."""
     owners: dict[str, str] = {}
-    for group in config.url_groups:
+    for group, sound in config.url_groups.items():
         at = f"url_groups.{group}.destinations"
         members = raw["url_groups"][group].get("destinations")
         if members is None:
@@ -180,6 +182,12 @@ def _groups(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
             owner = owners.setdefault(name, group)
             if owner != group:
                 yield f"{at}.{name}", f"'{name}' is also in URL group '{owner}': a destination's name is unique"
+        places: dict[str, str] = {}
+        for name, destination in sound.destinations.items():
+            yield from destination.mistakes(f"{at}.{name}")
+            twin = places.setdefault(destination.url or name, name)
+            if twin != name:
+                yield f"{at}.{name}.url", f"is the URL of '{twin}', which would get each event twice: take one out"
 
 
 def _schemes(config: Config) -> Iterator[Wrong]:
@@ -200,6 +208,14 @@ def _secrets(raw: Mapping[str, Any]) -> Iterator[Wrong]:
             yield dotted(steps), 'carries a secret, which would be stored in the clear: say { secret = "NAME" } instead'
         elif urls.secret_text(value):
             yield dotted(steps), "holds what looks like a secret, which would be stored in the clear: take it out"
+
+
+def in_comments(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file's *text* whose comments hold a secret, and what to do."""
+    for number, line in enumerate(text.splitlines(), 1):
+        comment = re.search(r"(^|\s)#.*", line)
+        if comment and urls.secret_text(comment[0]):
+            yield number, "has a comment that holds what looks like a secret: take it out, and have it replaced"
 
 
 # -- warnings ----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ Wrong = tuple[str, str]  # a dotted path, and what is wrong there
 _WANTED = {
     "expression": 'say what of the event, like expression = "body.wait_s"',
     "key": 'say what shares the limits, like key = "{body.account}"',
+    "secret": "name it, as in `relay secret set destination:NAME`",
     "signature": 'say where the signature is, like "X-Signature: {hex}"',
 }
 _WORDS = (
-    ("Value error, ", ""),
     ("Input should be", "must be"),
     ("String should have", "must have"),
     ("valid dictionary or instance of Destination", 'URL, or a table like { eventbridge = "default", … }'),
@@ -72,8 +73,10 @@ def told(error: ValidationError, settings_of: Callable[[Sequence[str | int]], li
             words = "is missing: " + _WANTED.get(str(steps[-1]), "set it")
         else:
             words = it["msg"]
-            for theirs, ours in _WORDS:
-                words = words.replace(theirs, ours)
+            if it["type"] != "value_error":  # our own words
+                for theirs, ours in _WORDS:
+                    words = words.replace(theirs, ours)
+            words = words.removeprefix("Value error, ")
         found.append((dotted(steps), words))
     return found
 
@@ -127,7 +130,8 @@ def _lines(text: str) -> dict[str, int]:
     for number, line in enumerate(text.splitlines(), 1):
         if not inside and (header := _TABLE.fullmatch(line)):
             table = _table(re.sub(r"[\s\"']", "", header[2]), counts, another=header[1] == "[[")
-            found.setdefault(table, number)
+            for outer in accumulate(re.findall(r"\.?[^.]+", table)):
+                found.setdefault(outer, number)
         elif not inside and (setting := _SETTING.match(line)):
             found.setdefault(".".join(filter(None, (table, re.sub(r"[\"']", "", setting[1])))), number)
         for quotes in _LONG_TEXT.findall(line):

@@ -95,7 +95,7 @@ def _kind(value: object) -> str:
     return "(table)" if isinstance(value, dict | Table) else "(text)"
 
 
-_BY_KIND = Discriminator(_kind)
+BY_KIND = Discriminator(_kind)
 
 
 class PublishSettings(Table):
@@ -136,7 +136,7 @@ class PublishSettings(Table):
         ),
     ] = None
     delay: Annotated[
-        Annotated[Annotated[Duration, Tag("(text)")] | Annotated[Asked, Tag("(table)")], _BY_KIND] | None,
+        Annotated[Annotated[Duration, Tag("(text)")] | Annotated[Asked, Tag("(table)")], BY_KIND] | None,
         Field(
             description="How long QStash waits before the first attempt; an expression gives seconds, or a duration's"
             " text.  `0s` takes a delay of a source or a group back.",
@@ -144,7 +144,7 @@ class PublishSettings(Table):
         ),
     ] = None
     not_before: Annotated[
-        Annotated[Annotated[Moment, Tag("(text)")] | Annotated[Asked, Tag("(table)")], _BY_KIND] | None,
+        Annotated[Annotated[Moment, Tag("(text)")] | Annotated[Asked, Tag("(table)")], BY_KIND] | None,
         Field(
             description="When the first attempt is made at the earliest, in place of `delay`: a date and time with an"
             " offset; an expression gives epoch seconds or ISO 8601.",
@@ -152,7 +152,7 @@ class PublishSettings(Table):
         ),
     ] = None
     flow_control: Annotated[
-        Annotated[Annotated[Name, Tag("(text)")] | Annotated[FlowControl, Tag("(table)")], _BY_KIND] | None,
+        Annotated[Annotated[Name, Tag("(text)")] | Annotated[FlowControl, Tag("(table)")], BY_KIND] | None,
         Field(
             description="How fast QStash delivers: limits by a key, or the name of one of `[flow_controls]`.",
             examples=["crm", {"key": "{body.account}", "rate": 20, "period": "1s", "parallelism": 5}],

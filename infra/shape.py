@@ -62,6 +62,7 @@ def _inside(node: dict[str, Any], step: str | int) -> list[dict[str, Any]]:
             found.append(form["properties"][step])
         else:
             found += form.get("patternProperties", {}).values()
+            found += [it for it in (form.get("additionalProperties"),) if isinstance(it, dict)]
     return found
 
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 URL_MAX_CHARS = 2048
-_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".intranet", ".corp")
+_NOT_PUBLIC = (
+    *(".localhost", ".local", ".internal", ".lan", ".home.arpa", ".intranet", ".corp"),
+    *(".test", ".example", ".invalid", ".onion", ".alt"),  # set apart from the public names by RFC 6761, 7686 and 9476
+)
 _HOST_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(
     r"(.*[_-])?(token|secret|password|passwd|pwd|api_?key|apikey|key|auth|authorization|credential|credentials"
@@ -21,8 +24,11 @@ _SECRET_PARAMETER = re.compile(
 )
 _SECRET_TEXT = re.compile(
     r"(?<![A-Za-z0-9])("
-    r"gh[opsur]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{8,}|(sk|rk)_(live|test)_\w{8,}"
-    r"|whsec_\w{8,}|AKIA[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
+    r"gh[opsur]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{8,}|xapp-[\w-]{16,}"
+    r"|(sk|rk)_(live|test)_\w{8,}|sk-[\w-]{20,}|whsec_\w{8,}|shp(at|ca|pa|ss)_[0-9a-f]{32}|SG\.[\w-]{16,}\.[\w-]{16,}"
+    r"|A[KS]IA[A-Z0-9]{16}|AIza[\w-]{30,}|ya29\.[\w-]{16,}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{32,}|dop_v1_[0-9a-f]{32,}"
+    r"|sig_[A-Za-z0-9]{20,}|eyJVc2VySUQi[\w+/-]{8,}"  # QStash's signing keys and its token, `{"UserID"` in base64
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|-----BEGIN [A-Z ]*PRIVATE KEY)"
     r"|hooks\.slack\.com/(services|workflows|triggers)/.+|discord(app)?\.com/api/webhooks/\d+/.+"
 )
 _BEARER = re.compile(r"\b(Bearer|Basic|token) +[A-Za-z0-9._~+/-]{16,}=*")
@@ -39,14 +45,16 @@ def problem(url: str, *, allow_local: bool = False) -> str | None:
     if len(url) > URL_MAX_CHARS:
         return f"is longer than {URL_MAX_CHARS} characters"
     if not url.isascii() or any(c.isspace() or not c.isprintable() for c in url):
-        return "has a character that must be percent-encoded"
+        return "has a character that must be percent-encoded (in the host: written as xn--…)"
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError as error:
         return f"isn't a URL: {error}"
     if parts.scheme not in ("http", "https") or not host:
         return "must be an absolute URL like https://example.com/path"
+    if port == 0:
+        return "has port 0, where nothing listens: name the port, or leave it out for 443"
     secret = _secret_in(url, parts)
     if secret:
         return secret
@@ -90,10 +98,10 @@ def _problem_of_host(host: str, scheme: str, *, allow_local: bool) -> str | None
         return "must be https: bodies would travel in the clear"
     if address is not None:
         if not is_public(address):
-            return f"{host} is not a public address: QStash calls it over the internet"
+            return f"{host} is not a public address: give one that QStash can call over the internet"
         return None
-    if host == "localhost" or host.endswith(_PRIVATE_SUFFIXES) or "." not in host:
-        return f"{host} is not a public name: QStash calls it over the internet"
+    if host == "localhost" or host.endswith(_NOT_PUBLIC) or "." not in host:
+        return f"{host} is not a public name: give one that QStash can call over the internet"
     if not all(_HOST_LABEL.fullmatch(label) for label in host.split(".")):
-        return f"{host} is not a host name"
+        return f"{host} is not a host name: its parts are letters, digits and '-', 63 at most, with single dots between"
     return None

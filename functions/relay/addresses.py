@@ -12,6 +12,7 @@ import socket
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215: a network's own
 
 
 def address_of(host: str) -> Address | None:
@@ -30,6 +31,8 @@ def address_of(host: str) -> Address | None:
 
 def is_public(address: Address) -> bool:
     """Tell whether *address*, and each that it reaches by mapping, translation or a tunnel, is one of the internet."""
+    if address in _LOCAL_NAT64:
+        return False
     return all(each.is_global and not each.is_multicast for each in (address, *_embedded(address)))
 
 

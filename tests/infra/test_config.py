@@ -113,7 +113,7 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ("[relay]\nretention_days = true", "relay.retention_days", "whole number"),
         ("[relay]\nretention = 3", "relay.retention", "did you mean 'retention_days'?"),
         ('[relay]\nurl = "http://a.example"', "relay.url", "must be https"),
-        ('[relay]\nurl = "https://a.example/?b=c"', "relay.url", "no query"),
+        ('[relay]\nurl = "https://a.example.com/?b=c"', "relay.url", "no query"),
         ("relay = 3", "relay", "table"),
         ("[source.x]", "source", "did you mean 'sources'?"),
         # sources
@@ -196,58 +196,87 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ("[url_groups.g]\ntimeout = 30", "url_groups.g.timeout", "a unit"),
         ("[url_groups.g]\nretry = 30", "url_groups.g.retry", "did you mean 'retries'?"),
         ("[url_groups.g.flow_control]\nrate = 3", "url_groups.g.flow_control.key", "is missing"),
-        ('[url_groups.g.destinations]\n"a.b" = "https://a.example"', "url_groups.g.destinations.a.b", "letters"),
+        ('[url_groups.g.destinations]\n"a.b" = "https://a.example.com"', "url_groups.g.destinations.a.b", "letters"),
         ("[url_groups.g.destinations]\nd = 3", "url_groups.g.destinations.d", "must be a URL"),
         ('[url_groups.g.destinations]\nd = "http://a.example"', "url_groups.g.destinations.d.url", "https"),
         ("[url_groups.g.destinations.d]", "url_groups.g.destinations.d", "exactly one of url, eventbridge"),
         (
-            '[url_groups.g.destinations.d]\nurl = "https://a.example"\neventbridge = "default"',
-            "url_groups.g.destinations.d",
+            '[url_groups.g.destinations.d]\nurl = "https://a.example.com"\neventbridge = "default"',
+            "url_groups.g.destinations.d.eventbridge",
             "exactly one of url, eventbridge",
         ),
         (
-            '[url_groups.g.destinations.d]\nurl = "https://a.example"\ndetail_type = "x"',
-            "url_groups.g.destinations.d",
-            "detail_type goes with eventbridge",
+            '[url_groups.g.destinations.d]\nurl = "https://a.example.com"\ndetail_type = "x"',
+            "url_groups.g.destinations.d.detail_type",
+            "goes with eventbridge",
         ),
         (
             '[url_groups.g.destinations.d]\nsqs = "orders.fifo"',
-            "url_groups.g.destinations.d",
-            "group_id go together",
+            "url_groups.g.destinations.d.group_id",
+            "go together",
         ),
         (
             '[url_groups.g.destinations.d]\nsqs = "orders"\nheaders = { X-A = "b" }',
-            "url_groups.g.destinations.d",
-            "headers goes with url",
+            "url_groups.g.destinations.d.headers",
+            "goes with url",
         ),
         (
-            '[url_groups.g.destinations.d]\nurl = "https://a.example"\nheaders = { Relay-Event-Id = "b" }',
-            "url_groups.g.destinations.d",
+            '[url_groups.g.destinations.d]\nurl = "https://a.example.com"\nheaders = { Relay-Event-Id = "b" }',
+            "url_groups.g.destinations.d.headers.Relay-Event-Id",
             "no header that a destination can have",
         ),
         (
-            '[url_groups.g.destinations.d]\nurl = "https://a.example"\nheaders = { Authorization = "b" }',
+            '[url_groups.g.destinations.d]\nurl = "https://a.example.com"\nheaders = { Authorization = "b" }',
             "url_groups.g.destinations.d.headers.Authorization",
             'say { secret = "NAME" }',
         ),
-        ('[url_groups.g.destinations.d]\nsns = "arn:aws:sns:x:1:y"', "url_groups.g.destinations.d", "or the ARN"),
+        ('[url_groups.g.destinations.d]\nsns = "arn:aws:sns:x:1:y"', "url_groups.g.destinations.d.sns", "or the ARN"),
         (
             '[url_groups.g.destinations.d]\nsns = "arn:aws:sqs:eu-west-1:111122223333:y"',
-            "url_groups.g.destinations.d",
+            "url_groups.g.destinations.d.sns",
             "nothing that AWS takes there",
         ),
-        ('[url_groups.g.destinations.d]\ns3 = "arn:aws:s3:::bucket"', "url_groups.g.destinations.d", "the name alone"),
+        (
+            '[url_groups.g.destinations.d]\ns3 = "arn:aws:s3:::bucket"',
+            "url_groups.g.destinations.d.s3",
+            "the name alone",
+        ),
         (
             '[url_groups.g.destinations.d]\nsqs = "arn:aws:sqs:eu-west-1:111122223333:y.fifo"',
-            "url_groups.g.destinations.d",
+            "url_groups.g.destinations.d.group_id",
             "set both",
         ),
         (
             '[url_groups.g.destinations.d]\neventbridge = "a b"\ndetail_type = "x"',
-            "url_groups.g.destinations.d",
+            "url_groups.g.destinations.d.eventbridge",
             "nothing that AWS takes there",
         ),
-        ('[url_groups.g.destinations.d]\nul = "https://a.example"', "url_groups.g.destinations.d.ul", "'url'"),
+        ('[url_groups.g.destinations.d]\ns3 = "10.0.0.1"', "url_groups.g.destinations.d.s3", "nothing that AWS takes"),
+        ('[url_groups.g.destinations.d]\ns3 = "a..b"', "url_groups.g.destinations.d.s3", "nothing that AWS takes"),
+        *(
+            (
+                f'[url_groups.g.destinations.d]\nurl = "https://a.example.com"\nheaders = {{ {headers} }}',
+                f"url_groups.g.destinations.d.headers.{at}",
+                said,
+            )
+            for headers, at, said in [
+                (r'X-A = "a\r\nX-B: c"', "X-A", "printable ASCII"),
+                ('X-A = "é"', "X-A", "printable ASCII"),
+                ('X-A = ""', "X-A", "printable ASCII"),
+                ('X-A = "a", x-a = "b"', "x-a", "named twice"),
+                ('X-A = { secrt = "a" }', "X-A.secrt", "did you mean 'secret'?"),
+                ('X-A = "sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r"', "X-A", "looks like a secret"),
+                ('X-A = "eyJVc2VySUQiOiJ4IiwiUGFzc3dvcmQiOiJ5In0="', "X-A", "looks like a secret"),
+                ('X-A = "-----BEGIN RSA PRIVATE KEY-----"', "X-A", "looks like a secret"),
+            ]
+        ),
+        (
+            '[url_groups.g.destinations]\nd = "https://a.example.com"\ne = "https://a.example.com"',
+            "url_groups.g.destinations.e.url",
+            "each event twice",
+        ),
+        ("# once sk_live_0123456789abcdef", "", "a comment that holds"),
+        ('[url_groups.g.destinations.d]\nul = "https://a.example.com"', "url_groups.g.destinations.d.ul", "'url'"),
     ],
 )
 def test_a_mistake_is_told_by_its_path_with_what_to_do(told: Told, text: str, path: str, said: str) -> None:
@@ -278,7 +307,7 @@ def test_a_mistake_is_told_by_its_path_with_what_to_do(told: Told, text: str, pa
 )
 def test_a_retry_delay_that_isnt_qstashs_arithmetic_is_refused(told: Told, expression: str) -> None:
     mistakes = told(
-        f'{BASE}\n[url_groups.g]\nretry_delay = "{expression}"\ndestinations = {{ d = "https://a.example" }}'
+        f'{BASE}\n[url_groups.g]\nretry_delay = "{expression}"\ndestinations = {{ d = "https://a.example.com" }}'
     )
 
     assert "QStash's arithmetic" in mistakes["url_groups.g.retry_delay"]
@@ -306,7 +335,7 @@ def test_a_url_group_named_twice_is_told(told: Told) -> None:
 
 
 def test_a_destinations_name_is_unique_in_the_whole_file(told: Told) -> None:
-    mistakes = told(BASE + '[url_groups.b.destinations]\nledger = "https://b.example/"')
+    mistakes = told(BASE + '[url_groups.b.destinations]\nledger = "https://b.example.com/"')
 
     assert mistakes == {
         "url_groups.b.destinations.ledger": "'ledger' is also in URL group 'audit': a destination's name is unique"
@@ -314,7 +343,7 @@ def test_a_destinations_name_is_unique_in_the_whole_file(told: Told) -> None:
 
 
 def test_a_url_group_has_as_many_destinations_as_qstash_takes(told: Told) -> None:
-    many = "\n".join(f'd{number} = "https://a.example/"' for number in range(100))
+    many = "\n".join(f'd{number} = "https://a.example.com/"' for number in range(100))
 
     assert "101 destinations" in told(BASE + many)["url_groups.audit.destinations"]
 
@@ -351,6 +380,23 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file_with_their_lines
         ("url_groups.g.destinations.d.url", 11),
     ]
     assert str(caught.value).splitlines()[1].startswith(f"{file}:5: sources.x.scheme: there is no scheme 'githb'")
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(BASE, encoding="utf-8-sig")
+
+    assert set(load(file).sources) == {"github"}
+
+
+def test_an_unknown_table_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(BASE + "[surces.x]\n")
+
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+
+    assert [(it.path, it.line) for it in caught.value.mistakes] == [("surces", len(BASE.splitlines()) + 1)]
 
 
 def test_broken_toml_is_told_with_its_line(told: Told, tmp_path: Path) -> None:

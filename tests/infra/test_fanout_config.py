@@ -124,7 +124,7 @@ def test_everything_that_there_is_is_read_by_the_functions(tmp_path: Path) -> No
 SOURCE = '[sources.s]\nscheme = "github"\n'
 ROUTE = f'{SOURCE}[[sources.s.routes]]\nto = ["audit"]\n'
 CRON = '[sources.s]\nto = ["audit"]\n'
-GROUP = '[url_groups.g.destinations]\nd = "https://a.example"\n[url_groups.g]\n'
+GROUP = '[url_groups.g.destinations]\nd = "https://a.example.com"\n[url_groups.g]\n'
 FREE = '[qstash]\nplan = "free"\n'
 
 
@@ -132,6 +132,7 @@ FREE = '[qstash]\nplan = "free"\n'
     ("text", "path", "line", "words"),
     [
         (ROUTE + 'when = "body.["', "sources.s.routes[0].when", 11, "isn't JMESPath"),
+        (ROUTE + 'when = "body.x ||"', "sources.s.routes[0].when", 11, "Invalid jmespath expression"),
         (ROUTE + 'when = "bdy.x"', "sources.s.routes[0].when", 11, "did you mean 'body'?"),
         (ROUTE + 'transform = "lenght(body)"', "sources.s.routes[0].transform", 11, "doesn't have"),
         (ROUTE + "event_types = []", "sources.s.routes[0].event_types", 11, "leave it out"),
@@ -153,6 +154,7 @@ FREE = '[qstash]\nplan = "free"\n'
         ('[queues."a.b"]', "queues.a.b", 7, "letters, digits"),
         (CRON + 'cron = "0 3 * * *"', "sources.s.timezone", 7, "say whose clock"),
         (CRON + 'cron = "0 3 * * *"\ntimezone = "Europe/Berlim"', "sources.s.timezone", 10, "Europe/Berlin"),
+        (CRON + 'cron = "0 3 * * *"\ntimezone = "localtime"', "sources.s.timezone", 10, "no time zone 'localtime'"),
         (CRON + 'cron = "0 3 * *"\ntimezone = "UTC"', "sources.s.cron", 9, "isn't cron"),
         (CRON + 'cron = "0 0 3 * * *"\ntimezone = "UTC"', "sources.s.cron", 9, "no seconds"),
         (CRON + 'cron = "CRON_TZ=UTC 0 3 * * *"\ntimezone = "UTC"', "sources.s.cron", 9, "set timezone"),
@@ -176,6 +178,14 @@ def test_a_mistake_is_told_by_path_and_line_with_what_to_do(
     assert words in found[path][1]
     if line is not None:
         assert found[path][0] == line
+
+
+def test_a_route_without_groups_is_told_so_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, BASE + SOURCE + '[[sources.s.routes]]\nevent_types = ["push"]')
+
+    assert [it.path for it in caught.value.mistakes] == ["sources.s.routes[0].to"]
+    assert "is missing" in caught.value.mistakes[0].message
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from infra import urls
         "https://example.com",
         "https://example.com:8443/a/b?c=d&e=%20f",
         "https://ci.example.co.uk/hooks/github",
-        "https://xn--bcher-kva.example/in",
+        "https://xn--bcher-kva.example.com/in",
         "https://8.8.8.8/in",
         "https://[2606:4700:4700::1111]/in",
         "https://example.com/keys/tokens",
@@ -33,7 +33,9 @@ def test_a_public_https_url_is_taken(url: str) -> None:
         *("10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "224.0.0.1", "255.255.255.255"),
         *("[::1]", "[::]", "[fe80::1]", "[fd00:ec2::254]", "[ff02::1]", "[fe80::1%25eth0]"),
         *("[::ffff:10.0.0.1]", "[::ffff:a9fe:a9fe]", "[64:ff9b::10.0.0.1]", "[2002:a9fe:a9fe::1]", "[::127.0.0.1]"),
+        *("[64:ff9b:1::a00:1]", "[2001:0:0a00:1::1]"),
         *("localhost", "localhost.", "api.localhost", "printer.local", "metadata.google.internal", "intranet"),
+        *("hooks.test", "hooks.example", "hooks.invalid", "hooks.onion", "hooks.alt"),
     ],
 )
 def test_what_isnt_on_the_internet_is_refused_however_it_is_written(host: str) -> None:
@@ -55,7 +57,9 @@ def test_what_isnt_on_the_internet_is_refused_however_it_is_written(host: str) -
         ("https://exa mple.com/", "percent-encoded"),
         ("https://example.com/ü", "percent-encoded"),
         ("https://example.com/\n", "percent-encoded"),
+        ("https://bücher.example.com/", "xn--"),
         ("https://example.com:99999/", "isn't a URL"),
+        ("https://example.com:0/", "port 0"),
         ("https://[::1/", "isn't a URL"),
         ("https://exa_.-mple..com/", "not a host name"),
         ("https://example.com/#top", "fragment"),
