@@ -169,8 +169,9 @@ def _made(table: str) -> str:
 
 
 def _groups(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
-    """A URL group has a destination, each is one place, and no other group has one of its name."""
+    """A URL group has a destination, each is one place, and no other is of its name or writes over what it wrote."""
     owners: dict[str, str] = {}
+    buckets: dict[str, str] = {}
     for group, sound in config.url_groups.items():
         at = f"url_groups.{group}.destinations"
         members = raw["url_groups"][group].get("destinations")
@@ -188,6 +189,9 @@ def _groups(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
             twin = places.setdefault(destination.url or name, name)
             if twin != name:
                 yield f"{at}.{name}.url", f"is the URL of '{twin}', which would get each event twice: take one out"
+            twin = buckets.setdefault(f"{destination.s3}/{destination.prefix or ''}", name) if destination.s3 else name
+            if twin != name:
+                yield f"{at}.{name}.s3", f"would write over what '{twin}' writes there: set another prefix"
 
 
 def _schemes(config: Config) -> Iterator[Wrong]:

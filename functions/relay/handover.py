@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 KIB = 1024
 # Source: each service's page of quotas; of a message its attributes count, too.
 MAX_BYTES = {
-    "eventbridge": 256 * KIB,
+    "eventbridge": 1024 * KIB,
     "sqs": 1024 * KIB,
     "sns": 256 * KIB,
     "lambda": 1024 * KIB,
@@ -40,7 +40,7 @@ NEVER_TAKEN = (
     *("ValidationException", "ValidationError", "InvalidMessageContents", "InvalidParameterValue", "InvalidParameter"),
     *("RequestTooLargeException", "InvalidRequestContentException", "InvalidExecutionInput", "EntityTooLarge"),
 )
-GROUP_ID_MAX_CHARS = 128
+DETAIL_TYPE_MAX_CHARS = 128
 _NOT_IN_A_MESSAGE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _GROUP_ID = re.compile(r"[!-~]{1,128}")
 
@@ -72,7 +72,7 @@ class HandOver:
 
     @property
     def detail(self) -> str:
-        """The event's ids and its body, as JSON where it is JSON, else in base64."""
+        """The event's ids and its body: character by character where it is JSON, else in base64."""
         said: dict[str, Any] = {
             "event_id": self.event.id,
             "delivery_id": self.delivery,
@@ -82,10 +82,12 @@ class HandOver:
             "content_type": self.content_type,
         }
         try:
-            said["body"] = json.loads(self.body)
+            text = self.body.decode()
+            json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             said["body_base64"] = base64.b64encode(self.body).decode()
-        return json.dumps(said, separators=(",", ":"))
+            return json.dumps(said, separators=(",", ":"))
+        return f'{json.dumps(said, separators=(",", ":"))[:-1]},"body":{text.strip()}}}'
 
     @property
     def message(self) -> tuple[str, dict[str, Any]]:
@@ -103,7 +105,8 @@ class HandOver:
             text = ""
         if not text or _NOT_IN_A_MESSAGE.search(text):
             text, said["encoding"] = base64.b64encode(self.body).decode(), "base64"
-        return text, {name: {"DataType": "String", "StringValue": it} for name, it in said.items() if it}
+        told = {name: _NOT_IN_A_MESSAGE.sub("\ufffd", it) for name, it in said.items() if it}
+        return text, {name: {"DataType": "String", "StringValue": it} for name, it in told.items()}
 
     @property
     def region(self) -> str | None:
@@ -144,11 +147,15 @@ def _fits(it: HandOver, *parts: str) -> None:
         raise Undeliverable(f"{it.target['kind']} takes {most} bytes at most, and this delivery has {size}")
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON, though Python takes it")
+
+
 def _eventbridge(it: HandOver, client: Any) -> None:
     entry = {
         "EventBusName": it.target.get("arn", it.target["name"]),
         "Source": f"relay.{it.event.source}",
-        "DetailType": it.target.get("detail_type") or it.event.event_type,
+        "DetailType": it.target.get("detail_type") or it.event.event_type[:DETAIL_TYPE_MAX_CHARS],
         "Time": it.event.received_at,
         "Detail": it.detail,
     }

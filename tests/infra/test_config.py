@@ -275,6 +275,11 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
             "url_groups.g.destinations.e.url",
             "each event twice",
         ),
+        (
+            '[url_groups.g.destinations]\nd = { s3 = "abc" }\n[url_groups.h.destinations]\nf = { s3 = "abc" }',
+            "url_groups.h.destinations.f.s3",
+            "write over what 'd' writes",
+        ),
         ("# once sk_live_0123456789abcdef", "", "a comment that holds"),
         ('[url_groups.g.destinations.d]\nul = "https://a.example.com"', "url_groups.g.destinations.d.ul", "'url'"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -243,6 +244,34 @@ def test_what_a_target_will_never_take_is_not_tried_again(world: World, kind: st
 
     with pytest.raises(Undeliverable):
         hand_over(a_delivery(world, target(kind)), lambda *_: client)
+
+
+@pytest.mark.parametrize("text", ['{"n": 1.00, "n": 12345678901234567890.10, "e": 1e400}', ' "\\ud800" ', "[]"])
+def test_the_detail_has_json_as_the_source_wrote_it(world: World, text: str) -> None:
+    detail = a_delivery(world, target("eventbridge"), text.encode()).detail
+
+    assert detail.endswith(f',"body":{text.strip()}}}')
+    assert json.loads(detail)["source"] == "github"
+
+
+@pytest.mark.parametrize("body", [b'{"n": NaN}', b"[-Infinity]", b'\xef\xbb\xbf{"n": 1}', b"1 2", b"", b"[" * 100_000])
+def test_what_isnt_json_is_in_the_detail_in_base64(world: World, body: bytes) -> None:
+    detail = json.loads(a_delivery(world, target("eventbridge"), body).detail)
+
+    assert base64.b64decode(detail["body_base64"]) == body
+    assert "body" not in detail
+
+
+def test_a_type_that_no_attribute_and_no_entry_can_have_is_told_as_far_as_it_can_be(world: World) -> None:
+    it = a_delivery(world, target("eventbridge"))
+    odd = replace(it, event=replace(it.event, event_type="a\x01" + "b" * 198))
+    client = Client()
+
+    hand_over(odd, lambda *_: client)
+
+    ((_, given),) = client.asked
+    assert len(given["Entries"][0]["DetailType"]) == 128
+    assert odd.message[1]["Relay-Event-Type"]["StringValue"] == "a\ufffd" + "b" * 198
 
 
 @pytest.mark.parametrize("kind", MAX_BYTES)
