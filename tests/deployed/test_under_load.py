@@ -75,6 +75,7 @@ class Senders:
     """Sources that post one webhook after another, each as soon as the one before is answered.
 
     What isn't taken is sent again, as any source does: the local AWS ends calls that run while their function changes.
+    It is `cut_off`: such a call may have saved its event and not published it, which is then the new sweep's to do.
     """
 
     def __init__(self, relay: Relay) -> None:
@@ -82,12 +83,17 @@ class Senders:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._send) for _ in range(SENDERS)]
         self.answers: list[httpx.Response] = []
+        self.cut_off: set[str] = set()
 
     def _send(self) -> None:
         while not self._stop.is_set():
             name = uuid4().hex
-            sent = (self._relay.send("acme", b"{}", id=name) for _ in range(TIMES))
-            self.answers.append(next(it for it in sent if it.is_success))
+            sent = [self._relay.send("acme", b"{}", id=name)]
+            while not sent[-1].is_success and len(sent) < TIMES:
+                sent.append(self._relay.send("acme", b"{}", id=name))
+            if len(sent) > 1:
+                self.cut_off.add(sent[-1].json()["event_id"])
+            self.answers.append(sent[-1])
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -110,10 +116,11 @@ class Senders:
 class Deployed:
     """What the test has to go by once all is over."""
 
-    def __init__(self, relay: Relay, destinations: Destinations, answers: list[httpx.Response]) -> None:
+    def __init__(self, relay: Relay, destinations: Destinations, senders: Senders) -> None:
         self.relay = relay
         self.destinations = destinations
-        self.ids = [it.json()["event_id"] for it in answers]
+        self.ids = [it.json()["event_id"] for it in senders.answers]
+        self.cut_off = senders.cut_off
         self.events: dict[str, dict[str, Any]] = {}
 
     def await_settled(self) -> None:
@@ -125,6 +132,16 @@ class Deployed:
         event = self.relay.event(event_id)
         open_ = [it for it in event["deliveries"].values() if it["status"] in {"pending", "in_flight"}]
         return None if open_ or not event["published"] else event
+
+    @property
+    def removed(self) -> set[tuple[str, str]]:
+        """The events, and destinations of theirs, that had left the configuration when it was to be published."""
+        return {
+            (event_id, name)
+            for event_id, event in self.events.items()
+            for name, it in event["deliveries"].items()
+            if it["status"] == "removed"
+        }
 
     def arrivals(self, path: str) -> Counter[str]:
         """Return how often each event came to *path*."""
@@ -146,7 +163,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
                 file.write_text((HEAD + AFTER).format(url=destinations.base_url))
                 local.deploy_again()
                 senders.await_more(10)
-            seen = Deployed(relay, destinations, senders.answers)
+            seen = Deployed(relay, destinations, senders)
             seen.await_settled()
             yield seen
 
@@ -158,10 +175,13 @@ def test_an_event_is_of_the_old_configuration_or_of_the_new(deployed: Deployed) 
     assert kinds.keys() == {frozenset(OLD_DESTINATIONS), frozenset(NEW_DESTINATIONS)}
 
 
-def test_every_expected_delivery_is_made(deployed: Deployed) -> None:
+def test_every_expected_delivery_is_made_but_to_what_left_before_it_could_be(deployed: Deployed) -> None:
+    """The latter only where a call was cut off between saving and publishing: it is told, and nothing else is."""
     statuses = Counter(it["status"] for event in deployed.events.values() for it in event["deliveries"].values())
 
-    assert statuses == {"delivered": 4 * len(deployed.ids)}
+    assert statuses["delivered"] + len(deployed.removed) == 4 * len(deployed.ids)
+    assert {event_id for event_id, _ in deployed.removed} <= deployed.cut_off
+    assert {name for _, name in deployed.removed} <= OLD_DESTINATIONS - NEW_DESTINATIONS
 
 
 def test_what_stays_gets_each_event_once(deployed: Deployed) -> None:
@@ -178,7 +198,8 @@ def test_what_moves_gets_each_event_once_at_one_of_its_places(deployed: Deployed
 
 @pytest.mark.parametrize("path", ["goes", "alone", "comes", "first"])
 def test_what_comes_or_goes_gets_what_the_events_expect_once(deployed: Deployed, path: str) -> None:
-    expected = [name for name, event in deployed.events.items() if path in event["deliveries"]]
+    removed = {event_id for event_id, name in deployed.removed if name == path}
+    expected = [it for it, event in deployed.events.items() if path in event["deliveries"] and it not in removed]
     arrived = deployed.arrivals(path)
 
     assert expected
@@ -208,4 +229,5 @@ def test_the_ledger_balances_over_the_deploy(deployed: Deployed) -> None:
 
     assert audit["unaccounted"] == []
     assert sum(it["expected"] for it in audit["destinations"]) == 4 * len(deployed.ids)
-    assert sum(it["delivered"] for it in audit["destinations"]) == 4 * len(deployed.ids)
+    assert sum(it["removed"] for it in audit["destinations"]) == len(deployed.removed)
+    assert sum(it["delivered"] for it in audit["destinations"]) == 4 * len(deployed.ids) - len(deployed.removed)
