@@ -102,6 +102,12 @@ def _redacted(text: str) -> str:
     return text
 
 
+def _header_value(text: str) -> str:
+    if not text or not text.isascii() or not text.isprintable() or text != text.strip():
+        raise ValueError("must be printable ASCII, without blanks around it: percent-encode what isn't")
+    return text
+
+
 def _header_glob(text: str) -> str:
     if not re.fullmatch(_GLOB, text):
         raise ValueError('must be a header\'s name, "*" standing for any characters, like "x-github-*"')
@@ -136,13 +142,6 @@ Expression = Annotated[str, AfterValidator(_expression), WithJsonSchema({"type":
 Template = Annotated[str, AfterValidator(_template), WithJsonSchema({"type": "string", "examples": _TEMPLATES})]
 Label = Annotated[Template, AfterValidator(_label)]
 Redacted = Annotated[str, AfterValidator(_redacted), _text(_REDACT, ["body", "header[Authorization]"])]
-
-
-def _header_value(text: str) -> str:
-    if not text or not text.isascii() or not text.isprintable() or text != text.strip():
-        raise ValueError("must be printable ASCII, without blanks around it: what else HTTP has no room for")
-    return text
-
 
 HeaderValue = Annotated[str, AfterValidator(_header_value), _text(r"[!-~]([ -~]*[!-~])?", ["a"])]
 HeaderGlob = Annotated[str, AfterValidator(_header_glob), _text(_GLOB, ["x-github-*"])]

@@ -53,6 +53,7 @@ def mistakes(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
     yield from _routes(config, raw)
     yield from _settings(config, raw, tables)
     yield from _groups(config, raw)
+    yield from _places(config)
     yield from _schemes(config)
     yield from _secrets(raw)
     yield from limits.mistakes(config, tables)
@@ -169,10 +170,9 @@ def _made(table: str) -> str:
 
 
 def _groups(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
-    """A URL group has a destination, each is one place, and no other is of its name or writes over what it wrote."""
+    """A URL group has a destination, and no other group has one of its name."""
     owners: dict[str, str] = {}
-    buckets: dict[str, str] = {}
-    for group, sound in config.url_groups.items():
+    for group in config.url_groups:
         at = f"url_groups.{group}.destinations"
         members = raw["url_groups"][group].get("destinations")
         if members is None:
@@ -183,15 +183,20 @@ def _groups(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
             owner = owners.setdefault(name, group)
             if owner != group:
                 yield f"{at}.{name}", f"'{name}' is also in URL group '{owner}': a destination's name is unique"
-        places: dict[str, str] = {}
-        for name, destination in sound.destinations.items():
-            yield from destination.mistakes(f"{at}.{name}")
-            twin = places.setdefault(destination.url or name, name)
-            if twin != name:
-                yield f"{at}.{name}.url", f"is the URL of '{twin}', which would get each event twice: take one out"
-            twin = buckets.setdefault(f"{destination.s3}/{destination.prefix or ''}", name) if destination.s3 else name
-            if twin != name:
-                yield f"{at}.{name}.s3", f"would write over what '{twin}' writes there: set another prefix"
+
+
+def _places(config: Config) -> Iterator[Wrong]:
+    """A destination is one place, of which its URL group has no other, and where nobody writes over what it wrote."""
+    keys: dict[tuple[str, str], str] = {}  # whose keys begin so in which bucket
+    for group, members in config.url_groups.items():
+        urls_of: dict[str, str] = {}
+        for name, it in members.destinations.items():
+            at = f"url_groups.{group}.destinations.{name}"
+            yield from it.mistakes(at)
+            if it.url and (twin := urls_of.setdefault(it.url, name)) != name:
+                yield f"{at}.url", f"is the URL of '{twin}', which would get each event twice: take one out"
+            if it.s3 and (twin := keys.setdefault((it.s3, it.prefix or ""), name)) != name:
+                yield f"{at}.s3", f"would write over what '{twin}' writes there: set another prefix"
 
 
 def _schemes(config: Config) -> Iterator[Wrong]:
@@ -293,10 +298,6 @@ def _seldom_canaries(config: Config) -> Iterator[Wrong]:
             if gap > CANARY_GAP_S:
                 told = f"runs {limits.span(gap)} apart, and only then its absence is noticed"
                 yield f"sources.{name}.canary", f"{told}: let it run every 6 h at least"
-
-
-MISTAKES = (_sources, _routes, _settings, _groups, _schemes, _secrets)
-WARNINGS = (_unrouted, _named_again, _short_retries, _two_starts, _seldom_canaries)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ _SECRET_PARAMETER = re.compile(
 _SECRET_TEXT = re.compile(
     r"(?<![A-Za-z0-9])("
     r"gh[opsur]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{8,}|xapp-[\w-]{16,}"
-    r"|(sk|rk)_(live|test)_\w{8,}|sk-[\w-]{20,}|whsec_\w{8,}|shp(at|ca|pa|ss)_[0-9a-f]{32}|SG\.[\w-]{16,}\.[\w-]{16,}"
+    r"|(sk|rk)_(live|test)_\w{8,}|sk-((proj|svcacct|admin|ant)-[\w-]{20,}|[A-Za-z0-9]{32,})|whsec_\w{8,}|shp(at|ca|pa|ss)_[0-9a-f]{32}|SG\.[\w-]{16,}\.[\w-]{16,}"
     r"|A[KS]IA[A-Z0-9]{16}|AIza[\w-]{30,}|ya29\.[\w-]{16,}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{32,}|dop_v1_[0-9a-f]{32,}"
     r"|sig_[A-Za-z0-9]{20,}|eyJVc2VySUQi[\w+/-]{8,}"  # QStash's signing keys and its token, `{"UserID"` in base64
     r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|-----BEGIN [A-Z ]*PRIVATE KEY)"

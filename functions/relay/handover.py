@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 KIB = 1024
 # Source: each service's page of quotas; of a message its attributes count, too.
 MAX_BYTES = {
-    "eventbridge": 1024 * KIB,
+    "eventbridge": 1024 * KIB,  # since 29 January 2026; where it is less, AWS itself refuses, for good
     "sqs": 1024 * KIB,
     "sns": 256 * KIB,
     "lambda": 1024 * KIB,

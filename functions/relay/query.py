@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from relay import VERSION, shown
+from relay.causes import Facts, likely_cause
 from relay.errors import BadRequest, NotFound
 from relay.items import EVENTS, SHARDS, UNROUTED
 from relay.ledger import balance
@@ -25,7 +26,7 @@ from relay.model import (
     iso,
     split_delivery_id,
 )
-from relay.refusals import UNKNOWN_SOURCE_NAME, Facts, Reason, likely_cause
+from relay.refusals import UNKNOWN_SOURCE_NAME, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -22,6 +22,7 @@ from tests.chaos.ledger import Ledger, compare, judge
 from tests.chaos.sender import Sender
 from tests.chaos.witness import as_heard
 from tests.deployed.clients import Relay
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -243,9 +244,7 @@ class Run:
 
     def _idle(self) -> None:
         """Wait until QStash has nothing under way."""
-        deadline = time.monotonic() + IDLE_S
-        while self._qstash.status()["under_way"] and time.monotonic() < deadline:
-            time.sleep(0.02)
+        eventually(lambda: not self._qstash.status()["under_way"], "QStash has nothing under way", IDLE_S)
 
     def _sweep(self) -> None:
         """Do what EventBridge does every minute."""

@@ -19,6 +19,7 @@ from infra import urls
         "https://8.8.8.8/in",
         "https://[2606:4700:4700::1111]/in",
         "https://example.com/keys/tokens",
+        "https://example.com/sk-bratislavsky-kraj-odbor-dopravy/in",
         "https://example.com/?page=1&sort=key",
     ],
 )

@@ -1,0 +1,254 @@
+"""What probably caused a refusal, and what to do about it.  Pure: no I/O, no clock, no environment.
+
+All that a request says of itself may be a stranger's: a cause is likely, never certain, and says what speaks for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from relay.refusals import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.refusals import Refusal
+
+_READS = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the relay knows of a source when somebody asks why it was refused.
+
+    Attributes:
+        scheme: The source's; None where there is no such source.
+        signs_url: Whether that scheme signs the URL.
+        sources: All there are.
+        base_urls: The relay's own; sources are given the first.
+        accepted_at: When the source's newest event came; None where none is known.
+        surely: Whether None there means that it never had one, in all that is kept.
+        signs_body: Whether that scheme signs the body, so that a change of it on the way is seen.
+        signature: Where that scheme's signature stands and how it is written: any of these.
+        is_schedule: Whether QStash alone may post to it.
+    """
+
+    scheme: str | None
+    signs_url: bool
+    sources: tuple[str, ...]
+    base_urls: tuple[str, ...]
+    accepted_at: datetime | None
+    surely: bool
+    signs_body: bool = True
+    signature: tuple[str, ...] = ()
+    is_schedule: bool = False
+
+
+def likely_cause(refusal: Refusal, facts: Facts) -> str:
+    """Return, in a sentence, what probably caused *refusal* and what to do about it."""
+    if facts.is_schedule:
+        return _of_schedule(refusal)
+    return _CAUSES[refusal.reason](refusal, facts)
+
+
+def _of_schedule(refusal: Refusal) -> str:
+    """Return what keeps a tick out: nobody can set a secret for it, nor choose its URL."""
+    if refusal.reason is Reason.NO_SECRET:
+        return "the table has no signing keys of QStash yet: run `make deploy`, whose sync reads them"
+    if refusal.reason in {Reason.EXPIRED_TIMESTAMP, Reason.FUTURE_TIMESTAMP, Reason.REPLAYED}:
+        return f"{refusal.message}; QStash signs each attempt anew, so somebody sent an old tick again"
+    return (
+        f"{refusal.message}; only QStash may post to a schedule, at its times: somebody else did, or the token is of"
+        " another QStash account than the schedule, or the schedule was changed there (`relay doctor` asks)"
+    )
+
+
+def _missing(refusal: Refusal, facts: Facts) -> str:
+    found = _found(refusal, facts)
+    if refusal.method in _READS:
+        return (
+            f"{found}; it is a {refusal.method} without a signature: a browser or a monitor opened the URL, or a"
+            " redirect made a GET of the provider's POST; register the URL exactly as `relay source list` shows it"
+        )
+    return (
+        f"{found}; the sender doesn't sign: no secret is set over there, or it isn't {_scheme(facts)}; set one at the"
+        " provider, or give the source the scheme of who sends"
+    )
+
+
+def _malformed(refusal: Refusal, facts: Facts) -> str:
+    return (
+        f"{_found(refusal, facts)}; the signature isn't written as {_scheme(facts)} writes it: the source has the wrong"
+        " scheme in relay.toml, or the sender isn't this provider"
+    )
+
+
+def _found(refusal: Refusal, facts: Facts) -> str:
+    """Say what is wrong with which header, and what the scheme expects instead."""
+    wanted = " or ".join(f"`{it}`" for it in facts.signature)
+    return f"{refusal.message}; {_scheme(facts)} expects {wanted}" if wanted else refusal.message
+
+
+def _bad_signature(refusal: Refusal, facts: Facts) -> str:
+    if facts.accepted_at is not None and facts.accepted_at > refusal.at:
+        return "webhooks of this source were accepted since: it is over, or somebody else sent this one; nothing to do"
+    which = (
+        f"{_set(refusal)} with the secret that {_scheme(facts)} shows for this very webhook (each endpoint and mode may"
+        " have its own; not an API key)"
+    )
+    if facts.signs_body and ("content-encoding" in refusal.headers or _length_differs(refusal)):
+        return (
+            f"the body isn't the one that was signed: {_changed_by(refusal)}; have it passed on byte for byte; failing"
+            f" that, {which}"
+        )
+    if facts.signs_url:
+        return f"{_url(refusal, facts)}; if that is right, {which}"
+    if facts.accepted_at is not None:
+        proxy = f", or a proxy changes the body now ({_changed_by(refusal)})" if facts.signs_body else ""
+        return (
+            f"the secret was changed over there{proxy}: earlier webhooks were accepted, the last"
+            f" {facts.accepted_at:%Y-%m-%d %H:%M}Z; {which}"
+        )
+    never = "no webhook of this source was ever accepted" if facts.surely else "none of the latest accepted is its"
+    told = f"wrong secret: {never}; {which}"
+    if facts.signs_body and refusal.passed_on_by:
+        return f"{told}; if it is the right one, {_changed_by(refusal)}, and may change the body"
+    return told
+
+
+def _wrong_token(refusal: Refusal, facts: Facts) -> str:
+    return (
+        f"the token isn't the one that was set: it was changed over there or mistyped, or somebody else sent this;"
+        f" {_set(refusal)} with the very one that {_scheme(facts)} sends"
+    )
+
+
+def _scheme(facts: Facts) -> str:
+    return facts.scheme or "the provider"
+
+
+def _set(refusal: Refusal) -> str:
+    return f"`relay secret set {refusal.source}`"
+
+
+def _length_differs(refusal: Refusal) -> bool:
+    length = refusal.headers.get("content-length", "")
+    return length.isdigit() and int(length) != refusal.size_bytes
+
+
+def _changed_by(refusal: Refusal) -> str:
+    """Say what speaks for a body that something on the way changed."""
+    marks = []
+    if _length_differs(refusal):
+        marks.append(f"{refusal.headers['content-length']} bytes were announced and {refusal.size_bytes} came")
+    if encoding := refusal.headers.get("content-encoding"):
+        marks.append(f"it is encoded ({encoding})")
+    if refusal.passed_on_by:
+        marks.append(f"a proxy passed it on ({', '.join(refusal.passed_on_by)})")
+    if not marks:
+        json = "json" in refusal.headers.get("content-type", "").lower()
+        return "perhaps a proxy that writes the JSON anew" if json else "perhaps a proxy that encodes it anew"
+    return " and ".join(marks)
+
+
+def _clock(refusal: Refusal, _: Facts) -> str:
+    if refusal.signed_at is None:
+        return (
+            "the sender's clock is wrong, or the request was held up or sent again: set that clock by NTP; a provider"
+            " signs anew when it sends anew"
+        )
+    off_s = round((refusal.at - refusal.signed_at).total_seconds())
+    if off_s < 0:
+        return f"the sender's clock is {-off_s:,} s ahead of the relay's, which AWS keeps right: set it by NTP"
+    sent_s = _sent_s_ago(refusal)
+    if sent_s is not None and abs(sent_s) < off_s / 2:
+        return (
+            f"it was signed {off_s:,} s before it came, by a clock that is right (its Date says so): a queue or a proxy"
+            " held it up, or somebody sent an old one again"
+        )
+    return (
+        f"it was signed {off_s:,} s before it came: the sender's clock is behind the relay's, which AWS keeps right"
+        " (set it by NTP), or the request was held up or sent again"
+    )
+
+
+def _sent_s_ago(refusal: Refusal) -> float | None:
+    """Return how old the request is by its Date header; None where that says nothing."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        sent = parsedate_to_datetime(refusal.headers["date"])
+        return (refusal.at - (sent if sent.tzinfo else sent.replace(tzinfo=UTC))).total_seconds()
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _url(refusal: Refusal, facts: Facts) -> str:
+    bases = " or ".join(facts.base_urls) or "none"
+    return (
+        f"the registered URL isn't the relay's: {_scheme(facts)} signs the URL it calls, and the relay"
+        f" checks it under {bases}; register one of these with {refusal.path}, or set `[relay] url` to the one that is"
+        " registered and deploy"
+    )
+
+
+def _unknown(refusal: Refusal, facts: Facts) -> str:
+    from difflib import get_close_matches
+
+    asked = refusal.asked_for
+    near = get_close_matches(asked.lower(), [it.lower() for it in facts.sources], n=1, cutoff=0.5)
+    for name in facts.sources:
+        if near and name.lower() == near[0]:
+            base = facts.base_urls[0] if facts.base_urls else ""
+            return f"there is no source {asked!r}: did the sender mean {name}, at {base}/webhooks/{name}?"
+    known = ", ".join(facts.sources) or "none"
+    return (
+        f"there is no source {asked!r} (there are: {known}): it was taken out of relay.toml, or a stranger is guessing"
+    )
+
+
+_CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
+    Reason.MISSING_HEADER: _missing,
+    Reason.MALFORMED_HEADER: _malformed,
+    Reason.BAD_SIGNATURE: _bad_signature,
+    Reason.WRONG_TOKEN: _wrong_token,
+    Reason.EXPIRED_TIMESTAMP: _clock,
+    Reason.FUTURE_TIMESTAMP: _clock,
+    Reason.URL_MISMATCH: _url,
+    Reason.BODY_MISMATCH: lambda it, _: (
+        f"the body isn't the one that was signed: {_changed_by(it)}; have it passed on byte for byte"
+    ),
+    Reason.WRONG_ISSUER: lambda it, _: (
+        "it was signed for another account or environment (sandbox, live): register the webhook in the one that"
+        f" {it.source} stands for"
+    ),
+    Reason.WRONG_ALGORITHM: lambda _, facts: (
+        f"the sender signs with another algorithm than the scheme {_scheme(facts)} has: choose that one over there, or"
+        " give the scheme the sender's `algorithm`"
+    ),
+    Reason.UNTRUSTED_CERTIFICATE: lambda *_: (
+        "the certificate that it is signed with isn't the provider's: somebody else sent it; nothing to do"
+    ),
+    Reason.REPLAYED: lambda *_: (
+        "the same signed bytes had come before: whoever overheard them sent them again, or the provider did; nothing to"
+        ' do, the first ones count; where the provider does so rightly, take `replays = "refuse"` off the source'
+    ),
+    Reason.UNUSABLE_SECRET: lambda it, facts: (
+        f"the secret kept here hasn't the form that {_scheme(facts)} needs: copy it whole and set it again with"
+        f" {_set(it)}"
+    ),
+    Reason.NO_SECRET: lambda it, _: f"the source has no signing secret that can be read yet: set it with {_set(it)}",
+    Reason.UNKNOWN_SOURCE: _unknown,
+    Reason.BODY_TOO_LARGE: lambda it, _: (
+        f"the body has {it.size_bytes:,} bytes, more than the relay takes: have the provider send less, or a link"
+    ),
+    Reason.UNREADABLE: lambda *_: (
+        "the relay can't read the request: the sender isn't this provider, or something on the way broke it"
+    ),
+    Reason.HANDSHAKE_FAILED: lambda it, _: (
+        f"the relay couldn't fetch the provider's confirmation URL: {it.message}; have it send the handshake again"
+        " (SNS: request confirmation again)"
+    ),
+}

@@ -1,0 +1,181 @@
+"""Reconciliation: how often, how much and how far back is asked for, and what the relay itself refused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay import query
+from tests.github_api import HOOK
+from tests.unit.relay.reconciling import Reconciling
+
+if TYPE_CHECKING:
+    from tests.unit.relay.world import World
+
+
+@pytest.fixture
+def it(world: World) -> Reconciling:
+    return Reconciling(world)
+
+
+# -- bounds --------------------------------------------------------------------------------------------------------
+
+
+def test_asking_is_half_an_hour_apart_and_ends_after_five(it: Reconciling) -> None:
+    """Then it is missing, and shown as such until it comes or is a week old."""
+    (lost,) = it.lose()
+    it.up = False
+
+    asked = []
+    missing = []
+    counted = []
+    for _ in range(20):
+        done = it.run()
+        asked.append(done.asked)
+        missing.append([one.guid for one in done.missing])
+        counted.append(query.show_config(it.world.settings, it.world.store)["counts"]["missing"])
+
+    assert counted == [len(one) for one in missing]
+    assert asked == [1, 0] * 5 + [0] * 10
+    assert missing == [[]] * 10 + [[lost]] * 10
+    assert len(it.api.repeated) == 5
+
+
+def test_what_github_has_no_more_is_not_asked_for_and_is_missing(it: Reconciling) -> None:
+    """However few askings were spent: nothing but a person's hand can help now."""
+    (lost,) = it.lose()
+    it.up = False
+    it.run()
+
+    done = it.run(after=timedelta(hours=73))
+
+    assert (done.asked, len(it.api.repeated)) == (0, 1)
+    assert [one.guid for one in done.missing] == [lost]
+
+
+def test_what_was_missing_and_came_at_last_is_not_missing_any_more(it: Reconciling) -> None:
+    """A person had it sent again by hand."""
+    (lost,) = it.lose()
+    it.up = False
+    for _ in range(11):
+        it.run()
+    it.up = True
+    it.api.send(guid=lost)
+
+    done = it.run()
+
+    assert (done.missing, done.arrived) == ([], 1)
+
+
+def test_a_run_asks_for_a_hundred_the_oldest_first(it: Reconciling) -> None:
+    """GitHub forgets the oldest first, and others need its rate limit, too."""
+    guids = []
+    for _ in range(130):
+        guids += it.lose()
+        it.world.clock.at += timedelta(seconds=1)
+
+    first, second = it.run(), it.run()
+
+    assert (first.asked, first.waiting, second.asked, second.arrived) == (100, 130, 30, 100)
+    assert [guid for guid in guids[:100] if not it.has(guid)] == []
+
+
+def test_the_first_run_looks_as_far_back_as_github_can_send_again(it: Reconciling) -> None:
+    old, kept = it.lose()[0], ""
+    it.world.clock.at += timedelta(hours=3)
+    kept = it.lose()[0]
+
+    done = it.run(after=timedelta(hours=70))
+
+    assert (done.looked_at, it.has(old), it.has(kept)) == (1, False, True)
+
+
+def test_an_event_whose_record_has_expired_is_not_missing(it: Reconciling) -> None:
+    """With a retention shorter than GitHub's memory it would be delivered twice."""
+    it.configure(HOOK, retention_days=1)
+    it.api.send()
+
+    done = it.run(after=timedelta(hours=30))
+
+    assert (done.looked_at, done.asked) == (0, 0)
+
+
+def test_a_run_reads_the_list_only_back_to_the_last_one(it: Reconciling) -> None:
+    """Each sending is paid for once."""
+    it.api.per_page = 10
+    for _ in range(40):
+        it.api.send()
+        it.world.clock.at += timedelta(seconds=1)
+    first = it.run()
+    pages = len(it.api.asked)
+    it.api.send()
+
+    second = it.run()
+
+    assert (first.looked_at, pages) == (40, 4)
+    assert (second.looked_at, len(it.api.asked) - pages) == (1, 1)
+
+
+def test_a_look_at_a_hundred_sendings_is_one_read_of_the_table(it: Reconciling) -> None:
+    for _ in range(100):
+        it.api.send()
+    calls: list[str] = []
+    events = it.world.store.table.client.meta.events
+    events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+
+    it.run()
+
+    assert calls.count("BatchGetItem") == 1
+    assert "GetItem" not in calls
+
+
+# -- what the relay refused ----------------------------------------------------------------------------------------
+
+
+def test_what_was_refused_is_shown_soon_and_asked_for_ever_more_rarely(it: Reconciling) -> None:
+    """The secret is wrong: that is known within the hour, and there are askings left a day later."""
+    it.refusing = 401
+    (lost,) = it.lose(status=401)
+
+    at = []
+    shown = []
+    for number in range(48 * 4):
+        done = it.run()
+        at += [number] * done.asked
+        shown += [number] * len(done.missing)
+
+    assert [number / 4 for number in at] == [0, 0.5, 2.5, 10.5, 42.5]  # hours
+    assert shown[0] == 2
+    assert not it.has(lost)
+
+
+def test_once_the_secret_is_mended_what_was_refused_is_asked_for_at_once(it: Reconciling) -> None:
+    """What is accepted since is the sign; it is kept for runs that come later."""
+    it.refusing = 401
+    (lost,) = it.lose(status=401)
+    for _ in range(13):
+        it.run()
+    it.refusing = 0
+    it.api.send()
+
+    mended = it.run()
+    after = it.run()
+
+    assert (mended.asked, after.arrived, after.missing) == (1, 1, [])
+    assert it.shown(lost)["reconciled_at"] is not None
+
+
+def test_a_body_that_is_too_large_is_asked_for_once(it: Reconciling) -> None:
+    """The same bytes stay too large, whatever else is accepted."""
+    it.refusing = 413
+    (lost,) = it.lose(status=413)
+    it.run()
+    it.refusing = 0
+    it.api.send()
+
+    done = [it.run() for _ in range(4)]
+
+    assert len(it.api.repeated) == 1
+    assert [[one.guid for one in run.missing] for run in done[1:]] == [[lost]] * 3
