@@ -38,6 +38,7 @@ name = "demo"
 [sources.github]
 scheme = "github"
 to = ["fanout"]
+reopen = "never"  # else what is sent again brings back what died before, and that depends on this machine's speed
 
 [url_groups.fanout]
 retries = {retries}
