@@ -56,6 +56,7 @@ def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
     return {
         "relay": own,
         "groups": {f"{own}.{name}": it for name, it in groups.items() if it},
+        "alone": {name: it["url"] for name, it in flat["destinations"].items() if it.get("headers")},
         "schedules": {f"{own}.{name}": it for name, it in schedules.items()},
         "queues": {f"{own}.{name}": it for name, it in flat.get("queues", {}).items()},
         "flow_controls": {f"{own}.{name}": it for name, it in flat.get("flow_controls", {}).items()},

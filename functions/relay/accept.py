@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from relay.errors import BodyTooLarge, RelayError, SignatureError, UpstreamError
 from relay.judgement import judge
-from relay.model import DEAD, Conflict, Delivery, DeliveryId, Event, event_id, iso, new_generation
+from relay.model import DEAD, SWEEP_AFTER, Conflict, Delivery, DeliveryId, Event, event_id, iso, new_generation
 from relay.replay import Cause, new_replay_id, start_again
 from relay.routes import expecting
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from relay.store import Store
 
 BODY_MAX_BYTES = 4 * 1024 * 1024  # Lambda takes 6 MB of event, and a binary body comes in base64
-SWEEP_AFTER = timedelta(seconds=30)  # ingest publishes within less; what is due later than that is the sweep's
 PUBLISH_BUDGET_MAX_S = 5.0
 _OF_ANOTHER_SECRET = {"bad_signature", "wrong_token", "wrong_issuer", "unusable_secret"}
 

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import secrets
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NewType
 
@@ -23,6 +23,7 @@ EVENT_TYPE_UNKNOWN = "unknown"
 EVENT_TYPE_MAX_CHARS = 200
 IDEMPOTENCY_KEY_MAX_CHARS = 300
 RESPONSE_EXCERPT_MAX_CHARS = 500
+SWEEP_AFTER = timedelta(seconds=30)  # who saves an event publishes it within less; what is due by then is the sweep's
 
 
 class Status(StrEnum):
@@ -157,6 +158,11 @@ class Event:
 def label(event: EventId, generation: Generation) -> str:
     """Return the QStash label under which one generation's messages are found in its logs."""
     return f"{event}.{generation}"
+
+
+def delivery_label(event: EventId, generation: Generation, destination: str) -> str:
+    """Return the QStash label, beside that of its generation, of what goes to one destination's URL alone."""
+    return f"{label(event, generation)}.{destination}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from relay.model import (
     EventId,
     Generation,
     deduplication_id,
+    delivery_label,
     destination_delivery_id,
     destination_scope,
     group_scope,
@@ -142,7 +143,8 @@ class Packer:
         own, trouble = self._own_headers(name)
         others = {key: it for key, it in message.headers.items() if key.lower() not in {it.lower() for it in own}}
         hidden = (*message.redact, *(f"header[{it}]" for it in own))
-        message = replace(message, headers=others | own, redact=tuple(dict.fromkeys(hidden)))
+        labels = (delivery_label(event.id, generation, name), *message.labels)
+        message = replace(message, headers=others | own, redact=tuple(dict.fromkeys(hidden)), labels=labels)
         return Parcel(event, generation, since, content.group, (name,), message, delivery, content.trouble or trouble)
 
     def _own_headers(self, name: str) -> tuple[dict[str, str], Unready | None]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from relay.errors import QStashError, Untraceable, UpstreamError
 from relay.metrics import Metric, count
-from relay.model import Delivery, Event, EventId, Generation, Status
+from relay.model import SWEEP_AFTER, Delivery, Event, EventId, Generation, Status
 from relay.parallel import WORKERS, each
 from relay.parcels import Packer, Parcel
 from relay.tracks import Track, tracks
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SAME_ID_WINDOW = timedelta(minutes=9)  # within QStash's shorter deduplication window the same id is safe again
 LOG_LAG = timedelta(minutes=5)  # what QStash's log doesn't show by then, it never will
 LOG_RETENTION = timedelta(days=3)  # of the free plan
+DEPLOY_MARGIN = timedelta(minutes=1)  # functions that a deploy replaced end within less
 LOOK_AFTER = timedelta(minutes=10)  # a delivery is looked after if nothing was heard of it for so long
 LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what it delivered
 TOGETHER_MAX_BYTES = 8 * 1024 * 1024  # in a batch; QStash takes 100 MB
@@ -144,9 +145,14 @@ class Publisher:
     # -- what QStash has already ------------------------------------------------------------------------------------
 
     def _known(self, parcels: Sequence[Parcel]) -> list[Answer | UpstreamError | None]:
-        """Return what QStash has of each, once its deduplication id may be forgotten; None: it is to be sent."""
+        """Return what QStash has of each that its deduplication id may not tell; None: it is to be sent.
+
+        What was published before a deploy may have gone to another URL, so that QStash wouldn't know it for the same.
+        Where its log lacks that, and may lag, QStash is said to have nothing of it yet.
+        """
         known: dict[int, Answer | UpstreamError | None] = {id(it): it.trouble for it in parcels}
-        asked = [it for it in parcels if it.trouble is None and (it.may_be_there_under_another_id or self._is_old(it))]
+        changed_at = self._urls_changed_at(parcels)
+        asked = [it for it in parcels if it.trouble is None and self._may_be_there(it, changed_at)]
         labels = {it.message.label for it in asked}
         if not asked:
             return [it.trouble for it in parcels]
@@ -155,20 +161,33 @@ class Publisher:
             for it in asked:
                 known[id(it)] = self._there(it, found[it.message.label]) or None
             absent = [it for it in asked if known[id(it)] is None]
-            if absent and not self._log_reaches(min(it.since for it in absent)):
+            if changed_at is not None and self.store.now() - changed_at < DEPLOY_MARGIN + LOG_LAG:
+                known |= {id(it): {} for it in absent if self._is_from_before(it, changed_at)}
+            elif absent and not self._log_reaches(min(it.since for it in absent)):
                 known |= {id(it): Untraceable(UNTRACEABLE) for it in absent if not self._log_reaches(it.since)}
         except QStashError as error:
             known |= {id(it): error for it in asked}
         return [known[id(it)] for it in parcels]
+
+    def _may_be_there(self, parcel: Parcel, changed_at: datetime | None) -> bool:
+        is_old = self.store.now() - parcel.since > SAME_ID_WINDOW
+        return parcel.may_be_there_under_another_id or is_old or self._is_from_before(parcel, changed_at)
+
+    def _urls_changed_at(self, parcels: Sequence[Parcel]) -> datetime | None:
+        """Return when a deploy last changed where things go, if one of *parcels* may have been published already."""
+        return self.store.urls_changed_at() if any(self._is_again(it) for it in parcels) else None
+
+    def _is_from_before(self, parcel: Parcel, changed_at: datetime | None) -> bool:
+        return changed_at is not None and self._is_again(parcel) and parcel.since <= changed_at + DEPLOY_MARGIN
+
+    def _is_again(self, parcel: Parcel) -> bool:
+        return self.store.now() - parcel.since >= SWEEP_AFTER
 
     def _there(self, parcel: Parcel, found: Sequence[Track]) -> Answer:
         return {name: it.message_id for name in parcel.names for it in found if it.is_of(name, self.settings)}
 
     def _log_reaches(self, since: datetime) -> bool:
         return self.store.now() - since <= LOG_RETENTION and self.qstash.log_reaches(since)
-
-    def _is_old(self, parcel: Parcel) -> bool:
-        return self.store.now() - parcel.since > SAME_ID_WINDOW
 
     # -- what it takes now ------------------------------------------------------------------------------------------
 
@@ -233,7 +252,7 @@ class Publisher:
             patience = _patience(parcel.message.timeout_s, reports_all=parcel.message.callback is not None)
             look_at = max(now, parcel.message.not_before or now) + patience
             return lambda it: it.published(generation, answer[name], now, look_at)
-        # QStash's group has drifted: unless a callback or its log tells of it, the sweep publishes to the URL alone.
+        # QStash's group has changed: unless a callback or its log tells of it, the sweep publishes to the URL alone.
         owed_at = now + LOG_LAG
         return lambda it: it.owed(generation, owed_at)
 

@@ -6,8 +6,11 @@ keeps every state that was created and not deleted yet.  A delete takes its stat
 that remains; none remaining is the end of the relay.  So a rollback is right, whether or not CloudFormation asks for
 the old state again.  What carries the relay's name is its own; nothing else is touched.
 
+Before a URL changes, the table is told when: what was published by then may be published again by the sweep, and QStash
+wouldn't know it for the same.
+
 A state is `groups` (name -> endpoints, each with `name` and `url`), `schedules`, `queues` and `flow_controls` (name ->
-settings), every name with the relay's before it.
+settings), every name with the relay's before it; and `alone` (destination -> URL), what is in no URL group.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ from relay.model import iso
 from relay.schedules import tick_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from relay.qstash import QStash
     from relay.store import Store
 
 State = dict[str, dict[str, Any]]
 GROUPS, SCHEDULES, QUEUES, PINS = KINDS = ("groups", "schedules", "queues", "flow_controls")
+ALONE = "alone"
 _WORDS = {GROUPS: "URL group", SCHEDULES: "schedule", QUEUES: "queue", PINS: "flow control"}
 _OF_A_SCHEDULE = ("cron", "destination", "body", "content_type", "retries")
 
@@ -168,18 +172,26 @@ def physical_id(desired: str) -> str:
 
 def add(desired: str, relay: str, *, qstash: QStash, store: Store) -> str:
     """Put into QStash what *desired* has, remove nothing, and remember it as the newest; return its physical id."""
-    for change in plan(_state(desired, store), actual(qstash, relay)):
+    states, wanted = store.desired(), _state(desired, store)
+    changes = plan(wanted, actual(qstash, relay))
+    if states and (_urls(wanted) != _urls(_newest(states, store)) or _changes_groups(changes)):
+        store.save_urls_changed()
+    for change in changes:
         if not change.removes:
             perform(change, qstash)
     state = physical_id(desired)
-    store.save_desired(store.desired() | {state: {"state": desired, "at": iso(store.now())}})
+    store.save_desired(states | {state: {"state": desired, "at": iso(store.now())}})
     return state
 
 
 def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> None:
     """End *state*: make QStash match the newest state that remains, or remove all that is the relay's."""
-    states = {name: it for name, it in store.desired().items() if name != state}
-    for change in plan(_newest(states, store), actual(qstash, relay)):
+    known = store.desired()
+    states = {name: it for name, it in known.items() if name != state}
+    newest = _newest(states, store)
+    if states and state in known and _urls(_state(known[state]["state"], store)) != _urls(newest):
+        store.save_urls_changed()  # once more: by now the functions are others, too
+    for change in plan(newest, actual(qstash, relay)):
         perform(change, qstash)
     store.save_desired(states)
 
@@ -198,6 +210,8 @@ def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     """Make QStash what the last deploy said; return what was done."""
     states = store.desired()
     changes = plan(_newest(states, store), actual(qstash, relay)) if states else []
+    if _changes_groups(changes):
+        store.save_urls_changed()
     for change in changes:
         perform(change, qstash)
     return changes
@@ -205,6 +219,15 @@ def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
 
 def _newest(states: Mapping[str, Mapping[str, Any]], store: Store) -> State:
     return _state(max(states.values(), key=lambda it: it["at"])["state"], store) if states else {}
+
+
+def _changes_groups(changes: Iterable[Change]) -> bool:
+    return any(it.kind == GROUPS for it in changes)
+
+
+def _urls(state: State) -> list[object]:
+    """Return where *state* has the relay publish to."""
+    return [state.get(it) for it in (GROUPS, ALONE)]
 
 
 def _state(desired: str, store: Store) -> State:

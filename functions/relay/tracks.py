@@ -24,6 +24,7 @@ class Track:
 
     Attributes:
         label: The relay's, which names event and generation.
+        destination: Which it is for, where that is said: of a URL group the endpoint, else it stands in a label.
         state: That of the last line.
         reports: What its callbacks said, or would have.
         next_at: When its next attempt is due.
@@ -32,7 +33,7 @@ class Track:
     message_id: str
     label: str
     url: str | None
-    endpoint: str | None
+    destination: str | None
     state: str
     at: datetime
     reports: list[Report] = field(default_factory=list)
@@ -81,11 +82,16 @@ class Track:
         self.reports.append(Report(attempt))
 
     def is_of(self, destination: str, settings: Settings) -> bool:
-        """Tell whether it is for *destination*: a group's message names its endpoint, else its URL tells."""
-        if self.endpoint is not None:
-            return self.endpoint == destination
+        """Tell whether it is for *destination*; its URL, which a deploy may change, counts where nothing else tells."""
+        if self.destination is not None:
+            return self.destination == destination
         known = destination in settings.destinations
         return known and self.url == settings.destination_url(destination)
+
+
+def _labelled(labels: Iterable[str], of: str) -> str | None:
+    """Return the destination that one of *labels* names, beside the label *of* event and generation."""
+    return next((it.removeprefix(f"{of}.") for it in labels if it.startswith(f"{of}.")), None)
 
 
 def tracks(rows: Iterable[LogRow], labels: Iterable[str]) -> dict[str, list[Track]]:
@@ -98,7 +104,8 @@ def tracks(rows: Iterable[LogRow], labels: Iterable[str]) -> dict[str, list[Trac
             continue
         known = by_message.get(row.message_id)
         if known is None:
-            known = Track(row.message_id, label, row.url, row.endpoint, row.state, row.at)
+            destination = row.endpoint or _labelled(row.labels, label)
+            known = Track(row.message_id, label, row.url, destination, row.state, row.at)
             by_message[row.message_id] = known
         known.add(row)
     found: dict[str, list[Track]] = {it: [] for it in wanted}

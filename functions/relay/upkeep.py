@@ -83,6 +83,15 @@ class Upkeep:
         """Save the states that QStash should hold from now on; the newest is what counts."""
         self.table.put({"pk": "DESIRED", "sk": "DESIRED", "kind": "DESIRED", "states": states})
 
+    def urls_changed_at(self) -> datetime | None:
+        """Return when a deploy last changed where anything is published to, read consistently; None: none has."""
+        item = self.table.get("URLS", "URLS")
+        return from_iso(item["changed_at"]) if item else None
+
+    def save_urls_changed(self) -> None:
+        """Say that it changes now where something is published to."""
+        self.table.put({"pk": "URLS", "sk": "URLS", "kind": "URLS", "changed_at": iso(self.now())})
+
     def hold(self) -> datetime | None:
         """Return until when nothing is to be published, since a quota of QStash is used up; None: nothing holds."""
         item = self.table.get("HOLD", "HOLD")

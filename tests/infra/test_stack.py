@@ -251,6 +251,7 @@ def test_sync_is_told_the_whole_desired_state_in_one_property(real: Synthesized)
             ],
             "shop.ci": [{"name": "builder", "url": "https://ci.example.com/hooks/github"}],
         },
+        "alone": {},
         "schedules": {},
         "queues": {},
         "flow_controls": {},

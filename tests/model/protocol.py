@@ -128,6 +128,16 @@ class Protocol(RuleBasedStateMachine):
         """Deploy other routes: some events go nowhere, and of some it can't be told where they go."""
         self.it.route(flat)
 
+    @rule(destination=st.sampled_from(sorted(URLS)))
+    def move(self, destination: str) -> None:
+        """Begin to deploy another URL of a destination."""
+        self.it.move(destination)
+
+    @rule()
+    def end_deploy(self) -> None:
+        """Have the functions know it, too."""
+        self.it.end_deploy()
+
     @rule(mishap=MISHAPS)
     def route_again(self, mishap: tuple[str, int] | None) -> None:
         """Have a person replay what no route took."""

@@ -10,6 +10,7 @@ from relay.model import DEAD, Status
 from tests.memory_aws import Fault
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations
+from tests.model.protocol import PUBLISHES
 from tests.model.world import PUBLISH_IS_CALL, World
 
 
@@ -114,4 +115,65 @@ def test_a_webhook_that_waited_in_the_spool_for_days_is_published() -> None:
 
         world.become_quiet()
 
+        assert statuses(world) == {Status.DELIVERED}
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["by the new functions", "by the old ones"])
+@pytest.mark.parametrize("lag_s", [0.0, 240.0], ids=["the log shows it", "the log lags"])
+@pytest.mark.parametrize("scope", ["account", "destination"])
+def test_what_a_deploy_moves_is_not_published_to_both_urls(scope: str, lag_s: float, *, ended: bool) -> None:
+    """QStash took it, and its answer got lost; its deduplication id is another at the new URL."""
+    with closing(World(scope=scope, log_lag_s=lag_s)) as world:
+        world.fault(on="call", do="void", match={"path": PUBLISHES}, seconds=30.0, count=1)
+        world.webhook("github", "1")
+        world.move("erp")
+        if ended:
+            world.end_deploy()
+        world.wait(seconds=61)
+        world.sweep()
+
+        world.become_quiet()
+
+        assert violations(world) == []
+        assert statuses(world) == {Status.DELIVERED}
+
+
+def test_a_replay_that_a_deploy_moves_is_not_published_to_both_urls() -> None:
+    """Where a deduplication id is one of its URL's, and no callback tells."""
+    with closing(World(scope="destination")) as world:
+        world.destinations.behaviour["ledger"] = Behaviour.DEAD
+        world.webhook("stripe", "1")
+        world.wait(seconds=61)
+        world.destinations.behaviour["ledger"] = Behaviour.UP
+        ((event, name),) = world.deliveries({Status.DEAD_LETTERED})
+        world.replay(event, name)
+        world.fault(on="callback", do="lose")
+        world.fault(on="call", do="void", match={"path": PUBLISHES}, seconds=30.0, count=1)
+        world.sweep()
+        world.move(name)
+        world.end_deploy()
+        world.wait(seconds=61)
+        world.sweep()
+
+        world.become_quiet()
+
+        assert violations(world) == []
+        assert statuses(world) == {Status.DELIVERED}
+
+
+def test_what_went_to_a_url_alone_is_known_again_after_a_deploy_moved_that() -> None:
+    """Nothing but QStash's log tells that it was delivered, to the URL of before."""
+    with closing(World()) as world:
+        world.drift("erp")
+        world.webhook("stripe", "1")
+        world.fault(on="callback", do="lose")
+        world.wait(seconds=330)
+        world.sweep()
+        world.wait(seconds=1)
+        world.move("erp")
+        world.end_deploy()
+
+        world.become_quiet()
+
+        assert violations(world) == []
         assert statuses(world) == {Status.DELIVERED}

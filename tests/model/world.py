@@ -61,6 +61,7 @@ OUTAGE = timedelta(days=2.9)  # QStash's log reaches back a little longer
 NAMES = {"github": ("audit", "ci"), "stripe": ("audit",)}
 GROUPS = {"audit": ("ledger", "erp"), "ci": ("builder",)}
 URLS = {name: f"https://{name}.example.com/in" for names in GROUPS.values() for name in names}
+OTHER_URLS = {name: f"https://{name}.example.com/new" for name in URLS}
 
 
 def flat(**routes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -118,8 +119,10 @@ class World:
         self.clock = Clock(BEGAN_S)
         self.latency_s = latency_s
         self.calls = Calls()
+        self.urls = URLS
         self.route(WIDE)
-        self.destinations = Destinations({url: name for name, url in URLS.items()}, self.clock)
+        names = {url: name for urls in (URLS, OTHER_URLS) for name, url in urls.items()}
+        self.destinations = Destinations(names, self.clock)
         self.acknowledged: dict[EventId, str] = {}
         self.refused: Counter[int] = Counter()
         self.broken: list[str] = []
@@ -183,12 +186,31 @@ class World:
         self.deploy()
 
     def route(self, flat: dict[str, Any]) -> None:
-        """Have the functions know these routes from now on."""
-        self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, flat)
+        """Have the functions know these routes, and where destinations are now, from now on."""
+        self._flat = flat
+        destinations = {name: it | {"url": self.urls[name]} for name, it in flat["destinations"].items()}
+        self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, flat | {"destinations": destinations})
+
+    def move(self, name: str) -> None:
+        """Begin to deploy another URL of a destination: its URL group changes before the functions do."""
+        other = OTHER_URLS if self.urls[name] == URLS[name] else URLS
+        self.urls = {**self.urls, name: other[name]}
+        with suppress(RelayError):
+            self.deploy()
+
+    def end_deploy(self) -> None:
+        """Have the functions know where destinations are, and clean up after the deploy."""
+        self.route(self._flat)
+        known = self.store.desired()
+        for state in sorted(known, key=lambda it: known[it]["at"])[:-1]:
+            with suppress(RelayError):
+                sync.remove(state, "relay", qstash=self.qstash, store=self.store)
 
     def deploy(self) -> None:
         """Have QStash's URL groups be what the configuration says."""
-        wanted = {f"relay.{group}": [{"name": it, "url": URLS[it]} for it in names] for group, names in GROUPS.items()}
+        wanted = {
+            f"relay.{group}": [{"name": it, "url": self.urls[it]} for it in names] for group, names in GROUPS.items()
+        }
         sync.add(json.dumps({"groups": wanted}), "relay", qstash=self.qstash, store=self.store)
 
     def _function(self) -> Relay:
@@ -396,6 +418,7 @@ class World:
         self.destinations.behaviour = dict.fromkeys(URLS, Behaviour.UP)
         self.deploy()
         self.route(WIDE)
+        self.end_deploy()
         for destination in self.store.paused():
             self.resume(destination)
         self.table.catch_up()

@@ -114,14 +114,14 @@ FAULTS = (
     Fault(
         "log-is-not-asked",
         f"{RELAY}publish.py",
-        "it.trouble is None and (it.may_be_there_under_another_id or self._is_old(it))]",
-        "it.trouble is None and it.may_be_there_under_another_id]",
+        "return parcel.may_be_there_under_another_id or is_old or",
+        "return parcel.may_be_there_under_another_id or",
     ),
     Fault(
         "drifted-is-published-blindly",
         f"{RELAY}publish.py",
-        "it.trouble is None and (it.may_be_there_under_another_id or self._is_old(it))]",
-        "it.trouble is None and self._is_old(it)]",
+        "return parcel.may_be_there_under_another_id or is_old or",
+        "return is_old or",
     ),
     Fault(
         "truncated-log-is-believed",
@@ -302,6 +302,24 @@ FAULTS = (
         f"{RELAY}sync.py",
         "return [*puts, *_removals(wanted, there)]",
         "return [*_removals(wanted, there), *puts]",
+    ),
+    Fault(
+        "moved-goes-to-both-urls",
+        f"{RELAY}publish.py",
+        "is_old or self._is_from_before(parcel, changed_at)",
+        "is_old",
+    ),
+    Fault(
+        "moved-while-the-log-lags",
+        f"{RELAY}publish.py",
+        "self.store.now() - changed_at < DEPLOY_MARGIN + LOG_LAG",
+        "self.store.now() < changed_at",
+    ),
+    Fault(
+        "moved-alone-is-not-known-again",
+        f"{RELAY}tracks.py",
+        "destination = row.endpoint or _labelled(row.labels, label)",
+        "destination = row.endpoint",
     ),
     Fault(
         "sync-touches-others",

@@ -166,7 +166,8 @@ class QStashWire:
                 {"messageId": f"msg_{len(self.logs) + n}", "url": url} for n, url in enumerate(endpoints.values())
             ]
             for name, it in zip(endpoints, self.taken[key], strict=True):
-                row = {"url": it["url"], "label": request.headers["Upstash-Label"]}
+                labels = request.headers["Upstash-Label"].split(",")
+                row = {"url": it["url"], "label": labels[0], "labels": labels}
                 self.say(it["messageId"], "CREATED", **row, **({"endpointName": name} if name else {}))
                 self.held.add(it["messageId"])
         return self.taken[key]
@@ -174,7 +175,7 @@ class QStashWire:
     def say(self, message_id: str, state: str, **row: Any) -> None:
         """Add a line to the log; what isn't said is as in the line before of the same message."""
         before: dict[str, Any] = next((it for it in reversed(self.logs) if it["messageId"] == message_id), {})
-        same = {name: it for name, it in before.items() if name in {"url", "label", "endpointName"}}
+        same = {name: it for name, it in before.items() if name in {"url", "label", "labels", "endpointName"}}
         time_ms = int(self.clock().timestamp() * 1000)
         self.logs.append({"time": time_ms, "messageId": message_id, "state": state, **same, **row})
         if state in {"DELIVERED", "FAILED", "CANCELED", "CANCELLED"}:
@@ -187,7 +188,8 @@ class QStashWire:
 
     def log(self, request: httpx.Request) -> httpx.Response:
         asked = request.url.params
-        rows = [it for it in self.logs if not asked.get_list("label") or it["label"] in asked.get_list("label")]
+        wanted = set(asked.get_list("label"))
+        rows = [it for it in self.logs if not wanted or wanted.intersection(it.get("labels") or [it["label"]])]
         shown_ms = int((self.clock() - self.lag).timestamp() * 1000)
         until_ms = min(shown_ms, int(asked.get("toDate", "9" * 15)))
         rows = [it for it in rows if self.forgot_ms <= it["time"] <= until_ms]

@@ -1,0 +1,242 @@
+"""A deploy changes where things go: what may have been published before goes out once all the same.
+
+QStash knows a publish by its deduplication id and, in a URL group, by the endpoint's URL.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from relay import sync
+from relay.errors import QStashError
+from relay.model import SWEEP_AFTER, Status
+from relay.publish import DEPLOY_MARGIN, LOG_LAG
+from tests.unit.relay.world import BASE, FLAT, World
+
+if TYPE_CHECKING:
+    from relay.model import Event
+
+NEW_URL = "https://erp.example.com/new"
+MOVED: dict[str, Any] = deepcopy(FLAT)
+MOVED["destinations"]["erp"]["url"] = NEW_URL
+LATER = timedelta(minutes=1)
+
+
+def state(erp: str = "https://erp.example.com/in", **more: Any) -> str:
+    """Return what a deploy wants of QStash."""
+    ledger = {"name": "ledger", "url": f"{BASE}/qstash/deliver/ledger"}
+    groups = {
+        "relay.audit": [ledger, {"name": "erp", "url": erp}],
+        "relay.ci": [{"name": "builder", "url": "https://ci.example.com/x"}],
+    }
+    return json.dumps({"groups": groups, "alone": {}} | more)
+
+
+def add(world: World, desired: str) -> None:
+    sync.add(desired, "relay", qstash=world.qstash, store=world.store)
+
+
+def move(world: World) -> None:
+    """Deploy another URL of erp."""
+    add(world, state(NEW_URL))
+    world.deploy(MOVED)
+
+
+@pytest.fixture(autouse=True)
+def _deployed(world: World) -> None:
+    add(world, state())
+
+
+def unheard(world: World) -> Event:
+    """Return an event that QStash has taken, though its answer was lost."""
+    world.wire.failures = [httpx.ReadTimeout("void")]
+    return world.post().event
+
+
+def published_alone(world: World) -> list[str]:
+    """Return the URLs that were published to without their URL group, in order."""
+    urls = [str(it.url).rpartition("/publish/")[2] for it in world.wire.published]
+    return [it for it in urls if "://" in it]
+
+
+# -- what sync says ---------------------------------------------------------------------------------------------------
+
+
+def test_a_first_deploy_changes_no_url(world: World) -> None:
+    assert world.store.urls_changed_at() is None
+
+
+@pytest.mark.parametrize("desired", [state(NEW_URL), state(alone={"crm": "https://crm.example.com"})])
+def test_a_deploy_says_when_its_urls_changed_and_again_when_the_functions_had(world: World, desired: str) -> None:
+    world.clock.at += LATER
+    add(world, desired)
+    added = world.store.urls_changed_at()
+    world.clock.at += LATER
+
+    sync.remove(sync.physical_id(state()), "relay", qstash=world.qstash, store=world.store)
+
+    assert (added, world.store.urls_changed_at()) == (world.began + LATER, world.began + 2 * LATER)
+
+
+def test_a_rollback_says_so_too(world: World) -> None:
+    add(world, state(NEW_URL))
+    world.clock.at += LATER
+
+    sync.remove(sync.physical_id(state(NEW_URL)), "relay", qstash=world.qstash, store=world.store)
+
+    assert world.store.urls_changed_at() == world.began + LATER
+    assert world.wire.topics["relay.audit"]["erp"] == "https://erp.example.com/in"
+
+
+def test_a_deploy_of_something_else_changes_no_url(world: World) -> None:
+    world.wire.broken = {"POST /v2/queues": 200}
+
+    add(world, state(queues={"relay.q": {"parallelism": 1}}))
+    sync.remove(sync.physical_id(state()), "relay", qstash=world.qstash, store=world.store)
+
+    assert world.store.urls_changed_at() is None
+
+
+def test_it_is_said_before_anything_changes(world: World) -> None:
+    """A deploy that fails half-way may have changed something."""
+    world.wire.broken = {"POST /v2/topics": 500}
+
+    with pytest.raises(QStashError):
+        add(world, state(NEW_URL))
+
+    assert world.store.urls_changed_at() == world.began
+
+
+@pytest.mark.parametrize("mends", [True, False], ids=["by a person", "by the next deploy"])
+def test_what_somebody_changed_in_qstash_changes_when_it_is_mended(world: World, *, mends: bool) -> None:
+    world.wire.topics["relay.audit"]["erp"] = "https://stranger.example.com"
+
+    if mends:
+        sync.mend("relay", qstash=world.qstash, store=world.store)
+    else:
+        add(world, state())
+
+    assert world.store.urls_changed_at() == world.began
+    assert world.wire.topics["relay.audit"]["erp"] == "https://erp.example.com/in"
+
+
+def test_where_nothing_differs_mending_changes_no_url(world: World) -> None:
+    sync.mend("relay", qstash=world.qstash, store=world.store)
+
+    assert world.store.urls_changed_at() is None
+
+
+# -- what is published -----------------------------------------------------------------------------------------------
+
+
+def test_what_may_be_at_the_old_url_is_asked_for_and_not_published_again(world: World) -> None:
+    event = unheard(world)
+    move(world)
+
+    world.sweep(SWEEP_AFTER.total_seconds())
+
+    assert [it.url.params.get_list("label") for it in world.wire.log_calls] == [[event.label]]
+    assert len(world.wire.published) == 2
+    assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
+
+
+def test_while_the_log_may_lag_it_is_owed_and_its_line_still_counts(world: World) -> None:
+    event = unheard(world)
+    move(world)
+    world.wire.lag = LOG_LAG
+
+    for _ in range(7):
+        world.sweep(60)
+
+    assert len(world.wire.published) == 2
+    assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
+
+
+def test_what_never_came_is_published_to_each_url_once_the_log_cant_lag(world: World) -> None:
+    """To nobody but those it was for: not to the group, which may have others by now."""
+    event = world.save()
+    move(world)
+    world.sweep(SWEEP_AFTER.total_seconds())
+    waiting = (len(world.wire.published), set(world.statuses(event.id).values()))
+
+    world.sweep((LOG_LAG + DEPLOY_MARGIN).total_seconds())
+
+    assert waiting == (0, {Status.PENDING})
+    assert sorted(published_alone(world)) == [
+        "https://ci.example.com/x",
+        NEW_URL,
+        f"{BASE}/qstash/deliver/ledger",
+    ]
+    assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
+
+
+def test_what_came_with_the_deploy_but_not_from_before_is_published_at_once(world: World) -> None:
+    """Ingest asks nobody: it can't have been published."""
+    move(world)
+    event = world.post().event
+
+    assert world.wire.log_calls == []
+    assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
+
+
+@pytest.mark.parametrize(("after", "calls"), [(timedelta(0), 1), (timedelta(seconds=1), 0)])
+def test_functions_that_a_deploy_replaced_may_run_on_for_a_while(world: World, after: timedelta, calls: int) -> None:
+    move(world)
+    world.clock.at += DEPLOY_MARGIN + after
+    unheard(world)
+
+    world.sweep(SWEEP_AFTER.total_seconds())
+
+    assert len(world.wire.log_calls) == calls
+
+
+@pytest.mark.parametrize(("early", "published"), [(timedelta(seconds=1), 0), (timedelta(0), 2)])
+def test_long_after_the_deploy_what_the_log_lacks_is_published_at_once(
+    world: World, early: timedelta, published: int
+) -> None:
+    """An outage of QStash, and a deploy in the middle of it."""
+    event = world.save()
+    move(world)
+
+    world.sweep((DEPLOY_MARGIN + LOG_LAG - early).total_seconds())
+
+    assert len(world.wire.published) == published
+    assert (world.statuses(event.id)["erp"] is Status.IN_FLIGHT) is bool(published)
+
+
+def test_nothing_is_published_while_the_log_cant_be_read(world: World) -> None:
+    event = unheard(world)
+    move(world)
+    world.wire.broken = {"GET /v2/logs": 500}
+
+    done = world.sweep(SWEEP_AFTER.total_seconds())
+
+    assert (done.published, done.failed) == (0, 1)
+    assert len(world.wire.published) == 2
+    assert world.store.event(event.id).unpublished == {"audit", "ci"}  # type: ignore[union-attr]
+
+
+def test_what_went_to_a_url_alone_is_known_by_its_label(world: World) -> None:
+    """Its URL tells no more; and with no callback of successes, nothing but the log does."""
+    alone = deepcopy(FLAT)
+    alone["destinations"]["erp"]["headers"] = {"X-Team": "a"}
+    world.wire.topics["relay.audit"].pop("erp")
+    world.deploy(alone)
+    event = world.post().event
+    message_id = world.message(event, "erp")
+    world.wire.say(message_id, "DELIVERED", responseStatus=200)
+    moved = deepcopy(alone)
+    moved["destinations"]["erp"]["url"] = NEW_URL
+    world.deploy(moved)
+
+    done = world.sweep(timedelta(minutes=11).total_seconds())
+
+    assert done.settled == 1
+    assert world.delivery(event, "erp").status is Status.DELIVERED
+    assert published_alone(world) == ["https://erp.example.com/in"]
