@@ -23,6 +23,9 @@ def handler(request: Request) -> Response:
     except SignatureError:
         count(Metric.REFUSED)
         raise
+    if settled.unexpected is not None:
+        note(unexpected=settled.unexpected)
+        return Response(200, {"unexpected": settled.unexpected})
     if settled.after is None:
         if settled.new_orphan:
             count(Metric.ORPHANS)

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settled:
-    """A delivery before and after a callback, and its event; None where that fits nothing and was kept as an orphan."""
+    """A delivery before and after a callback, and its event; None where that fits nothing and was kept as an orphan.
+
+    Attributes:
+        new_orphan: Whether it is kept since now.
+        unexpected: The endpoint that it is about, where that joined the URL group too late to be expected: in a deploy.
+    """
 
     before: Delivery | None = None
     after: Delivery | None = None
     new_orphan: bool = False
+    unexpected: str | None = None
     event: Event | None = None
 
     @property
@@ -42,6 +48,8 @@ def settle(path: str, body: bytes, *, mac_key: str, settings: Settings, store: S
     callback = callbacks.read(address, body, store.now())
     event = store.event(address.event)
     destination = None if event is None else _destination(callback, event, settings)
+    if event is not None and destination is None and _is_of_group(callback, event):
+        return Settled(unexpected=callback.endpoint_name)
     if event is None or destination is None:
         new = store.add_orphan(
             address.event,
@@ -52,6 +60,12 @@ def settle(path: str, body: bytes, *, mac_key: str, settings: Settings, store: S
         return Settled(new_orphan=new)
     before, after = store.change_delivery(event, destination, lambda it: it.after(callback.report))
     return Settled(before, after, event=event)
+
+
+def _is_of_group(callback: callbacks.Callback, event: Event) -> bool:
+    """Tell whether it is about what *event* published to a URL group, for an endpoint that has a name."""
+    kind, _, group = callback.address.scope.partition(".")
+    return kind == "g" and group in event.expected.values() and callback.endpoint_name is not None
 
 
 def _destination(callback: callbacks.Callback, event: Event, settings: Settings) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 
 from relay import callbacks, query, shown
 from relay.errors import BadRequest, SignatureError
-from relay.model import EventId, Status
+from relay.model import EventId, Status, new_generation
 from relay.settle import settle
 from tests.unit.relay.world import MAC, World
 
@@ -93,20 +93,39 @@ def test_a_callback_path_that_the_relay_did_not_make_is_refused(world: World, ch
         settle(forged, b"{}", mac_key=MAC, settings=world.settings, store=world.store)
 
 
-@pytest.mark.parametrize("unknown", ["event", "destination"])
-def test_a_callback_that_fits_nothing_is_kept_and_counted(world: World, unknown: str) -> None:
-    """Never lost: an expired record, a destination that was removed."""
-    event = world.post().event
-    for _ in range(2):
-        if unknown == "event":
-            path = callbacks.Address("callback", EventId("rly_gone"), event.generation, "g.audit").url("", MAC)
-            body = json.dumps({"sourceMessageId": "m", "status": 200}).encode()
-            settled = settle(path, body, mac_key=MAC, settings=world.settings, store=world.store)
-        else:
-            settled = world.report(event, "gone")
-        assert settled.after is None
+@pytest.mark.parametrize("scope", ["g.audit", "d.erp"])
+def test_a_callback_of_an_event_that_is_gone_is_kept_and_counted_once(world: World, scope: str) -> None:
+    """Never lost: its record may have expired."""
+    path = callbacks.Address("callback", EventId("rly_gone"), new_generation(), scope).url("", MAC)
+    body = json.dumps({"sourceMessageId": "m", "status": 200, "endpointName": "erp"}).encode()
 
+    settled = [settle(path, body, mac_key=MAC, settings=world.settings, store=world.store) for _ in range(2)]
+
+    assert [(it.after, it.new_orphan, it.unexpected) for it in settled] == [(None, True, None), (None, False, None)]
     assert world.store.count("orphans") == 1
+
+
+@pytest.mark.parametrize(("scope", "name"), [("d.gone", "gone"), ("g.other", "gone"), ("g.audit", None)])
+def test_so_is_one_of_a_destination_that_the_event_was_never_published_to(
+    world: World, scope: str, name: str | None
+) -> None:
+    event = world.post().event
+
+    settled = world.report(event, name or "", endpointName=name, scope=scope)
+
+    assert (settled.after, settled.new_orphan, settled.unexpected) == (None, True, None)
+    assert world.store.count("orphans") == 1
+
+
+def test_an_endpoint_that_joined_the_group_while_the_event_was_on_its_way_is_nothing_to_look_into(world: World) -> None:
+    """In a deploy what is new is there first; nothing is owed to it of what came before."""
+    event = world.post().event
+
+    settled = world.report(event, "joined")
+
+    assert (settled.after, settled.new_orphan, settled.unexpected) == (None, False, "joined")
+    assert world.store.count("orphans") == 0
+    assert "joined" not in world.statuses(event.id)
 
 
 @pytest.mark.parametrize(
