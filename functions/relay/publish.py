@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 
 from relay.errors import QStashError, Untraceable, UpstreamError
 from relay.metrics import Metric, count
-from relay.model import SWEEP_AFTER, Delivery, Event, EventId, Generation, Status
+from relay.model import SWEEP_AFTER, Delivery, Event, EventId, Generation, Status, from_iso
 from relay.parallel import WORKERS, each
 from relay.parcels import Packer, Parcel
 from relay.tracks import Track, tracks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from relay.items import Item
     from relay.qstash import Accepted, Message, QStash
     from relay.settings import Settings
     from relay.store import Store
@@ -47,7 +48,7 @@ class Publisher:
 
     Args:
         mac_key: That of callback URLs.
-        paused: Returns the destinations that are paused now.
+        paused: Returns the destinations that are paused now: name -> `by`, `at`, `reason`.
         secret: Returns a secret of destinations by its name, or raises `OperatorError`.
         workers: How many records are written at a time.
     """
@@ -59,7 +60,7 @@ class Publisher:
         qstash: QStash,
         mac_key: str,
         *,
-        paused: Callable[[], Collection[str]],
+        paused: Callable[[], Mapping[str, Item]],
         secret: Callable[[str], str],
         workers: int = WORKERS,
     ) -> None:
@@ -112,9 +113,13 @@ class Publisher:
         return parcels
 
     def pack_delivery(self, event: Event, delivery: Delivery, body: bytes) -> list[Parcel]:
-        """Return the parcel of one delivery; none where its destination is paused, or has left the configuration."""
+        """Return the parcel of one delivery; none where its destination has left the configuration, or is paused.
+
+        What began before the pause goes on: QStash may have it already.
+        """
         parcel = self.packer.of_delivery(event, delivery, body)
-        if parcel is None or delivery.destination in self.paused():
+        pause = self.paused().get(delivery.destination)
+        if parcel is None or (pause is not None and from_iso(pause["at"]) <= delivery.since):
             why = GONE if parcel is None else PAUSED
             self._end(event, [delivery.destination], delivery.generation, *why)
             return []

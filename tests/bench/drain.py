@@ -90,7 +90,7 @@ def _stack() -> Iterator[tuple[Publisher, Clock]]:
         qstash.put_endpoints("drain.all", [{"name": name, "url": url} for name, url in urls.items()])
         store = Store("drain", "drain", now=clock, dynamodb=dynamodb, s3=s3)
         settings = Settings.of({"RELAY_BASE_URLS": there.base_url}, _flat(urls))
-        yield Publisher(settings, store, qstash, "key", paused=frozenset, secret=lambda name: name), clock
+        yield Publisher(settings, store, qstash, "key", paused=dict, secret=lambda name: name), clock
 
 
 def _flat(urls: dict[str, str]) -> dict[str, Any]:

@@ -177,3 +177,24 @@ def test_what_went_to_a_url_alone_is_known_again_after_a_deploy_moved_that() -> 
 
         assert violations(world) == []
         assert statuses(world) == {Status.DELIVERED}
+
+
+def test_what_was_published_as_its_destination_was_paused_is_not_held_and_sent_again() -> None:
+    """QStash took it, and nobody heard: neither an answer nor a callback."""
+    with closing(World()) as world:
+        world.drift("erp")
+        world.webhook("stripe", "1")
+        world.fault(on="callback", do="lose")
+        world.wait(seconds=361)
+        world.fault(on="call", do="void", match={"path": PUBLISHES}, seconds=30.0, count=1)
+        world.sweep()
+        world.pause("erp")
+        for _ in range(4):
+            world.wait(seconds=61)
+            world.sweep()
+        world.resume("erp")
+
+        world.become_quiet()
+
+        assert violations(world) == []
+        assert statuses(world) == {Status.DELIVERED}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from relay import bulk, pauses
 from relay.errors import BadRequest, Conflict
 from relay.jobs import State
 from relay.model import Status
+from relay.replay import replay_deliveries
 from tests.unit.relay.ledgers import SECOND, audited, haunt, put
 from tests.unit.relay.replays import advance, dead, erp, known
 
@@ -93,6 +95,21 @@ def test_a_destination_paused_again_meanwhile_gets_no_more(world: World) -> None
     assert sorted(meanwhile) == sorted([Status.HELD, Status.HELD, Status.IN_FLIGHT])
     assert (known(world, job).state, known(world, job).replayed, known(world, job).skipped) == (State.DONE, 1, 2)
     assert sorted(erp(world, events)) == sorted([Status.PENDING, Status.PENDING, Status.IN_FLIGHT])
+
+
+@pytest.mark.parametrize(("later", "became"), [(timedelta(0), Status.HELD), (timedelta(seconds=1), Status.IN_FLIGHT)])
+def test_what_began_before_the_pause_goes_on(world: World, later: timedelta, became: Status) -> None:
+    """QStash may have it, though nobody heard; to hold it would be to send it again."""
+    event = world.post().event
+    world.report(event, "erp", "failure", status=500)
+    replay_deliveries(world.store, [world.delivery(event, "erp").id], by=None, reason=None)
+    world.clock.at += later
+    world.store.pause("erp", "arn:me", None)
+    world.paused = world.store.paused()
+
+    world.sweep(seconds=40)
+
+    assert world.statuses(event.id)["erp"] is became
 
 
 # -- what an older view of the pauses has held ------------------------------------------------------------------------

@@ -158,7 +158,7 @@ def test_what_is_routed_for_a_paused_destination_is_held(world: World) -> None:
     """As a webhook that comes is."""
     event = unrouted(world)
     world.deploy(ALL)
-    world.paused = {"erp"}
+    world.paused = {"erp": {"at": iso(world.clock.at)}}
 
     replayed(world, event.id)
     world.sweep(seconds=1)

@@ -249,7 +249,7 @@ class World:
         self.qstash = QStash(
             "token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire), now=self.clock
         )
-        self.paused: set[str] = set()
+        self.paused: dict[str, Any] = {}
         self.secrets: dict[str, str] = {}
         self.publisher = Publisher(
             self.settings, self.store, self.qstash, MAC, paused=lambda: self.paused, secret=self.secret
@@ -258,7 +258,7 @@ class World:
     @property
     def router(self) -> Router:
         """What asks the routes again."""
-        return Router(self.settings, lambda: self.paused | self.store.paused().keys())
+        return Router(self.settings, lambda: self.paused | self.store.paused())
 
     def secret(self, name: str) -> str:
         """Return a secret of destinations, as the wiring does."""
