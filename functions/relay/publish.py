@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay.errors import QStashError, Untraceable, UpstreamError
+from relay.errors import QStashError, Unready, Untraceable, UpstreamError
 from relay.metrics import Metric, count
 from relay.model import SWEEP_AFTER, Delivery, Event, EventId, Generation, Status, from_iso
 from relay.parallel import WORKERS, each
@@ -37,6 +37,7 @@ LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what
 TOGETHER_MAX_BYTES = 8 * 1024 * 1024  # in a batch; QStash takes 100 MB
 GONE = (Status.REMOVED, "its destination left the configuration before it was published")
 PAUSED = (Status.HELD, "its destination is paused")
+LOG_MAY_LAG = "it refuses it now, and its log may not tell yet whether it took it before"
 UNTRACEABLE = "its log doesn't reach back so far: nobody can tell whether it was ever published"
 
 Answer = dict[str, str]
@@ -140,6 +141,7 @@ class Publisher:
         sent = self._sent([parcels[number].message for number in todo], timeout_s)
         for number, taken in zip(todo, sent, strict=True):
             answers[number] = taken if isinstance(taken, QStashError) else self._by_name(parcels[number], taken)
+        answers = self._reconsidered(parcels, answers)
         outcomes = self._recorded([(it, answer or {}) for it, answer in zip(parcels, answers, strict=True)])
         ended = list(zip(parcels, answers, outcomes, strict=True))
         done = [it for it, _, outcome in ended if outcome is None]
@@ -173,6 +175,29 @@ class Publisher:
         except QStashError as error:
             known |= {id(it): error for it in asked}
         return [known[id(it)] for it in parcels]
+
+    def _reconsidered(
+        self, parcels: Sequence[Parcel], answers: Sequence[Answer | UpstreamError | None]
+    ) -> list[Answer | UpstreamError | None]:
+        """Return *answers*, but of what is refused for good now, and may have been published before, what QStash has.
+
+        A deploy may have changed what is published, and QStash may have taken it as it was.
+        """
+        considered = [*answers]
+        doubted = [number for number, it in enumerate(parcels) if self._is_again(it) and _is_refusal(answers[number])]
+        labels = {parcels[number].message.label for number in doubted}
+        if not doubted:
+            return considered
+        try:
+            found = tracks(self.qstash.log_of(labels), labels)
+        except QStashError as error:
+            return [error if number in doubted else answer for number, answer in enumerate(answers)]
+        for number in doubted:
+            it = parcels[number]
+            there = self._there(it, found[it.message.label])
+            may_lag = self.store.now() - it.since < LOG_LAG
+            considered[number] = there or (Unready("QStash", LOG_MAY_LAG) if may_lag else answers[number])
+        return considered
 
     def _may_be_there(self, parcel: Parcel, changed_at: datetime | None) -> bool:
         is_old = self.store.now() - parcel.since > SAME_ID_WINDOW
@@ -315,6 +340,10 @@ def _batches(messages: Sequence[Message]) -> list[list[int]]:
 
 def _patience(timeout_s: int, *, reports_all: bool) -> timedelta:
     return timedelta(seconds=timeout_s) + (LOOK_AFTER if reports_all else LOOK_SOON_AFTER)
+
+
+def _is_refusal(answer: Answer | UpstreamError | None) -> bool:
+    return isinstance(answer, UpstreamError) and answer.permanent
 
 
 def _has_some(answer: Answer | UpstreamError | None) -> bool:

@@ -198,3 +198,38 @@ def test_what_was_published_as_its_destination_was_paused_is_not_held_and_sent_a
 
         assert violations(world) == []
         assert statuses(world) == {Status.DELIVERED}
+
+
+@pytest.mark.parametrize("status", [400, 412, 413])
+@pytest.mark.parametrize("lag_s", [0.0, 240.0], ids=["the log shows it", "the log lags"])
+def test_what_is_refused_now_and_was_taken_before_is_not_reopened(lag_s: float, status: int) -> None:
+    """Nobody heard that it was taken; its source sends it again."""
+    with closing(World(log_lag_s=lag_s)) as world:
+        world.fault(on="callback", do="lose")
+        world.fault(on="call", do="void", match={"path": PUBLISHES}, seconds=30.0, count=1)
+        world.webhook("github", "1")
+        world.fault(on="call", do="answer", match={"path": PUBLISHES}, status=status, count=50)
+        for _ in range(3):
+            world.wait(seconds=61)
+            world.sweep()
+        world.webhook("github", "1")
+
+        world.become_quiet()
+
+        assert violations(world) == []
+        assert statuses(world) == {Status.DELIVERED}
+
+
+def test_what_was_never_taken_and_is_refused_is_unpublishable_once_the_log_cant_lag() -> None:
+    with closing(World()) as world:
+        world.calls.arm(Fault.CRASH_BEFORE, after=PUBLISH_IS_CALL)
+        world.webhook("github", "1")
+        world.fault(on="call", do="answer", match={"path": PUBLISHES}, status=400, count=50)
+        seen = []
+        for _ in range(8):
+            world.wait(seconds=61)
+            world.sweep()
+            seen.append(statuses(world))
+
+        assert seen[0] == {Status.PENDING}
+        assert seen[-1] == {Status.UNPUBLISHABLE}

@@ -52,7 +52,7 @@ def test_the_ledger_is_shown_by_destination(world: World, operator: Operator) ->
 
 def test_orphans_are_told_with_the_ledger(world: World, operator: Operator) -> None:
     event = world.post().event
-    world.report(event, "nobody", sourceMessageId="msg_8")
+    world.report(event, "nobody", scope="d.nobody", sourceMessageId="msg_8")
 
     assert operator.ask(AUDIT)[1]["orphans"] == 1
 

@@ -234,3 +234,40 @@ def test_each_is_judged_by_its_own_age(world: World) -> None:
     assert outcomes == [None] * 4
     assert set(world.statuses(older.id).values()) == {Status.UNACCOUNTED}
     assert set(world.statuses(younger.id).values()) == {Status.IN_FLIGHT}
+
+
+def test_what_is_refused_now_and_was_taken_before_is_in_flight(world: World) -> None:
+    """Its answer was lost; a deploy changed what is published since."""
+    event = unheard(world)
+    world.wire.refused = {b"{}": 400}
+
+    done = world.sweep(40)
+
+    assert (done.published, done.failed) == (1, 0)
+    assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
+    assert world.message(event, "erp") == world.wire.logs[1]["messageId"]
+
+
+def test_what_is_refused_while_the_log_fails_stays_owed(world: World) -> None:
+    event = unheard(world)
+    world.wire.refused = {b"{}": 400}
+    world.wire.broken = {"GET /v2/logs": 500}
+
+    done = world.sweep(40)
+
+    assert (done.published, done.failed) == (0, 1)
+    assert set(world.statuses(event.id).values()) == {Status.PENDING}
+
+
+@pytest.mark.parametrize(
+    ("age", "status"), [(LOG_LAG - timedelta(seconds=1), Status.PENDING), (LOG_LAG, Status.UNPUBLISHABLE)]
+)
+def test_what_is_refused_and_isnt_in_the_log_is_unpublishable_once_that_cant_lag(
+    world: World, age: timedelta, status: Status
+) -> None:
+    event = world.save()
+    world.wire.refused = {b"{}": 400}
+
+    world.sweep(age.total_seconds())
+
+    assert set(world.statuses(event.id).values()) == {status}

@@ -160,3 +160,14 @@ def test_what_waits_is_listed_as_pending(world: World) -> None:
 
     listed = query.list_deliveries(world.store, {"status": "pending"})["deliveries"]
     assert {it["destination"] for it in listed} == set(event.expected)
+
+
+def test_what_is_refused_and_may_be_there_keeps_no_other_shard_from_being_published(world: World) -> None:
+    """QStash answers: it is this one's own affair."""
+    refused = saved(world, 1, shard=0, body=b'{"a":1}')
+    others = saved(world, 1, shard=1)
+    world.wire.refused = {b'{"a":1}': 400}
+
+    world.sweep()
+
+    assert (statuses(world, refused), statuses(world, others)) == ({Status.PENDING}, {Status.IN_FLIGHT})
