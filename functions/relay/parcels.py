@@ -143,8 +143,8 @@ class Packer:
         own, trouble = self._own_headers(name)
         others = {key: it for key, it in message.headers.items() if key.lower() not in {it.lower() for it in own}}
         hidden = (*message.redact, *(f"header[{it}]" for it in own))
-        labels = (delivery_label(event.id, generation, name), *message.labels)
-        message = replace(message, headers=others | own, redact=tuple(dict.fromkeys(hidden)), labels=labels)
+        its_label = delivery_label(event.id, generation, name)
+        message = replace(message, headers=others | own, redact=tuple(dict.fromkeys(hidden)), delivery_label=its_label)
         return Parcel(event, generation, since, content.group, (name,), message, delivery, content.trouble or trouble)
 
     def _own_headers(self, name: str) -> tuple[dict[str, str], Unready | None]:

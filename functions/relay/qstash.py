@@ -34,7 +34,8 @@ class Message:
         retry_delay: QStash's expression, in milliseconds.
         callback: None where only a dead letter is to be reported.
         not_before: When it may be delivered first; None: at once.
-        labels: Beside *label*.
+        label: By which it is found again with all of its event's generation; *delivery_label*: and by which alone.
+        labels: Others.
         flow_control: A key, and what it allows, in QStash's words.
         redact: What QStash is to show to nobody, in its words.
         queue: The queue that it waits in.
@@ -53,6 +54,7 @@ class Message:
     timeout_s: int
     method: str = "POST"
     not_before: datetime | None = None
+    delivery_label: str | None = None
     labels: tuple[str, ...] = ()
     flow_control: tuple[str, str] | None = None
     redact: tuple[str, ...] = ()
@@ -64,7 +66,7 @@ class Message:
             "Content-Type": self.content_type,
             "Upstash-Method": self.method,
             "Upstash-Deduplication-Id": self.deduplication_id,
-            "Upstash-Label": ",".join((self.label, *self.labels)),
+            "Upstash-Label": ",".join(filter(None, (self.label, self.delivery_label, *self.labels))),
             "Upstash-Not-Before": None if self.not_before is None else str(math.ceil(self.not_before.timestamp())),
             "Upstash-Flow-Control-Key": self.flow_control and self.flow_control[0],
             "Upstash-Flow-Control-Value": self.flow_control and self.flow_control[1],
