@@ -1,8 +1,8 @@
 """From the outbox to QStash: what its answer to a publish, or the lack of one, changes.
 
 Ingest publishes at once; what it couldn't, the sweep does.  Both go through here, under the same deduplication id, so
-that a publish whose answer was lost and the one that repeats it are one for QStash.  Once the id may be forgotten,
-QStash's log is asked first; where the log doesn't reach back so far, nobody can tell, and a person decides.
+that a publish whose answer was lost and the one that repeats it are one for QStash.  Where the id may not tell, its log
+is asked first: `relay.already`.
 """
 
 from __future__ import annotations
@@ -12,36 +12,26 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay.errors import QStashError, Unready, Untraceable, UpstreamError
+from relay.already import LOG_LAG, Already, Answer
+from relay.errors import QStashError, Untraceable, UpstreamError
 from relay.metrics import Metric, count
-from relay.model import SWEEP_AFTER, Delivery, Event, EventId, Generation, Status, from_iso
+from relay.model import Delivery, Event, EventId, Generation, Status, from_iso
 from relay.parallel import WORKERS, each
 from relay.parcels import Packer, Parcel
-from relay.tracks import Track, tracks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from relay.items import Item
     from relay.qstash import Accepted, Message, QStash
     from relay.settings import Settings
     from relay.store import Store
 
-SAME_ID_WINDOW = timedelta(minutes=9)  # within QStash's shorter deduplication window the same id is safe again
-LOG_LAG = timedelta(minutes=5)  # what QStash's log doesn't show by then, it never will
-LOG_RETENTION = timedelta(days=3)  # of the free plan
-DEPLOY_MARGIN = timedelta(minutes=1)  # functions that a deploy replaced end within less
 LOOK_AFTER = timedelta(minutes=10)  # a delivery is looked after if nothing was heard of it for so long
 LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what it delivered
 TOGETHER_MAX_BYTES = 8 * 1024 * 1024  # in a batch; QStash takes 100 MB
 GONE = (Status.REMOVED, "its destination left the configuration before it was published")
 PAUSED = (Status.HELD, "its destination is paused")
-LOG_MAY_LAG = "it refuses it now, and its log may not tell yet whether it took it before"
-UNTRACEABLE = "its log doesn't reach back so far: nobody can tell whether it was ever published"
-
-Answer = dict[str, str]
-"""The message id of each delivery that QStash has."""
 
 
 class Publisher:
@@ -136,88 +126,19 @@ class Publisher:
         Returns:
             Of each parcel None once nothing is owed any more: QStash has it, or never will; else what kept it.
         """
-        answers = self._known(parcels)
+        already = Already(parcels, self.settings, self.store, self.qstash)
+        answers = already.known()
         todo = [number for number, answer in enumerate(answers) if answer is None]
         sent = self._sent([parcels[number].message for number in todo], timeout_s)
         for number, taken in zip(todo, sent, strict=True):
             answers[number] = taken if isinstance(taken, QStashError) else self._by_name(parcels[number], taken)
-        answers = self._reconsidered(parcels, answers)
+        answers = already.confirmed(answers)
         outcomes = self._recorded([(it, answer or {}) for it, answer in zip(parcels, answers, strict=True)])
         ended = list(zip(parcels, answers, outcomes, strict=True))
         done = [it for it, _, outcome in ended if outcome is None]
         self._forget_replaced(it for it, answer, outcome in ended if outcome is None and _has_some(answer))
         left = self._take_off_marks(done, [it for it, _, outcome in ended if outcome is not None])
         return [outcome or left.get(it.event.id) for it, outcome in zip(parcels, outcomes, strict=True)]
-
-    # -- what QStash has already ------------------------------------------------------------------------------------
-
-    def _known(self, parcels: Sequence[Parcel]) -> list[Answer | UpstreamError | None]:
-        """Return what QStash has of each that its deduplication id may not tell; None: it is to be sent.
-
-        What was published before a deploy may have gone to another URL, so that QStash wouldn't know it for the same.
-        Where its log lacks that, and may lag, QStash is said to have nothing of it yet.
-        """
-        known: dict[int, Answer | UpstreamError | None] = {id(it): it.trouble for it in parcels}
-        changed_at = self._urls_changed_at(parcels)
-        asked = [it for it in parcels if it.trouble is None and self._may_be_there(it, changed_at)]
-        labels = {it.message.label for it in asked}
-        if not asked:
-            return [it.trouble for it in parcels]
-        try:
-            found = tracks(self.qstash.log_of(labels), labels)
-            for it in asked:
-                known[id(it)] = self._there(it, found[it.message.label]) or None
-            absent = [it for it in asked if known[id(it)] is None]
-            if changed_at is not None and self.store.now() - changed_at < DEPLOY_MARGIN + LOG_LAG:
-                known |= {id(it): {} for it in absent if self._is_from_before(it, changed_at)}
-            elif absent and not self._log_reaches(min(it.since for it in absent)):
-                known |= {id(it): Untraceable(UNTRACEABLE) for it in absent if not self._log_reaches(it.since)}
-        except QStashError as error:
-            known |= {id(it): error for it in asked}
-        return [known[id(it)] for it in parcels]
-
-    def _reconsidered(
-        self, parcels: Sequence[Parcel], answers: Sequence[Answer | UpstreamError | None]
-    ) -> list[Answer | UpstreamError | None]:
-        """Return *answers*, but of what is refused for good now, and may have been published before, what QStash has.
-
-        A deploy may have changed what is published, and QStash may have taken it as it was.
-        """
-        considered = [*answers]
-        doubted = [number for number, it in enumerate(parcels) if self._is_again(it) and _is_refusal(answers[number])]
-        labels = {parcels[number].message.label for number in doubted}
-        if not doubted:
-            return considered
-        try:
-            found = tracks(self.qstash.log_of(labels), labels)
-        except QStashError as error:
-            return [error if number in doubted else answer for number, answer in enumerate(answers)]
-        for number in doubted:
-            it = parcels[number]
-            there = self._there(it, found[it.message.label])
-            may_lag = self.store.now() - it.since < LOG_LAG
-            considered[number] = there or (Unready("QStash", LOG_MAY_LAG) if may_lag else answers[number])
-        return considered
-
-    def _may_be_there(self, parcel: Parcel, changed_at: datetime | None) -> bool:
-        is_old = self.store.now() - parcel.since > SAME_ID_WINDOW
-        return parcel.may_be_there_under_another_id or is_old or self._is_from_before(parcel, changed_at)
-
-    def _urls_changed_at(self, parcels: Sequence[Parcel]) -> datetime | None:
-        """Return when a deploy last changed where things go, if one of *parcels* may have been published already."""
-        return self.store.urls_changed_at() if any(self._is_again(it) for it in parcels) else None
-
-    def _is_from_before(self, parcel: Parcel, changed_at: datetime | None) -> bool:
-        return changed_at is not None and self._is_again(parcel) and parcel.since <= changed_at + DEPLOY_MARGIN
-
-    def _is_again(self, parcel: Parcel) -> bool:
-        return self.store.now() - parcel.since >= SWEEP_AFTER
-
-    def _there(self, parcel: Parcel, found: Sequence[Track]) -> Answer:
-        return {name: it.message_id for name in parcel.names for it in found if it.is_of(name, self.settings)}
-
-    def _log_reaches(self, since: datetime) -> bool:
-        return self.store.now() - since <= LOG_RETENTION and self.qstash.log_reaches(since)
 
     # -- what it takes now ------------------------------------------------------------------------------------------
 
@@ -340,10 +261,6 @@ def _batches(messages: Sequence[Message]) -> list[list[int]]:
 
 def _patience(timeout_s: int, *, reports_all: bool) -> timedelta:
     return timedelta(seconds=timeout_s) + (LOOK_AFTER if reports_all else LOOK_SOON_AFTER)
-
-
-def _is_refusal(answer: Answer | UpstreamError | None) -> bool:
-    return isinstance(answer, UpstreamError) and answer.permanent
 
 
 def _has_some(answer: Answer | UpstreamError | None) -> bool:

@@ -13,10 +13,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay import canaries
+from relay.already import LOG_LAG, LOG_RETENTION
 from relay.errors import UpstreamError
 from relay.model import OPEN, Delivery, Event, Report, Status, label
 from relay.parallel import each
-from relay.publish import LOG_LAG, LOG_RETENTION, LOOK_AFTER
+from relay.publish import LOOK_AFTER
 from relay.replay import Cause, new_replay_id, start_again
 from relay.tracks import Track, tracks
 

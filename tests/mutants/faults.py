@@ -113,13 +113,13 @@ FAULTS = (
     ),
     Fault(
         "log-is-not-asked",
-        f"{RELAY}publish.py",
+        f"{RELAY}already.py",
         "return parcel.may_be_there_under_another_id or is_old or",
         "return parcel.may_be_there_under_another_id or",
     ),
     Fault(
         "drifted-is-published-blindly",
-        f"{RELAY}publish.py",
+        f"{RELAY}already.py",
         "return parcel.may_be_there_under_another_id or is_old or",
         "return is_old or",
     ),
@@ -305,15 +305,15 @@ FAULTS = (
     ),
     Fault(
         "moved-goes-to-both-urls",
-        f"{RELAY}publish.py",
-        "is_old or self._is_from_before(parcel, changed_at)",
+        f"{RELAY}already.py",
+        "is_old or self._is_from_before(parcel)",
         "is_old",
     ),
     Fault(
         "moved-while-the-log-lags",
-        f"{RELAY}publish.py",
-        "self.store.now() - changed_at < DEPLOY_MARGIN + LOG_LAG",
-        "self.store.now() < changed_at",
+        f"{RELAY}already.py",
+        "self._now - self._changed_at < DEPLOY_MARGIN + LOG_LAG",
+        "self._now < self._changed_at",
     ),
     Fault(
         "moved-alone-is-not-known-again",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from relay.already import LOG_LAG
 from relay.model import Status
-from relay.publish import LOG_LAG
 
 if TYPE_CHECKING:
     from relay.model import Event

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from relay.already import LOG_LAG, LOG_RETENTION, SAME_ID_WINDOW, UNTRACEABLE
 from relay.model import Status
-from relay.publish import LOG_LAG, LOG_RETENTION, SAME_ID_WINDOW, UNTRACEABLE
 from relay.qstash import CLOCK_MARGIN
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from relay import sync
+from relay.already import DEPLOY_MARGIN, LOG_LAG
 from relay.errors import QStashError
 from relay.model import SWEEP_AFTER, Status
-from relay.publish import DEPLOY_MARGIN, LOG_LAG
 from tests.unit.relay.world import BASE, FLAT, World
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relay.already import LOG_LAG
 from relay.model import Status
-from relay.publish import LOG_LAG
 from relay.watch import FORGOTTEN, LOST, UNENDED
 from tests.unit.relay.told import SILENCE_S, tell
 

@@ -1,0 +1,117 @@
+"""What QStash has already of what is to be published: its log tells, where a deduplication id doesn't.
+
+QStash knows a publish by its id, and not for ever; in a URL group by the endpoint's URL as well, which a deploy may
+change.  What went out with its group has another id than what goes to its URL alone.  The log lags, and is kept for a
+while: where it doesn't reach back so far, nobody can tell, and a person decides.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from relay.errors import QStashError, Unready, Untraceable, UpstreamError
+from relay.model import SWEEP_AFTER
+from relay.tracks import Track, tracks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from relay.parcels import Parcel
+    from relay.qstash import QStash
+    from relay.settings import Settings
+    from relay.store import Store
+
+SAME_ID_WINDOW = timedelta(minutes=9)  # within QStash's shorter deduplication window the same id is safe again
+LOG_LAG = timedelta(minutes=5)  # what QStash's log doesn't show by then, it never will
+LOG_RETENTION = timedelta(days=3)  # of the free plan
+DEPLOY_MARGIN = timedelta(minutes=1)  # functions that a deploy replaced end within less
+UNTRACEABLE = "its log doesn't reach back so far: nobody can tell whether it was ever published"
+UNTOLD = "it refuses it now, and its log may not tell yet whether it took it before"
+
+Answer = dict[str, str]
+"""The message id of each delivery that QStash has."""
+
+
+class Already:
+    """What QStash has of *parcels*, as of now."""
+
+    def __init__(self, parcels: Sequence[Parcel], settings: Settings, store: Store, qstash: QStash) -> None:
+        self._parcels = parcels
+        self._settings = settings
+        self._qstash = qstash
+        self._now = store.now()
+        self._changed_at = store.urls_changed_at() if any(map(self._is_again, parcels)) else None
+
+    def known(self) -> list[Answer | UpstreamError | None]:
+        """Return what QStash has of each parcel that it may not know by its id; None: it is to be sent.
+
+        Nothing is there yet, {}, where a deploy may have changed its URL since, and the log lacks it and may lag.
+        """
+        known: dict[int, Answer | UpstreamError | None] = {id(it): it.trouble for it in self._parcels}
+        asked = [it for it in self._parcels if it.trouble is None and self._may_be_there(it)]
+        try:
+            known |= {name: answer or None for name, answer in self._there(asked).items()}
+            if self._is_right_after_a_deploy:
+                known |= {id(it): {} for it in asked if known[id(it)] is None and self._is_from_before(it)}
+            absent = [it for it in asked if known[id(it)] is None]
+            if absent and not self._log_reaches(min(it.since for it in absent)):
+                known |= {id(it): Untraceable(UNTRACEABLE) for it in absent if not self._log_reaches(it.since)}
+        except QStashError as error:
+            known |= {id(it): error for it in asked}
+        return [known[id(it)] for it in self._parcels]
+
+    def confirmed(self, answers: Sequence[Answer | UpstreamError | None]) -> list[Answer | UpstreamError | None]:
+        """Return *answers*, but of what is refused for good now, and may have been published before, what QStash has.
+
+        A deploy may have changed what is published, or its account what it takes.
+        """
+        found = {id(it): answer for it, answer in zip(self._parcels, answers, strict=True)}
+        doubted = [it for it in self._parcels if self._is_again(it) and _is_refusal(found[id(it)])]
+        try:
+            there = self._there(doubted)
+        except QStashError as error:
+            found |= {id(it): error for it in doubted}
+        else:
+            untold = Unready("QStash", UNTOLD)
+            found |= {id(it): untold for it in doubted if self._now - it.since < LOG_LAG}
+            found |= {name: answer for name, answer in there.items() if answer}
+        return [found[id(it)] for it in self._parcels]
+
+    def _there(self, parcels: Iterable[Parcel]) -> Mapping[int, Answer]:
+        """Return what QStash's log has of each of *parcels*, by its identity.
+
+        Raises:
+            QStashError: It can't be read.
+        """
+        labels = {it.message.label for it in parcels}
+        found = tracks(self._qstash.log_of(labels), labels) if labels else {}
+        return {id(it): self._of(it, found[it.message.label]) for it in parcels}
+
+    def _of(self, parcel: Parcel, found: Sequence[Track]) -> Answer:
+        return {name: it.message_id for name in parcel.names for it in found if it.is_of(name, self._settings)}
+
+    def _log_reaches(self, since: datetime) -> bool:
+        return self._now - since <= LOG_RETENTION and self._qstash.log_reaches(since)
+
+    def _may_be_there(self, parcel: Parcel) -> bool:
+        is_old = self._now - parcel.since > SAME_ID_WINDOW
+        return parcel.may_be_there_under_another_id or is_old or self._is_from_before(parcel)
+
+    def _is_again(self, parcel: Parcel) -> bool:
+        """Tell whether it may have been published already: whoever saved it has had the time."""
+        return self._now - parcel.since >= SWEEP_AFTER
+
+    def _is_from_before(self, parcel: Parcel) -> bool:
+        """Tell whether it may have been published before a deploy last changed URLs."""
+        changed_at = self._changed_at
+        return changed_at is not None and self._is_again(parcel) and parcel.since <= changed_at + DEPLOY_MARGIN
+
+    @property
+    def _is_right_after_a_deploy(self) -> bool:
+        return self._changed_at is not None and self._now - self._changed_at < DEPLOY_MARGIN + LOG_LAG
+
+
+def _is_refusal(answer: Answer | UpstreamError | None) -> bool:
+    return isinstance(answer, UpstreamError) and answer.permanent
