@@ -47,14 +47,14 @@ class Already:
     def known(self) -> list[Answer | UpstreamError | None]:
         """Return what QStash has of each parcel that it may not know by its id; None: it is to be sent.
 
-        Nothing is there yet, {}, where a deploy may have changed its URL since, and the log lacks it and may lag.
+        Nothing is there yet, {}, where a deploy may have changed its URL, and the log lacks it and may lag.
         """
         known: dict[int, Answer | UpstreamError | None] = {id(it): it.trouble for it in self._parcels}
         asked = [it for it in self._parcels if it.trouble is None and self._may_be_there(it)]
         try:
             known |= {name: answer or None for name, answer in self._there(asked).items()}
             if self._is_right_after_a_deploy:
-                known |= {id(it): {} for it in asked if known[id(it)] is None and self._is_from_before(it)}
+                known |= {id(it): {} for it in asked if known[id(it)] is None}
             absent = [it for it in asked if known[id(it)] is None]
             if absent and not self._log_reaches(min(it.since for it in absent)):
                 known |= {id(it): Untraceable(UNTRACEABLE) for it in absent if not self._log_reaches(it.since)}
