@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SENDERS = 3
+PAUSE_S = 0.1  # else they leave the deploy itself no time
 TAKEN_S = 90  # a call that the local AWS never answers takes 30 s of it
 SETTLED_S = 150  # what a publish couldn't do, the sweep turns to within a minute or two
 HEAD = """
@@ -73,7 +74,7 @@ PATHS = ("stays", "old", "new", "goes", "alone", "comes", "first")
 
 
 class Senders:
-    """Sources that post one webhook after another, each as soon as the one before is taken.
+    """Sources that post one webhook after another, each soon after the one before is taken.
 
     What isn't taken is sent again, as any source does: the local AWS ends calls that run while their function changes.
     """
@@ -89,6 +90,7 @@ class Senders:
             name = uuid4().hex
             eventually(partial(self._is_taken, name), f"{name} is taken", TAKEN_S)
             self.taken.append(name)
+            self._stop.wait(PAUSE_S)
 
     def _is_taken(self, name: str) -> bool:
         try:
