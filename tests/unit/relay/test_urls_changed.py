@@ -222,6 +222,27 @@ def test_nothing_is_published_while_the_log_cant_be_read(world: World) -> None:
     assert world.store.event(event.id).unpublished == {"audit", "ci"}  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("joins", [True, False], ids=["joins its group", "leaves its group"])
+def test_what_went_out_alone_or_with_its_group_is_known_when_that_changes(world: World, *, joins: bool) -> None:
+    """A destination with headers of its own has another deduplication id than its group."""
+    alone = deepcopy(FLAT)
+    alone["destinations"]["erp"]["headers"] = {"X-Team": "a"}
+    ledger, together = {"ledger": f"{BASE}/qstash/deliver/ledger"}, dict(world.wire.topics["relay.audit"])
+    before, after = (alone, FLAT) if joins else (FLAT, alone)
+    world.deploy(before)
+    world.wire.topics["relay.audit"] = ledger if joins else together
+    event = unheard(world)
+    published = len(world.wire.published)
+    world.store.save_urls_changed()
+    world.wire.topics["relay.audit"] = together if joins else ledger
+    world.deploy(after)
+
+    world.sweep(SWEEP_AFTER.total_seconds())
+
+    assert len(world.wire.published) == published
+    assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
+
+
 def test_what_went_to_a_url_alone_is_known_by_its_label(world: World) -> None:
     """Its URL tells no more; and with no callback of successes, nothing but the log does."""
     alone = deepcopy(FLAT)
