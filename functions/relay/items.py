@@ -14,8 +14,9 @@
 | RECONCILE | `RECONCILE#{name}` | `HOOK#…` or `GUID#…`  |                                               |             |
 
 `COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash),
-`HANDSHAKE` (what a source's last one told, by source), `HOLD` (until when a quota holds all publishing), `SWEEP` (where
-the next goes on) and `AUDIT` (what the last found) are single items under a pk of that name.
+`URLS` (when a deploy last changed any), `HANDSHAKE` (what a source's last one told, by source), `HOLD` (until when a
+quota holds all publishing), `PAUSED` (destinations), `SWEEP` (where the next goes on) and `AUDIT` (what the last found)
+are single items under a pk of that name.
 
 The index `due` has `outbox#{shard}` (what is to be published), `watch#{shard}` (deliveries in flight, to be looked
 after) and `replays#running` (replays of many that go on), each by its time.

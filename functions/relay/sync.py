@@ -172,9 +172,9 @@ def physical_id(desired: str) -> str:
 
 def add(desired: str, relay: str, *, qstash: QStash, store: Store) -> str:
     """Put into QStash what *desired* has, remove nothing, and remember it as the newest; return its physical id."""
-    states, wanted = store.desired(), _state(desired, store)
-    changes = plan(wanted, actual(qstash, relay))
-    if states and (_urls(wanted) != _urls(_newest(states, store)) or _changes_groups(changes)):
+    states = store.desired()
+    changes = plan(_state(desired, store), actual(qstash, relay))
+    if states and (_urls(desired) != _urls(_newest(states)) or _changes_groups(changes)):
         store.save_urls_changed()
     for change in changes:
         if not change.removes:
@@ -188,10 +188,10 @@ def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> None:
     """End *state*: make QStash match the newest state that remains, or remove all that is the relay's."""
     known = store.desired()
     states = {name: it for name, it in known.items() if name != state}
-    newest = _newest(states, store)
-    if states and state in known and _urls(_state(known[state]["state"], store)) != _urls(newest):
+    newest = _newest(states)
+    if states and state in known and _urls(known[state]["state"]) != _urls(newest):
         store.save_urls_changed()  # once more: by now the functions are others, too
-    for change in plan(newest, actual(qstash, relay)):
+    for change in plan(_state(newest, store), actual(qstash, relay)):
         perform(change, qstash)
     store.save_desired(states)
 
@@ -203,13 +203,13 @@ def drift(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
         QStashError: QStash can't be read.
     """
     states = store.desired()
-    return plan(_newest(states, store), actual(qstash, relay), pinning=False) if states else []
+    return plan(_state(_newest(states), store), actual(qstash, relay), pinning=False) if states else []
 
 
 def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     """Make QStash what the last deploy said; return what was done."""
     states = store.desired()
-    changes = plan(_newest(states, store), actual(qstash, relay)) if states else []
+    changes = plan(_state(_newest(states), store), actual(qstash, relay)) if states else []
     if _changes_groups(changes):
         store.save_urls_changed()
     for change in changes:
@@ -217,16 +217,18 @@ def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     return changes
 
 
-def _newest(states: Mapping[str, Mapping[str, Any]], store: Store) -> State:
-    return _state(max(states.values(), key=lambda it: it["at"])["state"], store) if states else {}
+def _newest(states: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the newest of *states*, JSON; where there is none, one that wants nothing."""
+    return max(states.values(), key=lambda it: it["at"])["state"] if states else "{}"
 
 
 def _changes_groups(changes: Iterable[Change]) -> bool:
     return any(it.kind == GROUPS for it in changes)
 
 
-def _urls(state: State) -> list[object]:
-    """Return where *state* has the relay publish to."""
+def _urls(desired: str) -> list[object]:
+    """Return where *desired*, JSON, has the relay publish to."""
+    state = json.loads(desired)
     return [state.get(it) for it in (GROUPS, ALONE)]
 
 

@@ -9,9 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from relay.replay import REPLAYABLE
 from tests.memory_aws import Fault
+from tests.model.configuration import NAMES, NARROW, URLS, WIDE
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations
-from tests.model.world import NAMES, NARROW, URLS, WIDE, World
+from tests.model.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable

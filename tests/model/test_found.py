@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,20 @@ from tests.model.ledger import violations
 from tests.model.protocol import PUBLISHES
 from tests.model.world import PUBLISH_IS_CALL, World
 
+UNHEARD: dict[str, Any] = {"on": "call", "do": "void", "match": {"path": PUBLISHES}, "seconds": 30.0, "count": 1}
+"""QStash takes the next publish, and its answer gets lost."""
+
 
 def statuses(world: World) -> set[Status]:
     return {it for it in Status if world.deliveries({it})}
+
+
+def assert_all_is_delivered(world: World) -> None:
+    """Let the world become quiet, and find everything delivered, once."""
+    world.become_quiet()
+
+    assert violations(world) == []
+    assert statuses(world) == {Status.DELIVERED}
 
 
 def test_callbacks_that_die_while_nobody_knows_the_keys_are_made_up_for() -> None:
@@ -56,10 +68,7 @@ def test_a_message_that_qstash_loses_is_published_again() -> None:
         world.fault(on="delivery", do="lose", count=3)
         world.webhook("github", "1")
 
-        world.become_quiet()
-
-        assert violations(world) == []
-        assert statuses(world) == {Status.DELIVERED}
+        assert_all_is_delivered(world)
 
 
 @pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
@@ -124,7 +133,7 @@ def test_a_webhook_that_waited_in_the_spool_for_days_is_published() -> None:
 def test_what_a_deploy_moves_is_not_published_to_both_urls(scope: str, lag_s: float, *, ended: bool) -> None:
     """QStash took it, and its answer got lost; its deduplication id is another at the new URL."""
     with closing(World(scope=scope, log_lag_s=lag_s)) as world:
-        world.fault(on="call", do="void", match={"path": PUBLISHES}, seconds=30.0, count=1)
+        world.fault(**UNHEARD)
         world.webhook("github", "1")
         world.move("erp")
         if ended:
@@ -132,10 +141,7 @@ def test_what_a_deploy_moves_is_not_published_to_both_urls(scope: str, lag_s: fl
         world.wait(seconds=61)
         world.sweep()
 
-        world.become_quiet()
-
-        assert violations(world) == []
-        assert statuses(world) == {Status.DELIVERED}
+        assert_all_is_delivered(world)
 
 
 def test_a_replay_that_a_deploy_moves_is_not_published_to_both_urls() -> None:
@@ -148,17 +154,14 @@ def test_a_replay_that_a_deploy_moves_is_not_published_to_both_urls() -> None:
         ((event, name),) = world.deliveries({Status.DEAD_LETTERED})
         world.replay(event, name)
         world.fault(on="callback", do="lose")
-        world.fault(on="call", do="void", match={"path": PUBLISHES}, seconds=30.0, count=1)
+        world.fault(**UNHEARD)
         world.sweep()
         world.move(name)
         world.end_deploy()
         world.wait(seconds=61)
         world.sweep()
 
-        world.become_quiet()
-
-        assert violations(world) == []
-        assert statuses(world) == {Status.DELIVERED}
+        assert_all_is_delivered(world)
 
 
 def test_what_went_to_a_url_alone_is_known_again_after_a_deploy_moved_that() -> None:
@@ -173,10 +176,7 @@ def test_what_went_to_a_url_alone_is_known_again_after_a_deploy_moved_that() -> 
         world.move("erp")
         world.end_deploy()
 
-        world.become_quiet()
-
-        assert violations(world) == []
-        assert statuses(world) == {Status.DELIVERED}
+        assert_all_is_delivered(world)
 
 
 def test_what_was_published_as_its_destination_was_paused_is_not_held_and_sent_again() -> None:
@@ -186,7 +186,7 @@ def test_what_was_published_as_its_destination_was_paused_is_not_held_and_sent_a
         world.webhook("stripe", "1")
         world.fault(on="callback", do="lose")
         world.wait(seconds=361)
-        world.fault(on="call", do="void", match={"path": PUBLISHES}, seconds=30.0, count=1)
+        world.fault(**UNHEARD)
         world.sweep()
         world.pause("erp")
         for _ in range(4):
@@ -194,10 +194,7 @@ def test_what_was_published_as_its_destination_was_paused_is_not_held_and_sent_a
             world.sweep()
         world.resume("erp")
 
-        world.become_quiet()
-
-        assert violations(world) == []
-        assert statuses(world) == {Status.DELIVERED}
+        assert_all_is_delivered(world)
 
 
 @pytest.mark.parametrize("status", [400, 412, 413])
@@ -206,7 +203,7 @@ def test_what_is_refused_now_and_was_taken_before_is_not_reopened(lag_s: float, 
     """Nobody heard that it was taken; its source sends it again."""
     with closing(World(log_lag_s=lag_s)) as world:
         world.fault(on="callback", do="lose")
-        world.fault(on="call", do="void", match={"path": PUBLISHES}, seconds=30.0, count=1)
+        world.fault(**UNHEARD)
         world.webhook("github", "1")
         world.fault(on="call", do="answer", match={"path": PUBLISHES}, status=status, count=50)
         for _ in range(3):
@@ -214,10 +211,7 @@ def test_what_is_refused_now_and_was_taken_before_is_not_reopened(lag_s: float, 
             world.sweep()
         world.webhook("github", "1")
 
-        world.become_quiet()
-
-        assert violations(world) == []
-        assert statuses(world) == {Status.DELIVERED}
+        assert_all_is_delivered(world)
 
 
 def test_what_was_never_taken_and_is_refused_is_unpublishable_once_the_log_cant_lag() -> None:

@@ -19,7 +19,6 @@ from unittest import mock
 import httpx
 import jwt.api_jwt
 
-from infra.config import built_in_schemes
 from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Answer, Outgoing, documented_users
@@ -40,10 +39,10 @@ from relay.spool import Spooled
 from relay.store import Store
 from relay.sweep import Swept, refresh_keys, sweep
 from relay.wiring import Relay
-from tests.flat import group, route, url
 from tests.local_table import make_table
 from tests.memory_aws import Calls, Crash, MemoryDynamoDB, MemoryS3
 from tests.model.bridge import Bridge
+from tests.model.configuration import BASE, GROUPS, OTHER_URLS, URLS, WIDE
 from tests.model.destinations import Behaviour, Destinations
 
 if TYPE_CHECKING:
@@ -51,38 +50,12 @@ if TYPE_CHECKING:
 
     from infra.local.qstash.state import User
 
-BASE = "https://relay.example.com"
 QSTASH = "https://qstash.example.com"
 ADMIN = "admin"
 BEGAN_S = 1_800_000_000.0
 SWEEP_S = 45.0
 PUBLISH_IS_CALL = 4  # of those that the first webhook's acceptance makes
 OUTAGE = timedelta(days=2.9)  # QStash's log reaches back a little longer
-NAMES = {"github": ("audit", "ci"), "stripe": ("audit",)}
-GROUPS = {"audit": ("ledger", "erp"), "ci": ("builder",)}
-URLS = {name: f"https://{name}.example.com/in" for names in GROUPS.values() for name in names}
-OTHER_URLS = {name: f"https://{name}.example.com/new" for name in URLS}
-
-
-def flat(**routes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a configuration whose sources have these *routes*."""
-    return {
-        "name": "relay",
-        "retention_days": 365,
-        "sources": {
-            name: {"scheme": name, "row": built_in_schemes()[name].row(), "routes": them}
-            for name, them in routes.items()
-        },
-        "url_groups": {name: group(*names) for name, names in GROUPS.items()},
-        "destinations": {name: url(of, URLS[name]) for of, names in GROUPS.items() for name in names},
-    }
-
-
-WIDE = flat(**{name: [route(*groups)] for name, groups in NAMES.items()})
-NARROW = flat(
-    github=[route("audit"), route("ci", name="routes[0]", when="starts_with(body.ref, 'v')")],  # it can't be told
-    stripe=[route("audit", event_types=["never"])],  # no route takes it
-)
 
 
 class World:
