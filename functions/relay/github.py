@@ -68,15 +68,19 @@ class GitHub:
     def _client(self) -> httpx.Client:
         import httpx
 
-        from relay.publicly import Publicly
-
-        # It asks one host alone, so that connections may be kept.
-        internet = Publicly(httpx.HTTPTransport(trust_env=False), allow_local=self.url != DEFAULT_URL)
         return httpx.Client(
             headers={**_HEADERS, "Authorization": f"Bearer {self._token}"},
             timeout=httpx.Timeout(CALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            transport=self._transport or internet,
+            transport=self._transport or self._internet(),
         )
+
+    def _internet(self) -> httpx.BaseTransport:
+        import httpx
+
+        from relay.publicly import Publicly
+
+        # It asks one host alone, so that connections may be kept.
+        return Publicly(httpx.HTTPTransport(trust_env=False), allow_local=self.url != DEFAULT_URL)
 
     def sendings(self, hook: str, cursor: str | None = None) -> tuple[list[Sending], str | None]:
         """Return a page of what *hook* sent, newest first, and the cursor to go on at; None at the end.
