@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from contextlib import contextmanager
@@ -29,16 +30,24 @@ if TYPE_CHECKING:
 )
 @click.option("--iam", is_flag=True, help="Enforce IAM, as AWS does.")
 @click.option("--admin", is_flag=True, help="Give the local QStash its admin API: faults, time and windows on command.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=2 * (os.cpu_count() or 1),
+    show_default="two a core",
+    help="Processes for each function, at most; other calls wait for one.",
+)
+@click.option("--own-qstash", is_flag=True, help="Use the QStash of QSTASH_URL and QSTASH_TOKEN, not the local one.")
 @asking
-def dev(asked: Asked, file: Path, iam: bool, admin: bool) -> None:  # noqa: FBT001
+def dev(asked: Asked, file: Path, iam: bool, admin: bool, workers: int, own_qstash: bool) -> None:  # noqa: FBT001
     """Run the whole relay on this machine.
 
     A local AWS gets the real stack, and there is a local QStash.  Signing secrets come from RELAY_SECRET_{SOURCE}, or
-    are made up; QSTASH_URL and QSTASH_TOKEN choose another QStash.  SIGINT (Ctrl-C) or SIGTERM ends it, and leaves
-    nothing behind.
+    are made up; nothing else of your environment is used.  SIGINT (Ctrl-C) or SIGTERM ends it, and leaves nothing
+    behind.
     """
     try:
-        _run(asked, file, iam=iam, admin=admin)
+        _run(asked, file, iam=iam, admin=admin, workers=workers, own_qstash=own_qstash)
     except KeyboardInterrupt:
         return
     except SystemExit as ended:
@@ -46,15 +55,20 @@ def dev(asked: Asked, file: Path, iam: bool, admin: bool) -> None:  # noqa: FBT0
             raise
 
 
-def _run(asked: Asked, file: Path, *, iam: bool, admin: bool) -> None:
+def _run(asked: Asked, file: Path, **how: Any) -> None:
     """Run the relay until a signal, which the sandbox makes an exception of: all is put away on its way here."""
     from cli.check import checked
     from infra.local.dev import running
+    from infra.local.outside import shut_out
     from infra.local.sandbox import LocalError
 
     checked(file, allow_local=True)
+    given = shut_out()
     try:
-        with _progress(silent=asked.as_json) as step, running(file, iam=iam, admin=admin, step=step) as relay:
+        with (
+            _progress(silent=asked.as_json) as step,
+            running(file, environ=given, step=step, **how) as relay,
+        ):
             step(None)
             if asked.as_json:
                 json_line(_line(relay))

@@ -27,7 +27,9 @@ REGION = "us-east-1"
 ROOT_KEY = "test"  # the local AWS never checks signatures of its root key
 READY_S = 30
 CHECKOUT = Path(__file__).parents[2]
+WORKERS = 2 * (os.cpu_count() or 1)  # of a function: while one waits for QStash or the table, another has its turn
 _PYTHON = CHECKOUT / ".venv-aws" / "bin" / "python"
+_EMULATOR = Path(__file__).with_name("emulator.py")
 _ADVICE = "free its port or memory if the lines below say so, run `make setup` again if not"
 
 
@@ -96,10 +98,13 @@ def client(service: str, endpoint_url: str, key: str = ROOT_KEY, secret: str = R
     )
 
 
-def start(sandbox: Sandbox, *, iam: bool = False, variables: Mapping[str, str] | None = None) -> AwsProcess:
+def start(
+    sandbox: Sandbox, *, workers: int = WORKERS, iam: bool = False, variables: Mapping[str, str] | None = None
+) -> AwsProcess:
     """Start a local AWS in *sandbox* on a free port; don't wait for it.
 
     Args:
+        workers: How many processes it starts for each function at most; other calls wait for one.
         iam: Enforce IAM: roles of functions, and signatures and policies of IAM users.
         variables: More of its environment, which every function inherits.
 
@@ -122,7 +127,13 @@ def start(sandbox: Sandbox, *, iam: bool = False, variables: Mapping[str, str] |
     )
     # Node of the CDK's custom-resource provider comes from the path as well.
     environment["PATH"] = f"{_PYTHON.parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    return AwsProcess(port, iam, sandbox.start("the local AWS", [_PYTHON, "-m", "ministack"], environment))
+    command: list[str | Path] = [
+        _PYTHON,
+        "-P",
+        _EMULATOR,
+        str(workers),
+    ]  # -P: the script's folder has modules of other names
+    return AwsProcess(port, iam, sandbox.start("the local AWS", command, environment))
 
 
 def free_port() -> int:

@@ -21,6 +21,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from infra.local.destinations import DEAD, HEALTHY, Destinations, flaky
 from infra.local.dev import running
+from infra.local.outside import shut_out
 from infra.local.sandbox import LocalError
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def _progress(console: Console) -> Progress:
 
 def main() -> None:
     """Run the demo; end with 0 only if every number was as it should be."""
+    shut_out()
     console = Console(width=max(Console().width, WIDTH_MIN), highlight=False)
     started = time.monotonic()
     try:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from typing import TYPE_CHECKING
 
 from infra.local.aws import CHECKOUT
+from infra.local.outside import without
 from infra.local.sandbox import LocalError
 
 if TYPE_CHECKING:
@@ -25,8 +27,10 @@ API_ID = "0a1b2c3d"  # 8 hexadecimal digits: the only ids that the local AWS tak
 STAGING_BUCKET = "staging"
 SYNTH_S = 180
 DEPLOY_S = 300
+DEPLOY_TRIES = 3
+# What a busy machine makes of a call: another deploy, over what the first one rolled back, does better.
+_TRANSIENT = re.compile(r"tim(e|ed)[ -]?out|ECONNRESET|socket hang up|Throttling", re.IGNORECASE)
 _CDK = CHECKOUT / "node_modules" / "aws-cdk" / "bin" / "cdk"
-_OURS = ("AWS_", "CDK_", "QSTASH_", "RELAY_", "PYTEST_")  # of this process's variables: nothing for synthesizing
 
 
 class Deployment:
@@ -35,13 +39,17 @@ class Deployment:
     Args:
         config: relay.toml, already known to be right.
         name: The relay's name in it: also the stack's.
+        github_api_url: Where GitHub's API is, if not at github.com.
     """
 
-    def __init__(self, sandbox: Sandbox, aws: AwsProcess, config: Path, name: str) -> None:
+    def __init__(
+        self, sandbox: Sandbox, aws: AwsProcess, config: Path, name: str, github_api_url: str | None = None
+    ) -> None:
         self._sandbox = sandbox
         self._aws = aws
         self._config = config
         self._name = name
+        self._github = {"GITHUB_API_URL": github_api_url} if github_api_url else {}
         self._synth: Process | None = None
         self.base_url = f"{aws.endpoint_url}/_aws/execute-api/{API_ID}"
         self.assembly = sandbox.folder / "cdk.out"
@@ -61,7 +69,7 @@ class Deployment:
         context = {**app.get("context", {}), "config": str(self._config), "local": local}
         context["aws:cdk:disable-asset-staging"] = False
         # Not a bare environment: jsii keeps what it unpacks in the user's cache, and unpacking takes ten seconds.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        environment = without(os.environ) | self._github
         environment |= {
             "CDK_OUTDIR": str(self.assembly),
             "CDK_CONTEXT_JSON": json.dumps(context),
@@ -86,19 +94,17 @@ class Deployment:
             CDK_DISABLE_VERSION_CHECK="true",
             NO_COLOR="1",
         )
-        flags = [
-            "--app",
-            str(self.assembly),
-            "--method",
-            "direct",
-            "--require-approval",
-            "never",
-            "--progress",
-            "events",
-        ]
-        flags += ["--no-notices", "--no-version-reporting", "--no-lookups", "--ci"]
-        cdk = self._sandbox.start("cdk deploy", ["node", _CDK, "deploy", self._name, *flags], environment)
-        cdk.wait(DEPLOY_S, "the lines below say which resource and why")
+        flags = ["--app", str(self.assembly), "--method", "direct", "--require-approval", "never"]
+        flags += ["--progress", "events", "--no-notices", "--no-version-reporting", "--no-lookups", "--ci"]
+        command: list[str | Path] = ["node", _CDK, "deploy", self._name, *flags]
+        for left in reversed(range(DEPLOY_TRIES)):
+            try:
+                cdk = self._sandbox.start("cdk deploy", command, environment)
+                cdk.wait(DEPLOY_S, "the lines below say which resource and why")
+                break
+            except LocalError as error:
+                if not left or not _TRANSIENT.search(str(error)):
+                    raise
         stack = self._aws.client("cloudformation").describe_stacks(StackName=self._name)["Stacks"][0]
         return {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}
 

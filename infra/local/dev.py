@@ -6,19 +6,19 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from infra.config import ConfigError, flatten, load
 from infra.local import aws as local_aws
-from infra.local.aws import CHECKOUT, REGION
+from infra.local.aws import CHECKOUT, REGION, WORKERS
 from infra.local.deploy import STAGING_BUCKET, Deployment
 from infra.local.made_up import made_up
 from infra.local.sandbox import LocalError, Process, Sandbox
@@ -87,7 +87,9 @@ def running(
     *,
     iam: bool = False,
     admin: bool = False,
-    environ: Mapping[str, str] | None = None,
+    workers: int = WORKERS,
+    own_qstash: bool = False,
+    environ: Mapping[str, str] = MappingProxyType({}),
     aws_variables: Mapping[str, str] | None = None,
     step: Callable[[str], object] = lambda _: None,
 ) -> Iterator[LocalRelay]:
@@ -99,31 +101,33 @@ def running(
         config: A relay.toml; its destinations may be on this machine.
         iam: Enforce IAM; the key in `LocalRelay` is then that of an operator who may ask and replay.
         admin: Give the local QStash its admin API: faults, time and windows on command.
-        environ: Where QSTASH_URL and QSTASH_TOKEN (another QStash than the local one) and RELAY_SECRET_{SOURCE} are
-            read from; by default this process's variables.
+        workers: How many processes the local AWS starts for each function at most; other calls wait for one.
+        own_qstash: Use the QStash that QSTASH_URL and QSTASH_TOKEN say, and not the local one.
+        environ: Where that, RELAY_SECRET_{SOURCE}, RELAY_DESTINATION_SECRET_{NAME} and GITHUB_API_URL are read from.
+            This process's own variables are not.
         aws_variables: More of the local AWS's environment, which every function inherits.
         step: Told what is being done, for people.
 
     Raises:
         LocalError: Something didn't start; its text says what, and what to do.
     """
-    given = os.environ if environ is None else environ
     config = config.resolve()
+    qstash_given = _qstash_given(environ, admin=admin) if own_qstash else None
     try:
         wanted = load(config, allow_local=True)
     except ConfigError as error:
         raise LocalError(str(error)) from None
     with Sandbox() as sandbox:
         step("starting the local AWS and QStash, and synthesizing the CDK app")
-        aws = local_aws.start(sandbox, iam=iam, variables=aws_variables)
-        deployment = Deployment(sandbox, aws, config, wanted.relay.name)
+        aws = local_aws.start(sandbox, workers=workers, iam=iam, variables=aws_variables)
+        deployment = Deployment(sandbox, aws, config, wanted.relay.name, environ.get("GITHUB_API_URL"))
         deployment.synthesize()
-        qstash = _start_qstash(sandbox, given, admin=admin)
+        qstash = None if qstash_given else _start_qstash(sandbox, admin=admin)
         aws.await_ready()
         aws.client("s3").create_bucket(Bucket=STAGING_BUCKET)
-        access = _await_qstash(qstash, given)
-        signing_secrets = _signing_secrets(wanted, given)
-        _save_secrets(aws, wanted, access, signing_secrets, _destination_secrets(wanted, given))
+        access = _ask_qstash(*(qstash_given or _await_qstash(qstash)))
+        signing_secrets = _signing_secrets(wanted, environ)
+        _save_secrets(aws, wanted, access, signing_secrets, _destination_secrets(wanted, environ))
         step("deploying the CDK app into the local AWS")
         outputs = deployment.finish()
         key, secret = local_aws.ROOT_KEY, local_aws.ROOT_KEY
@@ -149,28 +153,28 @@ def running(
         )
 
 
-def _start_qstash(sandbox: Sandbox, given: Mapping[str, str], *, admin: bool) -> Process | None:
-    """Start the local QStash, unless another is given."""
+def _qstash_given(given: Mapping[str, str], *, admin: bool) -> tuple[str, str]:
+    """Return URL and token of the user's own QStash."""
     url, token = given.get("QSTASH_URL"), given.get("QSTASH_TOKEN")
-    if bool(url) != bool(token):
-        raise LocalError("QSTASH_URL and QSTASH_TOKEN go together: set both for a QStash of your own, or neither")
-    if url:
-        if admin:
-            raise LocalError("only the local QStash has an admin API: unset QSTASH_URL and QSTASH_TOKEN")
-        return None
+    if not url or not token:
+        raise LocalError("a QStash of your own is said by QSTASH_URL and QSTASH_TOKEN: set both")
+    if admin:
+        raise LocalError("only the local QStash has an admin API: leave out either --own-qstash or --admin")
+    return url.rstrip("/"), token
+
+
+def _start_qstash(sandbox: Sandbox, *, admin: bool) -> Process:
     environment = sandbox.environment(PYTHONUNBUFFERED="1")
     command = [sys.executable, "-m", "infra.local.qstash", "--port", "0", "--json", *(["--admin"] if admin else [])]
     return sandbox.start("the local QStash", command, environment, cwd=CHECKOUT)
 
 
-def _await_qstash(process: Process | None, given: Mapping[str, str]) -> dict[str, str]:
-    """Return where QStash is and its keys, by the names they have in `LocalRelay`."""
-    if process is None:
-        return _ask_qstash(given["QSTASH_URL"].rstrip("/"), given["QSTASH_TOKEN"])
-    todo = "run `relay qstash` to see it alone"
-    process.wait_until(lambda: "\n" in process.output, QSTASH_READY_S, todo)
+def _await_qstash(process: Process | None) -> tuple[str, str]:
+    """Return URL and token of the local QStash, once it says them."""
+    assert process is not None  # noqa: S101  # it was started where no other was given
+    process.wait_until(lambda: "\n" in process.output, QSTASH_READY_S, "run `relay qstash` to see it alone")
     facts = _announced(process)
-    return _ask_qstash(facts["qstash_url"], facts["qstash_token"])
+    return facts["qstash_url"], facts["qstash_token"]
 
 
 def _announced(qstash: Process) -> dict[str, str]:
@@ -180,6 +184,7 @@ def _announced(qstash: Process) -> dict[str, str]:
 
 
 def _ask_qstash(url: str, token: str) -> dict[str, str]:
+    """Return where QStash is and its keys, by the names they have in `LocalRelay`."""
     try:
         answer = httpx.get(f"{url}/v2/keys", headers={"Authorization": f"Bearer {token}"}, timeout=10)
         keys = answer.raise_for_status().json()
@@ -193,7 +198,7 @@ def _ask_qstash(url: str, token: str) -> dict[str, str]:
         why = (
             f"status {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
         )
-        raise LocalError(f"no QStash at {url} ({why}): check QSTASH_URL and QSTASH_TOKEN, or unset both") from error
+        raise LocalError(f"no QStash at {url} ({why}): check QSTASH_URL and QSTASH_TOKEN") from error
 
 
 def _signing_secrets(config: Config, given: Mapping[str, str]) -> dict[str, str]:

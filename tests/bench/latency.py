@@ -61,7 +61,7 @@ def main(count: int) -> None:
         url = there.behave("there")
         config = Path(folder) / "relay.toml"
         config.write_text(CONFIG.format(url=url), encoding="utf-8")
-        with running(config, environ={}, step=lambda it: print(it, file=sys.stderr)) as relay:
+        with running(config, step=lambda it: print(it, file=sys.stderr)) as relay:
             ways = {"relay": _through_the_relay(relay), "QStash": _straight_to_qstash(relay, url)}
             times = {way: Times() for way in ways}
             with httpx.Client(timeout=30, trust_env=False) as client:

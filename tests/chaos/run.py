@@ -109,7 +109,7 @@ def stage(step: Callable[[str], object] = lambda _: None) -> Iterator[Stage]:
         config.write_text(CONFIG.format(url=destinations.base_url), encoding="utf-8")
         variables = orders.variables()
         with (
-            running(config, admin=True, environ={}, aws_variables=variables, step=step) as local,
+            running(config, admin=True, aws_variables=variables, step=step) as local,
             closing(Relay(local)) as relay,
         ):
             yield Stage(relay, destinations, orders)

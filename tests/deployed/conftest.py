@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EVERY = "every-"  # before a scheme's name: the source that has it
 GIVEN_SECRET = "given by the environment"
+TICK = '{"kind":"tick"}'
 CONFIG = """
 [relay]
 name = "deployed"
@@ -43,6 +44,7 @@ paired = {{ scheme = "acme", to = ["pair"] }}
 orders = {{ scheme = "acme", to = ["aws"] }}
 mute = {{ scheme = "acme", to = ["bytes"] }}
 daily = {{ cron = "0 3 * * *", timezone = "Europe/Berlin", canary = true, to = ["bytes"] }}
+minutely = {{ cron = "* * * * *", timezone = "Europe/Berlin", canary = true, body = '{tick}', to = ["ticks"] }}
 {every}
 
 [sources.fanout]
@@ -85,6 +87,9 @@ destinations = {{ healthy = "{url}/healthy", flaky = "{url}/flaky", dead = "{url
 [url_groups.bytes]
 destinations = {{ bytes = "{url}/bytes" }}
 
+[url_groups.ticks]
+destinations = {{ ticks = "{url}/ticks" }}
+
 [url_groups.every]
 destinations = {{ every = "{url}/every" }}
 
@@ -100,15 +105,15 @@ ledger = {{ eventbridge = "default", detail_type = "order" }}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what waits for the relay's minutely sweep last, so that it waits while the others run."""
-    items.sort(key=lambda item: item.path.name == "test_outage.py")
+    """Put what begins a minute of waiting first and what needs its end last, so that it passes while the others run."""
+    items.sort(key=lambda item: bool(item.get_closest_marker("late")) - bool(item.get_closest_marker("early")))
 
 
 @pytest.fixture(scope="session")
 def destinations() -> Iterator[Destinations]:
     """Serve the destinations of `CONFIG`."""
     with Destinations() as served:
-        for name in ("healthy", "bytes", "late", "every", "open", "shut", "picky"):
+        for name in ("healthy", "bytes", "late", "every", "open", "shut", "picky", "ticks"):
             served.behave(name)
         served.behave("flaky", flaky(2))
         served.behave("dead", DEAD)
@@ -116,25 +121,21 @@ def destinations() -> Iterator[Destinations]:
 
 
 @pytest.fixture(scope="session")
-def github() -> Iterator[GitHubApi]:
-    """Serve GitHub's API, in which all was sent ten minutes ago; its hook is added once there is a relay."""
-    api = GitHubApi(clock=lambda: datetime.now(UTC) - timedelta(minutes=10))
-    with served(api) as url, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("GITHUB_API_URL", url)
-        yield api
+def github() -> GitHubApi:
+    """Give GitHub's API, in which all was sent ten minutes ago; its hook is added once there is a relay."""
+    return GitHubApi(clock=lambda: datetime.now(UTC) - timedelta(minutes=10))
 
 
 @pytest.fixture(scope="session")
-def relay(
-    destinations: Destinations,
-    github: GitHubApi,  # noqa: ARG001  # the deploy is told where it is
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Relay]:
+def relay(destinations: Destinations, github: GitHubApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """Deploy the relay of `CONFIG`; the source `mute` has no signing secret."""
     config = tmp_path_factory.mktemp("relay") / "relay.toml"
     every = "\n".join(f'{EVERY}{name} = {{ scheme = "{name}", to = ["every"] }}' for name in built_in_schemes())
-    config.write_text(CONFIG.format(url=destinations.base_url, every=every, hook=HOOK))
-    with running(config, environ={"RELAY_SECRET_ACME": GIVEN_SECRET}) as local:
+    config.write_text(CONFIG.format(url=destinations.base_url, every=every, hook=HOOK, tick=TICK))
+    with (
+        served(github) as api,
+        running(config, environ={"RELAY_SECRET_ACME": GIVEN_SECRET, "GITHUB_API_URL": api}) as local,
+    ):
         destinations.expect_signatures(local.qstash_current_signing_key, local.qstash_next_signing_key)
         with closing(Relay(local)) as relay:
             kept = {name: value for name, value in relay.secret("sources").items() if name != "mute"}

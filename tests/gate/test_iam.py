@@ -84,7 +84,7 @@ def relay(builder: Destinations, tmp_path_factory: pytest.TempPathFactory) -> It
     """Deploy the relay with IAM enforced; the caller is an operator who may ask and replay."""
     config = tmp_path_factory.mktemp("gate") / "relay.toml"
     config.write_text(CONFIG.format(builder=f"{builder.base_url}/builder"))
-    with running(config, iam=True, environ={}) as local, closing(Relay(local)) as relay:
+    with running(config, iam=True) as local, closing(Relay(local)) as relay:
         events = relay.aws("events")
         for rule in events.list_rules()["Rules"]:
             if "ScheduleExpression" in rule:  # sweep's: what it published within the minute would hide who may not

@@ -28,7 +28,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from infra.local.dev import running
-with running(Path(sys.argv[1]), environ={}, step=lambda it: print(it, flush=True)):
+with running(Path(sys.argv[1]), step=lambda it: print(it, flush=True)):
     print("too late", flush=True)
 """
 
@@ -52,7 +52,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def failure(config: Path, **environ: str) -> str:
     """Return what is told when the relay doesn't start."""
-    with pytest.raises(LocalError) as told, dev.running(config, environ=environ):
+    with pytest.raises(LocalError) as told, dev.running(config, own_qstash=bool(environ), environ=environ):
         pass
     return str(told.value)
 
@@ -70,13 +70,17 @@ def test_a_missing_configuration_is_told(tmp_path: Path) -> None:
 
 def test_a_qstash_without_its_token_is_told(config: Path, temporary: Path) -> None:
     assert "set both" in failure(config, QSTASH_URL="http://127.0.0.1:9")
+    assert "set both" in failure(config, QSTASH_TOKEN="token")
     assert list(temporary.iterdir()) == []
 
 
 def test_a_qstash_of_ones_own_has_no_admin_api_and_that_is_told(config: Path, temporary: Path) -> None:
     environ = {"QSTASH_URL": "http://127.0.0.1:9", "QSTASH_TOKEN": "token"}
 
-    with pytest.raises(LocalError, match="unset QSTASH_URL"), dev.running(config, admin=True, environ=environ):
+    with (
+        pytest.raises(LocalError, match="--own-qstash or --admin"),
+        dev.running(config, admin=True, own_qstash=True, environ=environ),
+    ):
         pass
 
     assert list(temporary.iterdir()) == []

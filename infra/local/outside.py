@@ -1,0 +1,37 @@
+"""What this machine's owner has set for the real AWS, QStash and relay; and doing without it.
+
+Demo and tests run on this machine alone, whatever stands in the environment of who types them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIXES = ("AWS_", "BOTO_", "CDK_", "GITHUB_API_URL", "LOG_LEVEL", "POWERTOOLS_", "QSTASH_", "RELAY_", "UPSTASH_")
+LOOPBACK = "127.0.0.1,localhost,::1"
+_NO_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+_NO_METADATA = {"AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def without(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* without what is meant for the real services.
+
+    AWS's files in the user's home aren't read either.  A proxy stays, since packages are had through it, but nothing
+    on this machine is reached through it.
+    """
+    kept = {name: value for name, value in environ.items() if not name.startswith(PREFIXES)}
+    return {**kept, **_NO_FILES, **_NO_METADATA, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
+
+
+def shut_out() -> dict[str, str]:
+    """Take it out of this process's environment, and so of that of every process it starts; return what was there."""
+    before = dict(os.environ)
+    after = without(before)
+    for name in before.keys() - after.keys():
+        del os.environ[name]
+    os.environ.update(after)
+    return before
