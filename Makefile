@@ -3,22 +3,29 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= relay.toml
 EXAMPLES ?= 2000
+# What `make test` leaves to `make check`: half of the examples, what takes minutes, and the local QStash's own tests.
+EXTENT := -m "not slow"
+LEFT_OUT := --ignore=tests/unit/qstash
 SEED ?= 1
 COUNT ?= 2000
 
-.PHONY: setup demo test test-here test-deployed model chaos check lint types synth gate bench mutants deploy lock clean
+.PHONY: setup demo test test-unit test-infra test-deployed test-slow model chaos check lint types synth gate bench mutants deploy lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     see webhooks go in, fan out, fail, be replayed and be found again, on this machine"
-	@echo "make test     unit, infra and deployed tests, and a short run of chaos"
+	@echo "make test     unit, infra, model and deployed tests"
 	@echo "make model    everything that can happen to the relay, in EXAMPLES=2000 orders"
-	@echo "make check    make test, and lint, types, synth and the gates"
+	@echo "make check    all that there is: the same with twice the examples, chaos, a deploy under load, the local QStash's"
+	@echo "              own tests, lint, types, synth and the gates"
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
 	@echo "make mutants  plant faults in a copy of the code, one at a time, and say which test catches each"
 	@echo "make chaos    send webhooks under the faults of SEED (1), count what arrives, write docs/reliability.md's tables"
 	@echo "make deploy   deploy into the AWS account of AWS_PROFILE (CONFIG=FILE, default relay.toml)"
 	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
+
+# Python reads and keeps compiled modules here as anywhere else, and no others than ours, whatever this shell is set to.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONWARNINGS PYTEST_ADDOPTS PYTEST_PLUGINS
 
 setup: .venv/.ready .venv-aws/.ready node_modules/.ready
 
@@ -57,21 +64,31 @@ tests/gate/provider_sdks/js/node_modules/.ready: tests/gate/provider_sdks/js/pac
 demo: setup
 	$(BIN)/python -m infra.local.demo
 
-# In two at a time: what runs in this process, and what waits for a deployed stack.
+# Three at a time: the deployed relay has a minute to wait for, which the others fill.
 test: setup
-	@$(MAKE) --no-print-directory --jobs=2 test-here test-deployed
+	@$(MAKE) --no-print-directory --output-sync --jobs=3 test-unit test-infra test-deployed
 
-test-here:
-	$(BIN)/pytest -q tests/unit tests/infra tests/model
+test-unit:
+	$(BIN)/pytest -q $(EXTENT) $(LEFT_OUT) tests/unit tests/chaos
+
+test-infra:
+	$(BIN)/pytest -q $(EXTENT) tests/infra tests/model
 
 test-deployed:
-	$(BIN)/pytest -q tests/deployed tests/chaos
+	$(BIN)/pytest -q $(EXTENT) tests/deployed
+
+# What takes minutes: chaos with 500 webhooks, a deploy under load, and the demo where everything in the shell is nonsense.
+test-slow: setup
+	$(BIN)/pytest -q -m slow tests
 
 # Many more ways of everything that can happen to the relay than `make test` tries, and others each time.
 model: setup
 	MODEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/model
 
-check: setup lint types synth test gate
+# The longest first, and two at a time.
+check: setup .venv-sdks/.ready tests/gate/provider_sdks/js/node_modules/.ready
+	@$(MAKE) --no-print-directory --output-sync --jobs=2 EXTENT='--hypothesis-profile=whole -m "not slow"' LEFT_OUT= \
+		test-slow test-unit gate test-deployed test-infra types synth lint
 
 lint: setup
 	$(BIN)/ruff check .

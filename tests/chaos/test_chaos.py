@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
     from tests.chaos.run import Outcome
 
+pytestmark = pytest.mark.slow
+
 SEED = 1
-COUNT = 75
+COUNT = 500
 
 
 @pytest.fixture(scope="module")
 def outcome() -> Iterator[Outcome]:
-    """Run the whole mix, few of each."""
+    """Run the whole mix."""
     with stage() as on:
         yield Run(mix(SEED, COUNT), on).judged()
 

@@ -100,17 +100,6 @@ class Relay:
         answer = self._http.request(method, self.local.qstash_url + path, headers=headers, json=json_body or None)
         return answer.raise_for_status().json() if answer.content else None
 
-    def schedule(self, name: str, cron: str, destination: str, body: bytes) -> None:
-        """Have QStash's schedule *name* be this."""
-        headers = {
-            "Authorization": f"Bearer {self.local.qstash_token}",
-            "Upstash-Cron": cron,
-            "Upstash-Schedule-Id": name,
-            "Content-Type": "application/json",
-        }
-        url = f"{self.local.qstash_url}/v2/schedules/{destination}"
-        self._http.post(url, content=body, headers=headers).raise_for_status()
-
     def groups(self, relay: str) -> dict[str, dict[str, str]]:
         """Return QStash's URL groups under the name *relay*: group -> endpoint -> URL."""
         return {
@@ -200,6 +189,10 @@ class Relay:
         names = [it["FunctionName"] for it in lambda_.list_functions()["Functions"]]
         (function,) = [name for name in names if name.startswith(f"{self.local.name}-{verb}")]
         lambda_.update_function_configuration(FunctionName=function, Timeout=timeout_s)
+
+    def sweep(self) -> None:
+        """Do what EventBridge does every minute."""
+        self.aws("lambda").invoke(FunctionName=self.local.outputs["SweepFunction"])
 
     def records(self, event_id: str) -> dict[tuple[str, str], Any]:
         """Return everything that the table holds of *event_id*."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from infra.local.destinations import Destinations
     from tests.deployed.clients import Outage, Relay
 
+pytestmark = pytest.mark.late
+
 WITHIN_S = 120
 OUTAGES = ["refused", "unanswered"]
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SENDERS = 3
 PAUSE_S = 0.1  # else they leave the deploy itself no time
 TAKEN_S = 90  # a call that the local AWS never answers takes 30 s of it
@@ -159,7 +161,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         for path in PATHS:
             destinations.behave(path)
         file.write_text((HEAD + BEFORE).format(url=destinations.base_url))
-        with running(file, environ={}) as local, closing(Relay(local)) as relay:
+        with running(file) as local, closing(Relay(local)) as relay:
             senders = Senders(relay)
             with senders.busy():
                 senders.await_more(10)

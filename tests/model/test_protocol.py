@@ -6,16 +6,16 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tests.examples import examples
 from tests.model.protocol import Protocol
 
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "100"))  # `make model` asks for more
+ASKED = int(os.environ.get("MODEL_EXAMPLES", "0"))  # `make model` asks for many, and others each time
 
 TestProtocol = Protocol.TestCase
 TestProtocol.settings = settings(
-    max_examples=EXAMPLES,
+    max_examples=ASKED or examples(100),
     stateful_step_count=25,
-    deadline=None,
-    derandomize=EXAMPLES == 100,
+    derandomize=not ASKED,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     print_blob=True,
 )

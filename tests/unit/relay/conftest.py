@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conftest import LocalClients
+    from tests.conftest import Clients
 
 
 @pytest.fixture
-def world(local_clients: LocalClients) -> World:
-    return World(local_clients)
+def world(clients: Clients) -> World:
+    return World(clients)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.local_table import make_table
 from tests.store_conformance import Clock
 
 if TYPE_CHECKING:
-    from tests.conftest import LocalClients
+    from tests.conftest import Clients
 
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
 BASE = "https://relay.example.com"
@@ -74,7 +74,7 @@ def refused(reason: Reason = Reason.BAD_SIGNATURE, *, body: bytes = b"{}", **cha
 class World:
     """A relay's settings, its real store, and the pace of one function instance."""
 
-    def __init__(self, clients: LocalClients) -> None:
+    def __init__(self, clients: Clients) -> None:
         self.clock = Clock(NOW)
         name = clients.new_name()
         make_table(clients.dynamodb, name)

@@ -96,6 +96,7 @@ def test_what_nobody_owes_anything_is_mended_however_old_its_event_is(world: Wor
     assert world.store.delivery(event, "erp").due_at is not None
 
 
+@pytest.mark.local_aws
 def test_what_is_heard_of_meanwhile_needs_no_mending(world: World) -> None:
     """Its callback comes between the look at the ledger and the change."""
     event = world.post().event

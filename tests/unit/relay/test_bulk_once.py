@@ -53,6 +53,7 @@ def recorded(world: World, job: Job) -> int:
     return len(world.store.replayed_deliveries(job.id, 9))
 
 
+@pytest.mark.local_aws
 def test_a_crash_before_the_position_is_saved_starts_nothing_twice(world: World) -> None:
     """The page is done again: what was started of it has its record."""
     events = dead(world, 3)
@@ -69,6 +70,7 @@ def test_a_crash_before_the_position_is_saved_starts_nothing_twice(world: World)
     assert known(world, job).state is State.DONE
 
 
+@pytest.mark.local_aws
 def test_what_died_again_before_the_page_is_done_again_is_not_replayed_twice(world: World) -> None:
     """Between a crash and the next run it may have ended once more."""
     events = dead(world, 3)
@@ -153,6 +155,7 @@ def test_while_a_quota_holds_all_publishing_nothing_is_started(world: World) -> 
     assert known(world, job).replayed == 0
 
 
+@pytest.mark.local_aws
 def test_of_two_advances_at_once_one_has_its_position_saved(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease may end under a run that is slow: the other's pages are not counted twice, nor gone back over."""
     monkeypatch.setattr(bulk, "PAGE", 2)
@@ -168,6 +171,7 @@ def test_of_two_advances_at_once_one_has_its_position_saved(world: World, monkey
     assert recorded(world, job) == len(events)
 
 
+@pytest.mark.local_aws
 def test_of_two_advances_in_the_middle_one_has_its_position_saved(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +187,7 @@ def test_of_two_advances_in_the_middle_one_has_its_position_saved(
     assert (others, slow, known(world, job).replayed) == ([2], 0, 4)
 
 
+@pytest.mark.local_aws
 def test_a_stop_while_it_advances_holds(world: World) -> None:
     """The page that was under way is started, and known by its records; its position isn't saved."""
     dead(world, 3)
@@ -199,6 +204,7 @@ def test_a_stop_while_it_advances_holds(world: World) -> None:
     assert recorded(world, job) == 3
 
 
+@pytest.mark.local_aws
 def test_an_advance_while_it_is_stopped_keeps_its_position(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read before it was turned is older than what the run has saved: that stands."""
     monkeypatch.setattr(bulk, "PAGE", 2)
@@ -212,6 +218,7 @@ def test_an_advance_while_it_is_stopped_keeps_its_position(world: World, monkeyp
     assert (turned.state, turned.replayed) == (State.STOPPED, 2)
 
 
+@pytest.mark.local_aws
 def test_a_replay_that_was_done_while_it_was_stopped_is_done(world: World) -> None:
     dead(world, 1)
     job = start(world)

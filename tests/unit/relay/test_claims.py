@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from relay.model import Event
     from tests.conftest import LocalClients
 
+pytestmark = pytest.mark.local_aws
+
 LARGE = random.Random(413).randbytes(BODY_MAX_BYTES)  # noqa: S311  # the same each time
 
 

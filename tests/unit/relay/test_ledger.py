@@ -130,6 +130,7 @@ def test_what_the_table_shows_to_be_owed_is_not_found(world: World) -> None:
     assert found.findings == []
 
 
+@pytest.mark.local_aws
 def test_what_looks_right_is_not_read_again(world: World) -> None:
     """What is in order costs the index alone: else an audit would read the whole table."""
     world.post()

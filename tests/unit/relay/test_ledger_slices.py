@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from relay import ledger
 from relay.items import SHARDS, shard_of
 from relay.model import Status, event_id
-from tests.conftest import LocalClients
+from tests.conftest import Clients
+from tests.examples import examples
 from tests.memory_aws import MemoryDynamoDB, MemoryS3
 from tests.unit.relay.ledgers import NAMES, SECOND, counts, put, saved, whole
 from tests.unit.relay.world import World
@@ -100,6 +101,7 @@ def test_slices_have_each_event_once_with_all_of_its_deliveries(
     assert [it.findings for it in found if it.findings] == []
 
 
+@pytest.mark.local_aws
 def test_a_slice_reads_few_entries_beside_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else what is read for one would grow with what comes after it."""
     monkeypatch.setattr(ledger, "EVENTS_A_SLICE", 2)
@@ -130,15 +132,13 @@ def test_a_slice_reads_few_entries_beside_its_own(world: World, monkeypatch: pyt
     size=st.integers(1, 4),
     slices=st.integers(1, 5),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_happened_each_expected_delivery_has_one_status(
     monkeypatch: pytest.MonkeyPatch, histories: list[tuple[int, str, tuple[Act, ...]]], size: int, slices: int
 ) -> None:
     """`expected` is the number of events that named the destination; its statuses are those of the table."""
     monkeypatch.setattr(ledger, "EVENTS_A_SLICE", size)
-    dynamodb: Any = MemoryDynamoDB()
-    s3: Any = MemoryS3()
-    world = World(LocalClients("", dynamodb, s3))
+    world = World(Clients(MemoryDynamoDB(), MemoryS3()))
     truth: dict[str, dict[Status, int]] = {}
     for number, (seconds, came, acts) in enumerate(histories):
         world.clock.at += timedelta(seconds=seconds)

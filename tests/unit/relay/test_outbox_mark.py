@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from relay.errors import UpstreamError
 from relay.model import Status
 from tests.unit.relay.table_wire import wire_of
@@ -11,6 +13,8 @@ from tests.unit.relay.table_wire import wire_of
 if TYPE_CHECKING:
     from relay.model import Event
     from tests.unit.relay.world import World
+
+pytestmark = pytest.mark.local_aws
 
 
 def mark(world: World, event: Event) -> frozenset[str]:

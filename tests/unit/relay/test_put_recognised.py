@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from relay.accept import Acceptance, accept_or_spool
 from relay.judgement import Described
 from relay.model import Status, event_id
@@ -13,6 +15,8 @@ from tests.unit.relay.table_wire import wire_of
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
+
+pytestmark = pytest.mark.local_aws
 
 SAID = Described("a", has_id=True, event_type="push", headers={})
 ID = event_id("github", "a")

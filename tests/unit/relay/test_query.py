@@ -74,6 +74,7 @@ def test_an_event_is_found_by_its_sources_own_id(world: World) -> None:
     assert query.resolve(event.id, world.settings) == event.id
 
 
+@pytest.mark.local_aws
 def test_an_event_needs_one_table_query(world: World) -> None:
     """Deliveries and attempts included."""
     event = world.post().event

@@ -201,6 +201,7 @@ def test_two_runs_at_once_are_one(it: Reconciling) -> None:
     assert (during.skipped, during.asked, after.asked) == (True, 0, 1)
 
 
+@pytest.mark.local_aws
 def test_a_table_that_fails_leaves_the_list_to_be_read_again(it: Reconciling) -> None:
     """What is missing is kept before the list counts as read."""
     (lost,) = it.lose()
@@ -231,6 +232,7 @@ def test_a_hook_that_is_named_no_more_is_not_asked(it: Reconciling) -> None:
     assert (done.asked, done.waiting, done.missing) == (0, 0, [])
 
 
+@pytest.mark.local_aws
 def test_where_no_source_names_a_hook_nothing_is_asked(it: Reconciling) -> None:
     """Off until it is asked for: neither GitHub nor the ledger."""
     it.lose()

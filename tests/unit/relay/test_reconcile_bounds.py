@@ -118,6 +118,7 @@ def test_a_run_reads_the_list_only_back_to_the_last_one(it: Reconciling) -> None
     assert (second.looked_at, len(it.api.asked) - pages) == (1, 1)
 
 
+@pytest.mark.local_aws
 def test_a_look_at_a_hundred_sendings_is_one_read_of_the_table(it: Reconciling) -> None:
     for _ in range(100):
         it.api.send()

@@ -16,7 +16,7 @@ from relay.refusals import UNKNOWN_SOURCE_NAME, Reason, Refusal, Slot
 from tests.unit.relay.refusing import BAD, BASE, HEADED, NOW, ROW, World, asked, refused
 
 if TYPE_CHECKING:
-    from tests.conftest import LocalClients
+    from tests.conftest import Clients
 
 HOLDING: dict[str, dict[str, Any]] = {  # rows whose senders put the secret itself into the body, or into the URL
     "mail": {"algorithm": "@ms-graph"},
@@ -29,8 +29,8 @@ ITEM_MAX_BYTES = 4096  # four write units
 
 
 @pytest.fixture
-def world(local_clients: LocalClients) -> World:
-    return World(local_clients)
+def world(clients: Clients) -> World:
+    return World(clients)
 
 
 SECRETS = (

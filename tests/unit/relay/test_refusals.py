@@ -31,12 +31,12 @@ from tests.unit.relay.refusing import BAD, World, asked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import LocalClients
+    from tests.conftest import Clients
 
 
 @pytest.fixture
-def world(local_clients: LocalClients) -> World:
-    return World(local_clients)
+def world(clients: Clients) -> World:
+    return World(clients)
 
 
 class Kept(logging.Handler):
@@ -160,6 +160,7 @@ def test_what_is_not_kept_is_counted_with_the_next(world: World) -> None:
     assert len(world.items()) == 2
 
 
+@pytest.mark.local_aws
 def test_one_refusal_costs_one_write_and_a_suppressed_one_none(world: World) -> None:
     """Of two units, as a webhook's sample is."""
     calls: list[str] = []
@@ -179,6 +180,7 @@ def test_one_refusal_costs_one_write_and_a_suppressed_one_none(world: World) -> 
     assert calls.count("Query") == SLOTS + 2
 
 
+@pytest.mark.local_aws
 def test_a_table_that_is_down_changes_no_answer_and_is_let_be(world: World, logged: list[logging.LogRecord]) -> None:
     """Counted all the same once it is back."""
     name, world.store.table.name = world.store.table.name, "gone"

@@ -15,12 +15,12 @@ from tests.store_conformance import Clock, a_refusal, an_event
 from tests.unit.relay.refusing import BAD, BASE, NOW, World, asked
 
 if TYPE_CHECKING:
-    from tests.conftest import LocalClients
+    from tests.conftest import Clients
 
 
 @pytest.fixture
-def world(local_clients: LocalClients) -> World:
-    return World(local_clients)
+def world(clients: Clients) -> World:
+    return World(clients)
 
 
 def test_refusals_are_shown_newest_first_with_counts_and_causes(world: World) -> None:

@@ -13,6 +13,7 @@ from relay.errors import SignatureError
 from relay.judgement import Described, judge
 from relay.received import Received
 from relay.secret import Secret
+from tests.examples import examples
 from tests.unit.relay.signed import JSONS, NOW, ROWS, TEXTS, URL, received
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ SECRETS = st.one_of(
 
 
 @pytest.mark.parametrize("name", ROWS)
-@settings(max_examples=40)  # of each scheme
+@settings(max_examples=examples(40))  # of each scheme
 @given(data=st.data())
 def test_every_input_is_answered_or_refused_with_the_one_error(name: str, data: st.DataObject) -> None:
     """For every scheme, whatever anybody sends, and whatever the secret is."""

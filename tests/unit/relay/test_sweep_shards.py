@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
+import pytest
+
 from relay.items import SHARDS, shard_of
 from relay.judgement import Described
 from relay.model import Event, Status, event_id
@@ -62,6 +64,7 @@ def test_a_run_that_came_round_forgets_where_it_began(world: World) -> None:
     assert world.store.shard_to_begin_with() == 0
 
 
+@pytest.mark.local_aws
 def test_a_shard_whose_index_fails_stops_no_other(world: World) -> None:
     """The table is many partitions."""
     events = one_of_each(world)
@@ -73,6 +76,7 @@ def test_a_shard_whose_index_fails_stops_no_other(world: World) -> None:
     assert published(world, events) == [0, 1, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.local_aws
 def test_a_shard_that_fails_under_way_is_free_for_the_next_run(world: World) -> None:
     """Its lease is given back, before it ends by itself."""
     events = one_of_each(world, [2])
@@ -86,6 +90,7 @@ def test_a_shard_that_fails_under_way_is_free_for_the_next_run(world: World) -> 
     assert published(world, events) == [2]
 
 
+@pytest.mark.local_aws
 def test_the_spool_is_taken_in_though_every_shard_fails(world: World) -> None:
     """An index that lags or is throttled says nothing of the table's own keys."""
     said = Described("spooled", has_id=True, event_type="push", headers={})
@@ -98,6 +103,7 @@ def test_the_spool_is_taken_in_though_every_shard_fails(world: World) -> None:
     assert set(world.statuses(event_id("github", "spooled")).values()) == {Status.IN_FLIGHT}
 
 
+@pytest.mark.local_aws
 def test_a_record_that_fails_is_another_ones_turn(world: World) -> None:
     """One event that can't be read leaves the others of its page alone."""
     keys = [k for k in map(str, range(60)) if shard_of(event_id("github", k)) == 3][:3]

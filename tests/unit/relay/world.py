@@ -34,7 +34,7 @@ from tests.store_conformance import Clock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import LocalClients
+    from tests.conftest import Clients
 
 SECRET = "s3cret"
 MAC = "mac-key"
@@ -234,7 +234,7 @@ class World:
 
     began = datetime(2026, 1, 31, 9, tzinfo=UTC)
 
-    def __init__(self, clients: LocalClients) -> None:
+    def __init__(self, clients: Clients) -> None:
         self.clock = Clock(self.began)
         name = clients.new_name()
         make_table(clients.dynamodb, name)
