@@ -8,14 +8,16 @@ EXTENT := -m "not slow"
 LEFT_OUT := --ignore=tests/unit/qstash
 SEED ?= 1
 COUNT ?= 2000
+CASES ?= 500
 
-.PHONY: setup demo test test-unit test-infra test-deployed test-slow model chaos check lint types synth gate bench mutants deploy lock clean
+.PHONY: setup demo test test-unit test-infra test-deployed test-slow model chaos check lint types synth gate fuzz bench mutants deploy lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     see webhooks go in, fan out, fail, be replayed and be found again, on this machine"
 	@echo "make test     unit, infra, model and deployed tests"
 	@echo "make model    everything that can happen to the relay, in EXAMPLES=2000 orders"
+	@echo "make fuzz     random requests at the local QStash, CASES=500 of each operation"
 	@echo "make check    all that there is: the same with twice the examples, chaos, a deploy under load, the local QStash's"
 	@echo "              own tests, lint, types, synth and the gates"
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
@@ -103,6 +105,10 @@ synth: setup
 gate: setup .venv-sdks/.ready tests/gate/provider_sdks/js/node_modules/.ready
 	$(BIN)/pytest tests/gate
 
+# Random requests at the local QStash: so many cases of each operation, and others each time.
+fuzz: setup
+	FUZZ_CASES=$(CASES) $(BIN)/pytest tests/gate/qstash_fuzz
+
 bench: setup .venv-sdks/.ready
 	$(BIN)/python -m tests.bench.qstash
 	$(BIN)/python -m tests.bench.latency
@@ -110,7 +116,7 @@ bench: setup .venv-sdks/.ready
 	PYTHONPATH=functions:. .venv-sdks/bin/python -m tests.bench.signatures
 
 mutants: setup
-	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m tests.mutants $(NAMES)
 
 # What it sends, and what arrives, is counted outside the relay.
 chaos: setup

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    default=2 * (os.cpu_count() or 1),
-    show_default="two a core",
+    default=max(2, os.cpu_count() or 1),
+    show_default="as many as cores",
     help="Processes for each function, at most; other calls wait for one.",
 )
 @click.option("--own-qstash", is_flag=True, help="Use the QStash of QSTASH_URL and QSTASH_TOKEN, not the local one.")

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: in which file of the code, what stands there, and what it becomes."""
+    """One fault: in which file of the code, what stands there, and what it becomes.
+
+    Attributes:
+        tests: The tests nearest to it, where their names don't say so.
+    """
 
     name: str
     file: str
     right: str
     wrong: str
+    tests: tuple[str, ...] = ()
+
+    def near(self, root: Path) -> list[str]:
+        """Return the tests nearest to it under *root*, as pytest is told: those of its module, if none are named."""
+        if self.tests:
+            return list(self.tests)
+        found = (root / "tests" / "unit" / "relay").glob(f"test_{Path(self.file).stem}*.py")
+        return sorted(str(it.relative_to(root)) for it in found)
 
     def plant(self, root: Path) -> None:
         """Put the fault into the code under *root*.
@@ -44,12 +53,14 @@ FAULTS = (
         f"{RELAY}accept.py",
         "if old is not None and old.generation != event.generation:",
         "if old is not None:",
+        ("tests/unit/relay/test_put_recognised.py",),
     ),
     Fault(
         "expired-counts-as-there",
         f"{RELAY}table.py",
         'condition = "attribute_not_exists(pk) OR expires_at <= :now"',
         'condition = "attribute_not_exists(pk) OR expires_at < :now AND expires_at > :now"',
+        ("tests/unit/relay/test_store.py",),
     ),
     Fault(
         "delivery-overwritten",
@@ -86,6 +97,7 @@ FAULTS = (
         f"{RELAY}sweep.py",
         "        if not taken:\n            return\n",
         "",
+        ("tests/unit/relay/test_upkeep.py",),
     ),
     Fault(
         "quota-is-not-heeded",
@@ -116,12 +128,14 @@ FAULTS = (
         f"{RELAY}already.py",
         "return parcel.may_be_there_under_another_id or is_old or",
         "return parcel.may_be_there_under_another_id or",
+        ("tests/unit/relay/test_accept_publishes.py",),
     ),
     Fault(
         "drifted-is-published-blindly",
         f"{RELAY}already.py",
         "return parcel.may_be_there_under_another_id or is_old or",
         "return is_old or",
+        ("tests/unit/relay/test_audit.py",),
     ),
     Fault(
         "truncated-log-is-believed",
@@ -146,6 +160,7 @@ FAULTS = (
         f"{RELAY}callbacks.py",
         "if not hmac.compare_digest(",
         "if False and not hmac.compare_digest(",
+        ("tests/unit/relay/test_audit_callbacks.py",),
     ),
     Fault(
         "signature-not-bound-to-the-url",
@@ -158,6 +173,7 @@ FAULTS = (
         f"{RELAY}callbacks.py",
         "succeeded = 200 <= status < 300 and address.kind == CALLBACK",
         "succeeded = status < 300 and address.kind == CALLBACK",
+        ("tests/unit/relay/test_settle.py",),
     ),
     Fault(
         "nobody-looks-after-what-is-in-flight",
@@ -194,18 +210,21 @@ FAULTS = (
         f"{RELAY}accept.py",
         "if it.status in DEAD]",
         "if it.status is None]",
+        ("tests/unit/relay/test_conflicts.py",),
     ),
     Fault(
         "conflict-dropped",
         f"{RELAY}accept.py",
         "conflict = event.sha256 != old.sha256",
         "conflict = False",
+        ("tests/unit/relay/test_audit_asked.py",),
     ),
     Fault(
         "spooled-is-forgotten-first",
         f"{RELAY}unspool.py",
         "unspooled += _unspooled(publisher, data)\n",
         "store.unspool(key)\n                unspooled += _unspooled(publisher, data)\n",
+        ("tests/unit/relay/test_accept.py",),
     ),
     Fault(
         "acknowledged-though-nothing-was-saved",
@@ -218,6 +237,7 @@ FAULTS = (
         f"{RELAY}table.py",
         'new = {"TableName": self.name, "Item": wire(item), "ConditionExpression": "attribute_not_exists(pk)"}',
         'new = {"TableName": self.name, "Item": wire(item)}',
+        ("tests/unit/relay/test_bulk_once.py",),
     ),
     Fault(
         "replayed-while-under-way",
@@ -254,48 +274,56 @@ FAULTS = (
         f"{RELAY}routes.py",
         "        if wrong is not None:\n            skipped",
         "        if wrong is not None and not errors:\n            skipped",
+        ("tests/unit/relay/test_unrouted.py",),
     ),
     Fault(
         "later-route-wins",
         f"{RELAY}routes.py",
         "groups.setdefault(group, it)",
         "groups[group] = it",
+        ("tests/unit/relay/test_unrouted.py",),
     ),
     Fault(
         "routed-again-without-condition",
         f"{RELAY}store.py",
         'condition = "expected = :before AND generation = :generation AND attribute_not_exists(unpublished)"',
         'condition = "expected = :before AND generation = :generation OR attribute_exists(pk)"',
+        ("tests/unit/relay/test_unrouted.py",),
     ),
     Fault(
         "held-is-published",
         f"{RELAY}parcels.py",
         "if it not in event.held and self.goes_to(it, group)]",
         "if self.goes_to(it, group)]",
+        ("tests/unit/relay/test_unrouted.py",),
     ),
     Fault(
         "held-leaves-no-record",
         f"{RELAY}publish.py",
         "            self._end(event, held, event.generation, *PAUSED)\n",
         "",
+        ("tests/unit/relay/test_unrouted.py",),
     ),
     Fault(
         "strays-stay-held",
         f"{RELAY}audit.py",
         'released, held_after = release_strays(store, last.get("held_after"))',
         "released, held_after = [], None",
+        ("tests/unit/relay/test_pauses.py",),
     ),
     Fault(
         "own-headers-go-to-the-group",
         f"{RELAY}parcels.py",
         "if each_alone or self._settings.destinations[it].headers]",
         "if each_alone]",
+        ("tests/unit/relay/test_routes.py",),
     ),
     Fault(
         "own-headers-shown-in-qstash",
         f"{RELAY}parcels.py",
         'hidden = (*message.redact, *(f"header[{it}]" for it in own))',
         "hidden = (*message.redact,)",
+        ("tests/unit/relay/test_routes.py",),
     ),
     Fault(
         "sync-removes-first",
@@ -308,18 +336,21 @@ FAULTS = (
         f"{RELAY}already.py",
         "is_old or self._is_from_before(parcel)",
         "is_old",
+        ("tests/unit/relay/test_urls_changed.py",),
     ),
     Fault(
         "moved-while-the-log-lags",
         f"{RELAY}already.py",
         "self._now - self._changed_at < DEPLOY_MARGIN + LOG_LAG",
         "self._now < self._changed_at",
+        ("tests/unit/relay/test_urls_changed.py",),
     ),
     Fault(
         "moved-alone-is-not-known-again",
         f"{RELAY}tracks.py",
         "destination = row.endpoint or _labelled(row.labels, label)",
         "destination = row.endpoint",
+        ("tests/unit/relay/test_urls_changed.py",),
     ),
     Fault(
         "sync-touches-others",
@@ -344,6 +375,7 @@ FAULTS = (
         f"{RELAY}targets.py",
         "if not hmac.compare_digest(given,",
         "if given and not hmac.compare_digest(given,",
+        ("tests/unit/relay/test_deliver.py",),
     ),
     Fault(
         "token-of-all-generations",

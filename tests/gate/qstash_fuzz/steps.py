@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import socket
 from dataclasses import dataclass
@@ -34,9 +35,16 @@ NO_HOSTS = {
     "-",
     "\xff",
 }
+CASES_IN_CHECK = 50
+CASES = int(os.environ.get("FUZZ_CASES", CASES_IN_CHECK))  # of an operation; `make fuzz` asks for more
 BOUNDED = settings(
-    derandomize=True, database=None, deadline=None, max_examples=300, suppress_health_check=list(HealthCheck)
+    derandomize=CASES == CASES_IN_CHECK,
+    database=None,
+    deadline=None,
+    max_examples=CASES,
+    suppress_health_check=list(HealthCheck),
 )
+SOCKETS = settings(BOUNDED, max_examples=6 * CASES)
 OFF = {"enabled": False}
 CONFIG = {
     "generation": {"deterministic": True},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from hypothesis import assume, settings
+from hypothesis import assume
 from requests.adapters import HTTPAdapter
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def session(server: Facts) -> Iterator[requests.Session]:
 
 
 @DESCRIPTION.parametrize()
-@settings(BOUNDED, max_examples=15)
+@BOUNDED
 def test_every_answer_is_as_described(case: schemathesis.Case[Any], qstash: Facts, session: requests.Session) -> None:
     """Valid or not: no fault, and a status and an object that are described."""
     headers = {"Authorization": f"Bearer {qstash.token}"}

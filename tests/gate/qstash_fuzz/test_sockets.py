@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from tests.local_qstash import Facts
 
 from .steps import (
-    BOUNDED,
+    CASES,
     DEADLINE_S,
     HOSTS,
     NO_HOSTS,
     PATHS,
+    SOCKETS,
     await_state,
     bearer,
     exchange,
@@ -97,7 +98,7 @@ ODD_HEADERS = st.sampled_from(
     st.lists(ODD_HEADERS, max_size=1),
     st.sampled_from([b"", b"x", b"{}", b"[]", b"null", b"\xff", b"\x00" * 9]),
 )
-@settings(BOUNDED, max_examples=1_000)
+@settings(SOCKETS, max_examples=20 * CASES)
 def test_whatever_is_sent_gets_an_answer(
     qstash: Facts,
     method: str,
@@ -122,7 +123,7 @@ def test_whatever_is_published_ends(qstash: Facts) -> None:
     accepted: dict[str, object] = {}
 
     @given(st.sampled_from(sorted(HOSTS | NO_HOSTS)), TAILS, HEADERS)
-    @BOUNDED
+    @SOCKETS
     def publish(host: str, tail: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         target = b"/v2/publish/http://" + host.encode("latin-1") + tail
         assume(stays_here(f"{target!r} {headers!r}") and not waiting.search(target))
@@ -132,7 +133,7 @@ def test_whatever_is_published_ends(qstash: Facts) -> None:
             accepted[answer.json()["messageId"]] = (target, headers)
 
     publish()
-    assert len(accepted) > BOUNDED.max_examples / 10
+    assert len(accepted) > SOCKETS.max_examples / 10
     for message_id, sent in accepted.items():
         await_state(qstash, message_id, {"DELIVERED", "FAILED"}, sent)
 
@@ -170,7 +171,7 @@ UNUSUAL = ['"', "<", "[", "]", "{", "|", "\\", "^", "`", "%", "%zz"]  # no URL h
     st.binary(max_size=9).map(lambda value: re.sub(rb"[\x00-\x08\x0a-\x1f\x7f]", b"", value).strip()),
     st.binary(max_size=99),
 )
-@BOUNDED
+@SOCKETS
 def test_a_destination_gets_what_was_published(
     qstash: Facts, destination: str, tail: str, value: bytes, body: bytes
 ) -> None:
@@ -282,7 +283,7 @@ UNWRITABLE = [
 
 
 @given(st.sampled_from(sorted(WRITTEN)).flatmap(lambda route: st.tuples(st.just(route), WRITTEN[route])))
-@BOUNDED
+@SOCKETS
 def test_any_json_is_taken_or_refused(qstash: Facts, call: tuple[bytes, Any]) -> None:
     """Wrong types, huge numbers, lone surrogates: a body of the right shape, or of any other."""
     route, value = call

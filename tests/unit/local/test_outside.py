@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-
-import pytest
+from typing import TYPE_CHECKING
 
 from infra.local import aws
 from infra.local.outside import shut_out, without
+
+if TYPE_CHECKING:
+    import pytest
 
 MEANT_FOR_THE_REAL = {
     "AWS_PROFILE": "production",
