@@ -14,7 +14,7 @@ FIRST_POLL_S = 0.001
 LAST_POLL_S = 0.05
 
 
-def eventually(look: Callable[[], T | None], what: str, timeout_s: float = 20) -> T:
+def eventually(look: Callable[[], T | None], what: str, timeout_s: float = 60) -> T:
     """Return what *look* returns, as soon as it is true: looked at often at first, then every `LAST_POLL_S`.
 
     Args:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).parents[2]
 EVENTS = CHECKOUT / "events" / "github"
 RETRIES = 3
-SETTLE_S = 60
+SETTLE_S = 120
 WIDTH_MIN = 150  # ids are shown whole
 CONFIG = """\
 [relay]

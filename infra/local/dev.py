@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from infra.config import Config
     from infra.local.aws import AwsProcess
 
-QSTASH_READY_S = 30
+QSTASH_READY_S = 60
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ PAST_S = 300
 PARALLELISM = 12
 ORDER_TRIES = 4
 LEASE_S = 61  # how long a sweep that was killed keeps others out
-IDLE_S = 20  # how long QStash may take to have nothing under way
+IDLE_S = 120  # how long QStash may take to have nothing under way
 REPLAYS_MAX = 200
 DELIVERED_REPLAYS = 3
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from infra.local.dev import LocalRelay
 
-SETTLED_S = 20
+SETTLED_S = 60
 ATTEMPTS = {"healthy": 1, "flaky": 3, "dead": 3}
 
 

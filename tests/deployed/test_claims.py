@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from tests.deployed.clients import SETTLED_S
+
 if TYPE_CHECKING:
     from infra.local.destinations import Destinations
     from tests.deployed.clients import Relay
@@ -21,7 +23,7 @@ BODY = random.Random(4).randbytes(4 * 1024 * 1024)  # noqa: S311  # the same eac
 def check(relay: Relay, destinations: Destinations) -> dict[str, Any]:
     """Send the largest body that there may be, and return what its destination gets instead."""
     event_id = relay.send("acme", BODY).json()["event_id"]
-    (got,) = destinations.await_received("bytes", 1, event_id=event_id, timeout_s=20)
+    (got,) = destinations.await_received("bytes", 1, event_id=event_id, timeout_s=SETTLED_S)
     assert got.headers["content-type"] == "application/vnd.fanout-relay.claim-check+json"
     found: dict[str, Any] = json.loads(got.body)
     return found

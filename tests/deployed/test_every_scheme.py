@@ -16,6 +16,7 @@ from relay.handshakes import Answer
 from relay.judgement import judge
 from relay.scheme import Row
 from relay.secret import Secret
+from tests.deployed.clients import SETTLED_S
 from tests.deployed.conftest import EVERY
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def test_a_sample_is_answered_as_its_provider_wants_and_an_event_arrives(
         assert answer.status_code == 202
     (event, *_) = relay.ask("events", source=EVERY + file.parent.name).json()["events"]
     assert event["type"] == said.event_type
-    (got, *_) = destinations.await_received("every", 1, event_id=event["id"], timeout_s=20)
+    (got, *_) = destinations.await_received("every", 1, event_id=event["id"], timeout_s=SETTLED_S)
     assert got.body == request.body
     assert "authorization" not in got.headers
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.deployed.clients import SETTLED_S
 from tests.deployed.conftest import GIVEN_SECRET
 from tests.waiting import eventually
 
@@ -33,12 +34,12 @@ def test_an_event_gets_202_and_its_duplicate_200_with_the_same_id(relay: Relay) 
 def test_a_duplicate_is_delivered_once(relay: Relay, destinations: Destinations) -> None:
     name = uuid4().hex
     event_id = relay.send("acme", b"once", id=name).json()["event_id"]
-    destinations.await_received("bytes", 1, event_id=event_id, timeout_s=20)
+    destinations.await_received("bytes", 1, event_id=event_id, timeout_s=SETTLED_S)
 
     relay.send("acme", b"once", id=name)
 
     later = relay.send("acme", b"later").json()["event_id"]
-    destinations.await_received("bytes", 1, event_id=later, timeout_s=20)
+    destinations.await_received("bytes", 1, event_id=later, timeout_s=SETTLED_S)
     assert len(destinations.received("bytes", event_id)) == 1
 
 
@@ -113,7 +114,7 @@ def test_a_destination_gets_the_bytes_that_the_source_sent(
 ) -> None:
     event_id = relay.send("acme", body, x_acme_kind="odd").json()["event_id"]
 
-    (got,) = destinations.await_received("bytes", 1, event_id=event_id, timeout_s=20)
+    (got,) = destinations.await_received("bytes", 1, event_id=event_id, timeout_s=SETTLED_S)
 
     assert got.body == body
     assert got.headers["content-type"] == "application/octet-stream"
@@ -132,7 +133,7 @@ def test_a_new_signing_secret_works_without_a_deploy_and_beside_the_old(relay: R
         return relay.send("acme", b"rotated", x_acme_signature=newer).status_code in {200, 202}
 
     try:
-        eventually(taken, "a webhook signed with the new secret is taken", timeout_s=20)
+        eventually(taken, "a webhook signed with the new secret is taken", timeout_s=SETTLED_S)
         assert relay.send("acme", b"as before").status_code == 202
     finally:
         relay.put_secret("sources", kept)

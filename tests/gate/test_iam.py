@@ -27,7 +27,7 @@ from botocore.exceptions import ClientError
 from infra.local.aws import client
 from infra.local.destinations import DEAD, HEALTHY, Destinations
 from infra.local.dev import running
-from tests.deployed.clients import Relay
+from tests.deployed.clients import SETTLED_S, Relay
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def test_deliver_may_reach_no_target_that_is_not_named(relay: Relay, targets: di
 def test_claim_may_look_the_event_up_and_sign_for_its_body(relay: Relay, builder: Destinations) -> None:
     """The presigned URL does what the role of who signed it may."""
     body = json.dumps({"action": "opened", "padding": "x" * 1_100_000}).encode()
-    (got,) = builder.await_received("builder", 1, event_id=relay.push(body).json()["event_id"], timeout_s=20)
+    (got,) = builder.await_received("builder", 1, event_id=relay.push(body).json()["event_id"], timeout_s=SETTLED_S)
 
     answer = httpx.get(json.loads(got.body)["url"], follow_redirects=True, trust_env=False, timeout=20)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from infra.local.destinations import Received
 
 VERIFY = Path(__file__).parent / "js" / "verify.mjs"
-PATIENCE_S = 5
+PATIENCE_S = 30
 
 
 class Keys(NamedTuple):

@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 
-TERMINAL_S = 10
+TERMINAL_S = 60
 PROGRAM = [sys.executable, "-c", "from cli.main import main; main()"]
 
 

@@ -112,10 +112,10 @@ def test_qstash_says_where_it_is_and_ends_well_with_a_signal(number: signal.Sign
             request = urllib.request.Request(  # noqa: S310  # loopback
                 f"{facts['qstash_url']}/v2/keys", headers={"Authorization": f"Bearer {facts['qstash_token']}"}
             )
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
                 keys = json.load(answer)
             os.kill(running.pid, number)
-            status = running.wait(timeout=10)
+            status = running.wait(timeout=60)
         finally:
             running.kill()
     assert keys == {"current": facts["qstash_current_signing_key"], "next": facts["qstash_next_signing_key"]}

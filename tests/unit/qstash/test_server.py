@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(infra.local.qstash.__file__).parent
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("QSTASH_")}
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 STANDS_ON = {"aiohttp", "click", "cronsim", "pydantic", "starlette", "uvicorn", "uvloop", "yarl"}
 
 
