@@ -30,6 +30,8 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
     )
     if not done.skipped:
         count(Metric.UNACCOUNTED, done.unaccounted)
+    if done.defects:
+        count(Metric.DEFECTS, len(done.defects))
     for finding in done.findings:
         logger.warning("unaccounted", extra={"delivery_id": finding.id, "event_id": finding.event, "why": finding.why})
     changes = _drift(publisher) if not done.skipped else []
@@ -39,6 +41,7 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
         "released": done.released,
         "settled": done.settled,
         "unaccounted": done.unaccounted,
+        "defects": done.defects,
         "drift": [str(change) for change in changes],
         "complete": done.complete,
         "skipped": done.skipped,

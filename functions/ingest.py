@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.accept import Acceptance, Proof, accept_or_spool, examine
-from relay.errors import HandshakeFailed, OperatorError, SenderError, UpstreamError
+from relay.errors import Defect, HandshakeFailed, OperatorError, SenderError, UpstreamError
 from relay.gateway import Request, Response, answering, note
 from relay.judgement import Described
 from relay.metrics import Metric, count, count_routing
@@ -98,7 +98,7 @@ def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:
     note(event_id=event.id, event_type=event.event_type, duplicate=accepted.duplicate)
     headers: dict[str, str] = {"relay-event-id": event.id}
     if accepted.failure is not None:
-        count(Metric.PUBLISH_FAILED)
+        count(Metric.DEFECTS if isinstance(accepted.failure, Defect) else Metric.PUBLISH_FAILED)
         note(publish_failed=str(accepted.failure))
     if accepted.duplicate:
         return _acknowledge_again(source, accepted, {**headers, "relay-duplicate": "true"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from relay.errors import OperatorError
+from relay.errors import OperatorError, RelayError
 from relay.gateway import logger
 from relay.metrics import Metric, count
 from relay.reconcile import reconcile
@@ -25,6 +25,7 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
     Raises:
         OperatorError: GitHub refuses a hook, or the token.
+        RelayError: The relay's own code failed at a source; the others are reconciled.
     """
     it = relay("RELAY_GITHUB_SECRET")
     github = it.github
@@ -42,6 +43,8 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
         count(Metric.MISSING, len(done.missing))
     told = asdict(done) | {"missing": len(done.missing)}
     _tell(done, told)
+    if done.defects:
+        raise RelayError("; ".join(done.defects))
     if done.refused:
         raise OperatorError("; ".join(f"{hook}: {reason}" for hook, reason in done.refused.items()))
     return told

@@ -32,6 +32,7 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
     count(Metric.DUE_AGE, done.oldest_s)
     for metric, amount in (
         (Metric.PUBLISH_FAILED, done.failed),
+        (Metric.DEFECTS, len(done.defects)),
         (Metric.SETTLED, done.settled),
         (Metric.DEAD_LETTERED, done.dead_lettered),
         (Metric.REOPENED, done.reopened),

@@ -138,6 +138,14 @@ class Alarms(Construct):
                 " show` has route_error; mend relay.toml, deploy, `relay replay start` the event: the routes are asked"
                 " again.",
             )
+        for verb in ("ingest", "sweep", "audit"):
+            self._alarm(
+                f"{verb.capitalize()}Defects",
+                _metric("Defects", verb),
+                "The relay's own code failed at one event or record; it is kept, and the others went on. The log of"
+                f" {verb} says where (`defects`, `publish_failed`): that is a bug to report. What can't be published"
+                " for half an hour ends as unpublishable or unaccounted: `relay delivery list --status unpublishable`.",
+            )
         self._alarm(
             "DeadLettered",
             _metric("DeadLettered", "record"),

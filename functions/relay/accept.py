@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.errors import BodyTooLarge, RelayError, SignatureError, UpstreamError
+from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError
 from relay.judgement import judge
 from relay.model import DEAD, SWEEP_AFTER, Conflict, Delivery, DeliveryId, Event, event_id, iso, new_generation
 from relay.replay import Cause, new_replay_id, start_again
@@ -113,6 +113,8 @@ def accept(
         publisher().publish_event(event, webhook.body, timeout_s=_budget_s(source))
     except RelayError as failure:  # the event is durable: whatever keeps QStash from it is the sweep's to mend
         return Acceptance(event, duplicate=False, failure=failure)
+    except Exception as error:  # noqa: BLE001  # and so is what nobody thought of
+        return Acceptance(event, duplicate=False, failure=Defect(error))
     return Acceptance(event, duplicate=False)
 
 
@@ -137,6 +139,8 @@ def _again(source: Source, event: Event, old: Event, store: Store, publisher: Ca
             failure = next(filter(None, it.publish(parcels, timeout_s=_budget_s(source))), None)
         except RelayError as error:  # they are due, and so the sweep's
             failure = error
+        except Exception as error:  # noqa: BLE001
+            failure = Defect(error)
     ids = tuple(it.id for it in reopened)
     return Acceptance(old, duplicate=True, conflict=conflict, reopened=ids, failure=failure)
 
@@ -166,7 +170,9 @@ def accept_or_spool(
     """
     try:
         return accept(source, webhook, settings=settings, store=store, publisher=publisher, paused=paused)
-    except UpstreamError:
+    except SignatureError:
+        raise
+    except Exception:  # noqa: BLE001  # whatever it is: who sent it is proven, and it mustn't get lost
         store.spool(webhook.dump())
         return webhook
 

@@ -7,23 +7,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from relay.callbacks import Address
-from relay.errors import BadRequest, QStashError, SignatureError
+from relay.errors import BadRequest, Defect, QStashError, SignatureError, UpstreamError
 from relay.items import SHARDS
 from relay.ledger import Balance, Finding, balance, forgotten
 from relay.model import DEAD, OPEN, Attempt, Delivery, Generation, Report, Status, from_iso, iso
+from relay.parallel import supervised
 from relay.pauses import release_strays
 from relay.settle import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from relay.publish import Publisher
     from relay.qstash import DeadLetter
     from relay.store import Store
+
+Item = TypeVar("Item")
 
 LEASE = "audit"
 LEASE_LENGTH = timedelta(seconds=180)  # the function is ended before
@@ -45,6 +49,7 @@ class Audited:
         settled: Dead letters of QStash that told what the table didn't know.
         unaccounted: Deliveries of which nobody can tell what became, of any time.
         findings: Those found now.
+        defects: Where our own code failed at one thing of many.
     """
 
     balanced: int = 0
@@ -55,6 +60,24 @@ class Audited:
     complete: bool = True
     skipped: bool = False
     findings: list[Finding] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+
+    def each(self, work: Callable[[Item], bool], items: Iterable[Item]) -> list[Item]:
+        """Return those of *items* for which *work* says so; where our own code fails at one, the others are done.
+
+        Raises:
+            UpstreamError: QStash or the table didn't answer.
+        """
+        done = []
+        for it in items:
+            outcome = supervised(work, it)
+            if isinstance(outcome, Defect):
+                self.defects.append(str(outcome))
+            elif isinstance(outcome, UpstreamError):
+                raise outcome
+            elif outcome:
+                done.append(it)
+        return done
 
 
 def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]) -> Audited:
@@ -79,7 +102,7 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
             seconds_left=seconds_left,
         )
         _add(store, found, done)
-        done.repaired += sum(_mend(store, it) for it in forgotten(store))
+        done.repaired += len(done.each(partial(_mend, store), forgotten(store)))
         released, held_after = release_strays(store, last.get("held_after"))
         done.released = len(released)
         left = None if found.complete else {**window, "positions": found.positions}
@@ -104,11 +127,8 @@ def _window(last: dict[str, Any], now: datetime) -> dict[str, Any]:
 def _add(store: Store, found: Balance, done: Audited) -> None:
     done.balanced = sum(it.total() for it in found.by_destination.values())
     done.complete = found.complete
-    for it in found.findings:
-        if it.mendable:
-            done.repaired += _mend(store, it)
-        else:
-            done.findings.append(it)
+    done.repaired += len(done.each(partial(_mend, store), (it for it in found.findings if it.mendable)))
+    done.findings += [it for it in found.findings if not it.mendable]
 
 
 def _mend(store: Store, finding: Finding) -> bool:
@@ -134,9 +154,9 @@ def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audit
     said = {name: last[name] for name in ("dead_letters_until", "dead_letters_cursor") if last.get(name)}
     for _ in range(PAGES_MAX):
         page, cursor = _dead_letters(publisher, said)
-        needless = [it.id for it in page if _settled(publisher, it, done)]
+        needless = done.each(lambda it: _settled(publisher, it, done), page)
         if needless:
-            publisher.qstash.delete_dead_letters(needless)
+            publisher.qstash.delete_dead_letters(it.id for it in needless)
         if cursor is None:
             return {"dead_letters_until": began}
         said["dead_letters_cursor"] = cursor

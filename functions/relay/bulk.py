@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay.errors import BadRequest, Conflict, NotFound, UpstreamError
+from relay.errors import BadRequest, Conflict, Defect, NotFound, UpstreamError
 from relay.items import UNROUTED
 from relay.jobs import Job, State
 from relay.model import EventId, Status, iso
@@ -130,8 +130,9 @@ def advance(store: Store, router: Router, replay_id: str, seconds_left: Callable
         share = min(PAGE, job.rate - (job.replayed - began.replayed))
         page, below = _page(store, filters, job.at or filters.below, share)
         started = each(partial(_start, store, job, router, paused), page, workers=workers)
-        if failure := next((it for it in started if isinstance(it, UpstreamError)), None):
-            raise failure  # the page is done again: what was started of it is known by its record
+        failures = [it for it in started if isinstance(it, UpstreamError) and not isinstance(it, Defect)]
+        if failures:
+            raise failures[0]  # the page is done again: what was started of it is known by its record
         done = sum(it is True for it in started)
         after = replace(
             job,

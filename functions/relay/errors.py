@@ -18,6 +18,7 @@
       Unsendable              what to publish can't be made of this event: the configuration must be mended
     · Unready                 what it takes to publish this one thing isn't there yet
     · GitHubError             GitHub's API did; knows whether that passes by itself
+    · Defect                  the relay's own code failed at one thing: others go on, and a person must look
 """
 
 from __future__ import annotations
@@ -198,6 +199,33 @@ class Unsendable(QStashError):
         self.args = (reason,)  # QStash has no part in it
         self.permanent = True
         self.concerns_all = False
+
+
+class Defect(UpstreamError):
+    """The relay's own code failed at one thing, as nobody had thought of; what it is about is kept and tried again.
+
+    It names the kind of failure and where it happened, never its text, which may hold what a stranger sent.
+
+    Attributes:
+        concerns_all: Never: it is this one's.
+    """
+
+    code = "defect"
+    concerns_all = False
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__("the relay", f"its own code failed: {type(error).__name__}{_place(error)}")
+
+
+def _place(error: BaseException) -> str:
+    """Return where in the relay's own code *error* was raised."""
+    found, at = "", error.__traceback__
+    while at is not None:
+        module = str(at.tb_frame.f_globals.get("__name__", ""))
+        if module.startswith("relay."):
+            found = f" in {module}, line {at.tb_lineno}"
+        at = at.tb_next
+    return found
 
 
 class Unready(UpstreamError):

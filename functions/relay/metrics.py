@@ -37,6 +37,7 @@ class Metric(StrEnum):
     UNROUTED = "Unrouted"
     ROUTE_FAILED = "RouteFailed"
     DRIFT = "Drift"
+    DEFECTS = "Defects"
     CANARY_TIME = "CanaryTime"
 
 

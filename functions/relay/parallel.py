@@ -1,11 +1,11 @@
-"""Several calls to AWS at a time: one after the other, a batch of records would take as long as all its round trips."""
+"""One thing of many at a time, or several: none that fails, however it does, keeps the others from their turn."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from relay.errors import UpstreamError
+from relay.errors import Defect, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,18 +15,24 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def supervised(work: Callable[[Item], Result], item: Item) -> Result | UpstreamError:
+    """Return what *work* makes of *item*, or why it failed: a `Defect` where nobody had thought of that."""
+    try:
+        return work(item)
+    except UpstreamError as error:
+        return error
+    except Exception as error:  # noqa: BLE001  # one item, whatever is in it, never ends a run
+        return Defect(error)
+
+
 def each(
     work: Callable[[Item], Result], items: Sequence[Item], *, workers: int = WORKERS
 ) -> list[Result | UpstreamError]:
-    """Do *work* on each of *items*; return its results in their order, with the `UpstreamError` where one failed."""
+    """Do *work* on each of *items*; return its results in their order, with the `UpstreamError` where one failed.
 
-    def attempt(item: Item) -> Result | UpstreamError:
-        try:
-            return work(item)
-        except UpstreamError as error:
-            return error
-
+    Several at a time: one after the other, a batch of records would take as long as all its round trips.
+    """
     if len(items) <= 1 or workers == 1:
-        return [attempt(item) for item in items]
+        return [supervised(work, item) for item in items]
     with ThreadPoolExecutor(max_workers=min(workers, len(items))) as pool:
-        return list(pool.map(attempt, items))
+        return list(pool.map(lambda item: supervised(work, item), items))

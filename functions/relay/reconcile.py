@@ -18,9 +18,10 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay.errors import GitHubError
+from relay.errors import Defect, GitHubError
 from relay.github import SENDS_AGAIN_FOR
 from relay.missing import Missing, Progress, Records
+from relay.parallel import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,6 +51,7 @@ class Reconciled:
         stopped: Why the run ended early, to go on next time; None: it didn't.
         refused: What GitHub refused, by hook: the owner must act.
         skipped: Another run was under way.
+        defects: At which source our own code failed, and where.
     """
 
     looked_at: int = 0
@@ -61,6 +63,7 @@ class Reconciled:
     stopped: str | None = None
     refused: dict[str, str] = field(default_factory=dict)
     skipped: bool = False
+    defects: list[str] = field(default_factory=list)
 
 
 def reconcile(
@@ -79,7 +82,12 @@ def reconcile(
     try:
         for source in settings.sources.values():
             if source.reconcile:
-                _Run(source, settings, store, github, seconds_left, done).reconcile()
+                run = _Run(source, settings, store, github, seconds_left, done)
+                failure = supervised(_Run.reconcile, run)
+                if isinstance(failure, Defect):  # the other sources have their turn
+                    done.defects.append(f"{source.name}: {failure}")
+                elif failure is not None:
+                    raise failure
     finally:
         store.give_back_lease(LEASE, owner)
     return done

@@ -8,7 +8,6 @@ it is kept and the configuration as it is now, so that a replay goes by what was
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -32,7 +31,8 @@ LABEL_MAX_CHARS = 100
 FLOW_KEY_MAX_CHARS = 200
 _DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
 _SECONDS_OF = (86_400, 3600, 60, 1)
-_LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()  # what comes after it can't be reckoned with
+_LONGEST_S = 100 * 366 * 86_400
 
 
 def facts(event: Event, body: bytes) -> dict[str, Any]:
@@ -85,8 +85,8 @@ def route(source: Source, event: Event, body: bytes) -> Routing:
     for it in source.routes:
         try:
             wrong = _mismatch(it, event, body)
-        except ExpressionError as error:
-            wrong = f"when can't be computed: {error}"
+        except Exception as error:  # noqa: BLE001  # of any event whatever: nothing may keep it from being saved
+            wrong = f"when can't be computed: {_told(error)}"
             errors.append(f"{it.name}: {wrong}")
         if wrong is not None:
             skipped[it.name] = wrong
@@ -167,8 +167,13 @@ def share(settings: Settings, event: Event, body: bytes, group: str) -> Share:
             flow_key=_filled(how.flow_control["key"], event, body, FLOW_KEY_MAX_CHARS) if how.flow_control else None,
             labels=tuple(filter(None, (_filled(it, event, body, LABEL_MAX_CHARS) for it in how.labels))),
         )
-    except ExpressionError as error:
-        raise Unsendable(f"{where}: {error}") from error
+    except Exception as error:  # it is computed of the event alone: the same fails again
+        raise Unsendable(f"{where}: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """Return what kept something from being computed: the text of a foreign error may hold what a stranger sent."""
+    return str(error) if isinstance(error, ExpressionError) else f"it can't be computed ({type(error).__name__})"
 
 
 def _transformed(taken: Route | None, event: Event, body: bytes) -> bytes | None:
@@ -206,7 +211,9 @@ def _seconds(delay: Expression, event: Event, body: bytes) -> float | None:
     value = delay.search(facts(event, body))
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        if value > _LONGEST_S:
+            raise ExpressionError(f"delay {delay.text} gives more than a century")
         return value
     found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if found is None:
@@ -222,7 +229,7 @@ def _time(given: str | Expression, event: Event, body: bytes) -> datetime | None
         return datetime.fromtimestamp(value, UTC)
     try:
         moment = datetime.fromisoformat(value)
-        if moment.tzinfo is not None:
+        if moment.tzinfo is not None and moment.timestamp() < _LATEST:
             return from_iso(value)
     except (TypeError, ValueError, OverflowError):
         pass

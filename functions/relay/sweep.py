@@ -15,10 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relay import bulk
-from relay.errors import QStashError, UpstreamError
+from relay.errors import Defect, QStashError, UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH
+from relay.metrics import Metric, count
 from relay.model import Status
-from relay.parallel import each
+from relay.parallel import each, supervised
 from relay.replay import Router
 from relay.unspool import is_anything_spooled, take_in
 from relay.watch import Looked, look_after
@@ -38,6 +39,7 @@ BATCH = 25
 SPOOL_S = 10  # of a run, at least, the spool has for itself
 BACKOFF_MIN = timedelta(seconds=30)
 BACKOFF_MAX = timedelta(minutes=15)
+DEFECT_MAX = timedelta(minutes=30)  # half a dozen tries: what fails by its own data does so each time
 HOLD_MAX = timedelta(hours=1)  # of a quota: its owner may buy more of it any time
 
 
@@ -78,6 +80,16 @@ class _Run:
     def store(self) -> Store:
         return self.publisher.store
 
+    def does(self, part: Callable[[_Run], None]) -> None:
+        """Do a *part* of the run; where it fails the others are done all the same."""
+        if (failure := supervised(part, self)) is not None:
+            self.failed(failure)
+
+    def failed(self, failure: UpstreamError) -> None:
+        """Count a failure."""
+        self.done.failed += 1
+        self.done.note(failure)
+
     @contextmanager
     def lease(self, name: str) -> Iterator[bool]:
         """Hold the lease *name* within; tell whether nobody else does."""
@@ -100,28 +112,19 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
     run = _Run(publisher, owner, lambda: seconds_left() - SPOOL_S)
     run.done.held_until = run.store.hold()
     run.publishes = run.done.held_until is None
-    try:
-        _advance_replays(run)
-    except UpstreamError:  # what is due goes on all the same
-        run.done.failed += 1
+    run.does(_advance_replays)  # where that fails, what is due goes on all the same
     begin = run.store.shard_to_begin_with()
     for number in range(SHARDS):
         shard = (begin + number) % SHARDS
         if run.seconds_left() <= 0:
             run.store.begin_with(shard)
             break
-        try:
-            _sweep_shard(run, shard)
-        except UpstreamError:  # the table doesn't answer, for now
-            run.done.failed += 1
+        run.does(partial(_sweep_shard, shard=shard))  # the table may not answer, for now
     else:
         if begin:
             run.store.begin_with(0)
     run.seconds_left = seconds_left
-    try:
-        _take_in(run)
-    except UpstreamError:
-        run.done.failed += 1
+    run.does(_take_in)
     return run.done
 
 
@@ -133,12 +136,13 @@ def _advance_replays(run: _Run) -> None:
     router = Router(run.publisher.settings, run.store.paused)
     with run.lease("replays") as taken:
         for replay_id in due if taken else ():
-            try:
-                half = run.seconds_left() / 2  # the rest is for publishing
-                left = partial(_left, run, half)
-                run.done.replayed += bulk.advance(run.store, router, replay_id, left, workers=run.publisher.workers)
-            except UpstreamError:
-                run.done.failed += 1
+            run.does(partial(_advance, router=router, replay_id=replay_id))
+
+
+def _advance(run: _Run, router: Router, replay_id: str) -> None:
+    half = run.seconds_left() / 2  # the rest is for publishing
+    left = partial(_left, run, half)
+    run.done.replayed += bulk.advance(run.store, router, replay_id, left, workers=run.publisher.workers)
 
 
 def _left(run: _Run, reserved_s: float) -> float:
@@ -159,12 +163,9 @@ def _sweep_shard(run: _Run, shard: int) -> None:
         for due in _pages(run, OUTBOX, shard) if run.publishes else ():
             if not _publish(run, due):
                 break
-        try:
-            for due in _pages(run, WATCH, shard):
-                look_after(run.publisher, due, run.done)
-        except UpstreamError as error:
-            run.done.failed += 1
-            _heed(run, [error])
+        for due in _pages(run, WATCH, shard):
+            if not _look_after(run, due):
+                break
 
 
 def _pages(run: _Run, queue: str, shard: int) -> Iterator[list[Due]]:
@@ -176,6 +177,17 @@ def _pages(run: _Run, queue: str, shard: int) -> Iterator[list[Due]]:
             yield due
         if last is None:
             return
+
+
+def _look_after(run: _Run, due: Sequence[Due]) -> bool:
+    """Look after what is *due*, together; each alone where our own code fails at one.  Return whether to go on."""
+    failure = supervised(lambda them: look_after(run.publisher, them, run.done), due)
+    if isinstance(failure, Defect) and len(due) > 1:
+        return all(_look_after(run, [it]) for it in due)
+    if failure is not None:
+        run.failed(failure)
+        _heed(run, [failure])
+    return failure is None or isinstance(failure, Defect)
 
 
 # -- publishing -----------------------------------------------------------------------------------------------------
@@ -197,31 +209,46 @@ class _Owed:
 def _publish(run: _Run, due: Sequence[Due]) -> bool:
     """Publish what is *due* together; return whether it makes sense to go on."""
     found = each(lambda it: _owed(run, it), due, workers=run.publisher.workers)
-    run.done.failed += sum(isinstance(it, UpstreamError) for it in found)  # the others have their turn
+    for it in found:
+        if isinstance(it, UpstreamError):  # the others have their turn
+            run.failed(it)
     owed = [it for it in found if isinstance(it, _Owed)]
     run.done.oldest_s = max([run.done.oldest_s, *((run.store.now() - it.since).total_seconds() for it in owed)])
     parcels = [(number, parcel) for number, it in enumerate(owed) for parcel in it.parcels]
-    outcomes = run.publisher.publish([parcel for _, parcel in parcels]) if parcels else []
+    outcomes = _published(run, [parcel for _, parcel in parcels])
     failures: dict[int, UpstreamError] = {}
     for (number, _), outcome in zip(parcels, outcomes, strict=True):
         if outcome is not None:
             failures.setdefault(number, outcome)
     run.done.published += len(owed) - len(failures)
-    run.done.failed += len(failures)
+    for failure in failures.values():
+        run.failed(failure)
     if _heed(run, list(failures.values())):
         return False
     for number, failure in failures.items():
-        _postpone(run, owed[number], failure)
+        run.does(partial(_postpone, owed=owed[number], error=failure, ends_as=Status.UNACCOUNTED))
     nobody_listens = all(getattr(it, "concerns_all", True) for it in failures.values())
     run.publishes = not (failures and len(failures) == len(owed) and nobody_listens)
     return run.publishes
+
+
+def _published(run: _Run, parcels: Sequence[Parcel]) -> list[UpstreamError | None]:
+    """Publish *parcels* together; each alone where our own code fails at one: under its id it is the same publish."""
+    if not parcels:
+        return []
+    outcomes = supervised(run.publisher.publish, parcels)
+    if not isinstance(outcomes, UpstreamError):
+        return outcomes
+    if len(parcels) == 1:
+        return [outcomes]
+    return [outcome for it in parcels for outcome in _published(run, [it])]
 
 
 def _owed(run: _Run, due: Due) -> _Owed | None:
     """Return what is *due*, packed; None where it isn't owed any more, for the index lags.
 
     Raises:
-        UpstreamError: The table doesn't answer, or the body is gone; it is postponed, where that can be.
+        UpstreamError: The table doesn't answer, the body is gone, or our own code fails; it is postponed.
     """
     store = run.store
     event = store.event(due.event)
@@ -234,14 +261,18 @@ def _owed(run: _Run, due: Due) -> _Owed | None:
     if delivery is not None and (delivery.status is not Status.PENDING or delivery.due_at is None):
         return None
     owed = _Owed(event, delivery, ())
-    try:
-        body = store.body(event)
-    except UpstreamError as error:
-        _postpone(run, owed, error)
-        raise
-    if delivery is None:
-        return replace(owed, parcels=run.publisher.pack_event(event, body))
-    return replace(owed, parcels=run.publisher.pack_delivery(event, delivery, body))
+    parcels = supervised(partial(_packed, run), owed)
+    if isinstance(parcels, UpstreamError):
+        _postpone(run, owed, parcels, ends_as=Status.UNPUBLISHABLE)
+        raise parcels
+    return replace(owed, parcels=parcels)
+
+
+def _packed(run: _Run, owed: _Owed) -> list[Parcel]:
+    body = run.store.body(owed.event)
+    if owed.delivery is None:
+        return run.publisher.pack_event(owed.event, body)
+    return run.publisher.pack_delivery(owed.event, owed.delivery, body)
 
 
 def _heed(run: _Run, failures: Sequence[UpstreamError]) -> bool:
@@ -256,9 +287,16 @@ def _heed(run: _Run, failures: Sequence[UpstreamError]) -> bool:
     return False
 
 
-def _postpone(run: _Run, owed: _Owed, error: UpstreamError) -> None:
-    """Try again later, the longer it has waited, and not before QStash asks to."""
+def _postpone(run: _Run, owed: _Owed, error: UpstreamError, ends_as: Status) -> None:
+    """Try again later, the longer it has waited, and not before QStash asks to.
+
+    Args:
+        ends_as: What becomes of it where our own code still fails at it after `DEFECT_MAX`.
+    """
     store, now = run.store, run.store.now()
+    if isinstance(error, Defect) and now - owed.since >= DEFECT_MAX:
+        _give_up(run, owed, ends_as, str(error))
+        return
     asked = timedelta(seconds=error.retry_after_s or 0) if isinstance(error, QStashError) else BACKOFF_MIN
     due_at = now + max(asked, min(BACKOFF_MAX, max(BACKOFF_MIN, (now - owed.since) / 2)))
     event = owed.event
@@ -270,6 +308,18 @@ def _postpone(run: _Run, owed: _Owed, error: UpstreamError) -> None:
     for name, group in event.expected.items():
         if group in event.unpublished:  # a record, so that listings show what waits
             store.change_delivery(event, name, lambda it: it)
+
+
+def _give_up(run: _Run, owed: _Owed, status: Status, reason: str) -> None:
+    """Leave to a person what our own code can't publish: nobody tries any more."""
+    event, store = owed.event, run.store
+    generation = event.generation if owed.delivery is None else owed.delivery.generation
+    names = [name for name, group in event.expected.items() if group in event.unpublished]
+    for name in names if owed.delivery is None else [owed.delivery.destination]:
+        store.change_delivery(event, name, lambda it: it.ended(generation, status, reason))
+        count(Metric.UNPUBLISHABLE)
+    if owed.delivery is None:
+        store.published(event, event.unpublished)
 
 
 def _take_in(run: _Run) -> None:

@@ -8,15 +8,16 @@ was, nobody can tell, and a person decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from relay import canaries
 from relay.already import LOG_LAG, LOG_RETENTION
-from relay.errors import UpstreamError
+from relay.errors import Defect, UpstreamError
 from relay.model import OPEN, Delivery, Event, Report, Status, label
-from relay.parallel import each
+from relay.parallel import each, supervised
 from relay.publish import LOOK_AFTER
 from relay.replay import Cause, new_replay_id, start_again
 from relay.tracks import Track, tracks
@@ -38,16 +39,27 @@ CANCELLED = "somebody cancelled its message in QStash"
 
 @dataclass
 class Looked:
-    """What looks at deliveries found: how many they settled, of which died, opened again, and left to a person."""
+    """What looks at deliveries found: how many they settled, of which died, opened again, and left to a person.
+
+    Attributes:
+        defects: Where our own code failed at one of them.
+    """
 
     settled: int = 0
     dead_lettered: int = 0
     reopened: int = 0
     unaccounted: int = 0
+    defects: list[str] = field(default_factory=list)
+
+    def note(self, failure: object) -> None:
+        """Note it where *failure* is one of our own code."""
+        if isinstance(failure, Defect):
+            self.defects.append(str(failure))
 
     def add(self, others: Iterable[Looked]) -> None:
         """Add what *others* found."""
         for it in others:
+            self.defects += it.defects
             self.settled += it.settled
             self.dead_lettered += it.dead_lettered
             self.reopened += it.reopened
@@ -85,8 +97,26 @@ def look_after(publisher: Publisher, due: Sequence[Due], looked: Looked) -> None
     dlq_ids = _dlq_ids(publisher, {label(it.event.id, it.delivery.generation) for it in dead})
     outcomes = each(lambda it: _record(publisher, it, dlq_ids), watched, workers=publisher.workers)
     looked.add([it for it in outcomes if isinstance(it, Looked)])
-    for failure in (it for it in outcomes if isinstance(it, UpstreamError)):
-        raise failure
+    _raise_first(publisher, watched, outcomes, looked)
+
+
+def _raise_first(
+    publisher: Publisher, watched: Sequence[_Watched], outcomes: Sequence[Looked | UpstreamError], looked: Looked
+) -> None:
+    """Raise what kept a delivery from being looked at; where that is its own, note it, and look at it again later."""
+    for it, outcome in zip(watched, outcomes, strict=True):
+        looked.note(outcome)
+        if isinstance(outcome, Defect):
+            at = publisher.store.now() + LOOK_AFTER
+            later = partial(_put_off, publisher, at)
+            supervised(later, it)
+        elif isinstance(outcome, UpstreamError):
+            raise outcome
+
+
+def _put_off(publisher: Publisher, at: datetime, it: _Watched) -> None:
+    generation = it.delivery.generation
+    publisher.store.change_delivery(it.event, it.delivery.destination, lambda d: d.due(generation, at))
 
 
 def _watched(publisher: Publisher, due: Sequence[Due]) -> list[_Watched]:

@@ -389,4 +389,32 @@ FAULTS = (
         "        raise Undeliverable(f\"{it.target['kind']} takes",
         '        raise UpstreamError("AWS", f"{it.target[\'kind\']} takes',
     ),
+    Fault(
+        "poison-ends-the-run",
+        f"{RELAY}parallel.py",
+        "except Exception as error:  # noqa: BLE001  # one item, whatever is in it, never ends a run",
+        "except LookupError as error:",
+        ("tests/unit/relay/test_poison.py",),
+    ),
+    Fault(
+        "poison-is-tried-for-ever",
+        f"{RELAY}sweep.py",
+        "if isinstance(error, Defect) and now - owed.since >= DEFECT_MAX:",
+        "if isinstance(error, Defect) and now - owed.since >= DEFECT_MAX * 1000:",
+        ("tests/unit/relay/test_poison.py",),
+    ),
+    Fault(
+        "poison-costs-the-acknowledgement",
+        f"{RELAY}accept.py",
+        "    except Exception:  # noqa: BLE001  # whatever it is: who sent it is proven, and it mustn't get lost",
+        "    except LookupError:",
+        ("tests/unit/relay/test_poison.py",),
+    ),
+    Fault(
+        "huge-delay-breaks-the-routes",
+        f"{RELAY}routes.py",
+        "    except Exception as error:  # it is computed of the event alone: the same fails again",
+        "    except ExpressionError as error:",
+        ("tests/unit/relay/test_poison.py",),
+    ),
 )

@@ -56,7 +56,7 @@ def test_it_tells_what_it_did(world: World, written: StringIO, capsys: pytest.Ca
 
     done = run()
 
-    told: dict[str, Any] = {"balanced": 3, "repaired": 1, "released": 0, "settled": 1, "unaccounted": 1}
+    told: dict[str, Any] = {"balanced": 3, "repaired": 1, "released": 0, "settled": 1, "unaccounted": 1, "defects": []}
     told |= {"complete": True, "skipped": False, "drift": []}
     lines = {it["message"]: it for it in map(json.loads, written.getvalue().splitlines())}
     assert done == told
