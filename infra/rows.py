@@ -205,6 +205,8 @@ def _proof(row: Row) -> Iterator[Wrong]:
         yield "tolerance_s", "needs a signed time: say time, or {time} in signature"
     if algorithm in {*HMACS, *HASHES, *PUBLIC_KEYS} and not row.odd:
         yield from _template(row, timed=timed)
+    if algorithm == TOKEN and not all(any(f.startswith("secret") for f in it.fields) for it in row.signs):
+        yield "signs", "must hold {secret}: without it anybody knows the token"
 
 
 def _template(row: Row, *, timed: bool) -> Iterator[Wrong]:

@@ -187,7 +187,7 @@ def _budget_s(source: Source) -> float:
 def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -> Event:
     said = webhook.said
     sha256 = hashlib.sha256(webhook.body).hexdigest()
-    key = said.idempotency_key if said.has_id else f"{said.idempotency_key}@{_episode(source, webhook, sha256, store)}"
+    key = said.idempotency_key if said.has_id else f"{said.idempotency_key}@{_episode(source, webhook, store)}"
     event = Event(
         id=event_id(source.name, key),
         source=source.name,
@@ -200,6 +200,9 @@ def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -
         sha256=sha256,
         size_bytes=len(webhook.body),
         query=said.query,
+        method=said.method,
+        raw_query=said.raw_query,
+        query_left_out=said.query_left_out,
         expected={},
         generation=new_generation(),
         expires_at=webhook.received_at + timedelta(days=settings.retention_days),
@@ -207,15 +210,15 @@ def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -
     return event if said.signed_sha256 is None else _with_suspicion(event, said.signed_sha256, source, store)
 
 
-def _episode(source: Source, webhook: Spooled, sha256: str, store: Store) -> str:
-    """Return what tells these bytes from the same bytes long ago: when the source sent them first.
+def _episode(source: Source, webhook: Spooled, store: Store) -> str:
+    """Return what tells this event from the same said long ago: when the source said it first.
 
-    A source without ids may send the same bytes for another event; only within the time in which it retries are they
-    the same one.
+    A source without ids may say the same of another event; only within the time in which it retries it is the same one.
     """
     within = timedelta(seconds=source.row.retries_for_s)
-    first = store.first_sent(source.name, sha256, webhook.received_at, within) if within else webhook.received_at
-    return iso(first)
+    if not within:
+        return iso(webhook.received_at)
+    return iso(store.first_sent(source.name, webhook.said.idempotency_key, webhook.received_at, within))
 
 
 def _with_suspicion(event: Event, signed_sha256: str, source: Source, store: Store) -> Event:

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from relay.model import EVENT_TYPE_MAX_CHARS, EVENT_TYPE_UNKNOWN, IDEMPOTENCY_KEY_MAX_CHARS
 from relay.received import BROKEN
@@ -22,17 +24,23 @@ if TYPE_CHECKING:
     from relay.scheme import Row
     from relay.secret import Secret
 
+METHOD_MAX_CHARS = 20
+QUERY_MAX_BYTES = 4096  # of a header; longer ones are what proxies and servers refuse
+_NOT_IN_A_HEADER = re.compile(r"[^!-~]+")
+
 
 @dataclass(frozen=True)
 class Described:
     """What a verified request says of itself.
 
     Attributes:
-        idempotency_key: The source's own id of the event; `sha256:` and the body's hash where it gives none.
+        idempotency_key: The source's own id of the event; `sha256:` and a hash where it gives none: see `identity`.
         has_id: Whether it gives one.
         headers: What destinations get, lower-case names.
         signed_sha256: Hash of what was signed, where nothing in it is the id: the same under another id is suspicious.
         query: The parameters of its URL, but for those that prove who sent it; of a repeated one the last.
+        raw_query: Its query string as it came, without these; empty also where it is too long to be passed on.
+        query_left_out: Whether it is too long.
     """
 
     idempotency_key: str
@@ -41,6 +49,9 @@ class Described:
     headers: dict[str, str]
     signed_sha256: str | None = None
     query: dict[str, str] = field(default_factory=dict)
+    method: str = "POST"
+    raw_query: str = ""
+    query_left_out: bool = False
 
 
 def judge(
@@ -75,30 +86,48 @@ def describe(row: Row, received: Received) -> Described:
     """Return what a verified request says of itself.  A body that should be JSON and isn't has the type `unknown`."""
     parts = [received.find_id(place) for place in row.id]
     key = ":".join(it or "" for it in parts) if any(parts) else None
-    has_id = key is not None
-    if key is None or len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
-        key = "sha256:" + hashlib.sha256(received.body if key is None else key.encode()).hexdigest()
+    has_id, event_type = key is not None, _type(row, received)
+    if key is None:
+        key = "sha256:" + identity(row, received, event_type)
+    elif len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
+        key = "sha256:" + hashlib.sha256(key.encode()).hexdigest()
     patterns = (*row.forward, *row.headers)
     secret = row.secret_headers
     signed = received.signed if row.id and not row.signs_id else None
-    proofs = {it.place.partition(":")[2] for it in row.spots if it.place.startswith("query:")}
+    kept = received.query_without(row.secret_parameters)
+    raw_query = _NOT_IN_A_HEADER.sub(lambda it: quote(it[0], errors="replace"), kept)
     return Described(
         idempotency_key=key,
         has_id=has_id,
-        event_type=_type(row, received),
+        event_type=event_type,
         headers={
             name: value
             for name, value in received.headers.items()
             if any(fnmatchcase(name, it) for it in patterns) and not any(fnmatchcase(name, it) for it in secret)
         },
         signed_sha256=None if signed is None else hashlib.sha256(signed).hexdigest(),
-        query={name: value for name, value in received.query if name not in proofs},
+        query={name: value for name, value in received.query if name not in row.secret_parameters},
+        method=received.method[:METHOD_MAX_CHARS],
+        raw_query=raw_query if len(raw_query) <= QUERY_MAX_BYTES else "",
+        query_left_out=len(raw_query) > QUERY_MAX_BYTES,
     )
+
+
+def identity(row: Row, received: Received, event_type: str) -> str:
+    """Return what tells one event of a source that gives no ids from another, as hex: two that say the same are one.
+
+    It is made of method, query, event type and the body's bytes.  Not of what differs each time that a request is sent,
+    which the scheme names, nor of other headers, of which many do, nor of the path: that is one per source.
+    """
+    asked = received.query_without(row.passing_parameters)
+    told = [it.encode(errors="replace") for it in (received.method, asked, event_type)]
+    return hashlib.sha256(b"".join(b"%d:%s" % (len(it), it) for it in (*told, received.body))).hexdigest()
 
 
 def _type(row: Row, received: Received) -> str:
     of_body = any(place.startswith("body:") for it in row.type for place in it.split("|"))
-    if of_body and received.is_json_expected() and received.json is BROKEN:
+    if of_body and received.body and received.is_json_expected() and received.json is BROKEN:
         return EVENT_TYPE_UNKNOWN
     values = [received.find(place) for place in row.type]
-    return ".".join(it for it in values if it)[:EVENT_TYPE_MAX_CHARS] or EVENT_TYPE_UNKNOWN
+    told = (" ".join(it.split()) for it in values if it)  # no header begins or ends with a blank, or has a line's end
+    return ".".join(filter(None, told))[:EVENT_TYPE_MAX_CHARS].strip() or EVENT_TYPE_UNKNOWN

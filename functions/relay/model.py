@@ -111,6 +111,8 @@ class Event:
         headers: The source's own headers that destinations get; none of them a secret.  Lower-case names.
         sha256: Hex digest of the body's bytes.
         query: The parameters of its URL, without those that hold a token; the last of each name.
+        method: That its source called with.
+        raw_query: Its query string as it came, without those; empty where it is too long, which *query_left_out* says.
         expected: Destination name -> URL group, as the configuration stood when the event came; none: unrouted.
         held: Those of the expected destinations that were paused when the event came.
         unpublished: URL groups that QStash doesn't have yet: the outbox mark.
@@ -140,6 +142,9 @@ class Event:
     reconciled_at: datetime | None = None
     conflicts: int = 0
     query: dict[str, str] = field(default_factory=dict)
+    method: str = "POST"
+    raw_query: str = ""
+    query_left_out: bool = False
     held: frozenset[str] = frozenset()
     routed_at: datetime | None = None
     route_error: str | None = None

@@ -198,7 +198,12 @@ class Packer:
             "Relay-Source": event.source,
             "Relay-Event-Type": event.event_type,
             "Relay-Delivery-Id": destination_delivery_id(event.id),
+            "Relay-Method": event.method,
         }
+        if event.raw_query:
+            said["Relay-Query"] = event.raw_query
+        if event.query_left_out:
+            said["Relay-Query-Left-Out"] = "true"
         if any(self._settings.destinations[it].target for it in names):
             said[BODY_MAC] = body_mac(self._mac_key, event.id, content.body)
         return said

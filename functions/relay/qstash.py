@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -278,5 +279,8 @@ def _time(milliseconds: int) -> datetime:
 
 
 def _safe(value: str) -> str:
-    """Return *value* as a header can carry it: printable ASCII; anything else percent-encoded."""
-    return value if value.isascii() and value.isprintable() else quote(value, safe=" /:;,.-_=+()'\"")
+    """Return *value* as a header can carry it: printable ASCII with no blank at its ends; else percent-encoded."""
+    if value.isascii() and value.isprintable() and value == value.strip():
+        return value
+    quoted = quote(value, safe=" /:;,.-_=+()'\"", errors="replace")
+    return re.sub("^ +| +$", lambda it: "%20" * len(it[0]), quoted)

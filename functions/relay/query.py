@@ -215,12 +215,16 @@ def show_event(store: Store, found_by: EventId, *, with_body: bool, sha256: str 
     if history is None:
         raise NotFound("there is no such event")
     event, deliveries = history
-    found = shown.event_json(event) | {
-        "headers": event.headers,
-        "route_error": event.route_error,
-        "routed_at": iso(event.routed_at) if event.routed_at else None,
-        "deliveries": [shown.delivery_json(it) | {"attempts": shown.attempts_json(it)} for it in deliveries],
-    }
+    found = (
+        shown.event_json(event)
+        | shown.request_json(event)
+        | {
+            "headers": event.headers,
+            "route_error": event.route_error,
+            "routed_at": iso(event.routed_at) if event.routed_at else None,
+            "deliveries": [shown.delivery_json(it) | {"attempts": shown.attempts_json(it)} for it in deliveries],
+        }
+    )
     conflicts = store.conflicts(event) if event.conflicts else []
     if conflicts:
         found["conflicting"] = [shown.conflict_json(it) for it in conflicts]

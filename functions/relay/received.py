@@ -19,10 +19,10 @@ import json
 import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     Reader = Callable[[Any, Sequence[str]], list[str]]
 
@@ -102,10 +102,20 @@ class Received:
         """What the content type says without its parameters, in lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    @property
+    def raw_query(self) -> str:
+        """The query string as it came."""
+        return self.url.partition("#")[0].partition("?")[2]
+
     @cached_property
     def query(self) -> Pairs:
         """The parameters of the query string, in their order."""
-        return _pairs(self.url.partition("#")[0].partition("?")[2].encode(errors="replace"))
+        return _pairs(self.raw_query.encode(errors="replace"))
+
+    def query_without(self, names: Collection[str]) -> str:
+        """Return the query string as it came, without the parameters *names*."""
+        parameters = self.raw_query.split("&")
+        return "&".join(it for it in parameters if unquote_plus(it.partition("=")[0]) not in names)
 
     @cached_property
     def form(self) -> Pairs:

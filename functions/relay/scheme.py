@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 HMACS = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}
 HASHES = {"sha256": hashlib.sha256}  # of a text that holds the secret
@@ -280,6 +280,19 @@ class Row:
         return ("authorization", *(it.place.lower() for it in self.spots if ":" not in it.place))
 
     @property
+    def secret_parameters(self) -> frozenset[str]:
+        """The parameters of the query that prove who sent a request, or hold a secret: nobody else gets them."""
+        places = [it.place for it in self.spots]
+        places += [place for place, it in self.requires if any(name.startswith("secret") for name in it.fields)]
+        return _parameters(places)
+
+    @property
+    def passing_parameters(self) -> frozenset[str]:
+        """The parameters of the query that are others each time a request is sent: signatures, times and nonces."""
+        signed = [field for it in self.signs for field in it.fields]
+        return self.secret_parameters | _parameters([*signed, *([self.time] if self.time else [])])
+
+    @property
     def headers(self) -> frozenset[str]:
         """The headers that the row names, in lower case, but for those that are secrets: destinations get them."""
         places = [*self.id, *self.type, *([self.time] if self.time else [])]
@@ -288,6 +301,12 @@ class Row:
             places += [it.place for it in self.spots]
         named = {it.lower() for place in places for it in place.split("|") if ":" not in it and "@" not in it}
         return frozenset(it for it in named if it != "authorization" and not it.startswith("upstash-"))  # QStash's own
+
+
+def _parameters(places: Iterable[str]) -> frozenset[str]:
+    """Return the parameters of the query that *places* name."""
+    alternatives = (it for place in places for it in place.split("|"))
+    return frozenset(it.removeprefix("query:") for it in alternatives if it.startswith("query:"))
 
 
 @contextmanager

@@ -83,6 +83,11 @@ def event_json(event: Event) -> dict[str, Any]:
     }
 
 
+def request_json(event: Event) -> dict[str, Any]:
+    """Return how *event* was asked for: what only its own record has, and no listing."""
+    return {"method": event.method, "query": event.raw_query, "query_left_out": event.query_left_out}
+
+
 def event_row(item: Item) -> dict[str, Any]:
     """Return an event as its entry in the index has it: the same as `event_json`."""
     return {

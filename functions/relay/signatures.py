@@ -273,7 +273,7 @@ def _field(field: str, received: Received, secret: Secret, key_text: str | None,
     elif field.startswith("secret"):
         name = field.partition(":")[2]
         value = secret.part(name) if name else key_text if key_text is not None else secret.text
-        if value is None:
+        if not value:  # else a template around nothing is what anybody can send
             raise UnusableSecret("the signing secret lacks a part that the scheme wants: set it again")
     else:
         value = received.find(field)

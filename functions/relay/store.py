@@ -167,12 +167,12 @@ class Store(ReplayJobs, RefusalSlots, Upkeep):
         old = self.table.put_if_absent(event_item(event, due_at))
         return None if old is None else event_of(old)
 
-    def first_sent(self, source: str, sha256: str, now: datetime, within: timedelta) -> datetime:
-        """Return when *source* sent the bytes of hash *sha256* first, if that is *within* so long ago; else *now*.
+    def first_sent(self, source: str, key: str, now: datetime, within: timedelta) -> datetime:
+        """Return when *source* sent what has the key *key* first, if that is *within* so long ago; else *now*.
 
         Whoever asks first decides; the same answer then holds for all, whether or not an event came of it.
         """
-        item = {**_seen(source, sha256, "AT"), "at": iso(now), "expires_at": ttl(now + within + SEEN_MARGIN)}
+        item = {**_seen(source, key, "AT"), "at": iso(now), "expires_at": ttl(now + within + SEEN_MARGIN)}
         condition = "attribute_not_exists(pk) OR #at < :since"
         old = self.table.put_if(item, condition, {":since": iso(now - within)}, ["at"])
         return now if old is None else from_iso(old["at"])
@@ -345,5 +345,5 @@ class Store(ReplayJobs, RefusalSlots, Upkeep):
         return found, last
 
 
-def _seen(source: str, sha256: str, what: str) -> Item:
-    return {"pk": f"SEEN#{source}#{sha256}", "sk": what, "kind": "SEEN"}
+def _seen(source: str, said: str, what: str) -> Item:
+    return {"pk": f"SEEN#{source}#{said}", "sk": what, "kind": "SEEN"}

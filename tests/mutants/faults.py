@@ -417,4 +417,25 @@ FAULTS = (
         "    except ExpressionError as error:",
         ("tests/unit/relay/test_poison.py",),
     ),
+    Fault(
+        "query-is-no-part-of-the-identity",
+        f"{RELAY}judgement.py",
+        "(received.method, asked, event_type)",
+        '(received.method, "", event_type)',
+        ("tests/unit/relay/test_identity.py",),
+    ),
+    Fault(
+        "times-make-another-event",
+        f"{RELAY}judgement.py",
+        "received.query_without(row.passing_parameters)",
+        "received.query_without(row.secret_parameters)",
+        ("tests/unit/relay/test_identity.py",),
+    ),
+    Fault(
+        "token-of-nothing-is-let-in",
+        f"{RELAY}signatures.py",
+        "        if not value:  # else a template around nothing is what anybody can send",
+        "        if value is None:",
+        ("tests/unit/relay/test_fail_closed.py",),
+    ),
 )
