@@ -155,8 +155,8 @@ def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audit
     for _ in range(PAGES_MAX):
         page, cursor = _dead_letters(publisher, said)
         needless = done.each(lambda it: _settled(publisher, it, done), page)
-        if needless:
-            publisher.qstash.delete_dead_letters(it.id for it in needless)
+        for it in needless:
+            publisher.qstash.delete_dead_letter(it.id)
         if cursor is None:
             return {"dead_letters_until": began}
         said["dead_letters_cursor"] = cursor

@@ -1,4 +1,8 @@
-"""What QStash holds for its account, and sync makes right: keys, URL groups, schedules, queues, flow controls."""
+"""What QStash holds for its account, and sync makes right: keys, URL groups, schedules, queues, flow controls.
+
+An account holds others' things, too, and an answer may lack what it has no value for: so all but the names is read as
+far as it is there.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ class Holdings(Caller):
         """Return every URL group's endpoints, each with `url` and, where it has one, `name`."""
         answer = self.call("GET", "/v2/topics")
         with reading():
-            return {it["name"]: it.get("endpoints") or [] for it in answer}
+            return {it["name"]: it.get("endpoints") or [] for it in answer or []}
 
     def put_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
         """Add *endpoints* to *group*, which is made where it isn't there; those of a known name get the new URL."""
@@ -64,7 +68,7 @@ class Holdings(Caller):
         """Return every queue: name -> `parallelism`, `paused`, and `lag`, how many messages wait in it."""
         answer = self.call("GET", "/v2/queues")
         with reading():
-            return {it["name"]: {part: it[part] for part in ("parallelism", "paused", "lag")} for it in answer or []}
+            return {it["name"]: _queue(it) for it in answer or []}
 
     def put_queue(self, name: str, it: Mapping[str, Any]) -> None:
         """Make the queue *name*, or change its `parallelism` and whether it is `paused`."""
@@ -96,18 +100,22 @@ class Holdings(Caller):
 def _schedule(it: Mapping[str, Any]) -> dict[str, Any]:
     types = [value for name, value in (it.get("header") or {}).items() if name.lower() == "content-type"]
     return {
-        "cron": it["cron"],
-        "destination": it["destination"],
-        "body": it["body"] if "body" in it else decoded(it.get("bodyBase64")).decode(errors="replace"),
+        "cron": it.get("cron"),
+        "destination": it.get("destination"),
+        "body": it["body"] if it.get("body") is not None else decoded(it.get("bodyBase64")).decode(errors="replace"),
         "content_type": types[0][0] if types else None,
-        "retries": int(it["retries"]),
+        "retries": it.get("retries"),
     }
+
+
+def _queue(it: Mapping[str, Any]) -> dict[str, Any]:
+    return {"parallelism": it.get("parallelism"), "paused": bool(it.get("paused")), "lag": int(it.get("lag") or 0)}
 
 
 def _flow_key(it: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "rate": it["rateMax"],
-        "period_s": it["ratePeriod"],
-        "parallelism": it["parallelismMax"],
-        "pinned": it["isPinnedParallelism"] or it["isPinnedRate"],
+        "rate": it.get("rateMax"),
+        "period_s": it.get("ratePeriod"),
+        "parallelism": it.get("parallelismMax"),
+        "pinned": bool(it.get("isPinnedParallelism") or it.get("isPinnedRate")),
     }

@@ -152,11 +152,18 @@ class Publisher:
 
     def _tried(self, messages: Sequence[Message], timeout_s: float | None) -> list[list[Accepted] | QStashError]:
         try:
-            return [*self.qstash.publish(messages, timeout_s=timeout_s)]
+            answers = self.qstash.publish(messages, timeout_s=timeout_s)
         except QStashError as error:
             if len(messages) > 1 and error.concerns_the_message:  # one of them spoils the others
                 return [it for message in messages for it in self._tried([message], timeout_s)]
             return [error] * len(messages)
+        if len(messages) == 1:
+            return answers
+        alone = [  # why QStash didn't take one of several, it says alone
+            self._tried([message], timeout_s) if isinstance(answer, QStashError) else [answer]
+            for message, answer in zip(messages, answers, strict=True)
+        ]
+        return [it for them in alone for it in them]
 
     def _by_name(self, parcel: Parcel, taken: Sequence[Accepted]) -> Answer:
         """Return *taken* by the names of destinations: an answer names endpoints by URL."""
@@ -231,10 +238,10 @@ class Publisher:
 
     def _forget_replaced(self, taken: Iterable[Parcel]) -> None:
         """Delete from QStash the dead letters that these replace; those left behind are the audit's."""
-        replaced = {it.delivery.replaced_dlq_id for it in taken if it.delivery} - {None}
-        if replaced:
-            with suppress(QStashError):
-                self.qstash.delete_dead_letters(filter(None, replaced))
+        for dlq_id in {it.delivery.replaced_dlq_id for it in taken if it.delivery}:
+            if dlq_id is not None:
+                with suppress(QStashError):
+                    self.qstash.delete_dead_letter(dlq_id)
 
     def _written(self, writes: Sequence[Callable[[], object]]) -> list[UpstreamError | None]:
         """Do *writes*; return of each why it failed."""

@@ -14,7 +14,7 @@ from relay.errors import QStashError
 from relay.holdings import Holdings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 CALLBACK_RETRIES = 5  # said explicitly: else a callback has as many as its message, and none where that has none
 CALLBACK_TIMEOUT_S = 20
@@ -148,14 +148,19 @@ class DeadLetter:
 class QStash(Holdings):
     """A client of one QStash account: what it holds, what is published, and what became of that."""
 
-    def publish(self, messages: Sequence[Message], *, timeout_s: float | None = None) -> list[list[Accepted]]:
-        """Publish *messages* in one call; of several, every one must be text, and QStash takes all or none.
+    def publish(
+        self, messages: Sequence[Message], *, timeout_s: float | None = None
+    ) -> list[list[Accepted] | QStashError]:
+        """Publish *messages* in one call; of several, every one must be text.
 
         Returns:
-            Of each message what QStash has taken: a group gives one `Accepted` an endpoint.
+            Of each message what QStash has taken: a group gives one `Accepted` an endpoint; or, of several, why it
+            didn't take this one, as its entry says: published alone, its answer has a status.
 
         Raises:
             QStashError: None was taken, or nobody knows: the same ids may be published again.
+
+        Source: https://upstash.com/docs/qstash/features/batch ; accounts were seen to refuse a batch whole, too.
         """
         if len(messages) == 1:
             (message,) = messages
@@ -171,7 +176,7 @@ class QStash(Holdings):
         answer = self.call("POST", "/v2/batch", json=items, timeout_s=timeout_s)
         if not isinstance(answer, list) or len(answer) != len(messages):
             raise QStashError("the answer to a batch doesn't have one entry a message")
-        return [_accepted(it) for it in answer]
+        return [_accepted_or_not(it) for it in answer]
 
     def log_of(self, labels: Collection[str]) -> list[LogRow]:
         """Return all that QStash's log has of the messages under any of *labels*, the oldest line first.
@@ -223,16 +228,30 @@ class QStash(Holdings):
         }
         answer = self.call("GET", "/v2/dlq", params={name: it for name, it in params.items() if it is not None})
         with reading():
-            return [_dead_letter(it) for it in answer.get("messages") or []], answer.get("cursor") or None
+            found = map(_dead_letter, answer.get("messages") or [])
+            return [it for it in found if it is not None], answer.get("cursor") or None
 
-    def delete_dead_letters(self, ids: Iterable[str]) -> None:
-        """Delete the dead letters *ids*; those that aren't there are fine."""
-        self.call("DELETE", "/v2/dlq", json={"dlqIds": sorted(ids)})
+    def delete_dead_letter(self, id_: str) -> None:
+        """Delete one dead letter; one that isn't there is fine.
+
+        Never several in one call: where QStash doesn't read what names them, that call deletes all there are.
+        """
+        self.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)
 
 
 def _accepted(answer: Any) -> list[Accepted]:
     with reading():
+        if isinstance(answer, dict) and "messages" in answer:
+            answer = answer["messages"]
         return [Accepted(_message_id(it), it.get("url")) for it in (answer if isinstance(answer, list) else [answer])]
+
+
+def _accepted_or_not(entry: Any) -> list[Accepted] | QStashError:
+    """Return what one entry of a batch's answer says was taken, or that it wasn't."""
+    try:
+        return _accepted(entry)
+    except QStashError as error:
+        return error
 
 
 def _message_id(it: Mapping[str, Any]) -> str:
@@ -256,22 +275,27 @@ def _log_row(row: Mapping[str, Any]) -> LogRow:
     )
 
 
-def _dead_letter(it: Mapping[str, Any]) -> DeadLetter:
+def _dead_letter(it: Mapping[str, Any]) -> DeadLetter | None:
+    """Return a dead letter; None where nobody can tell which it is.  What else it lacks, it lacks."""
+    id_, message_id, body = (it.get(name) for name in ("dlqId", "messageId", "body"))
+    if not isinstance(id_, str) or not isinstance(message_id, str):
+        return None
+    retries, status = it.get("maxRetries"), it.get("responseStatus")
     return DeadLetter(
-        id=it["dlqId"],
-        message_id=it["messageId"],
+        id=id_,
+        message_id=message_id,
         labels=_labels(it),
-        url=it.get("url", ""),
-        endpoint=it.get("endpointName"),
-        attempts=int(it.get("maxRetries", 0)) + 1,
-        status=it.get("responseStatus") or None,
-        failure_callback=it.get("failureCallback"),
-        body=it["body"].encode() if "body" in it else decoded(it.get("bodyBase64")),
+        url=it.get("url") or "",
+        endpoint=it.get("endpointName") or None,
+        attempts=(retries if isinstance(retries, int) else 0) + 1,
+        status=status if isinstance(status, int) and status else None,
+        failure_callback=it.get("failureCallback") or None,
+        body=body.encode() if isinstance(body, str) else decoded(it.get("bodyBase64")),
     )
 
 
 def _labels(it: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(it.get("labels") or filter(None, [it.get("label")]))
+    return tuple(filter(None, it.get("labels") or [it.get("label")]))
 
 
 def _time(milliseconds: int) -> datetime:

@@ -39,14 +39,14 @@ class DeadLetters:
         )
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path != "/v2/dlq":
+        if not request.url.path.startswith("/v2/dlq"):
             return self.world.wire(request)
         if self.failures:
             return httpx.Response(self.failures.pop(0), json={"error": "no"})
         if request.method == "DELETE":
-            gone = json.loads(request.content)["dlqIds"]
-            self.letters = [it for it in self.letters if it["dlqId"] not in gone]
-            return httpx.Response(200, json={"deleted": len(gone)})
+            gone = request.url.path.removeprefix("/v2/dlq").lstrip("/")  # without an id it is all of them
+            self.letters = [it for it in self.letters if gone and it["dlqId"] != gone]
+            return httpx.Response(200, json={})
         return self._page(request.url.params)
 
     def _page(self, asked: httpx.QueryParams) -> httpx.Response:

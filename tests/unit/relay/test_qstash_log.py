@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -179,11 +178,40 @@ def test_all_dead_letters_are_asked_for_without_a_filter() -> None:
     assert (letter.body, letter.endpoint, letter.url, letter.labels, cursor) == (b"\xff\x00", "erp", "", (), None)
 
 
-def test_dead_letters_are_deleted_by_their_ids() -> None:
-    """In one call, with QStash's own name for them."""
-    wire = Wire({"deleted": 2})
+def test_a_dead_letter_is_deleted_by_what_its_url_names() -> None:
+    """Never by a body: where none is read, the call is for all of them, others' as well."""
+    wire = Wire({})
 
-    client(wire).delete_dead_letters(iter(["2-0", "1-0"]))
+    client(wire).delete_dead_letter("1-0/../x")
 
-    assert (wire.asked[0].method, wire.asked[0].url.path) == ("DELETE", "/v2/dlq")
-    assert json.loads(wire.asked[0].content) == {"dlqIds": ["1-0", "2-0"]}
+    assert (wire.asked[0].method, wire.asked[0].url.raw_path) == ("DELETE", b"/v2/dlq/1-0%2F..%2Fx")
+    assert wire.asked[0].content == b""
+
+
+def test_a_dead_letter_that_is_gone_is_fine() -> None:
+    client(Wire({"error": "not found"}, status=404)).delete_dead_letter("1-0")
+
+
+@pytest.mark.parametrize(
+    "nothing", ["url", "endpointName", "maxRetries", "responseStatus", "failureCallback", "body", "label", "labels"]
+)
+def test_a_dead_letter_may_lack_anything_but_its_name(nothing: str) -> None:
+    whole = {
+        "dlqId": "1-0",
+        "messageId": "msg_1",
+        "url": "https://erp.example.com",
+        "endpointName": "erp",
+        "maxRetries": 2,
+        "responseStatus": 500,
+        "failureCallback": "https://relay.example.com",
+        "body": "{}",
+        "label": "a",
+        "labels": ["a"],
+    }
+    sparse = [{**whole, nothing: None}, {name: it for name, it in whole.items() if name != nothing}]
+    nameless = [{**whole, "dlqId": None}, {}]
+
+    letters, _ = client(Wire({"messages": [*sparse, *nameless, whole]})).dead_letters()
+
+    assert [it.id for it in letters] == ["1-0"] * 3
+    assert (letters[2].endpoint, letters[2].attempts, letters[2].body) == ("erp", 3, b"{}")

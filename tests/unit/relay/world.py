@@ -124,7 +124,7 @@ class QStashWire:
         if path.startswith("/v2/messages/"):
             known = path.rpartition("/")[2] in self.held
             return httpx.Response(200, json={}) if known else httpx.Response(404, json={})
-        if path == "/v2/dlq":
+        if path.startswith("/v2/dlq"):
             return self.dlq(request)
         if path == "/v2/keys":
             return httpx.Response(200, json={"current": "sig_a", "next": "sig_b"})
@@ -206,10 +206,11 @@ class QStashWire:
         return httpx.Response(200, json={name: them[first:end], **more})
 
     def dlq(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "DELETE":
-            gone = set(json.loads(request.content)["dlqIds"])
-            self.dead_letters = [it for it in self.dead_letters if it["dlqId"] not in gone]
-            return httpx.Response(200, json={"deleted": len(gone)})
+        if request.method == "DELETE":  # without an id in its path it is all of them
+            gone = request.url.path.removeprefix("/v2/dlq").lstrip("/")
+            there = [it["dlqId"] for it in self.dead_letters]
+            self.dead_letters = [it for it in self.dead_letters if gone and it["dlqId"] != gone]
+            return httpx.Response(200 if not gone or gone in there else 404, json={})
         labels = request.url.params.get_list("label")
         found = [it for it in self.dead_letters if not labels or it.get("label") in labels]
         return self._page("messages", found, request)
