@@ -15,6 +15,7 @@
     · HandshakeFailed         what a provider's handshake asks for couldn't be done
     · QStashError             QStash refused or didn't answer; knows whether a retry can help
       Untraceable             nobody can tell any more whether it ever had a message
+      LogTooLong              it has more to tell of one delivery than can be read in a run
       Unsendable              what to publish can't be made of this event: the configuration must be mended
     · Unready                 what it takes to publish this one thing isn't there yet
     · GitHubError             GitHub's API did; knows whether that passes by itself
@@ -189,6 +190,14 @@ class Untraceable(QStashError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.permanent = True
+
+
+class LogTooLong(QStashError):
+    """QStash's log has more lines of one thing than can be read at once; others' can."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.concerns_all = False
 
 
 class Unsendable(QStashError):

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relay import bulk
-from relay.errors import Defect, QStashError, UpstreamError
+from relay.errors import Defect, LogTooLong, QStashError, UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH
 from relay.metrics import Metric, count
 from relay.model import Status
@@ -182,12 +182,13 @@ def _pages(run: _Run, queue: str, shard: int) -> Iterator[list[Due]]:
 def _look_after(run: _Run, due: Sequence[Due]) -> bool:
     """Look after what is *due*, together; each alone where our own code fails at one.  Return whether to go on."""
     failure = supervised(lambda them: look_after(run.publisher, them, run.done), due)
-    if isinstance(failure, Defect) and len(due) > 1:
+    of_one = isinstance(failure, Defect | LogTooLong)
+    if of_one and len(due) > 1:
         return all(_look_after(run, [it]) for it in due)
     if failure is not None:
         run.failed(failure)
         _heed(run, [failure])
-    return failure is None or isinstance(failure, Defect)
+    return failure is None or of_one
 
 
 # -- publishing -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -244,3 +245,26 @@ def test_a_webhook_that_breaks_before_it_is_saved_waits_in_the_spool(world: Worl
 
     assert taken == webhook
     assert world.sweep().unspooled == 1
+
+
+def test_a_delivery_of_which_the_log_has_no_end_keeps_no_other_from_being_looked_after(world: World) -> None:
+    """A page of deliveries is asked for in halves; only the one stays as it is, and is looked at again."""
+    endless: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = world.wire(request)
+        if request.url.path == "/v2/logs" and set(endless) & set(request.url.params.get_list("label")):
+            return httpx.Response(200, json={**found.json(), "cursor": "0"})
+        return found
+
+    world.qstash._transport = httpx.MockTransport(answer)  # noqa: SLF001  # the wire of the world's own client
+    events = [world.post(key=str(number)).event for number in range(6)]
+    endless.append(events[0].label)
+    for event in events:
+        for name in ("ledger", "erp", "builder"):
+            tell(world, world.message(event, name), "ACTIVE", "DELIVERED", responseStatus=200)
+
+    world.sweep(SILENCE_S)
+
+    assert all(set(world.statuses(it.id).values()) == {Status.DELIVERED} for it in events[1:])
+    assert set(world.statuses(events[0].id).values()) == {Status.IN_FLIGHT}

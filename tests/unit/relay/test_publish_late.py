@@ -10,7 +10,7 @@ import pytest
 
 from relay.already import LOG_LAG, LOG_RETENTION, SAME_ID_WINDOW, UNTRACEABLE
 from relay.model import Status
-from relay.qstash import CLOCK_MARGIN
+from relay.qstash import CLOCK_MARGIN, LOG_LITTLE_PAGES
 
 if TYPE_CHECKING:
     from relay.model import Event
@@ -136,7 +136,7 @@ def forgotten(world: World) -> Event:
     world.wire.page_max = 2
     world.clock.at += LATE
     world.wire.forgot_ms = int(world.clock.at.timestamp() * 1000)
-    for number in range(3):
+    for number in range(2 * LOG_LITTLE_PAGES + 1):
         world.wire.say(f"other_{number}", "CREATED", label="other")
     return event
 
@@ -161,7 +161,7 @@ def test_where_the_log_goes_back_further_what_it_lacks_is_published(world: World
     event = world.save()
     world.wire.page_max = 2
     world.clock.at += LATE
-    for number in range(3):
+    for number in range(2 * LOG_LITTLE_PAGES + 1):
         world.wire.say(f"other_{number}", "CREATED", label="other")
 
     world.publisher.publish(packed(world, event))
@@ -226,7 +226,7 @@ def test_each_is_judged_by_its_own_age(world: World) -> None:
     younger = world.save(key="younger")
     world.clock.at += LATE
     world.wire.page_max = 2
-    for number in range(3):
+    for number in range(2 * LOG_LITTLE_PAGES + 1):
         world.wire.say(f"other_{number}", "CREATED", label="other")
 
     outcomes = world.publisher.publish(packed(world, older, younger))

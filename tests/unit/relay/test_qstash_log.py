@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
-from relay.errors import QStashError
+from relay.errors import LogTooLong, QStashError
 from relay.qstash import CLOCK_MARGIN, DEAD_LETTER_PAGE, LOG_LITTLE_BYTES, LOG_PAGE, LOG_PAGES_MAX
 from tests.unit.relay.qstash_wire import AT, AT_MS, Wire, client
 
@@ -46,14 +47,30 @@ def test_lines_that_come_out_of_order_are_sorted() -> None:
     assert [it.state for it in client(wire).log_of(["a"])] == ["CREATED", "ACTIVE", "DELIVERED"]
 
 
-def test_a_log_that_does_not_end_is_given_up() -> None:
-    """A half of it would be taken for all."""
+def test_a_log_of_one_label_that_does_not_end_is_given_up() -> None:
+    """A half of it would be taken for all; it is that label's alone."""
     wire = Wire({"logs": [row()], "cursor": "more"})
 
-    with pytest.raises(QStashError, match="more than"):
+    with pytest.raises(LogTooLong, match="more than"):
         client(wire).log_of(["a"])
 
     assert len(wire.asked) == LOG_PAGES_MAX
+
+
+def test_what_is_too_much_is_asked_for_in_halves_until_it_fits() -> None:
+    """Each line is told once, in its order; a call asks for as many lines as QStash says that it takes."""
+    names = "dcba"
+    of = {name: [row(10 * at + n, messageId=f"{name}{n}") for n in range(3)] for at, name in enumerate(names)}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        labels = request.url.params.get_list("label")
+        found = sorted((it for name in labels for it in of[name]), key=lambda it: it["time"], reverse=True)
+        return httpx.Response(200, json={"logs": found, **({"cursor": "more"} if len(labels) > 1 else {})})
+
+    found = client(answer).log_of(names)
+
+    assert [it.message_id for it in found] == [f"{name}{n}" for name in names for n in range(3)]
+    assert LOG_PAGE <= 100
 
 
 def test_the_last_page_there_may_be_is_read() -> None:

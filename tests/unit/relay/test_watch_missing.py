@@ -9,6 +9,7 @@ import pytest
 
 from relay.already import LOG_LAG
 from relay.model import Status
+from relay.qstash import LOG_LITTLE_PAGES
 from relay.watch import FORGOTTEN, LOST, UNENDED
 from tests.unit.relay.told import SILENCE_S, tell
 
@@ -172,7 +173,7 @@ def test_where_the_log_does_not_reach_back_a_person_decides(world: World, by: st
     world.sweep(SILENCE_S)
     if by == "number":
         world.wire.page_max = 2
-        for number in range(3):
+        for number in range(2 * LOG_LITTLE_PAGES + 1):
             world.wire.say(f"other_{number}", "CREATED", label="other")
 
     world.sweep(LAG_S)
