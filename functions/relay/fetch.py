@@ -22,6 +22,8 @@ KEPT_S = 3600
 FAILED_S = 60
 KEPT_MAX = 64
 BYTES_MAX = 64 * 1024
+FAILURES_MAX = 20  # in a minute: who isn't proven yet names what is asked for, and many names are many calls
+NOT_THERE = {400, 404, 405, 410, 414}  # no other 4xx says that there is no such thing: it may be had later
 
 
 class Fetcher:
@@ -39,6 +41,7 @@ class Fetcher:
         )
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, bytes | RelayError]] = {}
+        self._failed_at: list[float] = []
 
     def __call__(self, url: str, body: Mapping[str, Any] | None = None) -> bytes:
         """Return the bytes at *url*, to which *body* is posted as JSON where there is one.
@@ -46,8 +49,8 @@ class Fetcher:
         What failed is kept, too, for a minute: strangers name the URL, and can't have it asked for again and again.
 
         Raises:
-            SignatureError: There is no such thing (4xx): the request named what isn't its provider's.
-            UpstreamError: It can't be fetched now.
+            SignatureError: There is no such thing: the request named what isn't its provider's.
+            UpstreamError: It can't be fetched now; or too many others couldn't in the last minute.
         """
         key = (url, repr(body))
         until, kept = self._kept.pop(key, (0.0, b""))
@@ -71,19 +74,24 @@ class Fetcher:
 
     def _tried(self, url: str, body: Mapping[str, Any] | None) -> tuple[bytes | RelayError, float]:
         """Return what is at *url*, or why it can't be had, and for how many seconds that is kept."""
+        now = self._clock()
+        self._failed_at = [it for it in self._failed_at if now - it < FAILED_S]
+        if len(self._failed_at) >= FAILURES_MAX:
+            return UpstreamError("the provider", "asked in vain too often: nothing more is, for a minute"), 0
         try:
             return self._read("GET" if body is None else "POST", url, body), KEPT_S
-        except _Missing as error:
-            return SignatureError(f"{error}: there is no such thing", reason="untrusted_certificate"), FAILED_S
         except UpstreamError as error:
-            return error, FAILED_S
+            self._failed_at.append(now)
+            if not isinstance(error, _Missing):
+                return error, FAILED_S
+            return SignatureError(f"{error}: there is no such thing", reason="untrusted_certificate"), FAILED_S
 
     def _read(self, method: str, url: str, body: Mapping[str, Any] | None) -> bytes:
         data = b""
         try:
             host = httpx.URL(url).host
             with self._http.stream(method, url, json=body) as response:
-                if response.is_client_error:
+                if response.status_code in NOT_THERE:
                     raise _Missing(host, f"answered {response.status_code}")
                 if not response.is_success:
                     raise UpstreamError(host, f"answered {response.status_code}")

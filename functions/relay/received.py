@@ -110,7 +110,7 @@ class Received:
     @cached_property
     def query(self) -> Pairs:
         """The parameters of the query string, in their order."""
-        return _pairs(self.raw_query.encode(errors="replace"))
+        return pairs(self.raw_query.encode(errors="replace"))
 
     def query_without(self, names: Collection[str]) -> str:
         """Return the query string as it came, without the parameters *names*."""
@@ -122,7 +122,7 @@ class Received:
         """The fields of the form in the body, in their order."""
         if self.media_type.startswith("multipart/"):
             return _multipart(self.headers["content-type"], self.body)
-        return _pairs(self.body)
+        return pairs(self.body)
 
     @cached_property
     def _fields(self) -> dict[str, Any]:
@@ -216,7 +216,8 @@ def _step(value: Any, step: str) -> Iterable[Any]:
     return []
 
 
-def _pairs(text: bytes) -> Pairs:
+def pairs(text: bytes) -> Pairs:
+    """Return the fields of an urlencoded form or query, in their order; none where there are too many to be one."""
     try:
         return parse_qsl(
             text.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="replace"

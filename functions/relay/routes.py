@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from relay.errors import Unsendable
 from relay.expressions import Expression, ExpressionError, Template
 from relay.model import from_iso
+from relay.received import pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -54,7 +54,7 @@ def facts(event: Event, body: bytes) -> dict[str, Any]:
 @lru_cache(maxsize=2)  # what accepts an event asks, and then what publishes it
 def _read(body: bytes, media_type: str) -> Any:
     if media_type == FORM:
-        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        return dict(pairs(body))
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

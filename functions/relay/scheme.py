@@ -274,10 +274,12 @@ class Row:
 
     @property
     def secret_headers(self) -> tuple[str, ...]:
-        """Patterns of the headers that hold a token or a JWT, in lower case: nobody else gets them."""
-        if not self.is_secret_itself and self.algorithms[0] not in JWTS:
-            return ("authorization",)
-        return ("authorization", *(it.place.lower() for it in self.spots if ":" not in it.place))
+        """Patterns of the headers that hold a token, a JWT or a part of the secret, in lower case: nobody gets them."""
+        places = [place for place, it in self.requires if any(name.startswith("secret") for name in it.fields)]
+        if self.is_secret_itself or self.algorithms[0] in JWTS:
+            places += [it.place for it in self.spots]
+        named = (it.lower() for place in places for it in place.split("|"))
+        return ("authorization", *(it for it in named if ":" not in it))
 
     @property
     def secret_parameters(self) -> frozenset[str]:

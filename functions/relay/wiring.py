@@ -6,7 +6,7 @@ import os
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from relay.errors import OperatorError, SignatureError
+from relay.errors import OperatorError, SignatureError, UpstreamError
 from relay.settings import Settings
 from relay.store import Store
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relay.vault import Vault
 
 KEYS_KEPT_S = 60
+KEYS_TRUSTED_S = 600  # the sweep reads them from QStash every minute
 PAUSED_KEPT_S = 10  # a webhook more needs no read to know it; a pause or its end is heeded as soon as that
 
 
@@ -157,8 +158,6 @@ class Relay:
         Raises:
             SignatureError: QStash didn't.
         """
-        if not self._keys.get("current"):
-            self._read_keys()
         try:
             self._verify(request)
         except SignatureError:
@@ -182,6 +181,14 @@ class Relay:
         )
 
     def _signing_keys(self) -> tuple[str, str]:
+        """Return QStash's keys, no older than `KEYS_TRUSTED_S`: one that was rolled away opens nothing for long."""
+        read_at, now = self._keys_read_at, self.store.now()
+        if read_at is None or not self._keys.get("current") or (now - read_at).total_seconds() >= KEYS_TRUSTED_S:
+            try:
+                self._read_keys()
+            except UpstreamError:  # those from before are used on
+                if not self._keys.get("current"):
+                    raise
         if not self._keys.get("current"):
             raise OperatorError("the table has no signing keys yet: deploy again, so that sync reads them")
         return self._keys["current"], self._keys["next"]
@@ -194,8 +201,6 @@ class Relay:
         """
         from relay.secret import Secret
 
-        if not self._keys.get("current"):
-            self._read_keys()
         return [Secret(it) for it in self._signing_keys()]
 
     def refresh_qstash_secrets(self) -> bool:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from relay.errors import SignatureError, UpstreamError
-from relay.fetch import BYTES_MAX, FAILED_S, KEPT_MAX, KEPT_S, Fetcher
+from relay.fetch import BYTES_MAX, FAILED_S, FAILURES_MAX, KEPT_MAX, KEPT_S, Fetcher
 
 URL = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem"
 
@@ -84,6 +84,33 @@ def test_what_its_owner_doesnt_have_is_a_refusal_and_asked_for_once_a_minute() -
         assert refused.value.reason == "untrusted_certificate"
 
     assert len(wire.asked) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 408, 425, 429, 500, 503])
+def test_a_host_that_is_busy_or_mistrusts_us_is_no_proof_against_the_request(status: int) -> None:
+    """Amazon SNS, for one, never sends again what was answered 4xx."""
+    wire = Wire(httpx.Response(status))
+
+    with pytest.raises(UpstreamError) as failed:
+        wire.fetch(URL)
+
+    assert (failed.value.status, failed.value.retry_after_s) == (503, 30)
+
+
+def test_strangers_who_name_thing_after_thing_make_few_calls() -> None:
+    """What is known is used on meanwhile; a minute later others have their turn."""
+    wire = Wire(httpx.Response(200, content=b"pem"))
+    wire.fetch(URL)
+    wire.answer = httpx.Response(404)
+    for number in range(FAILURES_MAX * 3):
+        with pytest.raises((SignatureError, UpstreamError)):
+            wire.fetch(f"https://sns.eu-central-1.amazonaws.com/{number}.pem")
+
+    assert len(wire.asked) == 1 + FAILURES_MAX
+    assert wire.fetch(URL) == b"pem"
+    wire.clock += FAILED_S
+    wire.answer = httpx.Response(200, content=b"other")
+    assert wire.fetch("https://sns.eu-central-1.amazonaws.com/later.pem") == b"other"
 
 
 def test_an_address_that_is_none_is_no_failure_of_ours() -> None:

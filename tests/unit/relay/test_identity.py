@@ -130,6 +130,20 @@ def built_in_row(name: str) -> dict[str, Any]:
     return row
 
 
+def test_a_header_that_holds_a_part_of_the_secret_is_nobodys_though_a_pattern_names_it() -> None:
+    row = Row.of(
+        {
+            "signature": "X-Signature: {hex}",
+            "requires": {"X-Key|X-Old-Key": "{secret:key}", "X-Version": "2"},
+            "forward": ["X-*"],
+        }
+    )
+
+    kept = said(row=row, x_key="s3cret", x_old_key="s3cret", x_version="2", x_signature="ab", x_more="a").headers
+
+    assert kept == {"x-version": "2", "x-signature": "ab", "x-more": "a"}
+
+
 @pytest.mark.parametrize(
     ("row", "query"), [(TOKEN, "token=s3cret&a=1&%74oken=s3cret"), (NONCED, "key=s3cret&a=1&signature=s3cret")]
 )

@@ -167,6 +167,17 @@ def test_keys_that_rolled_are_read_again_once_a_minute_at_most(world: World) -> 
     assert (early["status"], late["status"]) == (401, 202)
 
 
+def test_a_key_that_was_rolled_away_opens_nothing_for_long(world: World) -> None:
+    """Though no other was needed since, which would have had them read again."""
+    tick(world)
+    world.store.save_keys(current=ROLLED, following="sig_next", mac=MAC)
+    world.clock.at += timedelta(seconds=wiring.KEYS_TRUSTED_S)
+
+    late = tick(world, "msg_2", key=FOLLOWING)
+
+    assert late["status"] == 401
+
+
 def test_without_keys_nothing_gets_in(world: World) -> None:
     """Fail closed, and have QStash try again."""
     world.store.save_keys(current="", following="", mac=MAC)
