@@ -13,7 +13,10 @@ import secrets
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NewType
+from typing import TYPE_CHECKING, Any, NewType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 EventId = NewType("EventId", str)
 DeliveryId = NewType("DeliveryId", str)
@@ -23,6 +26,10 @@ EVENT_TYPE_UNKNOWN = "unknown"
 EVENT_TYPE_MAX_CHARS = 200
 IDEMPOTENCY_KEY_MAX_CHARS = 300
 RESPONSE_EXCERPT_MAX_CHARS = 500
+# What is kept of a delivery's attempts, so that its record fits its item (400 KB) whatever happens; the rest is counted
+ATTEMPTS_FIRST = 5  # of a message
+ATTEMPTS_LAST = 10
+MESSAGES_MAX = 4  # of the current generation, and of all others together
 SWEEP_AFTER = timedelta(seconds=30)  # who saves an event publishes it within less; what is due by then is the sweep's
 
 
@@ -237,6 +244,8 @@ class Delivery:
         missing_since: When QStash was first found to have neither its message nor the end of it.
         reason: Why it is unpublishable, unaccounted …; for people.
         replaced_dlq_id: The dead letter of the generation before, until QStash has the current one: then it is deleted.
+        attempts: The first and the last of each message; of older generations those of the newest messages.
+        attempts_gone: How many attempts of older generations are no longer among them.
         version: Counts changes at rest; the store's affair.
     """
 
@@ -259,6 +268,7 @@ class Delivery:
     missing_since: datetime | None = None
     reason: str | None = None
     replaced_dlq_id: str | None = None
+    attempts_gone: int = 0
     version: int = 0
 
     @classmethod
@@ -287,6 +297,11 @@ class Delivery:
         known = [self.since, self.published_at, self.handed_over_at, *(a.at for a in self.attempts.values())]
         return max(moment for moment in known if moment is not None)
 
+    @property
+    def attempts_count(self) -> int:
+        """Return how many attempts there were: where only the first and the last are kept, those between them, too."""
+        return self.attempts_gone + sum(map(_counted, _by_message(self.attempts).values()))
+
     def attempts_of(self, generation: Generation) -> list[Attempt]:
         """Return the attempts of *generation* that are known."""
         return [it for it in self.attempts.values() if it.generation == generation]
@@ -300,7 +315,7 @@ class Delivery:
         known = self.attempts.get(attempt.key)
         attempts = {**self.attempts, attempt.key: attempt if known is None else min(known, attempt)}
         return _raised(
-            replace(self, attempts=attempts),
+            replace(self, attempts=_kept(attempts, self.generation)),
             attempt.generation,
             report.status,
             dlq_id=max(filter(None, (self.dlq_id, report.dlq_id)), default=None),
@@ -348,9 +363,13 @@ class Delivery:
         return replace(self, handed_over_at=min(filter(None, (self.handed_over_at, at))))
 
     def replayed(self, generation: Generation, at: datetime) -> Delivery:
-        """Return the delivery as a new generation, due at once; its attempts stay as history."""
+        """Return the delivery as a new generation, due at once; its newest messages' attempts stay as history."""
+        messages = _by_message(self.attempts)
+        newest = sorted(messages, key=lambda it: (max(one.at for one in messages[it]), it))[-MESSAGES_MAX:]
         return replace(
             self,
+            attempts={it.key: it for message in newest for it in messages[message]},
+            attempts_gone=self.attempts_gone + sum(_counted(messages[it]) for it in messages.keys() - set(newest)),
             generation=generation,
             since=at,
             status=Status.PENDING,
@@ -375,3 +394,37 @@ def _raised(it: Delivery, generation: Generation, status: Status, **changes: Any
     if raised not in OPEN:
         changes["due_at"] = None
     return replace(it, **({"reason": None} | changes), status=raised)
+
+
+def _by_message(attempts: Mapping[str, Attempt]) -> dict[str, list[Attempt]]:
+    """Return *attempts* by their message, each message's in the order of their numbers."""
+    found: dict[str, list[Attempt]] = {}
+    for it in sorted(attempts.values(), key=lambda it: it.number):
+        found.setdefault(it.message_id, []).append(it)
+    return found
+
+
+def _kept(attempts: Mapping[str, Attempt], current: Generation) -> dict[str, Attempt]:
+    """Return what is kept of *attempts*: which ones that is doesn't depend on the order in which they became known.
+
+    Of a message those with the lowest and the highest numbers, and what succeeded; of several messages, those whose ids
+    come last in their order.
+    """
+    kept: dict[str, Attempt] = {}
+    left = {True: MESSAGES_MAX, False: MESSAGES_MAX}
+    for _, them in sorted(_by_message(attempts).items(), reverse=True):
+        is_current = any(it.generation == current for it in them)
+        left[is_current] -= 1
+        if left[is_current] >= 0:
+            few = len(them) <= ATTEMPTS_FIRST + ATTEMPTS_LAST
+            some = them if few else [*them[:ATTEMPTS_FIRST], *them[-ATTEMPTS_LAST:]]
+            kept |= {it.key: it for it in [*some, *(it for it in them if it.succeeded)]}
+    return kept
+
+
+def _counted(them: Sequence[Attempt]) -> int:
+    """Return how many attempts a message had of which *them*, in the order of their numbers, are kept."""
+    if len(them) < ATTEMPTS_FIRST + ATTEMPTS_LAST:
+        return len(them)
+    between = them[-ATTEMPTS_LAST].number - them[ATTEMPTS_FIRST - 1].number - 1
+    return ATTEMPTS_FIRST + ATTEMPTS_LAST + max(0, between)

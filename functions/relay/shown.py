@@ -120,7 +120,7 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         "message_id": delivery.message_id,
         "dlq_id": delivery.dlq_id,
         "reason": delivery.reason,
-        "attempts_count": len(delivery.attempts),
+        "attempts_count": delivery.attempts_count,
         "event_received_at": iso(delivery.event_received_at),
         "updated_at": iso(delivery.updated_at),
         "received_at": iso(delivery.handed_over_at) if delivery.handed_over_at else None,

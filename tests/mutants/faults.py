@@ -438,4 +438,32 @@ FAULTS = (
         "        if value is None:",
         ("tests/unit/relay/test_fail_closed.py",),
     ),
+    Fault(
+        "attempts-grow-without-bound",
+        f"{RELAY}model.py",
+        "replace(self, attempts=_kept(attempts, self.generation)),",
+        "replace(self, attempts=attempts),",
+        ("tests/unit/relay/test_model_bounds.py",),
+    ),
+    Fault(
+        "refused-entry-taken-for-accepted",
+        f"{RELAY}publish.py",
+        "self._tried([message], timeout_s) if isinstance(answer, QStashError) else [answer]",
+        "[[]] if isinstance(answer, QStashError) else [answer]",
+        ("tests/unit/relay/test_shapes.py",),
+    ),
+    Fault(
+        "dead-letters-deleted-by-a-body",
+        f"{RELAY}qstash.py",
+        """self.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
+        'self.call("DELETE", "/v2/dlq", json={"dlqIds": [id_]})',
+        ("tests/unit/relay/test_qstash_log.py",),
+    ),
+    Fault(
+        "rolled-key-stays-good",
+        f"{RELAY}wiring.py",
+        " or (now - read_at).total_seconds() >= KEYS_TRUSTED_S:",
+        ":",
+        ("tests/unit/relay/test_schedules.py",),
+    ),
 )
