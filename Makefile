@@ -10,7 +10,7 @@ SEED ?= 1
 COUNT ?= 2000
 CASES ?= 500
 
-.PHONY: setup demo test test-unit test-infra test-deployed test-slow model chaos check lint types synth gate fuzz bench mutants deploy lock clean
+.PHONY: setup demo test test-relay test-unit test-infra test-deployed test-slow model chaos check lint types synth gate fuzz bench mutants deploy lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,7 +27,8 @@ help:
 	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
 
 # Python reads and keeps compiled modules here as anywhere else, and no others than ours, whatever this shell is set to.
-unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONWARNINGS PYTEST_ADDOPTS PYTEST_PLUGINS
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONWARNINGS PYTHONIOENCODING PYTHONUTF8
+unexport PYTEST_ADDOPTS PYTEST_PLUGINS NODE_OPTIONS MODEL_EXAMPLES FUZZ_CASES
 
 setup: .venv/.ready .venv-aws/.ready node_modules/.ready
 
@@ -66,12 +67,15 @@ tests/gate/provider_sdks/js/node_modules/.ready: tests/gate/provider_sdks/js/pac
 demo: setup
 	$(BIN)/python -m infra.local.demo
 
-# Three at a time: the deployed relay has a minute to wait for, which the others fill.
+# All at a time: the deployed relay has a minute to wait for, which the others fill.
 test: setup
-	@$(MAKE) --no-print-directory --output-sync --jobs=3 test-unit test-infra test-deployed
+	@$(MAKE) --no-print-directory --output-sync --jobs=4 test-deployed test-relay test-unit test-infra
+
+test-relay:
+	$(BIN)/pytest -q $(EXTENT) tests/unit/relay
 
 test-unit:
-	$(BIN)/pytest -q $(EXTENT) $(LEFT_OUT) tests/unit tests/chaos
+	$(BIN)/pytest -q $(EXTENT) --ignore=tests/unit/relay $(LEFT_OUT) tests/unit tests/chaos
 
 test-infra:
 	$(BIN)/pytest -q $(EXTENT) tests/infra tests/model
@@ -90,7 +94,7 @@ model: setup
 # The longest first, and two at a time.
 check: setup .venv-sdks/.ready tests/gate/provider_sdks/js/node_modules/.ready
 	@$(MAKE) --no-print-directory --output-sync --jobs=2 EXTENT='--hypothesis-profile=whole -m "not slow"' LEFT_OUT= \
-		test-slow test-unit gate test-deployed test-infra types synth lint
+		test-slow gate test-relay test-deployed test-infra test-unit types synth lint
 
 lint: setup
 	$(BIN)/ruff check .

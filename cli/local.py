@@ -43,8 +43,8 @@ def dev(asked: Asked, file: Path, iam: bool, admin: bool, workers: int, own_qsta
     """Run the whole relay on this machine.
 
     A local AWS gets the real stack, and there is a local QStash.  Signing secrets come from RELAY_SECRET_{SOURCE}, or
-    are made up; nothing else of your environment is used.  SIGINT (Ctrl-C) or SIGTERM ends it, and leaves nothing
-    behind.
+    are made up; nothing else of your environment is used but GITHUB_API_URL.  SIGINT (Ctrl-C) or SIGTERM ends it, and
+    leaves nothing behind.
     """
     try:
         _run(asked, file, iam=iam, admin=admin, workers=workers, own_qstash=own_qstash)

@@ -6,6 +6,7 @@ by what was sent, and by what the destinations got.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -107,6 +108,10 @@ def _progress(console: Console) -> Progress:
 def main() -> None:
     """Run the demo; end with 0 only if every number was as it should be."""
     shut_out()
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", *(it for it in os.environ if it.upper() == "HTTPS_PROXY")):
+        os.environ.pop(name, None)  # it has nothing to do with the network
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what this terminal can't show is no reason to end
     console = Console(width=max(Console().width, WIDTH_MIN), highlight=False)
     started = time.monotonic()
     try:

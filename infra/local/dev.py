@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from infra.local import aws as local_aws
 from infra.local.aws import CHECKOUT, REGION, WORKERS
 from infra.local.deploy import STAGING_BUCKET, Deployment
 from infra.local.made_up import made_up
+from infra.local.own_qstash import borrowed
 from infra.local.sandbox import LocalError, Process, Sandbox
 from relay.vault import named_secrets
 
@@ -117,7 +118,7 @@ def running(
         wanted = load(config, allow_local=True)
     except ConfigError as error:
         raise LocalError(str(error)) from None
-    with Sandbox() as sandbox:
+    with Sandbox() as sandbox, ExitStack() as lent:
         step("starting the local AWS and QStash, and synthesizing the CDK app")
         aws = local_aws.start(sandbox, workers=workers, iam=iam, variables=aws_variables)
         deployment = Deployment(sandbox, aws, config, wanted.relay.name, environ.get("GITHUB_API_URL"))
@@ -125,7 +126,9 @@ def running(
         qstash = None if qstash_given else _start_qstash(sandbox, admin=admin)
         aws.await_ready()
         aws.client("s3").create_bucket(Bucket=STAGING_BUCKET)
-        access = _ask_qstash(*(qstash_given or _await_qstash(qstash)))
+        access = _ask_qstash(*(qstash_given or _await_qstash(qstash)), own=own_qstash)
+        if qstash_given:
+            lent.enter_context(borrowed(*qstash_given, wanted.relay.name))
         signing_secrets = _signing_secrets(wanted, environ)
         _save_secrets(aws, wanted, access, signing_secrets, _destination_secrets(wanted, environ))
         step("deploying the CDK app into the local AWS")
@@ -183,10 +186,19 @@ def _announced(qstash: Process) -> dict[str, str]:
     return facts
 
 
-def _ask_qstash(url: str, token: str) -> dict[str, str]:
-    """Return where QStash is and its keys, by the names they have in `LocalRelay`."""
+def _ask_qstash(url: str, token: str, *, own: bool) -> dict[str, str]:
+    """Return where QStash is and its keys, by the names they have in `LocalRelay`.
+
+    Args:
+        own: It is the user's own, and not the local one.
+    """
     try:
-        answer = httpx.get(f"{url}/v2/keys", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+        answer = httpx.get(
+            f"{url}/v2/keys",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=10,
+            trust_env=own,  # what is on this machine has no proxy, whatever is set, right or wrong
+        )
         keys = answer.raise_for_status().json()
         return {
             "qstash_url": url,
@@ -194,7 +206,7 @@ def _ask_qstash(url: str, token: str) -> dict[str, str]:
             "qstash_current_signing_key": keys["current"],
             "qstash_next_signing_key": keys["next"],
         }
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, OSError, ValueError, KeyError, TypeError) as error:
         why = (
             f"status {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
         )

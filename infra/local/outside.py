@@ -11,20 +11,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PREFIXES = ("AWS_", "BOTO_", "CDK_", "GITHUB_API_URL", "LOG_LEVEL", "POWERTOOLS_", "QSTASH_", "RELAY_", "UPSTASH_")
+PREFIXES = (
+    *("AWS_", "BOTO_", "CDK_", "JSII_", "GITHUB_API_URL", "LOG_LEVEL", "NODE_OPTIONS", "POWERTOOLS_", "QSTASH_"),
+    *("RELAY_", "UPSTASH_", "FORCE_COLOR", "CLICOLOR_FORCE"),
+)
 LOOPBACK = "127.0.0.1,localhost,::1"
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy")
 _NO_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 _NO_METADATA = {"AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def without(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return *environ* without what is meant for the real services.
+    """Return *environ* without what is meant for the real services, and what changes how Node runs or what is printed.
 
-    AWS's files in the user's home aren't read either.  A proxy stays, since packages are had through it, but nothing
-    on this machine is reached through it.
+    AWS's files in the user's home aren't read either.  A proxy stays for https, since packages are had through it, but
+    nothing on this machine is reached through it.
     """
-    kept = {name: value for name, value in environ.items() if not name.startswith(PREFIXES)}
-    return {**kept, **_NO_FILES, **_NO_METADATA, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
+    kept = {name: it for name, it in environ.items() if not name.startswith(PREFIXES) and name not in _PROXIES}
+    proxies = [it for name in _PROXIES if (it := environ.get(name, "")).startswith(("http://", "https://"))]
+    proxy = {"HTTPS_PROXY": proxies[0]} if proxies else {}
+    return {**kept, **proxy, **_NO_FILES, **_NO_METADATA, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
 
 
 def shut_out() -> dict[str, str]:

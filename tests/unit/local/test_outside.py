@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+
+import pytest
 
 from infra.local import aws
 from infra.local.outside import shut_out, without
-
-if TYPE_CHECKING:
-    import pytest
 
 MEANT_FOR_THE_REAL = {
     "AWS_PROFILE": "production",
@@ -20,14 +18,24 @@ MEANT_FOR_THE_REAL = {
     "RELAY_NAME": "production",
     "RELAY_SECRET_GITHUB": "secret",
     "POWERTOOLS_DEV": "1",
+    "NODE_OPTIONS": "--require /nowhere",
+    "JSII_NODE": "/nowhere",
+    "FORCE_COLOR": "1",
 }
 
 
 def test_nothing_is_kept_that_is_meant_for_the_real_services() -> None:
-    kept = without({**MEANT_FOR_THE_REAL, "PATH": "/bin", "HTTPS_PROXY": "http://proxy.example.com"})
+    kept = without({**MEANT_FOR_THE_REAL, "PATH": "/bin", "ALL_PROXY": "http://proxy.example.com"})
 
     assert not kept.keys() & MEANT_FOR_THE_REAL.keys()
     assert (kept["PATH"], kept["HTTPS_PROXY"]) == ("/bin", "http://proxy.example.com")
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", ":::bad", "http//nowhere", "foo://127.0.0.1:1"])
+def test_a_proxy_that_packages_cannot_be_had_through_is_none(proxy: str) -> None:
+    kept = without({"ALL_PROXY": proxy, "http_proxy": proxy, "HTTPS_PROXY": proxy})
+
+    assert not {name for name in kept if name.lower().endswith("_proxy") and name.lower() != "no_proxy"}
 
 
 def test_awss_own_files_are_not_read_and_loopback_has_no_proxy() -> None:
