@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= relay.toml
 EXAMPLES ?= 2000
-# What `make test` leaves to `make check`: half of the examples, what takes minutes, and the local QStash's own tests.
+# What `make test` leaves to `make check`: three of four examples, what takes minutes, and the local QStash's own tests.
 EXTENT := -m "not slow"
 LEFT_OUT := --ignore=tests/unit/qstash
 SEED ?= 1
@@ -18,7 +18,7 @@ help:
 	@echo "make test     unit, infra, model and deployed tests"
 	@echo "make model    everything that can happen to the relay, in EXAMPLES=2000 orders"
 	@echo "make fuzz     random requests at the local QStash, CASES=500 of each operation"
-	@echo "make check    all that there is: the same with twice the examples, chaos, a deploy under load, the local QStash's"
+	@echo "make check    all that there is: the same with four times the examples, chaos, a deploy under load, the local QStash's"
 	@echo "              own tests, lint, types, synth and the gates"
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
 	@echo "make mutants  plant faults in a copy of the code, one at a time, and say which test catches each"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FORM = "application/x-www-form-urlencoded"
 LABEL_MAX_CHARS = 100
 FLOW_KEY_MAX_CHARS = 200
+TOLD_MAX_CHARS = 1000
 _DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
 _SECONDS_OF = (86_400, 3600, 60, 1)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()  # what comes after it can't be reckoned with
@@ -172,8 +173,10 @@ def share(settings: Settings, event: Event, body: bytes, group: str) -> Share:
 
 
 def _told(error: Exception) -> str:
-    """Return what kept something from being computed: the text of a foreign error may hold what a stranger sent."""
-    return str(error) if isinstance(error, ExpressionError) else f"it can't be computed ({type(error).__name__})"
+    """Return what kept something from being computed, as it can be kept: in it may stand what a stranger sent."""
+    if not isinstance(error, ExpressionError):
+        return f"it can't be computed ({type(error).__name__})"
+    return str(error).encode(errors="replace").decode()[:TOLD_MAX_CHARS]
 
 
 def _transformed(taken: Route | None, event: Event, body: bytes) -> bytes | None:

@@ -95,6 +95,20 @@ def test_a_transform_that_nests_what_is_nested_to_the_limit_is_unpublishable(wor
     assert world.sweep().failed == 0
 
 
+def test_half_a_character_in_a_reason_is_no_reason_to_fail(world: World) -> None:
+    """No table can keep one; the reason quotes the body."""
+    world.deploy(to_ci(when="abs(body.n) > `1`") | {})
+    event = world.post(b'{"n": "\\ud800"}').event
+
+    kept = world.store.event(event.id)
+
+    assert kept is not None
+    assert "abs()" in (kept.route_error or "")
+    world.deploy(to_ci(transform="abs(body.n)"))
+    other = world.post(b'{"n": "\\ud800"}', key="d-2").event
+    assert world.delivery(other, "builder").status is Status.UNPUBLISHABLE
+
+
 VALUES = st.recursive(
     st.one_of(
         st.none(),
