@@ -28,7 +28,8 @@ def without(environ: Mapping[str, str]) -> dict[str, str]:
     nothing on this machine is reached through it.
     """
     kept = {name: it for name, it in environ.items() if not name.startswith(PREFIXES) and name not in _PROXIES}
-    proxies = [it for name in _PROXIES if (it := environ.get(name, "")).startswith(("http://", "https://"))]
+    for_https = [environ.get(name, "") for name in _PROXIES if name.upper() != "HTTP_PROXY"]
+    proxies = [it for it in for_https if it.startswith(("http://", "https://"))]
     proxy = {"HTTPS_PROXY": proxies[0]} if proxies else {}
     return {**kept, **proxy, **_NO_FILES, **_NO_METADATA, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
 

@@ -38,6 +38,10 @@ def test_a_proxy_that_packages_cannot_be_had_through_is_none(proxy: str) -> None
     assert not {name for name in kept if name.lower().endswith("_proxy") and name.lower() != "no_proxy"}
 
 
+def test_a_proxy_for_http_is_none_for_https() -> None:
+    assert "HTTPS_PROXY" not in without({"HTTP_PROXY": "http://proxy.example.com"})
+
+
 def test_awss_own_files_are_not_read_and_loopback_has_no_proxy() -> None:
     kept = without({"AWS_CONFIG_FILE": "/home/ada/aws", "no_proxy": "example.com"})
 
