@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 from contextlib import contextmanager
@@ -33,13 +32,11 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    default=max(2, os.cpu_count() or 1),
-    show_default="as many as cores",
-    help="Processes for each function, at most; other calls wait for one.",
+    help="Processes for each function, at most; other calls wait for one.  [default: as many as cores]",
 )
 @click.option("--own-qstash", is_flag=True, help="Use the QStash of QSTASH_URL and QSTASH_TOKEN, not the local one.")
 @asking
-def dev(asked: Asked, file: Path, iam: bool, admin: bool, workers: int, own_qstash: bool) -> None:  # noqa: FBT001
+def dev(asked: Asked, file: Path, iam: bool, admin: bool, workers: int | None, own_qstash: bool) -> None:  # noqa: FBT001
     """Run the whole relay on this machine.
 
     A local AWS gets the real stack, and there is a local QStash.  Signing secrets come from RELAY_SECRET_{SOURCE}, or

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError
+from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError, UpstreamError
 from relay.judgement import judge
+from relay.metrics import count_defect
 from relay.model import DEAD, SWEEP_AFTER, Conflict, Delivery, DeliveryId, Event, event_id, iso, new_generation
 from relay.replay import Cause, new_replay_id, start_again
 from relay.routes import expecting
@@ -172,7 +173,9 @@ def accept_or_spool(
         return accept(source, webhook, settings=settings, store=store, publisher=publisher, paused=paused)
     except SignatureError:
         raise
-    except Exception:  # noqa: BLE001  # whatever it is: who sent it is proven, and it mustn't get lost
+    except Exception as error:  # noqa: BLE001  # who sent it is proven: it mustn't get lost
+        if not isinstance(error, UpstreamError):  # nobody thought of it: a person must hear of it
+            count_defect(error)
         store.spool(webhook.dump())
         return webhook
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import single_metric
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from relay.errors import Defect
+
 if TYPE_CHECKING:
     from relay.model import Event
 
@@ -46,6 +48,13 @@ def count(metric: Metric, value: float = 1) -> None:
     unit = MetricUnit.Seconds if metric is Metric.DUE_AGE else MetricUnit.Count
     with single_metric(name=metric.value, unit=unit, value=value, namespace=NAMESPACE) as one:
         one.add_metadata("metric", metric.value)
+
+
+def count_defect(error: Exception) -> None:
+    """Count that the relay's own code failed with *error*, and tell where."""
+    with single_metric(name=Metric.DEFECTS.value, unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as one:
+        one.add_metadata("metric", Metric.DEFECTS.value)
+        one.add_metadata("where", str(Defect(error)))
 
 
 def count_routing(event: Event) -> None:

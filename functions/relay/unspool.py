@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.accept import accept
-from relay.errors import SignatureError
-from relay.metrics import count_routing
+from relay.errors import NotFound, SignatureError, UpstreamError
+from relay.metrics import count_defect, count_routing
 from relay.spool import Spooled
 
 if TYPE_CHECKING:
@@ -42,8 +42,11 @@ def take_in(publisher: Publisher, seconds_left: Callable[[], float]) -> tuple[in
             try:
                 unspooled += _unspooled(publisher, data)
                 store.unspool(key)
-            except Exception:  # noqa: BLE001  # its source is gone, or somebody else wrote there, or it is poison
-                failed += 1  # it stays, and the next has its turn
+            except (UpstreamError, NotFound, ValueError, KeyError, TypeError):
+                failed += 1  # its source is gone, or somebody else wrote there: it stays, and the next has its turn
+            except Exception as error:  # noqa: BLE001  # nor does what nobody thought of keep the next waiting
+                count_defect(error)
+                failed += 1
         if len(found) < BATCH:
             break
     return unspooled, failed

@@ -88,7 +88,7 @@ def running(
     *,
     iam: bool = False,
     admin: bool = False,
-    workers: int = WORKERS,
+    workers: int | None = None,
     own_qstash: bool = False,
     environ: Mapping[str, str] = MappingProxyType({}),
     aws_variables: Mapping[str, str] | None = None,
@@ -102,7 +102,8 @@ def running(
         config: A relay.toml; its destinations may be on this machine.
         iam: Enforce IAM; the key in `LocalRelay` is then that of an operator who may ask and replay.
         admin: Give the local QStash its admin API: faults, time and windows on command.
-        workers: How many processes the local AWS starts for each function at most; other calls wait for one.
+        workers: How many processes the local AWS starts for each function at most, other calls wait for one; None: as
+            many as there are cores.
         own_qstash: Use the QStash that QSTASH_URL and QSTASH_TOKEN say, and not the local one.
         environ: Where that, RELAY_SECRET_{SOURCE}, RELAY_DESTINATION_SECRET_{NAME} and GITHUB_API_URL are read from.
             This process's own variables are not.
@@ -120,7 +121,7 @@ def running(
         raise LocalError(str(error)) from None
     with Sandbox() as sandbox, ExitStack() as lent:
         step("starting the local AWS and QStash, and synthesizing the CDK app")
-        aws = local_aws.start(sandbox, workers=workers, iam=iam, variables=aws_variables)
+        aws = local_aws.start(sandbox, workers=workers or WORKERS, iam=iam, variables=aws_variables)
         deployment = Deployment(sandbox, aws, config, wanted.relay.name, environ.get("GITHUB_API_URL"))
         deployment.synthesize()
         qstash = None if qstash_given else _start_qstash(sandbox, admin=admin)

@@ -406,8 +406,8 @@ FAULTS = (
     Fault(
         "poison-costs-the-acknowledgement",
         f"{RELAY}accept.py",
-        "    except Exception:  # noqa: BLE001  # whatever it is: who sent it is proven, and it mustn't get lost",
-        "    except LookupError:",
+        "    except Exception as error:  # noqa: BLE001  # who sent it is proven: it mustn't get lost",
+        "    except LookupError as error:",
         ("tests/unit/relay/test_poison.py",),
     ),
     Fault(

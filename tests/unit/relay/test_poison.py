@@ -239,8 +239,10 @@ def test_a_record_that_cannot_be_read_stops_no_run(world: World) -> None:
     assert done.defects
 
 
-def test_a_webhook_that_breaks_before_it_is_saved_waits_in_the_spool(world: World) -> None:
-    """Who sent it is proven: it is taken in once the code is mended."""
+def test_a_webhook_that_breaks_before_it_is_saved_waits_in_the_spool(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who sent it is proven: it is taken in once the code is mended, and a person hears of it."""
 
     def broken() -> dict[str, Any]:
         raise ZeroDivisionError
@@ -258,6 +260,7 @@ def test_a_webhook_that_breaks_before_it_is_saved_waits_in_the_spool(world: Worl
     )
 
     assert taken == webhook
+    assert "ZeroDivisionError" in capsys.readouterr().out
     assert world.sweep().unspooled == 1
 
 
