@@ -122,7 +122,8 @@ class Route(PublishSettings):
         Expression | None,
         Field(
             description="JMESPath over `event_type`, `headers` (lower case, `_` for `-`), `query`, `body` and `source`:"
-            " the route takes the events for which it gives something true; without it every event.",
+            " the route takes the events for which it gives something true; without it every event. `body` is what"
+            " the JSON or the form holds, unpacked; of a form with the one field `payload` the JSON in it.",
             examples=["body.repository.private"],
         ),
     ] = None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from relay import aws
+from relay.content import read
 from relay.errors import Undeliverable, UpstreamError
 from relay.expressions import Expression, ExpressionError
 from relay.model import DeliveryId, Event, Generation, iso
@@ -41,6 +42,7 @@ NEVER_TAKEN = (
     *("RequestTooLargeException", "InvalidRequestContentException", "InvalidExecutionInput", "EntityTooLarge"),
 )
 DETAIL_TYPE_MAX_CHARS = 128
+METADATA_QUERY_MAX_CHARS = 512  # S3 takes 2 KB of metadata in all
 _NOT_IN_A_MESSAGE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _GROUP_ID = re.compile(r"[!-~]{1,128}")
 
@@ -53,6 +55,7 @@ class HandOver:
         target: As the flat configuration has it: `kind`, `name`, `arn` where it may be elsewhere, what the kind needs.
         body: What the target is to get.
         content_type: Of *body*.
+        encoding: Its `Content-Encoding`, where it has one.
         account: `partition`, `region` and `account` of the relay, for ARNs.
     """
 
@@ -63,6 +66,7 @@ class HandOver:
     body: bytes
     content_type: str | None
     account: Mapping[str, str]
+    encoding: str | None = None
 
     @property
     def token(self) -> str:
@@ -72,7 +76,7 @@ class HandOver:
 
     @property
     def detail(self) -> str:
-        """The event's ids and its body: character by character where it is JSON, else in base64."""
+        """What is told of the event, and its body: unpacked and as it was written where it is JSON, else in base64."""
         said: dict[str, Any] = {
             "event_id": self.event.id,
             "delivery_id": self.delivery,
@@ -80,11 +84,18 @@ class HandOver:
             "event_type": self.event.event_type,
             "received_at": iso(self.event.received_at),
             "content_type": self.content_type,
+            "method": self.event.method,
         }
+        if self.event.raw_query:
+            said["query"] = self.event.raw_query
+        if self.event.query_left_out:
+            said["query_left_out"] = True
         try:
-            text = self.body.decode()
+            text = read(self.body, self.content_type, self.encoding).text.decode()
             json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError):
+            if self.encoding:
+                said["content_encoding"] = self.encoding
             said["body_base64"] = base64.b64encode(self.body).decode()
             return json.dumps(said, separators=(",", ":"))
         return f'{json.dumps(said, separators=(",", ":"))[:-1]},"body":{text.strip()}}}'
@@ -98,6 +109,10 @@ class HandOver:
             "Relay-Source": self.event.source,
             "Relay-Event-Type": self.event.event_type,
             "Content-Type": self.content_type,
+            "Content-Encoding": self.encoding,
+            "Relay-Method": self.event.method,
+            "Relay-Query": self.event.raw_query,
+            "Relay-Query-Left-Out": "true" if self.event.query_left_out else None,
         }
         try:
             text = self.body.decode()
@@ -205,10 +220,13 @@ def _s3(it: HandOver, client: Any) -> None:
         Key=f"{it.target.get('prefix') or ''}{it.event.source}/{day}/{it.event.id}",
         Body=it.body,
         **({"ContentType": it.content_type} if it.content_type else {}),
+        **({"ContentEncoding": it.encoding} if it.encoding else {}),
         Metadata={
             "relay-event-id": it.event.id,
             "relay-delivery-id": it.delivery,
             "relay-event-type": quote(it.event.event_type),
+            "relay-method": quote(it.event.method),
+            **({"relay-query": it.event.raw_query} if 0 < len(it.event.raw_query) <= METADATA_QUERY_MAX_CHARS else {}),
         },
     )
 

@@ -12,8 +12,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from relay.content import ENTITY_HEADERS
 from relay.model import EVENT_TYPE_MAX_CHARS, EVENT_TYPE_UNKNOWN, IDEMPOTENCY_KEY_MAX_CHARS
-from relay.received import BROKEN
 from relay.signatures import verify
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def judge(
 
 def describe(row: Row, received: Received) -> Described:
     """Return what a verified request says of itself.  A body that should be JSON and isn't has the type `unknown`."""
+    received.verified = True
     parts = [received.find_id(place) for place in row.id]
     key = ":".join(it or "" for it in parts) if any(parts) else None
     has_id, event_type = key is not None, _type(row, received)
@@ -91,7 +92,7 @@ def describe(row: Row, received: Received) -> Described:
         key = "sha256:" + identity(row, received, event_type)
     elif len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
         key = "sha256:" + hashlib.sha256(key.encode()).hexdigest()
-    patterns = (*row.forward, *row.headers)
+    patterns = (*row.forward, *row.headers, *ENTITY_HEADERS)
     secret = row.secret_headers
     signed = received.signed if row.id and not row.signs_id else None
     kept = received.query_without(row.secret_parameters)
@@ -126,7 +127,7 @@ def identity(row: Row, received: Received, event_type: str) -> str:
 
 def _type(row: Row, received: Received) -> str:
     of_body = any(place.startswith("body:") for it in row.type for place in it.split("|"))
-    if of_body and received.body and received.is_json_expected() and received.json is BROKEN:
+    if of_body and received.content.trouble and received.is_json_expected():
         return EVENT_TYPE_UNKNOWN
     values = [received.find(place) for place in row.type]
     told = (" ".join(it.split()) for it in values if it)  # no header begins or ends with a blank, or has a line's end

@@ -14,14 +14,16 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
+from relay.content import BROKEN
 from relay.errors import SignatureError, UnusableSecret
-from relay.received import BROKEN, as_text
+from relay.received import as_text
 from relay.secret import is_one_of, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from relay.received import Pairs, Received
+    from relay.content import Pairs
+    from relay.received import Received
     from relay.secret import Secret
 
 _BRAINTREE_PAYLOAD = re.compile(r"[A-Za-z0-9+/=\n]+")
@@ -244,7 +246,7 @@ def braintree_kind(received: Received) -> str | None:
 
 def structured_key(received: Received) -> str | None:
     """Return the first key of the body that holds an object or a list: that key is what the event is called."""
-    held = received.json if isinstance(received.json, dict) else {}
+    held = received.held if isinstance(received.held, dict) else {}
     return next((as_text(name) for name, value in held.items() if isinstance(value, dict | list)), None)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from relay import callbacks
 from relay.claims import claim_link
+from relay.content import ENTITY_HEADERS
 from relay.errors import OperatorError, Unready, Unsendable, UpstreamError
 from relay.model import (
     Delivery,
@@ -66,13 +67,18 @@ class Parcel:
 
 @dataclass(frozen=True)
 class _Content:
-    """What a URL group gets of an event; *trouble*: why that can't be made."""
+    """What a URL group gets of an event; *trouble*: why that can't be made.
+
+    Attributes:
+        is_sources: Whether it is the source's own bytes, which the headers of the body describe.
+    """
 
     group: str
     share: Share
     body: bytes
     content_type: str | None
     trouble: Unsendable | None = None
+    is_sources: bool = False
 
 
 class Packer:
@@ -123,7 +129,8 @@ class Packer:
         try:
             given = share(self._settings, event, body, group)
             link = claim_link(self._settings.base_urls[0], self._mac_key, event)
-            return _Content(group, given, *carried_body(event, body, self._bucket, link, given.body))
+            carried, content_type = carried_body(event, body, self._bucket, link, given.body)
+            return _Content(group, given, carried, content_type, is_sources=carried is body)
         except Unsendable as error:  # it is recorded as such, and nothing is sent
             return _Content(group, Share(self._settings.groups[group].publishing, None), b"", None, error)
 
@@ -176,7 +183,7 @@ class Packer:
             destination=destination,
             body=content.body,
             content_type=content.content_type,
-            headers={**_forwarded(event.headers, how), **self._relay_headers(event, content, names)},
+            headers={**_forwarded(event.headers, how, content), **self._relay_headers(event, content, names)},
             deduplication_id=deduplication_id(self._settings.name, event.id, generation, scope),
             label=label(event.id, generation),
             callback=addresses[callbacks.CALLBACK] if how.reports_all else None,
@@ -221,10 +228,14 @@ class Packer:
         return self._settings.qstash_name(given.flow_key or ""), value
 
 
-def _forwarded(headers: Mapping[str, str], how: Publishing) -> dict[str, str]:
-    """Return those of the event's *headers* that destinations get."""
+def _forwarded(headers: Mapping[str, str], how: Publishing, content: _Content) -> dict[str, str]:
+    """Return those of the event's *headers* that destinations get: what describes a body goes with it alone."""
     wanted = how.forward_headers
-    return {name: it for name, it in headers.items() if wanted is None or _is_any(name, wanted)}
+    return {
+        name: it
+        for name, it in headers.items()
+        if (content.is_sources if name in ENTITY_HEADERS else wanted is None or _is_any(name, wanted))
+    }
 
 
 def _is_any(name: str, patterns: Iterable[str]) -> bool:

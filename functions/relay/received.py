@@ -1,46 +1,42 @@
-"""A request as it came, and where things stand in it.  Query, form, multipart and JSON are each parsed at most once.
+"""A request as it came, and where things stand in it.  Each part is parsed once, and only if it is asked for.
 
 A *place* says where a value stands:
 
 * `X-GitHub-Delivery`                      a header
-* `body:data.object.id`                    a path in the JSON body; a number is an index, `*` is every item of a list
+* `body:data.object.id`                    a path in the body; a number is an index, `*` is every item of a list
 * `form:payload.event.type`                a field of a form (urlencoded or multipart), and a path in the JSON it holds
 * `query:validationToken`                  a parameter of the query string
 * `claim:jti`                              a claim of the JWT that signed the request
 * `@structured-key`                        what a function of `relay.odd` finds
 * `X-Gitea-Delivery|X-GitHub-Delivery`     the first of these that is there
 
+Until its signature is checked a body is the JSON that its bytes are, or the form that they say; from then on what
+`relay.content` makes of it.
+
 Nothing here raises: what can't be read isn't there.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import unquote_plus
+
+from relay import content
+from relay.content import BROKEN, pairs, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from relay.content import Content, Pairs
+
     Reader = Callable[[Any, Sequence[str]], list[str]]
 
-FIELDS_MAX = 5_000  # of a form or a query; more isn't a webhook
-UNPACKED_MAX_BYTES = 4 * 1024 * 1024
 ESCAPED_MAX_BYTES = 256 * 1024  # who escapes sends little, and to escape is slow
-PARTS_MAX = 100  # of a multipart form
-PART_HEAD_MAX_BYTES = 4096
-_BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))', re.IGNORECASE)
-_PART_NAME = re.compile(
-    r'^content-disposition: *form-data *;(?:[^\r\n]*;)? *name="([^"\r\n]{1,100})"', re.IGNORECASE | re.MULTILINE
-)
 _BACKSLASH = re.compile(r"\\(?!/)")
 _NOT_ASCII = re.compile(r"[^ -~]+")
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-BROKEN = object()  # what a body that isn't JSON holds
-
-Pairs = list[tuple[str, str]]
 
 
 class Received:
@@ -54,6 +50,7 @@ class Received:
         claims: Those of the JWT that signed it, once that is verified.
         signed: The bytes that a MAC or a private key signed, once that is verified.
         unpacks: Whether the scheme signs what is in a body that is packed.
+        verified: Whether its signature was checked, so that its body may be unpacked and decoded.
     """
 
     def __init__(self, *, method: str, urls: Sequence[str], headers: Mapping[str, str], body: bytes) -> None:
@@ -64,6 +61,7 @@ class Received:
         self.claims: Mapping[str, Any] = {}
         self.signed: bytes | None = None
         self.unpacks = False
+        self.verified = False
 
     @property
     def url(self) -> str:
@@ -78,16 +76,19 @@ class Received:
     @cached_property
     def plain(self) -> bytes:
         """The body, unpacked where it is gzip, whole, and doesn't grow beyond all bounds."""
-        if not self.body.startswith(b"\x1f\x8b"):
-            return self.body
-        import zlib
+        return content.unpacked(self.body)
 
-        unpack = zlib.decompressobj(wbits=31)
-        try:
-            plain = unpack.decompress(self.body, UNPACKED_MAX_BYTES)
-        except zlib.error:
-            return self.body
-        return plain if unpack.eof and not unpack.unused_data else self.body
+    @cached_property
+    def content(self) -> Content:
+        """What the body says, decoded: for who has checked the signature."""
+        return content.of_headers(self.body, self.headers)
+
+    @property
+    def held(self) -> Any:
+        """What the body holds, as far as is known; `BROKEN` where it can't be read."""
+        if not self.verified:
+            return self.json
+        return BROKEN if self.content.trouble else self.content.value
 
     @cached_property
     def escaped(self) -> bytes:
@@ -100,7 +101,7 @@ class Received:
     @property
     def media_type(self) -> str:
         """What the content type says without its parameters, in lower case."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return content.media_type(self.headers.get("content-type"))
 
     @property
     def raw_query(self) -> str:
@@ -121,12 +122,13 @@ class Received:
     def form(self) -> Pairs:
         """The fields of the form in the body, in their order."""
         if self.media_type.startswith("multipart/"):
-            return _multipart(self.headers["content-type"], self.body)
+            return [(it.name, it.value) for it in content.multipart(self.body, self.headers["content-type"])]
         return pairs(self.body)
 
-    @cached_property
-    def _fields(self) -> dict[str, Any]:
-        return {name: parsed(value.encode(errors="replace")) for name, value in reversed(self.form)}
+    @property
+    def fields(self) -> Pairs:
+        """The fields of the form, of a body that may be packed."""
+        return self.content.fields if self.verified else self.form
 
     def find(self, place: str, read: Reader | None = None) -> str | None:
         """Return the value at *place*; None where there is none.  Several values are joined by commas."""
@@ -158,16 +160,11 @@ class Received:
             return first(self.query, rest)
         if kind == "form":
             name, dot, path = rest.partition(".")
-            return read(self._fields.get(name), path.split(".")) if dot else first(self.form, rest)
-        return read(self.claims if kind == "claim" else self.json, rest.split("."))
-
-
-def parsed(text: bytes) -> Any:
-    """Return the JSON value in *text*, or `BROKEN`."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return BROKEN
+            if not dot:
+                return first(self.fields, rest)
+            value = next((it for field, it in reversed(self.fields) if field == name), "")
+            return read(parsed(value.encode(errors="replace")), path.split("."))
+        return read(self.claims if kind == "claim" else self.held, rest.split("."))
 
 
 def first(pairs: Pairs, name: str) -> list[str]:
@@ -214,31 +211,6 @@ def _step(value: Any, step: str) -> Iterable[Any]:
             return value
         return value[int(step) : int(step) + 1] if step.isascii() and step.isdigit() and len(step) < 10 else []
     return []
-
-
-def pairs(text: bytes) -> Pairs:
-    """Return the fields of an urlencoded form or query, in their order; none where there are too many to be one."""
-    try:
-        return parse_qsl(
-            text.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="replace"
-        )
-    except ValueError:
-        return []
-
-
-def _multipart(content_type: str, body: bytes) -> Pairs:
-    boundary = _BOUNDARY.search(content_type)
-    if boundary is None:
-        return []
-    found: Pairs = []
-    delimiter = b"\r\n--" + (boundary[1] or boundary[2]).encode(errors="replace")
-    parts = (b"\r\n" + body).split(delimiter, PARTS_MAX + 1)[1:]
-    for part in parts[:PARTS_MAX]:
-        head, blank, content = part[:PART_HEAD_MAX_BYTES].partition(b"\r\n\r\n")
-        name = _PART_NAME.search(head.decode(errors="replace")) if blank else None
-        if name is not None:
-            found.append((name[1], (content + part[PART_HEAD_MAX_BYTES:]).decode(errors="replace")))
-    return found
 
 
 def _escaped(char: str) -> str:

@@ -12,21 +12,20 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from relay import content
 from relay.errors import Unsendable
 from relay.expressions import Expression, ExpressionError, Template
-from relay.model import from_iso
-from relay.received import pairs
+from relay.model import EVENT_TYPE_UNKNOWN, from_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from relay.content import Content
     from relay.model import Event
     from relay.settings import Publishing, Route, Settings, Source
 
-FORM = "application/x-www-form-urlencoded"
 LABEL_MAX_CHARS = 100
 FLOW_KEY_MAX_CHARS = 200
 TOLD_MAX_CHARS = 1000
@@ -39,27 +38,21 @@ _LONGEST_S = 100 * 366 * 86_400
 def facts(event: Event, body: bytes) -> dict[str, Any]:
     """Return what expressions can ask of *event*: `event_type`, `headers`, `query`, `body` and `source`.
 
-    Headers are those that are kept, their names in lower case and with `_` for `-`.  The body is what its JSON holds,
-    or of a form each field's last value; null where it is neither.
+    Headers are those that are kept, their names in lower case and with `_` for `-`.  The body is what `relay.content`
+    reads in it; null where it can't.
     """
     headers = {"content-type": event.content_type or "", **event.headers}
     return {
         "event_type": event.event_type,
         "headers": {name.replace("-", "_"): value for name, value in headers.items()},
         "query": event.query,
-        "body": _read(body, (event.content_type or "").partition(";")[0].strip().lower()),
+        "body": _content(event, body).value,
         "source": event.source,
     }
 
 
-@lru_cache(maxsize=2)  # what accepts an event asks, and then what publishes it
-def _read(body: bytes, media_type: str) -> Any:
-    if media_type == FORM:
-        return dict(pairs(body))
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+def _content(event: Event, body: bytes) -> Content:
+    return content.read(body, event.content_type, event.headers.get("content-encoding"))
 
 
 @dataclass(frozen=True)
@@ -94,7 +87,15 @@ def route(source: Source, event: Event, body: bytes) -> Routing:
             continue
         for group in it.to:
             groups.setdefault(group, it)
-    return Routing(groups, skipped, "; ".join(errors) or None)
+    return Routing(groups, skipped, "; ".join([*_unreadable(source, event, body), *errors]) or None)
+
+
+def _unreadable(source: Source, event: Event, body: bytes) -> list[str]:
+    """Return why the body can't be read, where anything of *source* would need it."""
+    typed = event.event_type != EVENT_TYPE_UNKNOWN or not content.is_told(event.content_type)
+    needed = not typed or any(it.asks_body for it in source.routes)
+    trouble = _content(event, body).trouble if needed else None
+    return [f"the body can't be read: {trouble}"] if trouble else []
 
 
 def expecting(settings: Settings, event: Event, body: bytes, paused: Callable[[], Collection[str]]) -> Event:
@@ -184,7 +185,9 @@ def _transformed(taken: Route | None, event: Event, body: bytes) -> bytes | None
         return None
     value = taken.transform.search(facts(event, body))
     if value is None:
-        raise ExpressionError(f"transform {taken.transform.text} gives nothing of this event")
+        trouble = _content(event, body).trouble
+        why = f": the body can't be read: {trouble}" if trouble else ""
+        raise ExpressionError(f"transform {taken.transform.text} gives nothing of this event{why}")
     try:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except ValueError as error:  # a lone surrogate, a number without end

@@ -73,6 +73,13 @@ class Publishing:
             queue=said.get("queue"),
         )
 
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The texts of all that is computed of the event."""
+        own = (it.text for it in (self.delay, self.not_before) if isinstance(it, Expression))
+        key = (self.flow_control["key"],) if self.flow_control else ()
+        return (*own, *key, *self.labels)
+
 
 def _computed(value: Any) -> Any:
     """Return *value*, or the expression that stands in its place."""
@@ -96,6 +103,12 @@ class Route:
     when: Expression | None
     transform: Expression | None
     to: Mapping[str, Publishing]
+
+    @cached_property
+    def asks_body(self) -> bool:
+        """Whether anything that it computes may need what the body says."""
+        own = (it.text for it in (self.when, self.transform) if it is not None)
+        return any("body" in text for text in (*own, *(it for how in self.to.values() for it in how.computed)))
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Route:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ def deliver(
         generation=delivery.generation,
         body=content,
         content_type=content_type,
+        encoding=_encoding(event, content),
         account={
             "partition": environment.get("RELAY_PARTITION", "aws"),
             "region": environment.get("AWS_REGION", ""),
@@ -68,6 +70,12 @@ def deliver(
     now = store.now()
     store.change_delivery(event, name, lambda it: it.handed_over(now))
     return event
+
+
+def _encoding(event: Event, content: bytes) -> str | None:
+    """Return the encoding of what a target gets: that of the source's bytes, where it gets these."""
+    encoding = event.headers.get("content-encoding")
+    return encoding if encoding and hashlib.sha256(content).hexdigest() == event.sha256 else None
 
 
 def _content(

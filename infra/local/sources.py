@@ -23,9 +23,10 @@ from urllib.parse import quote, unquote_plus
 from uuid import uuid4
 
 from infra.local.made_up import ASYMMETRIC, PRIVATE
+from relay.content import BROKEN
 from relay.errors import SignatureError
 from relay.handshakes import UNSIGNED
-from relay.received import BROKEN, Received
+from relay.received import Received
 from relay.scheme import HASHES, HMACS, JWTS, PLACE, WHOLE, Row
 from relay.secret import key_of
 from relay.signatures import rendered_for

@@ -466,4 +466,25 @@ FAULTS = (
         ":",
         ("tests/unit/relay/test_schedules.py",),
     ),
+    Fault(
+        "form-payload-is-no-body",
+        f"{RELAY}content.py",
+        "return Content(payload if is_payload else held, fields, text)",
+        "return Content(held, fields, text)",
+        ("tests/unit/relay/test_content.py",),
+    ),
+    Fault(
+        "gzip-bomb-unpacked",
+        f"{RELAY}content.py",
+        "most = min(UNPACKED_MAX_BYTES, max(UNPACKED_FREE_BYTES, UNPACKED_MAX_TIMES * len(body)))",
+        "most = 0",
+        ("tests/unit/relay/test_content.py",),
+    ),
+    Fault(
+        "transform-keeps-content-encoding",
+        f"{RELAY}parcels.py",
+        "content.is_sources if name in ENTITY_HEADERS else wanted",
+        "wanted",
+        ("tests/unit/relay/test_content.py",),
+    ),
 )

@@ -65,6 +65,7 @@ def test_a_queue_gets_the_body_with_what_the_relay_knows_of_it(world: World, aws
         "Relay-Source": "github",
         "Relay-Event-Type": it.event.event_type,
         "Content-Type": "application/json",
+        "Relay-Method": "POST",
     }
 
 

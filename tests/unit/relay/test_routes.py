@@ -36,7 +36,7 @@ def test_a_form_of_very_many_fields_is_none(world: World) -> None:
     """To read it would take seconds; its event is saved and goes on all the same."""
     event = world.post(b"a&" * 2_000_000, headers={"content-type": "application/x-www-form-urlencoded"}).event
 
-    assert facts(event, b"a&" * 2_000_000)["body"] == {}
+    assert facts(event, b"a&" * 2_000_000)["body"] is None
     assert facts(event, b"a=1&b=2&a=3")["body"] == {"a": "3", "b": "2"}
 
 
