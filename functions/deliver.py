@@ -19,7 +19,7 @@ def handler(request: Request) -> Response:
         count(Metric.REFUSED)
         raise
     name = request.path_parameters.get("destination", "")
-    event = targets.deliver(
+    done = targets.deliver(
         name,
         headers=request.headers,
         body=request.body,
@@ -27,5 +27,9 @@ def handler(request: Request) -> Response:
         settings=it.settings,
         store=it.store,
     )
-    note(event_id=event.id, destination=name)
-    return Response(200, {"event_id": event.id})
+    note(event_id=done.event.id, destination=name)
+    if done.already:
+        note(already=True)
+    if done.failure is not None:
+        note(not_recorded=str(done.failure))
+    return Response(200, {"event_id": done.event.id})

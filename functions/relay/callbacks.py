@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 CALLBACK = "callback"
 FAILURE = "failure"
 MAC_CHARS = 32
+_CALLBACK_URL = re.compile(rf"/qstash/(?:{CALLBACK}|{FAILURE})/rly_[a-z2-7]+/[^/]+/[^/]+/[0-9a-f]{{{MAC_CHARS}}}$")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Address:
         if not hmac.compare_digest(parts[4].encode(errors="replace"), address._mac(mac_key).encode()):
             raise SignatureError("the callback path's MAC doesn't match")
         return address
+
+
+def is_callback(url: str | None) -> bool:
+    """Tell whether *url* is that of a callback: of this relay, at whatever address it was, for its form is its own."""
+    return url is not None and bool(_CALLBACK_URL.search(url))
 
 
 @dataclass(frozen=True)

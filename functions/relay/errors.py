@@ -132,6 +132,7 @@ class UpstreamError(RelayError):
     def __init__(self, service: str, reason: str) -> None:
         super().__init__(f"{service}: {reason}")
         self.service = service
+        self.reason = reason
 
 
 class HandshakeFailed(UpstreamError):

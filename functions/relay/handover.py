@@ -41,6 +41,7 @@ NEVER_TAKEN = (
     *("ValidationException", "ValidationError", "InvalidMessageContents", "InvalidParameterValue", "InvalidParameter"),
     *("RequestTooLargeException", "InvalidRequestContentException", "InvalidExecutionInput", "EntityTooLarge"),
 )
+DOUBT = "it may have taken it all the same, and then gets it twice: deduplicate by the delivery's id"
 DETAIL_TYPE_MAX_CHARS = 128
 METADATA_QUERY_MAX_CHARS = 512  # S3 takes 2 KB of metadata in all
 _NOT_IN_A_MESSAGE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -153,7 +154,20 @@ def hand_over(it: HandOver, clients: Clients = aws.client) -> None:
     except UpstreamError as error:
         if any(code in str(error) for code in NEVER_TAKEN):
             raise Undeliverable(f"{kind} will never take this delivery: {error}") from error
+        if _may_have_it(error) and not _has_token(it):
+            raise UpstreamError(error.service, f"{error.reason}; {DOUBT}") from error
         raise
+
+
+def _may_have_it(error: UpstreamError) -> bool:
+    """Tell whether *error* leaves open that the target took what it was given: no answer came, or a 5xx."""
+    answer = getattr(error.__cause__, "response", None)
+    return answer is None or answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) >= 500
+
+
+def _has_token(it: HandOver) -> bool:
+    """Tell whether the target knows a delivery again by what it is given with it."""
+    return it.target["kind"] in ("step_functions", "s3") or bool(it.target.get("group_id"))
 
 
 def _fits(it: HandOver, *parts: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from relay import aws
-from relay.errors import BadRequest, NotFound
+from relay.errors import BadRequest, NotFound, UpstreamError
 from relay.handover import HandOver, hand_over
 from relay.model import Event, EventId, delivery_id
+from relay.parallel import supervised
 from relay.parcels import BODY_MAC, CLAIM_CHECK_TYPE, body_mac
 
 if TYPE_CHECKING:
@@ -18,6 +20,20 @@ if TYPE_CHECKING:
     from relay.handover import Clients
     from relay.settings import Settings
     from relay.store import Store
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A delivery that its target has.
+
+    Attributes:
+        already: Whether it had it before: the answer to an earlier hand-over was lost on its way to QStash.
+        failure: What kept that from being recorded, where anything did: QStash's callback tells it, too.
+    """
+
+    event: Event
+    already: bool = False
+    failure: UpstreamError | None = None
 
 
 def deliver(
@@ -29,10 +45,12 @@ def deliver(
     settings: Settings,
     store: Store,
     clients: Clients = aws.client,
-) -> Event:
+) -> Delivered:
     """Hand a delivery, which QStash has signed, to the destination *name*, and record that it was.
 
     QStash signs body and URL, not headers: so a MAC proves that this body was published for the event of the headers.
+    What is on record as handed over isn't handed over again in the same generation.  And where the record can't be
+    written afterwards the delivery is done all the same: to have it sent again would double it at the target.
 
     Raises:
         NotFound: No such destination, or none of ours to hand over to.
@@ -50,6 +68,8 @@ def deliver(
     if not hmac.compare_digest(given, body_mac(mac_key, event.id, body).encode()):
         raise BadRequest("the delivery's body is not what was published for its event", code="wrong_body")
     delivery = store.delivery(event, name)
+    if delivery.handed_over_at is not None:
+        return Delivered(event, already=True)
     content, content_type = _content(destination.target, event, body, headers.get("content-type"), store)
     environment = settings.environment
     it = HandOver(
@@ -68,8 +88,8 @@ def deliver(
     )
     hand_over(it, clients)
     now = store.now()
-    store.change_delivery(event, name, lambda it: it.handed_over(now))
-    return event
+    done = supervised(lambda it: store.change_delivery(event, it, lambda d: d.handed_over(now)), name)
+    return Delivered(event, failure=done if isinstance(done, UpstreamError) else None)
 
 
 def _encoding(event: Event, content: bytes) -> str | None:

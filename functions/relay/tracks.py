@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from relay.callbacks import is_callback
 from relay.model import RESPONSE_EXCERPT_MAX_CHARS, Attempt, Generation, Report
 
 if TYPE_CHECKING:
@@ -95,12 +96,15 @@ def _labelled(labels: Iterable[str], of: str) -> str | None:
 
 
 def tracks(rows: Iterable[LogRow], labels: Iterable[str]) -> dict[str, list[Track]]:
-    """Return what *rows*, the oldest first, say of the messages under each of *labels*."""
+    """Return what *rows*, the oldest first, say of the messages under each of *labels*.
+
+    A callback is a message, too: that it was delivered, to us, says nothing of the delivery that it reports on.
+    """
     wanted = set(labels)
     by_message: dict[str, Track] = {}
     for row in rows:
         label = next((it for it in row.labels if it in wanted), None)
-        if label is None:
+        if label is None or is_callback(row.url):
             continue
         known = by_message.get(row.message_id)
         if known is None:

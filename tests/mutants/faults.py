@@ -487,4 +487,18 @@ FAULTS = (
         "wanted",
         ("tests/unit/relay/test_content.py",),
     ),
+    Fault(
+        "callback-counts-as-its-delivery",
+        f"{RELAY}tracks.py",
+        "if label is None or is_callback(row.url):",
+        "if label is None:",
+        ("tests/unit/relay/test_watch_settles.py",),
+    ),
+    Fault(
+        "handed-over-twice",
+        f"{RELAY}targets.py",
+        "if delivery.handed_over_at is not None:",
+        "if delivery.handed_over_at == 0:",
+        ("tests/unit/relay/test_deliver.py",),
+    ),
 )

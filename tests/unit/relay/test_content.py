@@ -90,7 +90,6 @@ def deflated(body: bytes, *, head: bool) -> bytes:
         (b"", "application/json", None, None),
         (b"null", None, None, None),
     ],
-    ids=str,
 )
 def test_what_a_body_says(body: bytes, content_type: str | None, encoding: str | None, value: Any) -> None:
     said = read(body, content_type, encoding)
@@ -114,7 +113,6 @@ def test_what_a_body_says(body: bytes, content_type: str | None, encoding: str |
         (b"\x0b\x02\x80", "application/json", "br", "it is packed as br, which the relay doesn't unpack"),
         (TEXT[:-1], "application/json", "gzip, br", "it is packed as gzip, br, which"),
     ],
-    ids=str,
 )
 def test_what_cant_be_read_says_why(body: bytes, content_type: str, encoding: str | None, trouble: str) -> None:
     said = read(body, content_type, encoding)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from relay import shown
-from relay.model import Status
+from relay.callbacks import Address
+from relay.model import Status, group_scope
 from relay.replay import replay_event
 from tests.unit.relay.told import SILENCE_S, dead, retried, tell
+from tests.unit.relay.world import MAC
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
+
+OLD = "https://relay-before.example.com"  # what the relay was reached at before a deploy
 
 
 def test_a_delivery_whose_callback_was_lost_is_settled_from_the_log(world: World) -> None:
@@ -32,6 +36,27 @@ def test_a_delivery_whose_callback_was_lost_is_settled_from_the_log(world: World
     ]
     assert shown.attempts_json(erp)[0]["response"] == "oops"
     assert done.settled == 1
+
+
+@pytest.mark.parametrize("kind", ["callback", "failure"])
+@pytest.mark.parametrize("name", ["erp", "ledger", "builder"])
+def test_that_our_own_callback_was_delivered_says_nothing_of_the_delivery(
+    world: World, kind: Literal["callback", "failure"], name: str
+) -> None:
+    """A callback is a message, too, and may be listed under its message's labels, and its endpoint's name."""
+    event = world.post().event
+    message = world.message(event, name)
+    retried(world, message)
+    scope = group_scope(event.expected[name])
+    said = {"label": event.label, "url": Address(kind, event.id, event.generation, scope).url(OLD, MAC)}
+    for state in ("CREATED", "ACTIVE", "DELIVERED"):
+        world.wire.say("msg_callback", state, endpointName=name, responseStatus=200, **said)
+    world.wire.held.add(message)
+
+    world.sweep(SILENCE_S)
+
+    assert world.delivery(event, name).status is Status.IN_FLIGHT
+    assert "msg_callback" not in {it.message_id for it in world.delivery(event, name).attempts.values()}
 
 
 def test_a_callback_that_comes_later_adds_nothing(world: World) -> None:
