@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from relay.store import Store
 
 BODY_MAX_BYTES = 4 * 1024 * 1024  # Lambda takes 6 MB of event, and a binary body comes in base64
+CONTENT_TYPE_MAX_CHARS = 500
 PUBLISH_BUDGET_MAX_S = 5.0
 _OF_ANOTHER_SECRET = {"bad_signature", "wrong_token", "wrong_issuer", "unusable_secret"}
 
@@ -198,7 +199,7 @@ def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -
         event_type=said.event_type,
         received_at=webhook.received_at,
         saved_at=store.now(),
-        content_type=webhook.content_type,
+        content_type=webhook.content_type and webhook.content_type[:CONTENT_TYPE_MAX_CHARS],
         headers=said.headers,
         sha256=sha256,
         size_bytes=len(webhook.body),

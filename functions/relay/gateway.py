@@ -53,7 +53,7 @@ class Request:
             query_string=event.get("rawQueryString", ""),
             path_parameters=event.get("pathParameters") or {},
             query=event.get("queryStringParameters") or {},
-            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            headers={name.lower(): _text(value) for name, value in (event.get("headers") or {}).items()},
             body=base64.b64decode(text) if event.get("isBase64Encoded") else text.encode(errors="replace"),
             caller=iam.get("userArn"),
             source_ip=context.get("http", {}).get("sourceIp"),
@@ -74,6 +74,11 @@ class Request:
         if not isinstance(value, dict):
             raise BadRequest("the body must be a JSON object")
         return value
+
+
+def _text(value: str) -> str:
+    """Return *value* without halves of surrogate pairs, which JSON can hold and nothing can store."""
+    return value if value.isascii() else value.encode(errors="replace").decode()
 
 
 @dataclass(frozen=True)

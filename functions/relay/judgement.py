@@ -17,7 +17,7 @@ from relay.model import EVENT_TYPE_MAX_CHARS, EVENT_TYPE_UNKNOWN, IDEMPOTENCY_KE
 from relay.signatures import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from relay.handshakes import Answer
     from relay.received import Received
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from relay.secret import Secret
 
 METHOD_MAX_CHARS = 20
+HEADERS_MAX_BYTES = 32 * 1024  # kept of all headers together; a gateway takes 10 KB of them
+PARAMETERS_MAX_BYTES = 32 * 1024  # kept of the query's
 QUERY_MAX_BYTES = 4096  # of a header; longer ones are what proxies and servers refuse
 _NOT_IN_A_HEADER = re.compile(r"[^!-~]+")
 
@@ -36,9 +38,10 @@ class Described:
     Attributes:
         idempotency_key: The source's own id of the event; `sha256:` and a hash where it gives none: see `identity`.
         has_id: Whether it gives one.
-        headers: What destinations get, lower-case names.
+        headers: What destinations get, lower-case names; `HEADERS_MAX_BYTES` at most, first those that the row names.
         signed_sha256: Hash of what was signed, where nothing in it is the id: the same under another id is suspicious.
-        query: The parameters of its URL, but for those that prove who sent it; of a repeated one the last.
+        query: The parameters of its URL, but for those that prove who sent it; of a repeated one the last;
+            `PARAMETERS_MAX_BYTES` at most.
         raw_query: Its query string as it came, without these; empty also where it is too long to be passed on.
         query_left_out: Whether it is too long.
     """
@@ -92,8 +95,12 @@ def describe(row: Row, received: Received) -> Described:
         key = "sha256:" + identity(row, received, event_type)
     elif len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
         key = "sha256:" + hashlib.sha256(key.encode()).hexdigest()
-    patterns = (*row.forward, *row.headers, *ENTITY_HEADERS)
-    secret = row.secret_headers
+    named, secret = row.headers | ENTITY_HEADERS, row.secret_headers
+    wanted = {
+        name: value
+        for name, value in received.headers.items()
+        if (name in named or _is_any(name, (*row.forward, *row.headers))) and not _is_any(name, secret)
+    }
     signed = received.signed if row.id and not row.signs_id else None
     kept = received.query_without(row.secret_parameters)
     raw_query = _NOT_IN_A_HEADER.sub(lambda it: quote(it[0], errors="replace"), kept)
@@ -101,13 +108,11 @@ def describe(row: Row, received: Received) -> Described:
         idempotency_key=key,
         has_id=has_id,
         event_type=event_type,
-        headers={
-            name: value
-            for name, value in received.headers.items()
-            if any(fnmatchcase(name, it) for it in patterns) and not any(fnmatchcase(name, it) for it in secret)
-        },
+        headers=_fitting(dict(sorted(wanted.items(), key=lambda it: it[0] not in named)), HEADERS_MAX_BYTES),
         signed_sha256=None if signed is None else hashlib.sha256(signed).hexdigest(),
-        query={name: value for name, value in received.query if name not in row.secret_parameters},
+        query=_fitting(
+            {name: value for name, value in received.query if name not in row.secret_parameters}, PARAMETERS_MAX_BYTES
+        ),
         method=received.method[:METHOD_MAX_CHARS],
         raw_query=raw_query if len(raw_query) <= QUERY_MAX_BYTES else "",
         query_left_out=len(raw_query) > QUERY_MAX_BYTES,
@@ -123,6 +128,20 @@ def identity(row: Row, received: Received, event_type: str) -> str:
     asked = received.query_without(row.passing_parameters)
     told = [it.encode(errors="replace") for it in (received.method, asked, event_type)]
     return hashlib.sha256(b"".join(b"%d:%s" % (len(it), it) for it in (*told, received.body))).hexdigest()
+
+
+def _is_any(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, it) for it in patterns)
+
+
+def _fitting(values: Mapping[str, str], most: int) -> dict[str, str]:
+    """Return those of *values* that a record can keep: they have a name, and the first of them fit in *most* bytes."""
+    kept, left = {}, most
+    for name, value in values.items():
+        size = len(name.encode(errors="replace")) + len(value.encode(errors="replace"))
+        if name and size <= left:
+            kept[name], left = value, left - size
+    return kept
 
 
 def _type(row: Row, received: Received) -> str:

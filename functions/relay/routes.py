@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LABEL_MAX_CHARS = 100
 FLOW_KEY_MAX_CHARS = 200
 TOLD_MAX_CHARS = 1000
+ERRORS_MAX_CHARS = 5000  # of all routes together
 _DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
 _SECONDS_OF = (86_400, 3600, 60, 1)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()  # what comes after it can't be reckoned with
@@ -87,7 +88,8 @@ def route(source: Source, event: Event, body: bytes) -> Routing:
             continue
         for group in it.to:
             groups.setdefault(group, it)
-    return Routing(groups, skipped, "; ".join([*_unreadable(source, event, body), *errors]) or None)
+    told = "; ".join([*_unreadable(source, event, body), *errors])
+    return Routing(groups, skipped, told[:ERRORS_MAX_CHARS] or None)
 
 
 def _unreadable(source: Source, event: Event, body: bytes) -> list[str]:

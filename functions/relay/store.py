@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 INLINE_BODY_MAX_BYTES = 64 * 1024  # an item holds 400 KB; above this a bucket's PUT is far cheaper, too
 CHANGE_TRIES = 8
 SPOOL = "spool/"
+CONFLICTS_MAX = 20  # kept of one event: whoever sends more isn't correcting it
 REMOVE_MARK = "REMOVE unpublished, due_pk, due_sk"
 SEEN_MARGIN = timedelta(days=1)
 
@@ -255,7 +256,12 @@ class Store(ReplayJobs, RefusalSlots, Upkeep):
         return self.table.update((after.id, "EVENT"), change, values, condition=condition)
 
     def add_conflict(self, event: Event, conflict: Conflict) -> bool:
-        """Keep that other bytes came under the id of *event*, and count them once.  Returns whether they were new."""
+        """Keep that other bytes came under the id of *event*, and count them once.  Returns whether they were new.
+
+        Once there are `CONFLICTS_MAX` others aren't kept, nor counted.
+        """
+        if event.conflicts >= CONFLICTS_MAX:
+            return False
         if self.table.put_if_absent(conflict_item(conflict, event.expires_at)) is not None:
             return False
         self.table.update((event.id, "EVENT"), "ADD conflicts :one", {":one": 1}, condition="attribute_exists(pk)")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ITEM_MAX_BYTES = 400 * 1024
+KEY_MAX_BYTES = (2048, 1024)  # of a partition key, and of a sort key
 LAG_MAX_READS = 3
 
 Primary = tuple[tuple[str, Any], ...]
@@ -45,6 +46,14 @@ def size_bytes(value: Attribute) -> int:
         case "M":
             return 3 + sum(1 + len(name.encode()) + size_bytes(one) for name, one in it.items())
     return 1
+
+
+def has_no_name(value: Mapping[str, Any]) -> bool:
+    """Tell whether anything in *value* has an empty name."""
+    ((kind, held),) = value.items()
+    if kind == "M":
+        return "" in held or any(map(has_no_name, held.values()))
+    return kind == "L" and any(map(has_no_name, held))
 
 
 def item_bytes(item: WireItem) -> int:
@@ -129,7 +138,7 @@ class MemoryTable:
 
     def primary(self, key: WireItem) -> Primary:
         """Return the identity of the item with *key*, or refuse the key."""
-        for name in self.keys:
+        for name, most in zip(self.keys, KEY_MAX_BYTES, strict=True):
             if name not in key:
                 raise Invalid(f"One of the required keys was not given a value: {name}")
             if not isinstance(key[name].get("S"), str):
@@ -138,6 +147,8 @@ class MemoryTable:
                 raise Invalid(
                     f"The AttributeValue for a key attribute cannot contain an empty string value. Key: {name}"
                 )
+            if len(key[name]["S"].encode()) > most:
+                raise Invalid(f"One or more parameter values were invalid: Size of {name} has exceeded {most} bytes")
         return tuple(comparable(key[name]) for name in self.keys)
 
     def exactly(self, key: WireItem) -> Primary:
@@ -153,6 +164,8 @@ class MemoryTable:
             for name in index.keys:
                 if name in item and not item[name].get("S"):
                     raise Invalid(f"One or more parameter values were invalid: {name} is no key of an index")
+        if any(map(has_no_name, item.values())):
+            raise Invalid("Empty attribute name")
         if any(next(iter(it)) in {"SS", "NS", "BS"} and not next(iter(it.values())) for it in item.values()):
             raise Invalid("One or more parameter values were invalid: An string set  may not be empty")
         if item_bytes(item) > ITEM_MAX_BYTES:

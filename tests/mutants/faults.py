@@ -501,4 +501,18 @@ FAULTS = (
         "if delivery.handed_over_at == 0:",
         ("tests/unit/relay/test_deliver.py",),
     ),
+    Fault(
+        "nameless-parameter-is-kept",
+        f"{RELAY}judgement.py",
+        "if name and size <= left:",
+        "if size <= left:",
+        ("tests/unit/relay/test_bounds.py",),
+    ),
+    Fault(
+        "headers-grow-without-bound",
+        f"{RELAY}judgement.py",
+        "key=lambda it: it[0] not in named)), HEADERS_MAX_BYTES)",
+        "key=lambda it: it[0] not in named)), 10**9)",
+        ("tests/unit/relay/test_bounds.py",),
+    ),
 )

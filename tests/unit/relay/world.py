@@ -277,6 +277,7 @@ class World:
         key: str = "d-1",
         headers: dict[str, str] | None = None,
         publisher: Callable[[], Publisher] | None = None,
+        query: str = "",
     ) -> Acceptance:
         digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         given = {
@@ -287,7 +288,8 @@ class World:
             "authorization": "Basic secret",
         }
         source = self.settings.sources["github"]
-        received = Received(method="POST", urls=[f"{BASE}/webhooks/github"], headers=given | (headers or {}), body=body)
+        url = f"{BASE}/webhooks/github" + (f"?{query}" if query else "")
+        received = Received(method="POST", urls=[url], headers=given | (headers or {}), body=body)
         proof = Proof(secrets=lambda: [Secret(SECRET)], refresh=lambda: False, fetch=None)
         said = examine(source, received, proof, at=self.clock.at.timestamp())
         assert isinstance(said, Described)
