@@ -66,6 +66,7 @@ class Examination:
             ("orphans", self._orphans),
             ("reconciliation", self._reconciliation),
             ("publishing", self._publishing),
+            ("spool", self._spool),
             ("ledger", self._ledger),
         )
         for check, look in steps:
@@ -265,11 +266,27 @@ class Examination:
     def _ledger(self) -> Iterator[Finding]:
         if self._relay is None:
             raise _Skipped("the stack")
-        if self._relay.get("deliveries", status="unaccounted", limit="1")["deliveries"]:
-            found = "there are deliveries of which nobody can tell what became"
-            yield Finding("ledger", "look", found, self._command("delivery list --status unaccounted"))
-        else:
-            yield Finding("ledger", "ok", "no delivery is unaccounted")
+        for status, found in (
+            ("unaccounted", "there are deliveries of which nobody can tell what became"),
+            ("unpublishable", "there are deliveries that can never be published as they are: each says why"),
+        ):
+            if self._relay.get("deliveries", status=status, limit="1")["deliveries"]:
+                yield Finding("ledger", "look", found, self._command(f"delivery list --status {status}"))
+                return
+        yield Finding("ledger", "ok", "no delivery is unaccounted or unpublishable")
+
+    def _spool(self) -> Iterator[Finding]:
+        if self._config is None:
+            raise _Skipped("the configuration")
+        spool = self._config.get("spool", {})
+        if not spool.get("waiting"):
+            yield Finding("spool", "ok", "empty: every webhook is in the table")
+            return
+        found = f"{spool['waiting']} webhooks wait in the bucket, the oldest since {time_text(spool['oldest_at'])}"
+        if spool.get("reason"):
+            found += f"; one isn't taken in: {spool['reason']}"
+        todo = f"read the log group that begins with {self._name}-SweepLogs; they are taken in within a minute or two"
+        yield Finding("spool", "look", found, todo)
 
     def _reconciled_sources(self) -> list[str]:
         sources = {} if self._config is None else self._config["sources"]

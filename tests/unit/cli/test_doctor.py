@@ -63,6 +63,7 @@ def test_a_relay_that_lacks_nothing_is_all_ok_and_ends_with_0(whole: Relay) -> N
         "signing keys",
         "orphans",
         "publishing",
+        "spool",
         "ledger",
     ]
     assert whole.server.asked("/v2/keys")[0].headers["authorization"] == f"Bearer {TOKEN}"
@@ -74,7 +75,7 @@ def test_for_people_the_next_commands_follow_the_table(undeployed: Relay) -> Non
     assert shown.exit_code == 1
     assert f"secret qstash: relay --name {undeployed.name} secret set qstash" in shown.stdout.splitlines()
     assert "stack: make deploy" in shown.stdout.splitlines()
-    assert shown.stderr.startswith("error: 2 of 11 checks failed")
+    assert shown.stderr.startswith("error: 2 of 12 checks failed")
 
 
 def test_without_credentials_nothing_else_is_asked(undeployed: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +205,28 @@ def test_what_nobody_can_tell_of_is_worth_a_look(whole: Relay) -> None:
     )
     (asked,) = whole.server.asked("/v1/deliveries")
     assert "status=unaccounted" in asked.query
+
+
+def test_what_can_never_be_published_is_worth_a_look(whole: Relay) -> None:
+    none: dict[str, Any] = {"deliveries": [], "cursor": None}
+    whole.server.says("GET", "/v1/deliveries", none, {"deliveries": [{"id": "dlv_1.erp"}], "cursor": None})
+
+    found = _examined(whole)["ledger"]
+
+    assert (found["state"], found["next"]) == (
+        "look",
+        f"relay --name {whole.name} delivery list --status unpublishable",
+    )
+
+
+def test_what_waits_in_the_bucket_is_worth_a_look(whole: Relay) -> None:
+    whole.configure(spool={"waiting": 3, "oldest_at": "2026-11-25T00:00:00.000000Z", "reason": "no such webhook"})
+
+    found = _examined(whole)["spool"]
+
+    assert found["state"] == "look"
+    assert "3 webhooks wait in the bucket, the oldest since 2026-11-25" in found["found"]
+    assert "no such webhook" in found["found"]
 
 
 def test_orphans_are_worth_a_look_and_no_failure(whole: Relay) -> None:
