@@ -42,6 +42,7 @@ name = "gate"
 [sources.github]
 scheme = "github"
 to = ["all"]
+quarantine = "1h"
 
 [url_groups.all]
 retries = 0
