@@ -41,7 +41,10 @@ def mistakes(at: str, source: Source, schemes: Mapping[str, Scheme], retention_d
     if kept_s < MIN_S or kept_s > MAX_S:
         yield at, "must be an hour at least and 30 days at most"
     elif kept_s > (retention_days - 1) * DAY_S:
-        yield at, f"must end a day before events do, after {retention_days} d (relay.retention_days): they begin as one"
+        yield (
+            at,
+            f"must be a day less than events are kept, {retention_days} d (relay.retention_days): one let in has the rest",
+        )
 
 
 def _why_not(row: Row) -> str:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 QUARANTINE = "quarantine/"
 NUMBER_MAX = 1000  # of each source
 BYTES_MAX = 64 * 1024 * 1024
-_THERE = ("PreconditionFailed", "ConditionalRequestConflict")  # S3: it is there, or comes to be at this moment
 _GONE = ("NoSuchKey", "AccessDenied")
 
 
@@ -104,7 +103,7 @@ class QuarantineCells:
             try:
                 self._s3.put_object(Bucket=self.bucket, Key=_path(source, id_), Body=data, IfNoneMatch="*")
             except self._s3.exceptions.ClientError as error:
-                if aws.code_of(error) not in _THERE:
+                if aws.code_of(error) != "PreconditionFailed":
                     raise
                 return False
         return True

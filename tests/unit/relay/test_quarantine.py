@@ -463,6 +463,19 @@ def test_our_own_code_that_fails_at_one_lets_the_others_in(
     assert '"Defects":[1' in capsys.readouterr().out
 
 
+def test_what_may_not_be_told_as_missing_is_looked_for(kept: Quarantining, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 says 403 of what isn't there, to who may list a prefix alone; of what is there that is a trouble."""
+    kept.post()
+    (here,) = [it["id"] for it in kept.listed()]
+
+    def forbidden(**_: Any) -> Any:
+        raise kept.s3.exceptions.ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject")
+
+    monkeypatch.setattr(kept.s3, "get_object", forbidden)
+
+    assert [it["outcome"] for it in kept.released(ids=[here, "ab" * 16])] == ["failed", "gone"]
+
+
 def test_a_handshake_isnt_let_in_as_an_event(kept: Quarantining) -> None:
     """Nobody waits for its answer any more."""
     from infra.config import built_in_schemes
