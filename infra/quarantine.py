@@ -41,10 +41,7 @@ def mistakes(at: str, source: Source, schemes: Mapping[str, Scheme], retention_d
     if kept_s < MIN_S or kept_s > MAX_S:
         yield at, "must be an hour at least and 30 days at most"
     elif kept_s > (retention_days - 1) * DAY_S:
-        yield (
-            at,
-            f"must be a day less than events are kept, {retention_days} d (relay.retention_days): one let in has the rest",
-        )
+        yield at, f"must be a day less than the {retention_days} d that events are kept (relay.retention_days)"
 
 
 def _why_not(row: Row) -> str:
