@@ -183,7 +183,7 @@ class Deployed:
             reason = message or "it gave no reason"
             return Failure(
                 f"the relay failed ({asked}): {reason}: try again in a minute; failing that, read the logs in the log"
-                f" group that begins with {self.stack.name}-QueryLogs"
+                f" group that begins with {self.stack.name}-{'Ingest' if '/quarantine' in asked else 'Query'}Logs"
             )
         if answer is None:
             return Failure(f"what answers at {self.url} isn't the relay: not JSON ({asked}): run `relay doctor`")

@@ -65,6 +65,7 @@ class Examination:
             ("signing keys", self._signing_keys),
             ("orphans", self._orphans),
             ("reconciliation", self._reconciliation),
+            ("quarantine", self._quarantine),
             ("publishing", self._publishing),
             ("spool", self._spool),
             ("ledger", self._ledger),
@@ -247,6 +248,17 @@ class Examination:
             yield Finding("reconciliation", "look", f"{found} each", todo)
         else:
             yield Finding("reconciliation", "ok", "nothing is missing that was asked for in vain")
+
+    def _quarantine(self) -> Iterator[Finding]:
+        """Say where something is kept that was refused; where no source asks for that, there is nothing to find."""
+        held = {} if self._config is None else self._config.get("counts", {}).get("quarantined", {})
+        for source, count in held.items():
+            check = f"quarantine of {source}"
+            if count:
+                found = f"{count} refused for their signature alone: the source's key may be another now"
+                yield Finding(check, "look", found, self._command(f"source quarantine {shlex.quote(source)}"))
+            else:
+                yield Finding(check, "ok", "nothing in it")
 
     def _publishing(self) -> Iterator[Finding]:
         if self._config is None:

@@ -1,4 +1,4 @@
-"""`relay source`: who sends webhooks, and why some of them were refused."""
+"""`relay source`: who sends webhooks, why some of them were refused, and what is kept of those."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def list_(asked: Asked) -> None:
     from cli.scheme import identity
     from cli.tables import Column, table
 
-    sources = Deployed.find(asked.name).config()["sources"]
+    config = Deployed.find(asked.name).config()
+    sources, kept = config["sources"], config.get("counts", {}).get("quarantined", {})
     held: dict[str, int] | None = None
     try:
         held = secrets.counts(asked.name)
@@ -46,6 +47,8 @@ def list_(asked: Asked) -> None:
             "url_groups": list(dict.fromkeys(group for route in it["routes"] for group in route["to"])),
             "same_event_by": "each tick is an event" if it.get("schedule") else identity(it["row"]),
             "secrets": None if held is None or it.get("schedule") else held.get(name, 0),
+            "quarantine_s": it.get("quarantine_s"),
+            "quarantined": kept.get(name),
             "cron": it["schedule"]["cron"] if it.get("schedule") else None,
             "timezone": it["schedule"]["timezone"] if it.get("schedule") else None,
         }
@@ -61,6 +64,7 @@ def list_(asked: Asked) -> None:
         Column("URL GROUPS", lambda it: ", ".join(it["url_groups"])),
         Column("SAME EVENT BY", lambda it: it["same_event_by"]),
         Column("SECRETS", _secrets_text),
+        *([Column("QUARANTINE", _quarantine_text)] if any(it["quarantine_s"] for it in records) else []),
         *([Column("SCHEDULE", _schedule_text)] if any(it["cron"] for it in records) else []),
         Column("URL", lambda it: it["url"], whole=True),
     ]
@@ -71,6 +75,12 @@ def _secrets_text(record: Mapping[str, Any]) -> object:
     if record["cron"]:
         return "QStash's"
     return "?" if record["secrets"] is None else record["secrets"] or "none"
+
+
+def _quarantine_text(record: Mapping[str, Any]) -> str:
+    from cli.tables import span_text
+
+    return f"{record['quarantined']}, for {span_text(record['quarantine_s'])}" if record["quarantine_s"] else ""
 
 
 def _schedule_text(record: Mapping[str, Any]) -> str:
@@ -133,6 +143,34 @@ def handshake(asked: Asked, wanted: str) -> None:
         aside(f"paste it at the provider; once it takes it, set it with `relay secret set {wanted}`")
     else:
         aside(f"no handshake of {wanted} told anything in the last day")
+
+
+@source.command("quarantine")
+@click.argument("wanted", metavar="SOURCE")
+@click.option("--release", is_flag=True, help="Let in what passes, as if it had come when it came.")
+@click.option("--discard", is_flag=True, help="Forget what is named by --id; without, what wouldn't be let in now.")
+@click.option("--id", "ids", metavar="ID", multiple=True, help="Only this one; may be given several times.")
+@click.option("--yes", is_flag=True, help="Don't ask whether --discard is meant; without a terminal it must be said.")
+@asking
+def quarantine(asked: Asked, /, wanted: str, release: bool, discard: bool, ids: tuple[str, ...], yes: bool) -> None:  # noqa: FBT001
+    """Show what is kept of what a source sent and was refused for its signature alone, and which of it would pass now.
+
+    It is proven against the secrets as they are now, and by how old it was when it came.  Set the right one first
+    (`relay secret set SOURCE`), then --release.  Nobody knows who wrote what doesn't pass.
+    """
+    from cli import quarantine
+    from cli.deployed import Deployed
+
+    if release and discard:
+        raise click.UsageError("either --release or --discard")
+    deployed = Deployed.find(asked.name)
+    kept = quarantine.Kept.of(deployed, wanted)
+    if release:
+        quarantine.release(kept, list(ids), as_json=asked.as_json)
+    elif discard:
+        quarantine.discard(kept, list(ids), yes=yes, as_json=asked.as_json)
+    else:
+        quarantine.show(kept, list(ids), as_json=asked.as_json)
 
 
 def _names(deployed: Deployed, wanted: str | None) -> list[str]:

@@ -1,7 +1,8 @@
-"""ANY /webhooks/{source}: takes a webhook in."""
+"""ANY /webhooks/{source}: takes a webhook in.  And, for operators: what was refused, kept, and can be proven now."""
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from relay.accept import Acceptance, Proof, accept_or_spool, examine
@@ -22,10 +23,16 @@ if TYPE_CHECKING:
     from relay.wiring import Relay
 
 
+QUARANTINE = ("GET /v1/sources/{source}/quarantine", "POST /v1/sources/{source}/quarantine")  # IAM lets operators in
+QUARANTINE_S = 20.0  # the gateway waits 30
+
+
 @answering
 def handler(request: Request) -> Response:
     """Answer 202 once the event is durable, 200 where it was there already; or what the source wants instead."""
     it = relay("RELAY_BUCKET", "RELAY_QSTASH_SECRET", "RELAY_SOURCES_SECRET")
+    if request.route in QUARANTINE:
+        return _quarantine(request, it)
     source: Source | None = None
     try:
         source = it.settings.source(request.path_parameters.get("source", ""))
@@ -41,6 +48,10 @@ def handler(request: Request) -> Response:
         )
     except (SenderError, OperatorError, HandshakeFailed) as error:
         record_refusal(error, request, settings=it.settings, store=it.store)
+        if source is not None and source.quarantine_s:
+            from relay.quarantine import keep
+
+            keep(error, source, request, bases=it.settings.base_urls, store=it.store)
         if source is not None and source.row.bare:
             return Response(error.status, "")
         raise
@@ -134,3 +145,25 @@ def _answer(source: Source, status: int, body: dict[str, object], headers: dict[
         return Response(status, body, headers)
     wanted, text, content_type = source.row.answer
     return Response(wanted, text, {**headers, "content-type": content_type} if content_type else headers)
+
+
+def _quarantine(request: Request, it: Relay) -> Response:
+    """Answer an operator: what is kept of a source, and which of it the secrets as they are now prove."""
+    from relay.readmit import Readmission, listed, turned
+
+    deadline = monotonic() + QUARANTINE_S
+    source = it.settings.source(request.path_parameters.get("source", ""))
+    it.refresh_signing_secrets()
+    readmission = Readmission(
+        source,
+        settings=it.settings,
+        store=it.store,
+        secrets=_secrets(source, it),
+        publisher=it.publisher,
+        paused=it.paused,
+    )
+    note(source=source.name)
+    if request.method == "GET":
+        return Response(200, listed(readmission, request.query, lambda: deadline - monotonic()))
+    note(by=request.caller)
+    return Response(200, turned(readmission, request.json(), lambda: deadline - monotonic()))

@@ -70,6 +70,16 @@ class Alarms(Construct):
                 periods=wait.periods,
             )
 
+    def watch_quarantine(self) -> None:
+        """Tell of refused requests that a source's quarantine should have kept and couldn't."""
+        self._alarm(
+            "NotQuarantined",
+            _metric("NotQuarantined", "ingest"),
+            "A refused request isn't kept, though its source asks for that: its quarantine is full, or the bucket or"
+            " the table failed. `relay source quarantine SOURCE` says what is there: set the right secret and"
+            " --release it, --discard what is nobody's.",
+        )
+
     def _watch_functions(
         self,
         functions: Iterable[RelayFunction],

@@ -21,7 +21,7 @@ from pydantic import (
 
 from infra import hooks, lint, shape
 from infra.destinations import Destination, PublicUrl
-from infra.grammar import Expression, Glob, Name
+from infra.grammar import Expression, Glob, Name, Seconds
 from infra.limits import Plan, schedule_retries
 from infra.lint import output_name
 from infra.mistakes import ConfigError, Mistake, located, steps_of, told
@@ -192,6 +192,15 @@ class Source(PublishSettings):
         ),
     ] = False
 
+    quarantine: Annotated[
+        Seconds | None,
+        Field(
+            description="How long what was refused for its signature alone is kept, to be let in by `relay source"
+            " quarantine` once the right secret is set; without it nothing is.",
+            examples=["3d"],
+        ),
+    ] = None
+
     @property
     def signed_by(self) -> str:
         """The scheme that proves its requests: a schedule's are QStash's."""
@@ -346,6 +355,7 @@ def _flat_source(config: Config, source: Source) -> dict[str, Any]:
         "routes": routes,
         **({"schedule": _flat_schedule(config, source)} if source.cron else {}),
         **({"canary": True} if source.canary else {}),
+        **({"quarantine_s": source.quarantine} if source.quarantine else {}),
     }
 
 

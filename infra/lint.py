@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from infra import hooks, limits, rows, schedule, urls
+from infra import hooks, limits, quarantine, rows, schedule, urls
 from infra.canaries import silence
 from infra.local.qstash.grammar import evaluate
 from infra.mistakes import dotted, nearest
@@ -75,6 +75,7 @@ def warnings(config: Config) -> Iterator[Wrong]:
 def _sources(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
     """A source has a scheme that there is or is a schedule, and a name of its own."""
     known = [*rows.built_in_schemes(), *_names(raw, "schemes")]
+    schemes = {**rows.built_in_schemes(), **config.schemes}
     outputs: dict[str, str] = {}
     hooked: set[str] = set()
     for name, source in config.sources.items():
@@ -83,6 +84,7 @@ def _sources(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
         if name in _TOKENS:
             yield at, f"'{name}' is what `relay secret set` calls {_TOKENS[name]} token: choose another name"
         yield from hooks.mistakes(f"{at}.reconcile", said, hooked)
+        yield from quarantine.mistakes(f"{at}.quarantine", source, schemes, config.relay.retention_days)
         twin = outputs.setdefault(output_name(name), name)
         if twin != name:
             yield at, f"'{name}' and '{twin}' would share the stack output {output_name(name)}: rename one"

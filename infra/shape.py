@@ -25,7 +25,7 @@ def schema() -> dict[str, Any]:
     source = made["$defs"]["Source"]
     source["anyOf"] = [{"required": ["to"]}, {"required": ["routes"]}]
     source["oneOf"] = [{"required": ["scheme"]}, {"required": ["cron", "timezone"]}]
-    source["dependentRequired"] = {it: ["cron"] for it in ("timezone", "body", "canary")}
+    source["dependentRequired"] = {it: ["cron"] for it in ("timezone", "body", "canary")} | {"quarantine": ["scheme"]}
     made["$defs"]["Route"]["required"] = ["to"]
     group = made["$defs"]["UrlGroup"]
     group["required"] = ["destinations"]

@@ -9,6 +9,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.aws_events_targets import LambdaFunction
 
+from infra import quarantine
 from infra.alarms import Alarms
 from infra.config import flatten, output_name
 from infra.destinations import arn_of
@@ -71,7 +72,10 @@ class RelayStack(Stack):
         self._flat = flatten(config)
         self._code = lambda_.Code.from_asset(str(code))
         self._ingest_code = lambda_.Code.from_asset(str(ingest_code)) if ingest_code else self._code
-        self.storage = Storage(self, "Storage", retention_days=config.relay.retention_days)
+        self._quarantine_days = quarantine.days(self._flat["sources"])
+        self.storage = Storage(
+            self, "Storage", retention_days=config.relay.retention_days, quarantine_days=self._quarantine_days
+        )
         self.secrets = Secrets(self, "Secrets", relay=config.relay.name)
         self.gateway = Gateway(self, "Gateway", base_url=base_url)
         self._base_urls = list(filter(None, (config.relay.url, self.gateway.url)))
@@ -92,6 +96,8 @@ class RelayStack(Stack):
             gateway=self.gateway,
         )
         alarms.watch_canaries(config.relay.name, self._flat["sources"])
+        if self._quarantine_days:
+            alarms.watch_quarantine()
         self._outputs(alarms)
 
     def _functions(self) -> None:
@@ -133,6 +139,8 @@ class RelayStack(Stack):
         self.storage.grant_accept(self.ingest)
         self.secrets.grant_publish(self.ingest)
         self.secrets.grant_verify(self.ingest)
+        if self._quarantine_days:
+            self.storage.grant_quarantine(self.ingest)
 
         self.storage.grant_record(self.record)
 
@@ -212,6 +220,9 @@ class RelayStack(Stack):
             ("GET", "/v1/replays/{replay_id}"),
             ("POST", "/v1/replays/{replay_id}"),
         )
+        if self._quarantine_days:  # ingest alone holds the signing secrets
+            kept = "/v1/sources/{source}/quarantine"
+            self.gateway.guard(self.ingest, ("GET", kept), ("POST", kept))
         self.gateway.guard(self.sync, ("GET", "/v1/sync"), ("POST", "/v1/sync"))
 
     def _schedule(self) -> None:
@@ -236,8 +247,11 @@ class RelayStack(Stack):
         read = self.gateway.operators("OperatorRead", description="Ask the relay what happened", routes=["GET/v1/*"])
         operate = self.gateway.operators(
             "OperatorOperate",
-            description="Ask the relay, replay, pause destinations, and mend QStash",
-            routes=["GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*", "POST/v1/sync"],
+            description="Ask the relay, replay, pause destinations, let in what was kept, and mend QStash",
+            routes=[
+                *("GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*"),
+                *("POST/v1/sources/*/quarantine", "POST/v1/sync"),
+            ],
         )
         outputs: dict[str, Any] = {
             "RelayUrl": url,

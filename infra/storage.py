@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 BODIES = "bodies/"
 SPOOL = "spool/"
+QUARANTINE = "quarantine/"
+QUARANTINE_DAYS = 31  # where no source asks for it any more: what is left of before goes then
 _READ = ("GetItem", "Query")
 _WRITE = ("PutItem", "UpdateItem")  # no Scan: no question needs one; no DeleteItem: records expire
 _FEED_ATTRIBUTES = [
@@ -36,7 +39,7 @@ _FEED_ATTRIBUTES = [
 class Storage(Construct):
     """The table and the bucket.  Both outlive the stack: they hold what the relay promised not to lose."""
 
-    def __init__(self, scope: Construct, id_: str, *, retention_days: int) -> None:
+    def __init__(self, scope: Construct, id_: str, *, retention_days: int, quarantine_days: int | None = None) -> None:
         super().__init__(scope, id_)
         self.table = self._table()
         self.bucket = s3.Bucket(
@@ -50,6 +53,9 @@ class Storage(Construct):
                 # A day more than the records, so that no record ever points at a body that is gone.
                 s3.LifecycleRule(id="bodies", prefix=BODIES, expiration=Duration.days(retention_days + 1)),
                 s3.LifecycleRule(id="spool", prefix=SPOOL, expiration=Duration.days(retention_days + 1)),
+                s3.LifecycleRule(
+                    id="quarantine", prefix=QUARANTINE, expiration=Duration.days(quarantine_days or QUARANTINE_DAYS)
+                ),
                 s3.LifecycleRule(id="uploads", abort_incomplete_multipart_upload_after=Duration.days(1)),
             ],
             removal_policy=RemovalPolicy.RETAIN,
@@ -60,6 +66,19 @@ class Storage(Construct):
         self._grant_records(function)
         function.allow("SaveBodies", ["s3:PutObject"], [self._bodies])
         function.allow("Spool", ["s3:PutObject"], [self._spool])
+
+    def grant_quarantine(self, function: RelayFunction) -> None:
+        """Let *function* keep refused requests, find them again, and forget them."""
+        actions = ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"]
+        function.allow("Quarantine", actions, [self.bucket.arn_for_objects(f"{QUARANTINE}*")])
+        function.add_to_role_policy(
+            iam.PolicyStatement(
+                sid="FindQuarantined",
+                actions=["s3:ListBucket"],
+                resources=[self.bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": f"{QUARANTINE}*"}},
+            )
+        )
 
     def grant_record(self, function: RelayFunction) -> None:
         """Let *function* record what became of deliveries."""

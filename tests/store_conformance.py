@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relay import cells
 from relay.errors import UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH, shard_of
 from relay.model import Attempt, Conflict, Delivery, Event, Report, Status, event_id, iso, new_generation
@@ -513,3 +514,73 @@ class StoreConformance:
                 return ids
             below = at
         raise AssertionError("the listing has no end")
+
+    def test_what_is_kept_reads_back_and_is_kept_once(self, store: Store) -> None:
+        """The second put says that it is there, and changes nothing."""
+        assert store.quarantine("github", "a", b"\xff{}")
+        assert not store.quarantine("github", "a", b"other")
+
+        assert store.quarantined_data("github", "a") == b"\xff{}"
+        assert store.quarantined_data("github", "b") is None
+
+    def test_what_is_kept_is_listed_by_source_until_it_is_forgotten(self, store: Store) -> None:
+        """A source whose name begins as another's doesn't get the other's; of each it is told when it was kept."""
+        for source, id_ in (("github", "b"), ("github", "a"), ("github-2", "c")):
+            store.quarantine(source, id_, b"{}")
+
+        cells = store.quarantined("github")
+        store.unquarantine("github", "b")
+        store.unquarantine("github", "b")
+
+        assert {it.id for it in cells} == {"a", "b"}
+        assert all(it.at.tzinfo is not None for it in cells)
+        assert [it.id for it in store.quarantined("github")] == ["a"]
+
+    def test_there_is_room_for_so_many(self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However many ask at once, and of each source."""
+        monkeypatch.setattr(cells, "NUMBER_MAX", 5)
+        later = clock() + timedelta(days=1)
+
+        with ThreadPoolExecutor(8) as pool:
+            taken = list(pool.map(lambda _: store.take_room("github", 10, later), range(16)))
+
+        assert taken.count(True) == 5
+        assert store.quarantined_count("github") == (5, 50)
+        assert store.take_room("acme", 10, later)
+
+    def test_there_is_room_for_so_many_bytes(self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        """To the last."""
+        monkeypatch.setattr(cells, "BYTES_MAX", 100)
+        later = clock() + timedelta(days=1)
+
+        assert [store.take_room("github", size, later) for size in (60, 41, 40, 1)] == [True, False, True, False]
+
+    def test_room_that_is_given_back_can_be_taken(
+        self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And what was given back before isn't given back twice."""
+        monkeypatch.setattr(cells, "NUMBER_MAX", 1)
+        later = clock() + timedelta(days=1)
+        store.take_room("github", 10, later)
+
+        store.give_room_back("github", 10, later)
+        store.give_room_back("github", 10, later)
+
+        assert store.quarantined_count("github") == (0, 0)
+        assert [store.take_room("github", 10, later) for _ in range(2)] == [True, False]
+
+    def test_what_has_expired_leaves_its_room(
+        self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Though nobody took it off, and a crash left it counted; what hasn't expired keeps its own."""
+        monkeypatch.setattr(cells, "NUMBER_MAX", 3)
+        day = timedelta(days=1)
+        for days in (1, 1, 3):
+            store.take_room("github", 10, clock() + days * day)
+        full = store.take_room("github", 10, clock() + 3 * day)
+        clock.at += day
+
+        assert (full, store.quarantined_count("github")) == (False, (1, 10))
+        assert [store.take_room("github", 10, clock() + day) for _ in range(3)] == [True, True, False]
+        store.give_room_back("github", 10, clock())  # of one that had expired: it is off already
+        assert store.quarantined_count("github") == (3, 30)

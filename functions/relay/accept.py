@@ -129,7 +129,8 @@ def _again(source: Source, event: Event, old: Event, store: Store, publisher: Ca
     if conflict:
         kept = Conflict(old.id, event.sha256, event.size_bytes, event.received_at, event.content_type, event.headers)
         store.add_conflict(old, kept)
-    if not source.reopens or old.received_at == event.received_at:  # the very request, which was spooled as well
+    # No later than the event: the very request, which was spooled as well, or one that was kept back since before.
+    if not source.reopens or event.received_at <= old.received_at:
         return Acceptance(old, duplicate=True, conflict=conflict)
     reopened = _reopened(old, store)
     failure: RelayError | None = None

@@ -12,6 +12,7 @@
 | REFUSAL  | `REFUSAL#{name}` | `{reason}#{slot}`        |                                               |             |
 | SEEN     | `SEEN#{name}#{sha256}` | `AT` or `KEY`      |                                               |             |
 | RECONCILE | `RECONCILE#{name}` | `HOOK#…` or `GUID#…`  |                                               |             |
+| QUARANTINE | `QUARANTINE#{name}` | `ROOM`              |                                               |             |
 
 `COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash),
 `URLS` (when a deploy last changed any), `HANDSHAKE` (what a source's last one told, by source), `HOLD` (until when a
@@ -29,6 +30,8 @@ and how many refusals were counted with it; so one update does both, and strange
 
 A RECONCILE is how far the list of a source's hook was read, or an event that is in it and not here; see
 `relay.missing`.
+
+A QUARANTINE says how much is kept of what a source sent and was refused; see `relay.cells`.
 
 (1) `unrouted#{shard}` as long as no route takes it.
 

@@ -41,6 +41,7 @@ class Metric(StrEnum):
     DRIFT = "Drift"
     DEFECTS = "Defects"
     CANARY_TIME = "CanaryTime"
+    NOT_QUARANTINED = "NotQuarantined"
 
 
 def count(metric: Metric, value: float = 1) -> None:

@@ -257,7 +257,13 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "sources": {name: it | {"url": f"{base}/webhooks/{name}"} for name, it in settings.flat["sources"].items()},
         "url_groups": settings.flat["url_groups"],
         "destinations": settings.flat["destinations"],
-        "counts": {"orphans": store.count("orphans"), "missing": _missing(settings, store)},
+        "counts": {
+            "orphans": store.count("orphans"),
+            "missing": _missing(settings, store),
+            "quarantined": {
+                it.name: store.quarantined_count(it.name)[0] for it in settings.sources.values() if it.quarantine_s
+            },
+        },
         "held_until": None if hold is None else iso(hold),
         "paused": store.paused(),
     }

@@ -121,11 +121,11 @@ class Refusal:
         return cls(
             source=source,
             reason=reason,
-            message=_plain(message, TEXT_MAX_CHARS),
+            message=plain(message, TEXT_MAX_CHARS),
             at=at,
-            method=_plain(method, NAME_MAX_CHARS),
-            path=_plain(path, TEXT_MAX_CHARS) + ("?..." if query_string else ""),
-            source_ip=source_ip and _plain(source_ip, NAME_MAX_CHARS),
+            method=plain(method, NAME_MAX_CHARS),
+            path=plain(path, TEXT_MAX_CHARS) + ("?..." if query_string else ""),
+            source_ip=source_ip and plain(source_ip, NAME_MAX_CHARS),
             header_names=_names(headers),
             headers=_values(headers),
             signed_at=_signed_at(headers),
@@ -156,7 +156,7 @@ class Slot:
     since: datetime
 
 
-def _plain(text: str, max_chars: int) -> str:
+def plain(text: str, max_chars: int) -> str:
     """Return the start of *text* in printable ASCII: as many bytes as characters, whatever a stranger wrote."""
     return "".join(it if " " <= it <= "~" else "?" for it in text[:max_chars])
 
@@ -164,7 +164,7 @@ def _plain(text: str, max_chars: int) -> str:
 def _names(headers: Mapping[str, str]) -> tuple[str, ...]:
     names, left = [], NAMES_MAX_CHARS
     for name in headers:
-        kept = _plain(name, NAME_MAX_CHARS)
+        kept = plain(name, NAME_MAX_CHARS)
         left -= len(kept)
         if left < 0:
             break
@@ -176,7 +176,7 @@ def _values(headers: Mapping[str, str]) -> dict[str, str]:
     times = [name for name, value in headers.items() if _is_time(name, value)]
     kept, left = {}, VALUES_MAX_CHARS
     for name in [*(it for it in _HARMLESS if it in headers), *times]:
-        value = _plain(headers[name], VALUE_MAX_CHARS)
+        value = plain(headers[name], VALUE_MAX_CHARS)
         left -= len(name) + len(value)
         if left < 0:
             break

@@ -257,6 +257,16 @@ class Row:
         return any(field in {"body", "body_ascii", "body_gunzipped"} for it in self.signs for field in it.fields)
 
     @property
+    def proves_later(self) -> bool:
+        """Tell whether a request may be kept and proven later: its body has a MAC or a signature, no secret is in it.
+
+        What is proven by a token or a JWT holds what opens the door, and what is judged by a function of its own takes
+        more than its bytes.
+        """
+        own = (*HMACS, *HASHES, *PUBLIC_KEYS)
+        return self.algorithms[0] in own and self.signs_body and not any(map(_holds_secret, self.requires))
+
+    @property
     def signs_url(self) -> bool:
         """Tell whether the signature covers the URL, which must then be known exactly."""
         fields = [field for it in (*self.signs, *(it for _, it in self.claims)) for field in it.fields]
@@ -303,6 +313,10 @@ class Row:
             places += [it.place for it in self.spots]
         named = {it.lower() for place in places for it in place.split("|") if ":" not in it and "@" not in it}
         return frozenset(it for it in named if it != "authorization" and not it.startswith("upstash-"))  # QStash's own
+
+
+def _holds_secret(required: tuple[str, Template]) -> bool:
+    return any(field.startswith("secret") for field in required[1].fields)
 
 
 def _parameters(places: Iterable[str]) -> frozenset[str]:

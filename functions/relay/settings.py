@@ -134,6 +134,7 @@ class Source:
         reopens: Whether a redelivery of an event opens again those of its deliveries that died.
         schedule: When QStash posts to it, where it is a schedule; nobody else may then.
         canary: Whether its end-to-end time is a metric, and its absence an alarm.
+        quarantine_s: For how long what was refused for its signature alone is kept whole; 0: not at all.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Source:
     reopens: bool = True
     schedule: Mapping[str, Any] | None = None
     canary: bool = False
+    quarantine_s: int = 0
 
     @cached_property
     def row(self) -> Row:
@@ -164,6 +166,7 @@ class Source:
             reopens=said.get("reopen") != "never",
             schedule=said.get("schedule"),
             canary=said.get("canary", False),
+            quarantine_s=said.get("quarantine_s", 0),
         )
 
 

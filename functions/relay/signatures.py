@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -18,14 +19,13 @@ from typing import TYPE_CHECKING
 
 from relay.errors import SignatureError, UnusableSecret, UpstreamError
 from relay.scheme import HASHES, HMACS, JWTS, TOKEN, WHOLE
-from relay.secret import is_one_of, key_of
+from relay.secret import Secret, is_one_of, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from relay.received import Received
     from relay.scheme import Row, Spot, Template
-    from relay.secret import Secret
 
 ITEMS_MAX = 100  # signatures in one request that are looked at
 _ISO = re.compile(
@@ -69,8 +69,7 @@ def verify(
     refused: SignatureError = UnusableSecret("this source has no signing secret yet", reason="no_secret")
     failed: UpstreamError | None = None
     received.unpacks = row.unpacks
-    if row.json_only and received.body and not isinstance(received.json, dict | list):
-        raise SignatureError("the body is no JSON, as this scheme's always are", reason="malformed_header")
+    _check_json(row, received)
     for secret in secrets:
         try:
             _verify(row, received, secret, at, fetch)
@@ -81,6 +80,11 @@ def verify(
         else:
             return
     raise failed or refused
+
+
+def _check_json(row: Row, received: Received) -> None:
+    if row.json_only and received.body and not isinstance(received.json, dict | list):
+        raise SignatureError("the body is no JSON, as this scheme's always are", reason="malformed_header")
 
 
 def _says(error: SignatureError) -> int:
@@ -107,6 +111,27 @@ def _verify(row: Row, received: Received, secret: Secret, at: float, fetch: Call
         elif not _matches(row, received, secret, given, time):
             reason = "wrong_token" if row.is_secret_itself else "bad_signature"
             raise SignatureError(f"{row.spots[0].place} doesn't match", reason=reason)
+    if row.tolerance_s is not None:
+        check_age(_moment(row, received, time), row.tolerance_s, at)
+
+
+def check_form(row: Row, received: Received, *, at: float) -> None:
+    """Raise unless *received* has all that it takes, but for who signed it: as far as that shows without a secret.
+
+    Args:
+        at: Now, in epoch seconds.
+
+    Raises:
+        SignatureError: A header is missing or malformed, or the signed time is not lately.
+    """
+    nobody = Secret("nobody's")
+    received.unpacks = row.unpacks
+    _check_json(row, received)
+    for place, wanted in row.requires:
+        _check_required(place, wanted, received, nobody)
+    _, time = _given(row, received)
+    with suppress(UnusableSecret):  # a part of it is signed, too
+        next(iter(_messages(row, received, nobody, "nobody's", time)), None)
     if row.tolerance_s is not None:
         check_age(_moment(row, received, time), row.tolerance_s, at)
 

@@ -4,7 +4,8 @@
   own or (above `INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its
   expected deliveries and its outbox mark, and deduplicates.
 * `due` is sparse: what is to be published (`outbox#{shard}`) or looked after (`watch#{shard}`), by when.
-* Listings are `relay.feed`'s, replays `relay.jobs`', refusals `relay.slots`', the relay's own items `relay.upkeep`'s.
+* Listings are `relay.feed`'s, replays `relay.jobs`', refusals `relay.slots`', those kept whole `relay.cells`', the
+  relay's own items `relay.upkeep`'s.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from relay import aws
+from relay.cells import QuarantineCells
 from relay.errors import UpstreamError
 from relay.items import (
     Item,
@@ -57,7 +59,7 @@ class Due:
     at: datetime
 
 
-class Store(ReplayJobs, RefusalSlots, Upkeep):
+class Store(ReplayJobs, RefusalSlots, QuarantineCells, Upkeep):
     """The relay's records in one DynamoDB table and one S3 bucket.
 
     Args:

@@ -127,6 +127,11 @@ class Relay:
         """POST /v1/destinations/{destination}, signed."""
         return self._signed("POST", f"{self.local.relay_url}/v1/destinations/{destination}", json.dumps(asked).encode())
 
+    def turn_quarantine(self, source: str, **asked: Any) -> httpx.Response:
+        """POST /v1/sources/{source}/quarantine, signed."""
+        url = f"{self.local.relay_url}/v1/sources/{source}/quarantine"
+        return self._signed("POST", url, json.dumps(asked).encode())
+
     def mend(self) -> dict[str, Any]:
         """POST /v1/sync, signed."""
         answer: dict[str, Any] = self._signed("POST", f"{self.local.relay_url}/v1/sync", b"{}").json()

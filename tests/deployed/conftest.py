@@ -43,6 +43,7 @@ late = {{ scheme = "acme", to = ["late"] }}
 paired = {{ scheme = "acme", to = ["pair"] }}
 orders = {{ scheme = "acme", to = ["aws"] }}
 mute = {{ scheme = "acme", to = ["bytes"] }}
+kept = {{ scheme = "acme", to = ["bytes"], quarantine = "1h" }}
 daily = {{ cron = "0 3 * * *", timezone = "Europe/Berlin", canary = true, to = ["bytes"] }}
 minutely = {{ cron = "* * * * *", timezone = "Europe/Berlin", canary = true, body = '{tick}', to = ["ticks"] }}
 {every}

@@ -5,6 +5,8 @@ Elsewhere the local AWS lets every role do everything, so a missing grant shows 
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import subprocess
@@ -42,6 +44,7 @@ name = "gate"
 [sources.github]
 scheme = "github"
 to = ["all"]
+quarantine = "1h"
 
 [url_groups.all]
 retries = 0
@@ -178,6 +181,22 @@ def test_ingest_may_read_its_secrets_save_an_event_with_its_body_and_publish_it(
 
     assert answer.status_code == 202, answer.text
     assert relay.event(answer.json()["event_id"])["published"] is True
+
+
+def test_ingest_may_keep_what_it_refuses_find_it_and_forget_it(relay: Relay) -> None:
+    """And an operator may have it do so; of what is gone it is said that it is, not that it is forbidden."""
+    body = b'{"action":"kept"}'
+    signature = "sha256=" + hmac.new(b"another key", body, hashlib.sha256).hexdigest()
+
+    refused = relay.push(body, x_hub_signature_256=signature)
+    shown = relay.ask("sources/github/quarantine")
+    (kept,) = shown.raise_for_status().json()["requests"]
+    answer = relay.turn_quarantine("github", action="discard", ids=[kept["id"], "ab" * 16])
+
+    assert (refused.status_code, kept["outcome"]) == (401, "refused")
+    assert answer.status_code == 200, answer.text
+    assert [it["outcome"] for it in answer.json()["requests"]] == ["discarded", "gone"]
+    assert relay.ask("sources/github/quarantine").json()["requests"] == []
 
 
 def test_sync_may_read_the_token_and_keep_the_keys(relay: Relay) -> None:

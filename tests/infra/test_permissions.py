@@ -137,7 +137,10 @@ def test_there_are_no_roles_and_policies_but_the_functions_and_the_custom_resour
         ("OperatorRead", ["GET/v1/*"]),
         (
             "OperatorOperate",
-            ["GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*", "POST/v1/sync"],
+            [
+                *("GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*"),
+                *("POST/v1/sources/*/quarantine", "POST/v1/sync"),
+            ],
         ),
     ],
 )

@@ -90,7 +90,7 @@ def test_bodies_go_a_day_after_their_records(real: Synthesized) -> None:
 
     kept = {it["Prefix"]: (it["ExpirationInDays"], it["Status"]) for it in rules if "Prefix" in it}
 
-    assert kept == {"bodies/": (15, "Enabled"), "spool/": (15, "Enabled")}
+    assert kept == {"bodies/": (15, "Enabled"), "spool/": (15, "Enabled"), "quarantine/": (31, "Enabled")}
 
 
 # -- functions ----------------------------------------------------------------------------------------------------

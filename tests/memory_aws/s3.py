@@ -8,6 +8,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ReadTimeoutError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEYS_MAX = 1000
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)  # each put comes a second after the one before
 
 
 class MemoryS3:
@@ -28,6 +30,8 @@ class MemoryS3:
         self.calls = calls or Calls()
         self.exceptions = exceptions("s3")
         self.buckets: dict[str, dict[str, bytes]] = {}
+        self._puts = 0
+        self._put_at: dict[tuple[str, str], datetime] = {}
         self._boundary = Boundary(
             refused=lambda name: refusal("s3", name, "SlowDown", "Please reduce your request rate."),
             silent=lambda name: ReadTimeoutError(endpoint_url=f"memory://{name}"),
@@ -41,9 +45,18 @@ class MemoryS3:
         """Make an empty bucket."""
         self.buckets[Bucket] = {}
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> Any:
-        """Put an object, whatever was there."""
-        return self._take("PutObject", lambda: self.buckets[Bucket].update({Key: bytes(Body)}) or {})
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str | None = None) -> Any:
+        """Put an object, whatever was there; with *IfNoneMatch*, which is `*`, only where none was."""
+
+        def do() -> Any:
+            if IfNoneMatch and Key in self.buckets[Bucket]:
+                raise refusal("s3", "PutObject", "PreconditionFailed", "A condition did not hold")
+            self.buckets[Bucket][Key] = bytes(Body)
+            self._puts += 1
+            self._put_at[Bucket, Key] = BEGAN + timedelta(seconds=self._puts)
+            return {}
+
+        return self._take("PutObject", do)
 
     def get_object(self, *, Bucket: str, Key: str) -> Any:
         """Return the object, its body as a stream."""
@@ -83,7 +96,14 @@ class MemoryS3:
             page = keys[: min(MaxKeys, KEYS_MAX)]
             answer: dict[str, Any] = {"KeyCount": len(page), "IsTruncated": len(page) < len(keys)}
             if page:
-                answer["Contents"] = [{"Key": it, "Size": len(self.buckets[Bucket][it])} for it in page]
+                answer["Contents"] = [
+                    {
+                        "Key": it,
+                        "Size": len(self.buckets[Bucket][it]),
+                        "LastModified": self._put_at.get((Bucket, it), BEGAN),
+                    }
+                    for it in page
+                ]
             if answer["IsTruncated"]:
                 answer["NextContinuationToken"] = page[-1]
             return answer

@@ -1,0 +1,280 @@
+"""Readmits what is in quarantine: proves it against the secrets as they are now, and takes in what passes.
+
+It is taken in as if it had come when it came: its time, its id and how old its signed time was are those of then; its
+routes, and which destinations are paused, those of now.  What its sender sent again meanwhile is the same event.  It
+goes from quarantine once the event is durable, so that what is readmitted twice is a duplicate.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from relay.accept import accept
+from relay.cells import BYTES_MAX, NUMBER_MAX
+from relay.errors import BadRequest, Defect, SignatureError, UpstreamError
+from relay.gateway import note
+from relay.judgement import Described, judge
+from relay.metrics import Metric, count, count_routing
+from relay.model import iso
+from relay.parallel import WORKERS, each
+from relay.quarantine import Quarantined
+from relay.refusals import NAME_MAX_CHARS, VALUE_MAX_CHARS, plain
+from relay.spool import Spooled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from relay.cells import Cell
+    from relay.publish import Publisher
+    from relay.secret import Secret
+    from relay.settings import Settings, Source
+    from relay.store import Store
+
+ANSWER_MAX = 100  # requests in one answer
+LEFT_MIN = timedelta(hours=1)  # of the life of an event, which begins when its request came
+ID = re.compile("[0-9a-f]{32}")
+ACTIONS = ("check", "release", "discard")
+
+
+@dataclass(frozen=True)
+class Readmission:
+    """What it takes to readmit what a source sent; *secrets* are its signing secrets as they are now."""
+
+    source: Source
+    settings: Settings
+    store: Store
+    secrets: Sequence[Secret]
+    publisher: Callable[[], Publisher]
+    paused: Callable[[], Collection[str]]
+
+    def checked(self, id_: str) -> dict[str, Any] | None:
+        """Return what is kept under an id, and whether it would be let in; None where nothing is, or no longer.
+
+        Raises:
+            UpstreamError: It can't be read now.
+        """
+        held = self._held(id_)
+        if held is None:
+            return None
+        _, record = self._judged(id_, held)
+        return record
+
+    def released(self, id_: str) -> dict[str, Any] | None:
+        """Take in what is kept under an id, if it passes; return as `checked` does, with what became of it.
+
+        Raises:
+            UpstreamError: It can't be read, saved or forgotten now.
+        """
+        held = self._held(id_)
+        if held is None:
+            return None
+        said, record = self._judged(id_, held)
+        if said is None or not isinstance(held, Quarantined):
+            return record
+        webhook = Spooled(held.source, held.received_at, said, held.headers.get("content-type"), held.body)
+        try:
+            accepted = accept(
+                self.source,
+                webhook,
+                settings=self.settings,
+                store=self.store,
+                publisher=self.publisher,
+                paused=self.paused,
+            )
+        except SignatureError as error:  # a suspected replay, which this source refuses
+            return record | _refused(error)
+        self._forget(id_, held)
+        if accepted.failure is not None:  # the sweep publishes it
+            count(Metric.DEFECTS if isinstance(accepted.failure, Defect) else Metric.PUBLISH_FAILED)
+        if not accepted.duplicate:
+            count(Metric.ACCEPTED)
+            count_routing(accepted.event)
+        if accepted.conflict:
+            count(Metric.CONFLICTS)
+        outcome = "duplicate" if accepted.duplicate else "released"
+        return record | {"outcome": outcome, "event_id": accepted.event.id}
+
+    def discarded(self, id_: str) -> dict[str, Any] | None:
+        """Forget what is kept under an id, whatever it is."""
+        held = self._held(id_)
+        if held is None:
+            return None
+        self._forget(id_, held)
+        told = _told(id_, held) if isinstance(held, Quarantined) else _unknown(id_, held)
+        return told | {"outcome": "discarded"}
+
+    def _held(self, id_: str) -> Quarantined | str | None:
+        """Return what is kept under an id, or why it can't be read; None where nothing is, or no longer."""
+        data = self.store.quarantined_data(self.source.name, id_)
+        if data is None:
+            return None
+        try:
+            held = Quarantined.load(data, self.source.name)
+        except ValueError as error:  # nobody but the relay writes there: one that is broken keeps no other waiting
+            return str(error)
+        if held.expires_at <= self.store.now():
+            self.store.unquarantine(self.source.name, id_)
+            return None
+        return held
+
+    def _judged(self, id_: str, held: Quarantined | str) -> tuple[Described | None, dict[str, Any]]:
+        """Return what it says of its event, if it would be let in; and what to tell of it."""
+        if not isinstance(held, Quarantined):
+            return None, _unknown(id_, held)
+        told = _told(id_, held)
+        kept_until = held.received_at + timedelta(days=self.settings.retention_days)
+        if kept_until - self.store.now() < LEFT_MIN:
+            return None, told | {"outcome": "refused", "why": "too_old", "message": "its event would expire at once"}
+        received = held.received(self.settings.base_urls)
+        try:
+            said = judge(self.source.row, received, self.secrets, at=held.received_at.timestamp())
+        except SignatureError as error:
+            return None, told | _refused(error)
+        if not isinstance(said, Described):
+            return None, told | {"outcome": "refused", "why": "handshake", "message": "it is a handshake, and no event"}
+        key = said.idempotency_key if said.has_id else None
+        return said, told | {"outcome": "passes", "event_type": said.event_type, "idempotency_key": key}
+
+    def _forget(self, id_: str, held: Quarantined | str) -> None:
+        self.store.unquarantine(self.source.name, id_)
+        if isinstance(held, Quarantined):
+            self.store.give_room_back(self.source.name, len(held.dump()), held.expires_at)
+
+
+def listed(it: Readmission, query: Mapping[str, str], seconds_left: Callable[[], float]) -> dict[str, Any]:
+    """Return a page of what is kept of a source, the oldest first, and which of it would be let in.
+
+    Raises:
+        BadRequest: A parameter that there isn't, or no cursor of this listing.
+        UpstreamError: The bucket or the table doesn't answer.
+    """
+    if unknown := set(query) - {"cursor"}:
+        raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there is cursor", code="unknown_filter")
+    return _went_through(it, it.checked, query.get("cursor"), None, seconds_left, workers=WORKERS)
+
+
+def turned(it: Readmission, asked: Mapping[str, Any], seconds_left: Callable[[], float]) -> dict[str, Any]:
+    """Check, let in or discard what is kept of a source: those of `ids`, or a page of all, the oldest first.
+
+    Raises:
+        BadRequest: It asks for what there isn't.
+        UpstreamError: The bucket or the table doesn't answer.
+    """
+    action, cursor, ids = asked.get("action"), asked.get("cursor"), asked.get("ids")
+    if action not in ACTIONS or set(asked) - {"action", "cursor", "ids"}:
+        raise BadRequest(f"say an action ({', '.join(ACTIONS)}), with ids, or with the cursor of the page before")
+    if ids is not None and (cursor is not None or not _are_ids(ids)):
+        raise BadRequest(f"ids must be a list of the ids of up to {ANSWER_MAX} kept requests, without a cursor")
+    if action == "discard" and ids is None:
+        raise BadRequest("what is discarded is gone: say which, by their ids")
+    if cursor is not None and not isinstance(cursor, str):
+        raise _no_cursor()
+    note(action=action)
+    work = {"check": it.checked, "release": it.released, "discard": it.discarded}[str(action)]
+    # One after the other: the oldest is published first.
+    return _went_through(it, work, cursor, ids, seconds_left, workers=WORKERS if action == "check" else 1)
+
+
+def _are_ids(ids: object) -> bool:
+    if not isinstance(ids, list) or not 0 < len(ids) <= ANSWER_MAX:
+        return False
+    return all(isinstance(it, str) and ID.fullmatch(it) for it in ids)
+
+
+def _went_through(
+    it: Readmission,
+    work: Callable[[str], dict[str, Any] | None],
+    cursor: str | None,
+    ids: list[str] | None,
+    seconds_left: Callable[[], float],
+    *,
+    workers: int,
+) -> dict[str, Any]:
+    """Do *work* on kept requests until there are no more, enough, or time is short; return what became of each."""
+    after = _cell_before(cursor)
+    cells = it.store.quarantined(it.source.name) if ids is None else []
+    todo: list[tuple[str, str | None]] = [(id_, None) for id_ in dict.fromkeys(ids or ())]
+    todo += [(cell.id, _cursor(cell)) for cell in cells if after is None or (cell.at, cell.id) > after]
+    records: list[dict[str, Any]] = []
+    done = 0
+    while done < len(todo) and len(records) < ANSWER_MAX and (seconds_left() > 0 or not done):
+        some = [id_ for id_, _ in todo[done : done + min(workers, ANSWER_MAX - len(records))]]
+        for id_, found in zip(some, each(work, some, workers=workers), strict=True):
+            if (told := _outcome(id_, found, named=ids is not None)) is not None:
+                records.append(told)
+        done += len(some)
+    left = todo[done:]
+    number, size = it.store.quarantined_count(it.source.name)
+    note(went_through=done, events=[told["event_id"] for told in records if told.get("event_id")])
+    return {
+        "source": it.source.name,
+        "kept_s": it.source.quarantine_s or None,
+        "number": number,
+        "number_max": NUMBER_MAX,
+        "bytes": size,
+        "bytes_max": BYTES_MAX,
+        "requests": records,
+        "left": [id_ for id_, at in left if at is None],
+        "cursor": todo[done - 1][1] if left and done else None,
+    }
+
+
+def _outcome(id_: str, found: dict[str, Any] | UpstreamError | None, *, named: bool) -> dict[str, Any] | None:
+    if isinstance(found, UpstreamError):
+        if isinstance(found, Defect):
+            count(Metric.DEFECTS)
+            note(defect=str(found))
+        return {"id": id_, "outcome": "failed", "why": found.code, "message": str(found)}
+    return {"id": id_, "outcome": "gone"} if found is None and named else found
+
+
+def _told(id_: str, held: Quarantined) -> dict[str, Any]:
+    """Return what an operator may know of a kept request: what a stranger wrote is cut short; no secret, no body."""
+    headers = {name: plain(held.headers.get(name, ""), VALUE_MAX_CHARS) for name in ("content-type", "user-agent")}
+    return {
+        "id": id_,
+        "received_at": iso(held.received_at),
+        "expires_at": iso(held.expires_at),
+        "refused_for": held.reason,
+        "method": plain(held.method, NAME_MAX_CHARS),
+        "content_type": headers["content-type"] or None,
+        "user_agent": headers["user-agent"] or None,
+        "size_bytes": len(held.body),
+    }
+
+
+def _unknown(id_: str, why: str) -> dict[str, Any]:
+    return {"id": id_, "outcome": "unreadable", "why": "unreadable", "message": why}
+
+
+def _refused(error: SignatureError) -> dict[str, Any]:
+    return {"outcome": "refused", "why": error.reason, "message": str(error)}
+
+
+def _cursor(cell: Cell) -> str:
+    return f"{iso(cell.at)}.{cell.id}"
+
+
+def _cell_before(cursor: str | None) -> tuple[datetime, str] | None:
+    """Return which was the last of the page before.
+
+    Raises:
+        BadRequest: *cursor* doesn't say.
+    """
+    if cursor is None:
+        return None
+    text, _, id_ = cursor.rpartition(".")
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise _no_cursor() from None
+    if at.tzinfo is None or not ID.fullmatch(id_):
+        raise _no_cursor()
+    return at, id_
+
+
+def _no_cursor() -> BadRequest:
+    return BadRequest("the cursor is not one of this listing: start without", code="bad_cursor")
