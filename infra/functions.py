@@ -60,9 +60,18 @@ class RelayFunction(lambda_.Function):
         )
         self.allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.log_group_arn])
 
-    def allow(self, sid: str, actions: Sequence[str], resources: Sequence[str]) -> None:
-        """Let this function do *actions* on *resources*; *sid* says in a word what for."""
-        self.add_to_role_policy(iam.PolicyStatement(sid=sid, actions=[*actions], resources=[*resources]))
+    def allow(
+        self,
+        sid: str,
+        actions: Sequence[str],
+        resources: Sequence[str],
+        *,
+        conditions: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        """Let this function do *actions* on *resources*, on *conditions*; *sid* says in a word what for."""
+        self.add_to_role_policy(
+            iam.PolicyStatement(sid=sid, actions=[*actions], resources=[*resources], conditions=conditions)
+        )
 
 
 def relay_logs(scope: Construct, id_: str) -> logs.LogGroup:

@@ -93,6 +93,30 @@ def test_bodies_go_a_day_after_their_records(real: Synthesized) -> None:
     assert kept == {"bodies/": (15, "Enabled"), "spool/": (15, "Enabled")}
 
 
+def test_what_is_deleted_or_overwritten_in_the_bucket_can_be_had_back_for_a_while_and_then_is_gone(
+    real: Synthesized,
+) -> None:
+    """An expiration only puts a marker before a version: versions and markers need an end of their own."""
+    properties = real.one("AWS::S3::Bucket")["Properties"]
+    rules = [it for it in properties["LifecycleConfiguration"]["Rules"] if it["Status"] == "Enabled"]
+
+    ends = {it["Prefix"]: it["NoncurrentVersionExpiration"] for it in rules if "NoncurrentVersionExpiration" in it}
+    (markers,) = [it for it in rules if it.get("ExpiredObjectDeleteMarker")]
+
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert ends == {"bodies/": {"NoncurrentDays": 1}, "spool/": {"NoncurrentDays": 7}}
+    assert set(markers) == {"Id", "Status", "ExpiredObjectDeleteMarker"}  # S3 takes no days beside it
+
+
+def test_no_function_may_delete_a_version_or_change_how_long_the_bucket_keeps_them(real: Synthesized) -> None:
+    allowed = {action for verb in VERBS for actions, *_ in real.statements(verb).values() for action in actions}
+
+    assert {it for it in allowed if it.startswith("s3:")} == {
+        *("s3:PutObject", "s3:GetObject", "s3:ListBucket"),
+        "s3:DeleteObject",  # which leaves a marker, and the version behind it
+    }
+
+
 # -- functions ----------------------------------------------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     it = wired(world, monkeypatch, tmp_path, "RELAY_TABLE")
     monkeypatch.setattr(it, "settings", world.settings)
     monkeypatch.setattr(record, "relay", lambda *_: it)
+    monkeypatch.setattr(record, "handler", world.handler(record))
     yield world
     wiring.relay.cache_clear()
 

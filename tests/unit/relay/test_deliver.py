@@ -36,15 +36,16 @@ def hand_over(
 ) -> Event:
     headers = {"relay-event-id": event.id, "relay-body-mac": body_mac(MAC, event.id, published)}
     headers.pop(without, None)
-    return deliver(
-        name,
-        headers=headers,
-        body=b"{}",
-        mac_key=MAC,
-        settings=world.settings,
-        store=world.store,
-        clients=lambda *_: bus,
-    )
+    with world.acting("deliver"):
+        return deliver(
+            name,
+            headers=headers,
+            body=b"{}",
+            mac_key=MAC,
+            settings=world.settings,
+            store=world.store,
+            clients=lambda *_: bus,
+        )
 
 
 def test_a_delivery_is_handed_to_the_bus_and_recorded(world: World) -> None:
