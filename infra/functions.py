@@ -30,6 +30,7 @@ class RelayFunction(lambda_.Function):
         environment: Mapping[str, str],
         timeout_s: int,
         memory_mb: int = 512,
+        concurrency: int | None = None,
         description: str,
     ) -> None:
         name = verb.capitalize()
@@ -45,6 +46,7 @@ class RelayFunction(lambda_.Function):
             architecture=lambda_.Architecture.ARM_64,
             memory_size=memory_mb,
             timeout=Duration.seconds(timeout_s),
+            reserved_concurrent_executions=concurrency,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
             # A role given is a role without AWSLambdaBasicExecutionRole, which could write to every log group.

@@ -73,7 +73,7 @@ class RelayStack(Stack):
         self._ingest_code = lambda_.Code.from_asset(str(ingest_code)) if ingest_code else self._code
         self.storage = Storage(self, "Storage", retention_days=config.relay.retention_days)
         self.secrets = Secrets(self, "Secrets", relay=config.relay.name)
-        self.gateway = Gateway(self, "Gateway", base_url=base_url)
+        self.gateway = Gateway(self, "Gateway", base_url=base_url, throttle=config.relay.throttle)
         self._base_urls = list(filter(None, (config.relay.url, self.gateway.url)))
         self._functions()
         self._grants()
@@ -84,6 +84,8 @@ class RelayStack(Stack):
         alarms = Alarms(
             self,
             "Alarms",
+            relay=config.relay.name,
+            emails=config.relay.alarm_emails,
             functions=self.functions,
             ingest=self.ingest,
             sweep=self.sweep,
@@ -91,7 +93,7 @@ class RelayStack(Stack):
             audit=self.audit,
             gateway=self.gateway,
         )
-        alarms.watch_canaries(config.relay.name, self._flat["sources"])
+        alarms.watch_canaries(self._flat["sources"])
         self._outputs(alarms)
 
     def _functions(self) -> None:
@@ -115,14 +117,17 @@ class RelayStack(Stack):
     def _function(
         self, verb: str, *, timeout_s: int, description: str, memory_mb: int = 512, code: lambda_.Code | None = None
     ) -> RelayFunction:
+        limits = self._config.relay.concurrency
         return RelayFunction(
             self,
             verb,
             code=code or self._code,
             timeout_s=timeout_s,
             memory_mb=memory_mb,
+            concurrency=limits.of(verb) if limits else None,
             description=description,
             environment={
+                "RELAY_NAME": self._config.relay.name,
                 "RELAY_TABLE": self.storage.table.table_name,
                 "RELAY_BUCKET": self.storage.bucket.bucket_name,
                 "RELAY_BASE_URLS": ",".join(self._base_urls),

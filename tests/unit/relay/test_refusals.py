@@ -111,14 +111,16 @@ def test_a_refusal_is_counted_by_source_and_reason_and_in_the_total(
 ) -> None:
     """One line of CloudWatch's embedded metric format has both."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "ingest")
+    monkeypatch.setenv("RELAY_NAME", "shop")
 
     assert world.refuse(BAD, asked()) is Reason.BAD_SIGNATURE
 
     (emitted,) = [json.loads(it) for it in capsys.readouterr().out.splitlines() if '"_aws"' in it]
     (metric,) = emitted["_aws"]["CloudWatchMetrics"]
     assert (metric["Namespace"], metric["Metrics"]) == ("FanoutRelay", [{"Name": "Refused", "Unit": "Count"}])
-    assert sorted(map(sorted, metric["Dimensions"])) == [["reason", "source"], ["service"]]
-    assert [emitted[it] for it in ("service", "source", "reason")] == ["ingest", "github", "bad_signature"]
+    assert sorted(map(sorted, metric["Dimensions"])) == [["reason", "relay", "source"], ["relay", "service"]]
+    told = [emitted[it] for it in ("relay", "service", "source", "reason")]
+    assert told == ["shop", "ingest", "github", "bad_signature"]
     assert emitted["Refused"] == [1.0]
 
 
