@@ -127,7 +127,6 @@ class RelayStack(Stack):
             concurrency=limits.of(verb) if limits else None,
             description=description,
             environment={
-                "RELAY_NAME": self._config.relay.name,
                 "RELAY_TABLE": self.storage.table.table_name,
                 "RELAY_BUCKET": self.storage.bucket.bucket_name,
                 "RELAY_BASE_URLS": ",".join(self._base_urls),

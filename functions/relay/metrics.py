@@ -5,7 +5,6 @@ Each has the relay's name as a dimension: an account may have several relays, an
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from relay.model import Event
 
 NAMESPACE = "FanoutRelay"
+_OWN = {"relay": "unnamed"}  # a process is a function of one relay, and the wiring says of which
 
 
 class Metric(StrEnum):
@@ -47,6 +47,11 @@ class Metric(StrEnum):
     CANARY_TIME = "CanaryTime"
 
 
+def count_for(relay: str) -> None:
+    """Have whatever is counted from now on be of the relay called *relay*."""
+    _OWN["relay"] = relay
+
+
 def count(metric: Metric, value: float = 1) -> None:
     """Add *value* to *metric*; beside the relay's name its dimension is the verb (POWERTOOLS_SERVICE_NAME)."""
     unit = MetricUnit.Seconds if metric is Metric.DUE_AGE else MetricUnit.Count
@@ -59,16 +64,10 @@ def count_defect(error: Exception) -> None:
 
 
 def _emit(metric: Metric, unit: MetricUnit, value: float, **told: str) -> None:
-    own = {"relay": _relay()}
-    with single_metric(metric.value, unit, value, namespace=NAMESPACE, default_dimensions=own) as one:
+    with single_metric(metric.value, unit, value, namespace=NAMESPACE, default_dimensions={**_OWN}) as one:
         one.add_metadata("metric", metric.value)
         for name, it in told.items():
             one.add_metadata(name, it)
-
-
-def _relay() -> str:
-    """Return the relay's name.  Without it, while a deploy brings it, no webhook is refused: it counts for nobody."""
-    return os.environ.get("RELAY_NAME") or "unnamed"
 
 
 def count_routing(event: Event) -> None:
@@ -85,7 +84,7 @@ def count_refused(source: str, reason: str) -> None:
     Each pair that occurs is a metric of its own, which CloudWatch charges for: both come from fixed sets.
     """
     # A single_metric has one set of dimensions.
-    one = EphemeralMetrics(namespace=NAMESPACE, default_dimensions={"relay": _relay()})
+    one = EphemeralMetrics(namespace=NAMESPACE, default_dimensions={**_OWN})
     one.add_metric(name=Metric.REFUSED.value, unit=MetricUnit.Count, value=1)
     one.add_dimensions(source=source, reason=reason)
     one.add_metadata("metric", Metric.REFUSED.value)

@@ -138,7 +138,6 @@ def test_a_functions_environment_names_what_it_needs_and_holds_no_secret(real: S
     variables = real.function(verb)["Properties"]["Environment"]["Variables"]
 
     assert {name: real.plain(it) for name, it in variables.items()} == {
-        "RELAY_NAME": "shop",
         "RELAY_TABLE": "<StorageTable>",
         "RELAY_BUCKET": "<StorageBucket>",
         "RELAY_BASE_URLS": URL,

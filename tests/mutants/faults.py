@@ -497,8 +497,15 @@ FAULTS = (
     Fault(
         "metric-of-no-relay",
         f"{RELAY}metrics.py",
-        "namespace=NAMESPACE, default_dimensions=own)",
-        "namespace=NAMESPACE)",
+        "value, namespace=NAMESPACE, default_dimensions={**_OWN})",
+        "value, namespace=NAMESPACE)",
+    ),
+    Fault(
+        "function-doesnt-know-its-relay",
+        f"{RELAY}wiring.py",
+        "    count_for(found.settings.name)\n",
+        "",
+        ("tests/unit/relay/test_metrics.py",),
     ),
     Fault(
         "spooled-versions-stay-for-ever",

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay import metrics
+from relay import metrics, wiring
 from relay.metrics import Metric
+from tests.unit.relay.world import FLAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.unit.relay.operator import Operator
 
 
 def emitted(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -21,6 +24,7 @@ def emitted(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize(
     ("count", "name", "value"),
     [
@@ -39,7 +43,6 @@ def test_every_metric_is_of_the_relay_that_emits_it(
 ) -> None:
     """In each of its sets of dimensions, so that no figure is of two relays."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "sweep")
-    monkeypatch.setenv("RELAY_NAME", "shop")
 
     count()
 
@@ -57,12 +60,15 @@ def test_a_defect_says_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ZeroDivisionError" in emitted(capsys)["where"]
 
 
-def test_a_function_that_isnt_told_its_name_yet_counts_and_goes_on(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_function_counts_for_the_relay_whose_configuration_it_has(
+    operator: Operator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A deploy changes a function's code before its environment: no webhook may be refused in between."""
-    monkeypatch.delenv("RELAY_NAME", raising=False)
+    """From its first call on."""
+    metrics.count_for("another")
+    wiring.relay.cache_clear()
 
+    operator.ask("GET /v1/config")
+    capsys.readouterr()
     metrics.count(Metric.ACCEPTED)
 
-    assert emitted(capsys)["relay"] == "unnamed"
+    assert emitted(capsys)["relay"] == FLAT["name"]

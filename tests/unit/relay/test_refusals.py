@@ -106,12 +106,12 @@ def test_every_word_of_the_signature_engine_is_a_reason() -> None:
 # -- the verb ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("shop")
 def test_a_refusal_is_counted_by_source_and_reason_and_in_the_total(
     world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line of CloudWatch's embedded metric format has both."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "ingest")
-    monkeypatch.setenv("RELAY_NAME", "shop")
 
     assert world.refuse(BAD, asked()) is Reason.BAD_SIGNATURE
 
