@@ -98,7 +98,7 @@ def refusals(asked: Asked, wanted: str | None, reason: str | None) -> None:
     refused request says of itself is untrusted: nobody knows who wrote it.
 
     The counts are short of what an ended function had not written yet.  CloudWatch has the exact ones: namespace
-    FanoutRelay, metric Refused, dimensions source, reason.
+    FanoutRelay, metric Refused, dimensions relay, source, reason.
     """
     from cli.deployed import Deployed
 

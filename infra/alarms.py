@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk.aws_cloudwatch_actions import SnsAction
+from aws_cdk.aws_sns_subscriptions import EmailSubscription
 from constructs import Construct
 
 from infra.canaries import silence
@@ -26,13 +28,15 @@ DUE_AGE_MAX_S = 300  # sweep publishes what is due every minute; five missed in 
 
 
 class Alarms(Construct):
-    """Alarms that tell one SNS topic; whoever should hear them subscribes to it."""
+    """Alarms that tell one SNS topic; whoever should hear them is in the configuration, or subscribes to it."""
 
     def __init__(
         self,
         scope: Construct,
         id_: str,
         *,
+        relay: str,
+        emails: Iterable[str],
         functions: Iterable[RelayFunction],
         ingest: RelayFunction,
         sweep: RelayFunction,
@@ -41,13 +45,34 @@ class Alarms(Construct):
         gateway: Gateway,
     ) -> None:
         super().__init__(scope, id_)
-        self.topic = sns.Topic(self, "Topic")
+        self._relay = relay
+        self.topic = self._topic(emails)
         self._watch_functions(functions, ingest=ingest, sweep=sweep, audit=audit, gateway=gateway)
         self._watch_deliveries()
         if reconcile is not None:
             self._watch_reconciliation()
 
-    def watch_canaries(self, relay: str, sources: Mapping[str, Mapping[str, Any]]) -> None:
+    def _topic(self, emails: Iterable[str]) -> sns.Topic:
+        """Return the topic, which takes no message in the clear, and every alarm's.
+
+        Not encrypted: CloudWatch may not use the key `alias/aws/sns`, so that all alarms would fall silent, unseen.
+        """
+        topic = sns.Topic(self, "Topic", enforce_ssl=True)
+        # A policy takes the place of the one that SNS gives a topic, which lets the whole account publish.
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="Alarms",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            )
+        )
+        for address in emails:
+            topic.add_subscription(EmailSubscription(address))
+        return topic
+
+    def watch_canaries(self, sources: Mapping[str, Mapping[str, Any]]) -> None:
         """Tell of the silence of each canary among *sources* of the flat configuration."""
         for name, source in sources.items():
             if not source.get("canary"):
@@ -59,7 +84,7 @@ class Alarms(Construct):
                 cloudwatch.Metric(
                     namespace=METRICS_NAMESPACE,
                     metric_name="CanaryTime",
-                    dimensions_map={"relay": relay, "source": name},
+                    dimensions_map={"relay": self._relay, "source": name},
                     period=Duration.seconds(wait.period_s),
                     statistic="SampleCount",
                 ),
@@ -74,7 +99,7 @@ class Alarms(Construct):
         """Tell of refused requests that a source's quarantine should have kept and couldn't."""
         self._alarm(
             "NotQuarantined",
-            _metric("NotQuarantined", "ingest"),
+            self._metric("NotQuarantined", "ingest"),
             "A refused request isn't kept, though its source asks for that: its quarantine is full, or the bucket or"
             " the table failed. `relay source quarantine SOURCE` says what is there: set the right secret and"
             " --release it, --discard what is nobody's.",
@@ -99,7 +124,8 @@ class Alarms(Construct):
         self._alarm(
             "IngestThrottles",
             ingest.metric_throttles(period=PERIOD, statistic="Sum"),
-            "Lambda had no room for webhooks, and some sources never send again. Ask for more concurrency.",
+            "Lambda had no room for webhooks, and some sources never send again. Raise or take out `concurrency` under"
+            " [relay], or ask AWS for more: the account has a limit, too.",
         )
         self._alarm(
             "GatewayErrors",
@@ -108,10 +134,16 @@ class Alarms(Construct):
         )
         self._alarm(
             "TooLarge",
-            gateway.metric_too_large(period=PERIOD),
+            gateway.metric("TooLarge", period=PERIOD),
             "A caller got a 413: a webhook has over 4 MiB, and nothing of it was kept. `relay source refusals` names"
             " the source where the relay itself refused it; the access log has those that the gateway refused, over"
             " 6 MB or 10 MB. Have the source send less.",
+        )
+        self._alarm(
+            "Throttled",
+            gateway.metric("Throttled", period=PERIOD),
+            "A caller got a 429: more came at once than API Gateway lets through, and some sources never send again."
+            " Raise or take out `throttle` under [relay], or ask AWS for more: the account has a limit, too.",
         )
         self._alarm(
             "SweepStopped",
@@ -130,7 +162,7 @@ class Alarms(Construct):
         """Tell of what waits, died, or can't be told of any more."""
         self._alarm(
             "DueAge",
-            _metric("DueAge", "sweep", "Maximum"),
+            self._metric("DueAge", "sweep", "Maximum"),
             f"An event has waited over {DUE_AGE_MAX_S} s to be published. Is QStash up, is its quota used up, does its"
             " token hold? `relay doctor` asks.",
             threshold=DUE_AGE_MAX_S,
@@ -138,12 +170,12 @@ class Alarms(Construct):
         for verb in ("ingest", "sweep"):  # which takes in, and publishes, what ingest couldn't
             self._alarm(
                 f"{verb.capitalize()}Unpublishable",
-                _metric("Unpublishable", verb),
+                self._metric("Unpublishable", verb),
                 "QStash refused an event for good. `relay delivery list --status unpublishable` names it.",
             )
             self._alarm(
                 f"{verb.capitalize()}RouteFailed",
-                _metric("RouteFailed", verb),
+                self._metric("RouteFailed", verb),
                 "A route's `when` didn't fit an event: the event is saved, and that route didn't take it. `relay event"
                 " show` has route_error; mend relay.toml, deploy, `relay replay start` the event: the routes are asked"
                 " again.",
@@ -151,38 +183,38 @@ class Alarms(Construct):
         for verb in ("ingest", "sweep", "audit"):
             self._alarm(
                 f"{verb.capitalize()}Defects",
-                _metric("Defects", verb),
+                self._metric("Defects", verb),
                 "The relay's own code failed at one event or record; it is kept, and the others went on. The log of"
                 f" {verb} says where (`defects`, `publish_failed`): that is a bug to report. What can't be published"
                 " for half an hour ends as unpublishable or unaccounted: `relay delivery list --status unpublishable`.",
             )
         self._alarm(
             "DeadLettered",
-            _metric("DeadLettered", "record"),
+            self._metric("DeadLettered", "record"),
             "A destination spent all attempts of a delivery. `relay delivery list --status dead_lettered` names it;"
             " mend the destination, then replay.",
         )
         self._alarm(
             "DeadLetteredInLog",
-            _metric("DeadLettered", "sweep"),
+            self._metric("DeadLettered", "sweep"),
             "As DeadLettered, read from QStash's log since no callback told of it.",
         )
         self._alarm(
             "Unaccounted",
-            _metric("Unaccounted", "audit", "Maximum"),
+            self._metric("Unaccounted", "audit", "Maximum"),
             "Nobody can tell what became of a delivery. `relay audit` names it, and why; a person decides whether to"
             " replay it.",
         )
         self._alarm(
             "Drift",
-            _metric("Drift", "audit", "Maximum"),
+            self._metric("Drift", "audit", "Maximum"),
             "QStash doesn't hold what the last deploy said: somebody changed it there, or another deployment has this"
             " name. `relay sync --plan` says what differs, `relay sync` mends it.",
             periods=3,  # a deploy is none
         )
         self._alarm(
             "Orphans",
-            _metric("Orphans", "record"),
+            self._metric("Orphans", "record"),
             "QStash reported on an event that the relay doesn't know. Does another deployment use this name and token?",
         )
 
@@ -190,11 +222,21 @@ class Alarms(Construct):
         """Tell of what GitHub sent and never came."""
         self._alarm(
             "Missing",
-            _metric("Missing", "reconcile", "Maximum", MISSING_PERIOD),
+            self._metric("Missing", "reconcile", "Maximum", MISSING_PERIOD),
             "GitHub sent events that never came, and asking for them again didn't help. The log of reconcile names"
             " each, and what it was answered (401: `relay secret set SOURCE`, and `relay source refusals SOURCE`"
             " says why). Mend that; what isn't asked for by itself then, redeliver at the hook's page on GitHub"
             " within 3 days.",
+        )
+
+    def _metric(self, name: str, verb: str, statistic: str = "Sum", period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Return the metric *name* that the function of *verb* of this relay emits."""
+        return cloudwatch.Metric(
+            namespace=METRICS_NAMESPACE,
+            metric_name=name,
+            dimensions_map={"relay": self._relay, "service": verb},
+            period=period,
+            statistic=statistic,
         )
 
     def _alarm(
@@ -220,14 +262,3 @@ class Alarms(Construct):
             treat_missing_data=treat.BREACHING if below else treat.NOT_BREACHING,
         )
         alarm.add_alarm_action(SnsAction(self.topic))
-
-
-def _metric(name: str, verb: str, statistic: str = "Sum", period: Duration = PERIOD) -> cloudwatch.Metric:
-    """Return the metric *name* that the function of *verb* emits."""
-    return cloudwatch.Metric(
-        namespace=METRICS_NAMESPACE,
-        metric_name=name,
-        dimensions_map={"service": verb},
-        period=period,
-        statistic=statistic,
-    )

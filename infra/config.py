@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from infra import hooks, lint, shape
+from infra.capacity import Concurrency, Emails, Throttle
 from infra.destinations import Destination, PublicUrl
 from infra.grammar import Expression, Glob, Name, Seconds
 from infra.limits import Plan, schedule_retries
@@ -95,6 +96,27 @@ class Relay(Table):
     sweeps: Annotated[  # EventBridge: targets of a rule
         int, Field(ge=1, le=5, description="How many runs a minute share what is due.", examples=[1])
     ] = 1
+    alarm_emails: Emails = Field(
+        default_factory=list,
+        description="Who hears the alarms: each gets a mail at the deploy, and nothing more until its link is clicked.",
+        examples=[["ops@example.com"]],
+    )
+    throttle: Annotated[
+        Throttle | None,
+        Field(
+            description="What the gateway lets through; a webhook beyond it is answered 429, and many sources never"
+            " send again. Without it, the account's limits alone.",
+            examples=[{"rate": 100, "burst": 200}],
+        ),
+    ] = None
+    concurrency: Annotated[
+        Concurrency | None,
+        Field(
+            description="How many of a function run at once. In a new account, which runs ten in all, any of it makes"
+            " the deploy fail.",
+            examples=[{"ingest": 50, "record": 50}],
+        ),
+    ] = None
 
 
 class QStash(Table):

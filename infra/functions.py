@@ -30,6 +30,7 @@ class RelayFunction(lambda_.Function):
         environment: Mapping[str, str],
         timeout_s: int,
         memory_mb: int = 512,
+        concurrency: int | None = None,
         description: str,
     ) -> None:
         name = verb.capitalize()
@@ -45,6 +46,7 @@ class RelayFunction(lambda_.Function):
             architecture=lambda_.Architecture.ARM_64,
             memory_size=memory_mb,
             timeout=Duration.seconds(timeout_s),
+            reserved_concurrent_executions=concurrency,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
             # A role given is a role without AWSLambdaBasicExecutionRole, which could write to every log group.
@@ -60,9 +62,18 @@ class RelayFunction(lambda_.Function):
         )
         self.allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.log_group_arn])
 
-    def allow(self, sid: str, actions: Sequence[str], resources: Sequence[str]) -> None:
-        """Let this function do *actions* on *resources*; *sid* says in a word what for."""
-        self.add_to_role_policy(iam.PolicyStatement(sid=sid, actions=[*actions], resources=[*resources]))
+    def allow(
+        self,
+        sid: str,
+        actions: Sequence[str],
+        resources: Sequence[str],
+        *,
+        conditions: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        """Let this function do *actions* on *resources*, on *conditions*; *sid* says in a word what for."""
+        self.add_to_role_policy(
+            iam.PolicyStatement(sid=sid, actions=[*actions], resources=[*resources], conditions=conditions)
+        )
 
 
 def relay_logs(scope: Construct, id_: str) -> logs.LogGroup:

@@ -19,9 +19,10 @@ from infra.functions import METRICS_NAMESPACE, relay_logs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from infra.capacity import Throttle
     from infra.functions import RelayFunction
 
-TOO_LARGE = "TooLarge"
+COUNTED = {"TooLarge": 413, "Throttled": 429}  # from the access log
 # Neither paths nor queries: the path of a callback carries a MAC.
 _ACCESS_LOG = {
     "at": "$context.requestTime",
@@ -42,13 +43,16 @@ _ACCESS_LOG = {
 class Gateway(Construct):
     """The HTTP API.  It is made before the functions, which need its URL; `open` and `guard` then add their routes."""
 
-    def __init__(self, scope: Construct, id_: str, *, base_url: str | None) -> None:
+    def __init__(self, scope: Construct, id_: str, *, base_url: str | None, throttle: Throttle | None) -> None:
         super().__init__(scope, id_)
         self.api = apigateway.HttpApi(self, "Api", api_name=Stack.of(self).stack_name, create_default_stage=False)
         stack = Stack.of(self)
         self.url = base_url or f"https://{self.api.api_id}.execute-api.{stack.region}.{stack.url_suffix}"
-        # No throttle of our own: a webhook refused by a limit that nobody set is a lost event.  The account's holds.
-        stage = apigateway.HttpStage(self, "Stage", http_api=self.api, stage_name="$default", auto_deploy=True)
+        # No throttle that nobody set: a webhook refused by it is a lost event.  The account's holds.
+        limits = apigateway.ThrottleSettings(rate_limit=throttle.rate, burst_limit=throttle.burst) if throttle else None
+        stage = apigateway.HttpStage(
+            self, "Stage", http_api=self.api, stage_name="$default", auto_deploy=True, throttle=limits
+        )
         cfn_stage = cast("apigateway.CfnStage", stage.node.default_child)
         access_logs = relay_logs(self, "AccessLogs")
         cfn_stage.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
@@ -56,20 +60,21 @@ class Gateway(Construct):
             format=json.dumps({"relay": stack.stack_name, **_ACCESS_LOG}),
         )
         # API Gateway counts all 4xx in one, and what it refuses itself reaches no function that could count it.
-        access_logs.add_metric_filter(
-            "TooLarge",
-            filter_pattern=logs.FilterPattern.string_value("$.status", "=", "413"),
-            metric_namespace=METRICS_NAMESPACE,
-            metric_name=TOO_LARGE,
-            dimensions={"relay": "$.relay"},
-        )
+        for metric, status in COUNTED.items():
+            access_logs.add_metric_filter(
+                metric,
+                filter_pattern=logs.FilterPattern.string_value("$.status", "=", str(status)),
+                metric_namespace=METRICS_NAMESPACE,
+                metric_name=metric,
+                dimensions={"relay": "$.relay"},
+            )
         self._iam = HttpIamAuthorizer()
 
-    def metric_too_large(self, *, period: Duration) -> cloudwatch.Metric:
-        """Return how many requests were answered 413, by whomever."""
+    def metric(self, name: str, *, period: Duration) -> cloudwatch.Metric:
+        """Return how many requests were answered with the status that *name*, of `COUNTED`, is of, by whomever."""
         return cloudwatch.Metric(
             namespace=METRICS_NAMESPACE,
-            metric_name=TOO_LARGE,
+            metric_name=name,
             dimensions_map={"relay": Stack.of(self).stack_name},
             period=period,
             statistic="Sum",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra import shape
+from infra.capacity import Concurrency, Throttle
 from infra.config import QStash, Relay, Route, Source, UrlGroup
 from infra.destinations import Destination
 from infra.publishing import Asked, FlowControl, Limits, PublishSettings, Queue
@@ -32,6 +33,8 @@ in [schemes.md](schemes.md).
 """
 _TABLES: dict[str, type[BaseModel]] = {
     "[relay]": Relay,
+    "[relay.throttle]": Throttle,
+    "[relay.concurrency]": Concurrency,
     "[qstash]": QStash,
     "[sources.NAME]": Source,
     "[[sources.NAME.routes]]": Route,

@@ -77,7 +77,7 @@ class RelayStack(Stack):
             self, "Storage", retention_days=config.relay.retention_days, quarantine_days=self._quarantine_days
         )
         self.secrets = Secrets(self, "Secrets", relay=config.relay.name)
-        self.gateway = Gateway(self, "Gateway", base_url=base_url)
+        self.gateway = Gateway(self, "Gateway", base_url=base_url, throttle=config.relay.throttle)
         self._base_urls = list(filter(None, (config.relay.url, self.gateway.url)))
         self._functions()
         self._grants()
@@ -88,6 +88,8 @@ class RelayStack(Stack):
         alarms = Alarms(
             self,
             "Alarms",
+            relay=config.relay.name,
+            emails=config.relay.alarm_emails,
             functions=self.functions,
             ingest=self.ingest,
             sweep=self.sweep,
@@ -95,7 +97,7 @@ class RelayStack(Stack):
             audit=self.audit,
             gateway=self.gateway,
         )
-        alarms.watch_canaries(config.relay.name, self._flat["sources"])
+        alarms.watch_canaries(self._flat["sources"])
         if self._quarantine_days:
             alarms.watch_quarantine()
         self._outputs(alarms)
@@ -121,12 +123,14 @@ class RelayStack(Stack):
     def _function(
         self, verb: str, *, timeout_s: int, description: str, memory_mb: int = 512, code: lambda_.Code | None = None
     ) -> RelayFunction:
+        limits = self._config.relay.concurrency
         return RelayFunction(
             self,
             verb,
             code=code or self._code,
             timeout_s=timeout_s,
             memory_mb=memory_mb,
+            concurrency=limits.of(verb) if limits else None,
             description=description,
             environment={
                 "RELAY_TABLE": self.storage.table.table_name,

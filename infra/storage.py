@@ -10,6 +10,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.writes import LEADING_KEYS
+
 if TYPE_CHECKING:
     from infra.functions import RelayFunction
 
@@ -17,6 +19,9 @@ BODIES = "bodies/"
 SPOOL = "spool/"
 QUARANTINE = "quarantine/"
 QUARANTINE_DAYS = 31  # where no source asks for it any more: what is left of before goes then
+# How long what was overwritten or deleted can be had back.
+BODY_KEPT_ON = Duration.days(1)
+SPOOL_KEPT_ON = Duration.days(7)
 _READ = ("GetItem", "Query")
 _WRITE = ("PutItem", "UpdateItem")  # no Scan: no question needs one; no DeleteItem: records expire
 _FEED_ATTRIBUTES = [
@@ -42,6 +47,8 @@ class Storage(Construct):
     def __init__(self, scope: Construct, id_: str, *, retention_days: int, quarantine_days: int | None = None) -> None:
         super().__init__(scope, id_)
         self.table = self._table()
+        # A day more than the records, so that no record ever points at a body that is gone.
+        kept = Duration.days(retention_days + 1)
         self.bucket = s3.Bucket(
             self,
             "Bucket",
@@ -49,13 +56,22 @@ class Storage(Construct):
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=True,  # no function may delete a version: what was acknowledged can be had back
             lifecycle_rules=[
-                # A day more than the records, so that no record ever points at a body that is gone.
-                s3.LifecycleRule(id="bodies", prefix=BODIES, expiration=Duration.days(retention_days + 1)),
-                s3.LifecycleRule(id="spool", prefix=SPOOL, expiration=Duration.days(retention_days + 1)),
                 s3.LifecycleRule(
-                    id="quarantine", prefix=QUARANTINE, expiration=Duration.days(quarantine_days or QUARANTINE_DAYS)
+                    id="bodies", prefix=BODIES, expiration=kept, noncurrent_version_expiration=BODY_KEPT_ON
                 ),
+                s3.LifecycleRule(
+                    id="spool", prefix=SPOOL, expiration=kept, noncurrent_version_expiration=SPOOL_KEPT_ON
+                ),
+                s3.LifecycleRule(
+                    id="quarantine",
+                    prefix=QUARANTINE,
+                    expiration=Duration.days(quarantine_days or QUARANTINE_DAYS),
+                    noncurrent_version_expiration=BODY_KEPT_ON,
+                ),
+                # An expiration only puts a delete marker before a version: without this, markers stay for ever.
+                s3.LifecycleRule(id="markers", expired_object_delete_marker=True),
                 s3.LifecycleRule(id="uploads", abort_incomplete_multipart_upload_after=Duration.days(1)),
             ],
             removal_policy=RemovalPolicy.RETAIN,
@@ -63,7 +79,7 @@ class Storage(Construct):
 
     def grant_accept(self, function: RelayFunction) -> None:
         """Let *function* save events, bodies that are too large for an item, and webhooks while the table is down."""
-        self._grant_records(function)
+        self._grant_own_records(function)
         function.allow("SaveBodies", ["s3:PutObject"], [self._bodies])
         function.allow("Spool", ["s3:PutObject"], [self._spool])
 
@@ -82,11 +98,11 @@ class Storage(Construct):
 
     def grant_record(self, function: RelayFunction) -> None:
         """Let *function* record what became of deliveries."""
-        self._grant_records(function)
+        self._grant_own_records(function)
 
     def grant_deliver(self, function: RelayFunction) -> None:
         """Let *function* record that a delivery came, and read the body it stands for."""
-        self._grant_records(function)
+        self._grant_own_records(function)
         self._grant_bodies(function)
 
     def grant_query(self, function: RelayFunction) -> None:
@@ -134,6 +150,19 @@ class Storage(Construct):
     def _grant_records(self, function: RelayFunction) -> None:
         actions = [f"dynamodb:{verb}" for verb in (*_READ, *_WRITE)]
         function.allow("Records", actions, [self.table.table_arn])
+
+    def _grant_own_records(self, function: RelayFunction) -> None:
+        """Let *function*, which anybody reaches, read all and write only what is its own.
+
+        Each item of a transaction or a batch is asked for; a write without a key is none, so that no `Null` is needed.
+        """
+        function.allow("Read", [f"dynamodb:{verb}" for verb in _READ], [self.table.table_arn])
+        function.allow(
+            "Write",
+            [f"dynamodb:{verb}" for verb in _WRITE],
+            [self.table.table_arn],
+            conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [*LEADING_KEYS[function.verb]]}},
+        )
 
     def _grant_indexes(self, function: RelayFunction) -> None:
         function.allow("Indexes", ["dynamodb:Query"], [f"{self.table.table_arn}/index/*"])

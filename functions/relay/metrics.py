@@ -1,4 +1,7 @@
-"""The relay's metrics: one name each, all here; CloudWatch reads them from the log (embedded metric format)."""
+"""The relay's metrics: one name each, all here; CloudWatch reads them from the log (embedded metric format).
+
+Each has the relay's name as a dimension: an account may have several relays, and the alarms of one are its own.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from relay.model import Event
 
 NAMESPACE = "FanoutRelay"
+_OWN = {"relay": "unnamed"}  # a process is a function of one relay, and the wiring says of which
 
 
 class Metric(StrEnum):
@@ -44,18 +48,27 @@ class Metric(StrEnum):
     NOT_QUARANTINED = "NotQuarantined"
 
 
+def count_for(relay: str) -> None:
+    """Have whatever is counted from now on be of the relay called *relay*."""
+    _OWN["relay"] = relay
+
+
 def count(metric: Metric, value: float = 1) -> None:
-    """Add *value* to *metric*; the dimension is the verb (POWERTOOLS_SERVICE_NAME)."""
+    """Add *value* to *metric*; beside the relay's name its dimension is the verb (POWERTOOLS_SERVICE_NAME)."""
     unit = MetricUnit.Seconds if metric is Metric.DUE_AGE else MetricUnit.Count
-    with single_metric(name=metric.value, unit=unit, value=value, namespace=NAMESPACE) as one:
-        one.add_metadata("metric", metric.value)
+    _emit(metric, unit, value)
 
 
 def count_defect(error: Exception) -> None:
     """Count that the relay's own code failed with *error*, and tell where."""
-    with single_metric(name=Metric.DEFECTS.value, unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as one:
-        one.add_metadata("metric", Metric.DEFECTS.value)
-        one.add_metadata("where", str(Defect(error)))
+    _emit(Metric.DEFECTS, MetricUnit.Count, 1, where=str(Defect(error)))
+
+
+def _emit(metric: Metric, unit: MetricUnit, value: float, **told: str) -> None:
+    with single_metric(metric.value, unit, value, namespace=NAMESPACE, default_dimensions={**_OWN}) as one:
+        one.add_metadata("metric", metric.value)
+        for name, it in told.items():
+            one.add_metadata(name, it)
 
 
 def count_routing(event: Event) -> None:
@@ -71,7 +84,8 @@ def count_refused(source: str, reason: str) -> None:
 
     Each pair that occurs is a metric of its own, which CloudWatch charges for: both come from fixed sets.
     """
-    one = EphemeralMetrics(namespace=NAMESPACE)  # a single_metric has one set of dimensions
+    # A single_metric has one set of dimensions.
+    one = EphemeralMetrics(namespace=NAMESPACE, default_dimensions={**_OWN})
     one.add_metric(name=Metric.REFUSED.value, unit=MetricUnit.Count, value=1)
     one.add_dimensions(source=source, reason=reason)
     one.add_metadata("metric", Metric.REFUSED.value)
@@ -83,8 +97,8 @@ def time_canary(relay: str, source: str, seconds: float) -> None:
 
     Whichever verb heard of the end: so the alarm on silence looks at relay and source, not at the verb.
     """
-    one = EphemeralMetrics(namespace=NAMESPACE)
+    one = EphemeralMetrics(namespace=NAMESPACE, default_dimensions={"relay": relay})
     one.add_metric(name=Metric.CANARY_TIME.value, unit=MetricUnit.Seconds, value=seconds)
-    one.add_dimensions(relay=relay, source=source)
+    one.add_dimensions(source=source)
     one.add_metadata("metric", Metric.CANARY_TIME.value)
     one.flush_metrics()

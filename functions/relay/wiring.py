@@ -7,6 +7,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from relay.errors import OperatorError, SignatureError, UpstreamError
+from relay.metrics import count_for
 from relay.settings import Settings
 from relay.store import Store
 
@@ -215,4 +216,6 @@ class Relay:
 @cache
 def relay(*needs: str) -> Relay:
     """Return this function's relay, made once; *needs* are the variables that it can't do without."""
-    return Relay(Settings.load(os.environ, ("RELAY_TABLE", "RELAY_BASE_URLS", *needs)))
+    found = Relay(Settings.load(os.environ, ("RELAY_TABLE", "RELAY_BASE_URLS", *needs)))
+    count_for(found.settings.name)
+    return found

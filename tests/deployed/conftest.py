@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 EVERY = "every-"  # before a scheme's name: the source that has it
 GIVEN_SECRET = "given by the environment"
 TICK = '{"kind":"tick"}'
+HEARS = "ops@example.com"
 CONFIG = """
 [relay]
 name = "deployed"
+alarm_emails = ["{hears}"]
 
 [schemes.acme]
 signature = "X-Acme-Signature: {{base64}}"
@@ -132,7 +134,7 @@ def relay(destinations: Destinations, github: GitHubApi, tmp_path_factory: pytes
     """Deploy the relay of `CONFIG`; the source `mute` has no signing secret."""
     config = tmp_path_factory.mktemp("relay") / "relay.toml"
     every = "\n".join(f'{EVERY}{name} = {{ scheme = "{name}", to = ["every"] }}' for name in built_in_schemes())
-    config.write_text(CONFIG.format(url=destinations.base_url, every=every, hook=HOOK, tick=TICK))
+    config.write_text(CONFIG.format(url=destinations.base_url, every=every, hook=HOOK, tick=TICK, hears=HEARS))
     with (
         served(github) as api,
         running(config, environ={"RELAY_SECRET_ACME": GIVEN_SECRET, "GITHUB_API_URL": api}) as local,

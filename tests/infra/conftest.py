@@ -97,18 +97,27 @@ class Synthesized:
     def _short(self, name: str) -> str:
         return name if name.startswith("AWS::") else name[:-8]
 
-    def statements(self, verb: str) -> dict[str, tuple[list[str], list[str]]]:
-        """Return the actions and the resources that the role of *verb*'s function allows, by statement id."""
-        found = {}
+    def policy(self, verb: str) -> list[dict[str, Any]]:
+        """Return the statements of all policies of the role of *verb*'s function."""
         role = self.function(verb)["Properties"]["Role"]["Fn::GetAtt"][0]
-        for policy in self.of_type("AWS::IAM::Policy").values():
-            if policy["Properties"]["Roles"] == [{"Ref": role}]:
-                for it in policy["Properties"]["PolicyDocument"]["Statement"]:
-                    assert it["Effect"] == "Allow"
-                    assert set(it) <= {"Sid", "Effect", "Action", "Resource"}
-                    actions = [it["Action"]] if isinstance(it["Action"], str) else it["Action"]
-                    resources = it["Resource"] if isinstance(it["Resource"], list) else [it["Resource"]]
-                    found[it.get("Sid", "")] = (sorted(actions), sorted(self.plain(one) for one in resources))
+        return [
+            statement
+            for it in self.of_type("AWS::IAM::Policy").values()
+            if it["Properties"]["Roles"] == [{"Ref": role}]
+            for statement in it["Properties"]["PolicyDocument"]["Statement"]
+        ]
+
+    def statements(self, verb: str) -> dict[str, tuple[Any, ...]]:
+        """Return what *verb*'s role allows, by statement id: actions, resources, and the condition if there is one."""
+        found = {}
+        for it in self.policy(verb):
+            assert it["Effect"] == "Allow"
+            assert set(it) <= {"Sid", "Effect", "Action", "Resource", "Condition"}
+            actions = [it["Action"]] if isinstance(it["Action"], str) else it["Action"]
+            resources = it["Resource"] if isinstance(it["Resource"], list) else [it["Resource"]]
+            condition = (it["Condition"],) if "Condition" in it else ()
+            said = (sorted(actions), sorted(self.plain(one) for one in resources), *condition)
+            found[it.get("Sid", "")] = said
         return found
 
 

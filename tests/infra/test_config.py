@@ -186,6 +186,33 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ('[sources.github-api]\nscheme = "github"\nto = []', "sources.github-api", "GitHub's API token"),
         ('[sources.a]\nscheme = "github"\nto = []\nreplays = "keep"', "sources.a.replays", "'flag' or 'refuse'"),
         ('[schemes.github]\nsignature = "X: {hex}"', "schemes.github", "built in"),
+        # how much at once, and who hears of what is wrong
+        *(
+            (f'[relay]\nalarm_emails = ["{it}"]', "relay.alarm_emails[0]", "an e-mail address like ops@example.com")
+            for it in [
+                *("ops", "ops@example", "@example.com", "ops@", "a b@example.com", "ops@example..com"),
+                *("ops@-a.com", ".ops@example.com", "a@b@example.com", "Ops <ops@example.com>", "mailto:a@example.com"),
+                f"{'a' * 250}@example.com",
+            ]
+        ),
+        ('[relay]\nalarm_emails = "ops@example.com"', "relay.alarm_emails", "list"),
+        (
+            '[relay]\nalarm_emails = ["ops@example.com", "Ops@example.com"]',
+            "relay.alarm_emails",
+            "'Ops@example.com' is named twice",
+        ),
+        ("[relay]\nthrottle = { rate = 0, burst = 1 }", "relay.throttle.rate", "greater than or equal to 1"),
+        ("[relay]\nthrottle = { rate = 1, burst = 0 }", "relay.throttle.burst", "greater than or equal to 1"),
+        ("[relay]\nthrottle = { rate = 1.5, burst = 2 }", "relay.throttle.rate", "whole number"),
+        ("[relay]\nthrottle = { rate = true, burst = 2 }", "relay.throttle.rate", "whole number"),
+        ("[relay]\nthrottle = { rate = 10 }", "relay.throttle.burst", "is missing"),
+        ("[relay]\nthrottle = { burst = 10 }", "relay.throttle.rate", "is missing"),
+        ("[relay]\nthrottle = 10", "relay.throttle", "table"),
+        ("[relay]\nthrottle = { rate = 1, burst = 2, brust = 3 }", "relay.throttle.brust", "did you mean 'burst'?"),
+        ("[relay]\nconcurrency = { ingest = 0 }", "relay.concurrency.ingest", "greater than or equal to 1"),
+        ('[relay]\nconcurrency = { record = "5" }', "relay.concurrency.record", "whole number"),
+        ("[relay]\nconcurrency = { inges = 5 }", "relay.concurrency.inges", "did you mean 'ingest'?"),
+        ("[relay]\nconcurrency = { sweep = 5 }", "relay.concurrency.sweep", "there are claim, deliver"),
         # URL groups and destinations
         ("[url_groups.g]", "url_groups.g.destinations", "needs a destination"),
         ("[url_groups.g.destinations]", "url_groups.g.destinations", "needs a destination"),
@@ -327,6 +354,26 @@ def test_a_retry_delay_of_qstashs_documentation_is_taken_as_it_is(tmp_path: Path
     file.write_text(BASE.replace("[url_groups", f'[url_groups.audit]\nretry_delay = "{expression}"\n[url_groups', 1))
 
     assert flatten(load(file))["url_groups"]["audit"]["publishing"]["retry_delay"] == expression
+
+
+@pytest.mark.parametrize(
+    "address", ["ops@example.com", "first.last+relay@sub.example.co.uk", "a_b%c'd@x-y.io", "1@1.example.museum"]
+)
+def test_an_address_that_people_have_hears_the_alarms(tmp_path: Path, address: str) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(BASE.replace("[relay]", f'[relay]\nalarm_emails = ["{address}"]'), encoding="utf-8")
+
+    assert load(file).relay.alarm_emails == [address]
+
+
+def test_nothing_limits_a_relay_that_doesnt_say_so(tmp_path: Path) -> None:
+    """A limit that nobody set would lose webhooks, and in a new account fail the deploy."""
+    file = tmp_path / "relay.toml"
+    file.write_text(BASE, encoding="utf-8")
+
+    relay = load(file).relay
+
+    assert (relay.throttle, relay.concurrency, relay.alarm_emails) == (None, None, [])
 
 
 def test_a_missing_url_group_is_told_with_the_nearest_name(told: Told) -> None:

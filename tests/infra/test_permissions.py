@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,7 @@ RECORDS = (
     ),
     ["<StorageTable>"],
 )
+READ = (["dynamodb:GetItem", "dynamodb:Query"], ["<StorageTable>"])
 INDEXES = (["dynamodb:Query"], ["<StorageTable>/index/*"])
 SAVE_BODIES = (["s3:PutObject"], ["<StorageBucket>/bodies/*"])
 READ_BODIES = (["s3:GetObject"], ["<StorageBucket>/bodies/*"])
@@ -31,17 +32,26 @@ TOKEN = (["secretsmanager:GetSecretValue"], [f"{SECRET}/qstash-??????"])
 BUS = "arn:<AWS::Partition>:events:<AWS::Region>:<AWS::AccountId>:event-bus"
 TRACES = (["xray:PutTelemetryRecords", "xray:PutTraceSegments"], ["*"])  # X-Ray has nothing narrower
 
+
+def writes(*keys: str) -> tuple[Any, ...]:
+    """Return what lets a function write under *keys* alone."""
+    condition = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [*keys]}}
+    return ["dynamodb:PutItem", "dynamodb:UpdateItem"], ["<StorageTable>"], condition
+
+
 EXPECTED = {
     "ingest": {
-        "Records": RECORDS,
+        "Read": READ,
+        "Write": writes("rly_*", "SEEN#*", "REPLAY#*", "REFUSAL#*", "QUARANTINE#*", "HANDSHAKE"),
         "SaveBodies": SAVE_BODIES,
         "Spool": (["s3:PutObject"], ["<StorageBucket>/spool/*"]),
         "QStashToken": TOKEN,
         "SigningSecrets": (["secretsmanager:GetSecretValue"], [f"{SECRET}/sources-??????"]),
     },
-    "record": {"Records": RECORDS},
+    "record": {"Read": READ, "Write": writes("rly_*", "ORPHAN#*", "COUNT")},
     "deliver": {
-        "Records": RECORDS,
+        "Read": READ,
+        "Write": writes("rly_*"),
         "ReadBodies": READ_BODIES,
         "HandOverEventbridge": (["events:PutEvents"], [f"{BUS}/accounting", f"{BUS}/default"]),
     },

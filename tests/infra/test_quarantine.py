@@ -187,7 +187,7 @@ def test_what_cant_be_kept_is_an_alarm(asking: Synthesized) -> None:
         if it["Properties"].get("MetricName") == Metric.NOT_QUARANTINED
     ]
 
-    assert alarm["Dimensions"] == [{"Name": "service", "Value": "ingest"}]
+    assert alarm["Dimensions"] == [{"Name": "relay", "Value": "shop"}, {"Name": "service", "Value": "ingest"}]
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
 
 

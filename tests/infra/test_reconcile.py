@@ -67,7 +67,7 @@ def test_it_may_read_and_write_records_and_read_its_own_secret(asking: Synthesiz
 
 def test_nobody_else_may_read_its_secret(asking: Synthesized) -> None:
     for verb in ("ingest", "record", "deliver", "query", "sweep", "sync"):
-        named = [one for _, resources in asking.statements(verb).values() for one in resources]
+        named = [one for _, resources, *_ in asking.statements(verb).values() for one in resources]
         assert not any("/github" in one for one in named), verb
 
 
@@ -99,7 +99,7 @@ def test_what_is_missing_and_what_fails_is_an_alarm(real: Synthesized, asking: S
     missing, errors = sorted(alarms, key=lambda it: str(it["MetricName"]), reverse=True)
 
     assert (missing["MetricName"], missing["Statistic"], missing["Threshold"]) == (Metric.MISSING, "Maximum", 0)
-    assert missing["Dimensions"] == [{"Name": "service", "Value": "reconcile"}]
+    assert {it["Name"]: it["Value"] for it in missing["Dimensions"]} == {"relay": "shop", "service": "reconcile"}
     assert (missing["Period"], missing["ComparisonOperator"]) == (3600, "GreaterThanThreshold")
     assert "`relay secret set SOURCE`" in missing["AlarmDescription"]
     assert asking.plain(errors["Dimensions"][0]["Value"]) == "<Reconcile>"

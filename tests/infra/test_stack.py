@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.gateway import TOO_LARGE
+from infra.gateway import COUNTED
 from relay.metrics import Metric
 from tests.infra.conftest import CONFIG, ROOT, synthesize
 
@@ -91,6 +91,34 @@ def test_bodies_go_a_day_after_their_records(real: Synthesized) -> None:
     kept = {it["Prefix"]: (it["ExpirationInDays"], it["Status"]) for it in rules if "Prefix" in it}
 
     assert kept == {"bodies/": (15, "Enabled"), "spool/": (15, "Enabled"), "quarantine/": (31, "Enabled")}
+
+
+def test_what_is_deleted_or_overwritten_in_the_bucket_can_be_had_back_for_a_while_and_then_is_gone(
+    real: Synthesized,
+) -> None:
+    """An expiration only puts a marker before a version: versions and markers need an end of their own."""
+    properties = real.one("AWS::S3::Bucket")["Properties"]
+    rules = [it for it in properties["LifecycleConfiguration"]["Rules"] if it["Status"] == "Enabled"]
+
+    ends = {it["Prefix"]: it["NoncurrentVersionExpiration"] for it in rules if "NoncurrentVersionExpiration" in it}
+    (markers,) = [it for it in rules if it.get("ExpiredObjectDeleteMarker")]
+
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert ends == {
+        "bodies/": {"NoncurrentDays": 1},
+        "spool/": {"NoncurrentDays": 7},
+        "quarantine/": {"NoncurrentDays": 1},
+    }
+    assert set(markers) == {"Id", "Status", "ExpiredObjectDeleteMarker"}  # S3 takes no days beside it
+
+
+def test_no_function_may_delete_a_version_or_change_how_long_the_bucket_keeps_them(real: Synthesized) -> None:
+    allowed = {action for verb in VERBS for actions, *_ in real.statements(verb).values() for action in actions}
+
+    assert {it for it in allowed if it.startswith("s3:")} == {
+        *("s3:PutObject", "s3:GetObject", "s3:ListBucket"),
+        "s3:DeleteObject",  # which leaves a marker, and the version behind it
+    }
 
 
 # -- functions ----------------------------------------------------------------------------------------------------
@@ -301,50 +329,125 @@ def test_every_function_has_an_alarm_for_its_errors(real: Synthesized) -> None:
     assert watched == {f"<{verb.capitalize()}>" for verb in VERBS}
 
 
-def test_alarms_watch_what_the_functions_count(real: Synthesized) -> None:
+def test_alarms_watch_what_the_functions_of_this_relay_count(real: Synthesized) -> None:
+    """Of this one: an account may have several, and each counts under its own name."""
     alarms = [it["Properties"] for it in real.of_type("AWS::CloudWatch::Alarm").values()]
 
     own = {
-        (it["MetricName"], it["Dimensions"][0]["Value"]): (it["Statistic"], it["Threshold"])
+        (it["MetricName"], *(f"{one['Name']}={one['Value']}" for one in it["Dimensions"])): (
+            it["Statistic"],
+            it["Threshold"],
+        )
         for it in alarms
         if it["Namespace"] == "FanoutRelay"
     }
 
     assert own == {
-        ("Unpublishable", "ingest"): ("Sum", 0),
-        ("Unpublishable", "sweep"): ("Sum", 0),
-        ("RouteFailed", "ingest"): ("Sum", 0),
-        ("RouteFailed", "sweep"): ("Sum", 0),
-        ("Drift", "audit"): ("Maximum", 0),
-        ("Defects", "ingest"): ("Sum", 0),
-        ("Defects", "sweep"): ("Sum", 0),
-        ("Defects", "audit"): ("Sum", 0),
-        ("DeadLettered", "record"): ("Sum", 0),
-        ("DeadLettered", "sweep"): ("Sum", 0),
-        ("Unaccounted", "audit"): ("Maximum", 0),
-        ("Orphans", "record"): ("Sum", 0),
-        ("DueAge", "sweep"): ("Maximum", 300),
-        ("TooLarge", "shop"): ("Sum", 0),
+        ("Unpublishable", "relay=shop", "service=ingest"): ("Sum", 0),
+        ("Unpublishable", "relay=shop", "service=sweep"): ("Sum", 0),
+        ("RouteFailed", "relay=shop", "service=ingest"): ("Sum", 0),
+        ("RouteFailed", "relay=shop", "service=sweep"): ("Sum", 0),
+        ("Drift", "relay=shop", "service=audit"): ("Maximum", 0),
+        ("Defects", "relay=shop", "service=ingest"): ("Sum", 0),
+        ("Defects", "relay=shop", "service=sweep"): ("Sum", 0),
+        ("Defects", "relay=shop", "service=audit"): ("Sum", 0),
+        ("DeadLettered", "relay=shop", "service=record"): ("Sum", 0),
+        ("DeadLettered", "relay=shop", "service=sweep"): ("Sum", 0),
+        ("Unaccounted", "relay=shop", "service=audit"): ("Maximum", 0),
+        ("Orphans", "relay=shop", "service=record"): ("Sum", 0),
+        ("DueAge", "relay=shop", "service=sweep"): ("Maximum", 300),
+        ("TooLarge", "relay=shop"): ("Sum", 0),
+        ("Throttled", "relay=shop"): ("Sum", 0),
     }
-    assert {name for name, _ in own} <= {TOO_LARGE, *(it.value for it in Metric)}
+    assert {name for name, *_ in own} <= {*COUNTED, *(it.value for it in Metric)}
 
 
-def test_a_413_of_the_gateway_is_counted_where_no_function_sees_it(real: Synthesized) -> None:
+def test_every_alarm_is_of_something_of_this_relay_alone(real: Synthesized) -> None:
+    """Two relays in one account share no alarm: each looks at its own functions and API, or at its own name."""
+    for alarm in real.of_type("AWS::CloudWatch::Alarm").values():
+        dimensions = {it["Name"]: real.plain(it["Value"]) for it in alarm["Properties"]["Dimensions"]}
+
+        assert dimensions.get("relay") == "shop" or dimensions.keys() & {"FunctionName", "ApiId"}, alarm
+
+
+@pytest.mark.parametrize(("metric", "status"), [("TooLarge", "413"), ("Throttled", "429")])
+def test_what_the_gateway_refuses_itself_is_counted_where_no_function_sees_it(
+    real: Synthesized, metric: str, status: str
+) -> None:
     """From the access log, whose status is text, by the relay that the line names."""
-    properties = real.one("AWS::Logs::MetricFilter")["Properties"]
+    filters = [it["Properties"] for it in real.of_type("AWS::Logs::MetricFilter").values()]
     logged = json.loads(real.one("AWS::ApiGatewayV2::Stage")["Properties"]["AccessLogSettings"]["Format"])
 
+    (properties,) = [it for it in filters if it["MetricTransformations"][0]["MetricName"] == metric]
     (counted,) = properties["MetricTransformations"]
 
     assert real.plain(properties["LogGroupName"]) == "<GatewayAccessLogs>"
-    assert properties["FilterPattern"] == '{ $.status = "413" }'
+    assert properties["FilterPattern"] == f'{{ $.status = "{status}" }}'
     assert (logged["status"], logged["relay"]) == ("$context.status", "shop")
-    assert (counted["MetricNamespace"], counted["MetricName"], counted["MetricValue"]) == (
-        "FanoutRelay",
-        TOO_LARGE,
-        "1",
-    )
+    assert (counted["MetricNamespace"], counted["MetricValue"]) == ("FanoutRelay", "1")
     assert counted["Dimensions"] == [{"Key": "relay", "Value": "$.relay"}]
+
+
+def test_alarms_may_publish_to_the_topic_and_nobody_in_the_clear(real: Synthesized) -> None:
+    """A policy of one's own takes the place of SNS's: without the first statement every alarm falls silent."""
+    (topic,) = real.of_type("AWS::SNS::Topic")
+    policy = real.one("AWS::SNS::TopicPolicy")["Properties"]
+
+    statements = {it["Sid"]: it for it in policy["PolicyDocument"]["Statement"]}
+
+    assert policy["Topics"] == [{"Ref": topic}]
+    assert {it["Resource"]["Ref"] for it in statements.values()} == {topic}
+    assert len(statements) == 2
+    alarms = statements["Alarms"]
+    assert (alarms["Effect"], alarms["Action"]) == ("Allow", "sns:Publish")
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    in_the_clear = statements["AllowPublishThroughSSLOnly"]
+    assert (in_the_clear["Effect"], in_the_clear["Action"], in_the_clear["Principal"]) == ("Deny", "sns:Publish", "*")
+    assert in_the_clear["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_the_topic_isnt_encrypted_since_cloudwatch_may_not_use_snss_own_key(real: Synthesized) -> None:
+    """It can't be told so anywhere: its publishes fail, and nobody hears an alarm, or of that."""
+    assert "KmsMasterKeyId" not in real.one("AWS::SNS::Topic").get("Properties", {})
+
+
+def test_nobody_hears_the_alarms_unless_the_configuration_says_who(real: Synthesized) -> None:
+    assert real.of_type("AWS::SNS::Subscription") == {}
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """The stack of a relay that says who hears its alarms, and what limits it."""
+    said = """
+alarm_emails = ["ops@example.com", "night.watch+relay@mail.example.org"]
+throttle = { rate = 100, burst = 200 }
+concurrency = { ingest = 50, record = 40, deliver = 7 }
+"""
+    return synthesize(tmp_path_factory.mktemp("limited"), CONFIG.replace("[relay]", f"[relay]{said}"), local=True)
+
+
+def test_whoever_is_to_hear_the_alarms_is_subscribed_by_the_deploy(limited: Synthesized) -> None:
+    (topic,) = limited.of_type("AWS::SNS::Topic")
+
+    subscribed = [it["Properties"] for it in limited.of_type("AWS::SNS::Subscription").values()]
+
+    assert sorted(it["Endpoint"] for it in subscribed) == ["night.watch+relay@mail.example.org", "ops@example.com"]
+    assert {it["Protocol"] for it in subscribed} == {"email"}
+    assert [it["TopicArn"] for it in subscribed] == [{"Ref": topic}] * 2
+
+
+def test_the_stage_lets_through_what_it_is_told_to(limited: Synthesized) -> None:
+    stage = limited.one("AWS::ApiGatewayV2::Stage")["Properties"]
+
+    assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": 100, "ThrottlingBurstLimit": 200}
+    assert "RouteSettings" not in stage
+
+
+def test_as_many_of_a_function_run_at_once_as_is_said(limited: Synthesized) -> None:
+    reserved = {verb: limited.function(verb)["Properties"].get("ReservedConcurrentExecutions") for verb in VERBS}
+
+    assert {verb: it for verb, it in reserved.items() if it is not None} == {"ingest": 50, "record": 40, "deliver": 7}
 
 
 def test_every_alarm_tells_the_topic_and_says_what_to_do(real: Synthesized) -> None:

@@ -46,6 +46,14 @@ class Boundary:
 
 
 @dataclass
+class Process:
+    """Who makes calls: which function's role it has, if any, and the call in which it crashed."""
+
+    function: str = ""
+    crashed: str = ""
+
+
+@dataclass
 class Calls:
     """All calls of all processes, one after the other.
 
@@ -55,7 +63,7 @@ class Calls:
 
     made: list[str] = field(default_factory=list)
     _armed: dict[int, Fault | Callable[[], object]] = field(default_factory=dict)
-    _processes: list[list[str]] = field(default_factory=lambda: [[]])
+    _processes: list[Process] = field(default_factory=lambda: [Process()])
     _lock: Any = field(default_factory=threading.RLock)
 
     def arm(self, fault: Fault | Callable[[], object], after: int = 0) -> None:
@@ -68,11 +76,15 @@ class Calls:
         self._armed.clear()
         return left
 
+    @property
+    def function(self) -> str:
+        """The function whose role the process has that makes calls now; none where nobody's is played."""
+        return self._processes[-1].function
+
     @contextmanager
-    def process(self) -> Iterator[None]:
-        """Make calls as another process, which may crash alone."""
-        crashed: list[str] = []
-        self._processes.append(crashed)
+    def process(self, function: str = "") -> Iterator[None]:
+        """Make calls as another process, which may crash alone, with the role of *function*."""
+        self._processes.append(Process(function))
         try:
             yield
         finally:
@@ -81,8 +93,8 @@ class Calls:
     def take(self, name: str, do: Callable[[], Answer], boundary: Boundary) -> Answer:
         """Make the call *name*, which is *do*, unless something goes wrong with it."""
         with self._lock:
-            crashed = self._processes[-1]
-            if crashed:
+            process = self._processes[-1]
+            if process.crashed:
                 raise Crash(name)
             number = len(self.made)
             self.made.append(name)
@@ -92,17 +104,17 @@ class Calls:
             if not isinstance(fault, Fault):
                 fault()
                 return do()
-            return self._gone_wrong(fault, name, do, boundary, crashed)
+            return self._gone_wrong(fault, name, do, boundary, process)
 
     def _gone_wrong(
-        self, fault: Fault, name: str, do: Callable[[], Answer], boundary: Boundary, crashed: list[str]
+        self, fault: Fault, name: str, do: Callable[[], Answer], boundary: Boundary, process: Process
     ) -> Answer:
         if fault is Fault.REFUSED:
             raise boundary.refused(name)
         if fault in {Fault.VOID, Fault.REPEATED, Fault.CRASH_AFTER}:
             self._quietly(do)
         if fault in {Fault.CRASH_BEFORE, Fault.CRASH_AFTER}:
-            crashed.append(name)
+            process.crashed = name
             raise Crash(name)
         if fault is Fault.REPEATED and boundary.tries > 1:
             return do()

@@ -28,11 +28,12 @@ from .expressions import (
     resolve,
     update,
 )
+from .roles import ROLES, Denied, allows
 from .tables import MemoryTable, copied, item_bytes
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 PAGE_MAX_BYTES = 1024 * 1024
 TRANSACTION_MAX = 100
@@ -61,10 +62,21 @@ class MemoryDynamoDB:
     Args:
         calls: Counts all calls, and lets them go wrong.
         lag: Decides how far the indexes are behind; None: never.
+        roles: The statements of those functions' policies that limit what they write.
+
+    Attributes:
+        written: The partition keys that each function wrote, or tried to.
     """
 
-    def __init__(self, calls: Calls | None = None, lag: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        calls: Calls | None = None,
+        lag: random.Random | None = None,
+        roles: Mapping[str, Sequence[Mapping[str, Any]]] = ROLES,
+    ) -> None:
         self.calls = calls or Calls()
+        self.written: dict[str, set[str]] = {}
+        self._roles = roles
         self.exceptions = exceptions("dynamodb")
         self.tables: dict[str, MemoryTable] = {}
         self._lag = lag
@@ -86,6 +98,13 @@ class MemoryDynamoDB:
                 raise refusal("dynamodb", name, "ValidationException", str(error)) from None
 
         return self.calls.take(f"dynamodb.{name}", answering, self._boundary)
+
+    def _authorize(self, name: str, write: Write) -> None:
+        """Refuse what the role of the function that makes this call doesn't let it write."""
+        function, key = self.calls.function, write.partition
+        self.written.setdefault(function, set()).add(key)
+        if function in self._roles and not allows(self._roles[function], f"dynamodb:{name}", {key}):
+            raise Denied(f"{function} may not {name} under {key}")
 
     # -- one item ---------------------------------------------------------------------------------------------------
 
@@ -122,6 +141,7 @@ class MemoryDynamoDB:
 
     def _one(self, name: str, write: Callable[..., Write], request: Mapping[str, Any]) -> Any:
         wanted = write(self.tables[request["TableName"]], **request)
+        self._authorize(name, wanted)
         if not wanted.holds:
             old = {"Item": wanted.old} if wanted.old and wanted.returns_old_on_failure else {}
             code = "ConditionalCheckFailedException"
@@ -151,6 +171,7 @@ class MemoryDynamoDB:
         for item in items:
             ((kind, request),) = item.items()
             writes.append(kinds[kind](self.tables[request["TableName"]], **request))
+            self._authorize(f"{kind}Item", writes[-1])
         if len({(id(it.table), it.primary) for it in writes}) < len(writes):
             raise Invalid("Transaction request cannot include multiple operations on one item")
         if not all(it.holds for it in writes):
@@ -192,6 +213,7 @@ class MemoryDynamoDB:
                     ((kind, said),) = it.items()
                     write = {"PutRequest": _put, "DeleteRequest": _delete}[kind]
                     writes.append(write(self.tables[name], TableName=name, **said))
+                    self._authorize("BatchWriteItem", writes[-1])
             if len({(id(it.table), it.primary) for it in writes}) < len(writes):
                 raise Invalid("Provided list of item keys contains duplicates")
             for it in writes:
@@ -301,6 +323,7 @@ class Write:
     def __init__(self, table: MemoryTable, key: WireItem, request: Mapping[str, Any]) -> None:
         self.table = table
         self.primary = table.primary(key)
+        self.partition: str = key[table.keys[0]]["S"]
         self.old = table.items.get(self.primary)
         self.new: WireItem | None = copied(self.old)
         text = request.get("ConditionExpression", "")

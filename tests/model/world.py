@@ -223,7 +223,7 @@ class World:
         request = Request("POST", "", path, "", {}, {}, headers, outgoing.body, None)
         status = 200
         try:
-            with self.calls.process():
+            with self.calls.process("record"):
                 self.recorder.check_qstash(request)
                 mac_key = self.recorder.mac_key
                 settle(path, outgoing.body, mac_key=mac_key, settings=self.settings, store=self.store)
@@ -254,7 +254,7 @@ class World:
         said = Described(key, has_id=True, event_type="push", headers={})
         webhook = Spooled(source, self.now(), said, "application/json", body)
         try:
-            with self.calls.process():
+            with self.calls.process("ingest"):
                 accepted = accept_or_spool(
                     self.settings.sources[source],
                     webhook,

@@ -34,6 +34,7 @@ COPIED = (
     "events",
     "docs",
     "requirements",
+    "README.md",
     "pyproject.toml",
     "relay.toml",
     "cdk.json",

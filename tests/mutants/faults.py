@@ -229,8 +229,8 @@ FAULTS = (
     Fault(
         "acknowledged-though-nothing-was-saved",
         f"{RELAY}accept.py",
-        "    except UpstreamError:\n        store.spool(webhook.dump())\n        return webhook\n",
-        "    except UpstreamError:\n        return webhook\n",
+        "        store.spool(webhook.dump())\n        return webhook\n",
+        "        return webhook\n",
     ),
     Fault(
         "replayed-without-its-record",
@@ -260,8 +260,8 @@ FAULTS = (
     Fault(
         "audit-mends-nothing",
         f"{RELAY}audit.py",
-        "done.repaired += _mend(store, it)",
-        "done.repaired += 1",
+        "done.repaired += len(done.each(partial(_mend, store), (it for it in found.findings if it.mendable)))",
+        "done.repaired += sum(it.mendable for it in found.findings)",
     ),
     Fault(
         "dead-callback-deleted-unread",
@@ -514,6 +514,8 @@ FAULTS = (
         "key=lambda it: it[0] not in named)), HEADERS_MAX_BYTES)",
         "key=lambda it: it[0] not in named)), 10**9)",
         ("tests/unit/relay/test_bounds.py",),
+    ),
+    Fault(
         "quarantine-judges-age-by-now",
         f"{RELAY}readmit.py",
         "at=held.received_at.timestamp()",
@@ -561,5 +563,60 @@ FAULTS = (
         "if not row.proves_later:",
         "if row.algorithms[0] in WHOLE:",
         ("tests/infra/test_quarantine.py",),
+    ),
+    Fault(
+        "open-route-may-write-anything",
+        "infra/writes.py",
+        'EVENT = "rly_*"',
+        'EVENT = "*"',
+        ("tests/infra/test_leading_keys.py",),
+    ),
+    Fault(
+        "redelivery-may-not-write-its-replay",
+        "infra/writes.py",
+        '"REPLAY#*", "REFUSAL#*", "QUARANTINE#*", "HANDSHAKE")',
+        '"REFUSAL#*", "QUARANTINE#*", "HANDSHAKE")',
+        ("tests/unit/relay/test_redelivery.py",),
+    ),
+    Fault(
+        "record-may-not-count-orphans",
+        "infra/writes.py",
+        '"record": (EVENT, "ORPHAN#*", "COUNT"),',
+        '"record": (EVENT, "ORPHAN#*"),',
+        ("tests/unit/relay/test_settle.py",),
+    ),
+    Fault(
+        "alarms-of-every-relay-of-the-account",
+        "infra/alarms.py",
+        'dimensions_map={"relay": self._relay, "service": verb},',
+        'dimensions_map={"service": verb},',
+        ("tests/infra/test_stack.py",),
+    ),
+    Fault(
+        "metric-of-no-relay",
+        f"{RELAY}metrics.py",
+        "value, namespace=NAMESPACE, default_dimensions={**_OWN})",
+        "value, namespace=NAMESPACE)",
+    ),
+    Fault(
+        "function-doesnt-know-its-relay",
+        f"{RELAY}wiring.py",
+        "    count_for(found.settings.name)\n",
+        "",
+        ("tests/unit/relay/test_metrics.py",),
+    ),
+    Fault(
+        "spooled-versions-stay-for-ever",
+        "infra/storage.py",
+        "prefix=SPOOL, expiration=kept, noncurrent_version_expiration=SPOOL_KEPT_ON",
+        "prefix=SPOOL, expiration=kept",
+        ("tests/infra/test_stack.py",),
+    ),
+    Fault(
+        "alarms-may-not-publish",
+        "infra/alarms.py",
+        'iam.ServicePrincipal("cloudwatch.amazonaws.com")',
+        'iam.ServicePrincipal("events.amazonaws.com")',
+        ("tests/infra/test_stack.py",),
     ),
 )

@@ -1,4 +1,4 @@
-"""What goes wrong on command with DynamoDB and S3 in memory: tests of the tests' own ground."""
+"""What goes wrong on command with DynamoDB and S3 in memory, and what IAM forbids: tests of the tests' own ground."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests.local_table import make_table
-from tests.memory_aws import Calls, Crash, Fault, MemoryDynamoDB, MemoryS3
+from tests.memory_aws import Calls, Crash, Denied, Fault, MemoryDynamoDB, MemoryS3
+from tests.memory_aws.roles import allows
 
 KEY = {"pk": {"S": "a"}, "sk": {"S": "b"}}
 PUT: Any = {"TableName": "table", "Item": KEY, "ConditionExpression": "attribute_not_exists(pk)"}
@@ -124,3 +125,62 @@ def test_an_index_that_lags_shows_what_was_in_order_and_then_all() -> None:
     assert first == sorted(first)
     assert first[-1] == 19
     assert any(it < number for number, it in enumerate(first))
+
+
+LIMITED: dict[str, Any] = {
+    "Effect": "Allow",
+    "Action": ["dynamodb:PutItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem"],
+    "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["a", "b#*", "c?[x]"]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "may"),
+    [
+        *((it, True) for it in [{"a"}, {"b#"}, {"b#1#\n2"}, {"cz[x]"}, {"a", "b#1"}, set[str]()]),
+        *((it, False) for it in [{"A"}, {"ab"}, {"b"}, {"xb#"}, {"c[x]"}, {"czx"}, {"a", "z"}, {"a\n"}, {""}]),
+    ],
+)
+def test_leading_keys_are_compared_as_iam_does(keys: set[str], may: bool) -> None:  # noqa: FBT001
+    """Every one of them, whole, by case; no key at all meets a condition on all."""
+    assert allows([LIMITED], "dynamodb:PutItem", keys) is may
+    assert not allows([LIMITED], "dynamodb:UpdateItem", keys)
+
+
+def test_what_this_iam_doesnt_know_it_doesnt_judge() -> None:
+    for other in ({"Effect": "Deny"}, {"Condition": {"StringLike": {"dynamodb:LeadingKeys": ["a"]}}}):
+        with pytest.raises(NotImplementedError):
+            allows([LIMITED | other], "dynamodb:PutItem", {"a"})
+
+
+@pytest.mark.parametrize("write", ["put", "update", "transaction", "check", "batch"])
+def test_each_item_that_a_function_writes_is_asked_for(write: str) -> None:
+    """Those of a transaction and of a batch, too; what comes before a refused one isn't done either."""
+    calls = Calls()
+    dynamodb = memory(calls=calls, roles={"small": [LIMITED]})
+    table, mine, other = "table", {"pk": {"S": "a"}, "sk": {"S": "1"}}, {"pk": {"S": "z"}, "sk": {"S": "1"}}
+    put = {"Put": {"TableName": table, "Item": mine}}
+    writes: dict[str, Any] = {
+        "put": lambda: dynamodb.put_item(TableName=table, Item=other),
+        "update": lambda: dynamodb.update_item(TableName=table, Key=mine, UpdateExpression="REMOVE x"),
+        "transaction": lambda: dynamodb.transact_write_items(
+            TransactItems=[put, {"Put": {"TableName": table, "Item": other}}]
+        ),
+        "check": lambda: dynamodb.transact_write_items(
+            TransactItems=[
+                put,
+                {"ConditionCheck": {"TableName": table, "Key": other, "ConditionExpression": "attribute_exists(pk)"}},
+            ]
+        ),
+        "batch": lambda: dynamodb.batch_write_item(
+            RequestItems={table: [{"PutRequest": {"Item": it}} for it in (mine, other)]}
+        ),
+    }
+
+    with calls.process("small"), pytest.raises(Denied, match="small may not"):
+        writes[write]()
+
+    assert not is_there(dynamodb)
+    with calls.process("small"):
+        dynamodb.put_item(TableName=table, Item=mine)
+    assert dynamodb.written["small"] >= {"a"}

@@ -112,7 +112,7 @@ def test_the_help_says_where_the_exact_counts_are(undeployed: Relay) -> None:
     """The metric's very names, as `relay.metrics` writes them."""
     told = " ".join(undeployed.run("source", "refusals", "--help").stdout.split())
 
-    assert f"namespace {NAMESPACE}, metric {Metric.REFUSED.value}, dimensions source, reason" in told
+    assert f"namespace {NAMESPACE}, metric {Metric.REFUSED.value}, dimensions relay, source, reason" in told
 
 
 def test_refusals_of_one_source_ask_for_no_other(refusing: Relay) -> None:

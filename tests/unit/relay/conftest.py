@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay import wiring
+from relay.metrics import count_for
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.operator import Operator, wired
 from tests.unit.relay.world import World
@@ -29,6 +30,14 @@ def operator(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
     wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
     yield Operator()
     wiring.relay.cache_clear()
+
+
+@pytest.fixture
+def shop() -> Iterator[None]:
+    """Have what is counted be of the relay `shop`, as a function's wiring does."""
+    count_for("shop")
+    yield
+    count_for("unnamed")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from relay.refuse import Pace, record_refusal
 from relay.settings import Settings
 from relay.store import Store
 from tests.local_table import make_table
+from tests.memory_aws import Calls
 from tests.store_conformance import Clock
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class World:
         name = clients.new_name()
         make_table(clients.dynamodb, name)
         self.dynamodb = clients.dynamodb
+        self.calls: Calls = getattr(clients.dynamodb, "calls", Calls())
         self.store = Store(name, name, now=self.clock, dynamodb=clients.dynamodb)
         self.configure()
         self.pace = Pace()
@@ -90,7 +92,8 @@ class World:
         self.settings = Settings.of({"RELAY_BASE_URLS": f"{BASE},https://api.example.com"}, flat)
 
     def refuse(self, error: RelayError, request: Request) -> Reason | None:
-        return record_refusal(error, request, settings=self.settings, store=self.store, pace=self.pace)
+        with self.calls.process("ingest"):
+            return record_refusal(error, request, settings=self.settings, store=self.store, pace=self.pace)
 
     def items(self) -> list[Any]:
         found: list[Any] = self.dynamodb.scan(TableName=self.store.table.name)["Items"]

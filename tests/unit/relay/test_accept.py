@@ -58,14 +58,15 @@ class Sourced:
         publisher: Callable[[], Any] | None = None,
     ) -> Acceptance | Spooled:
         world = self.world
-        return accept_or_spool(
-            self.source,
-            Spooled(self.source.name, world.clock.at, said, "application/json", body),
-            settings=world.settings,
-            store=store or world.store,
-            publisher=publisher or (lambda: world.publisher),
-            paused=frozenset,
-        )
+        with world.acting("ingest"):
+            return accept_or_spool(
+                self.source,
+                Spooled(self.source.name, world.clock.at, said, "application/json", body),
+                settings=world.settings,
+                store=store or world.store,
+                publisher=publisher or (lambda: world.publisher),
+                paused=frozenset,
+            )
 
     def accepted(self, said: Described, body: bytes = b"{}") -> Acceptance:
         acceptance = self.post(said, body)

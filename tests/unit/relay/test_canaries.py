@@ -36,6 +36,7 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     it = wired(world, monkeypatch, tmp_path, "RELAY_TABLE")
     monkeypatch.setattr(it, "settings", world.settings)
     monkeypatch.setattr(record, "relay", lambda *_: it)
+    monkeypatch.setattr(record, "handler", world.handler(record))
     yield world
     wiring.relay.cache_clear()
 
@@ -77,7 +78,7 @@ def test_a_delivered_canary_tells_how_long_it_took_since_it_came(
     assert (emitted["CanaryTime"], emitted["relay"], emitted["source"]) == ([7.0], "relay", "github")
     (declared,) = emitted["_aws"]["CloudWatchMetrics"]
     assert declared["Namespace"] == "FanoutRelay"
-    assert ["relay", "source"] in declared["Dimensions"]
+    assert [sorted(it) for it in declared["Dimensions"]] == [["relay", "service"], ["relay", "source"]]
     assert declared["Metrics"] == [{"Name": "CanaryTime", "Unit": "Seconds"}]
 
 

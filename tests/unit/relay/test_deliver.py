@@ -55,15 +55,16 @@ def hand_over(
 ) -> Delivered:
     headers = {"relay-event-id": event.id, "relay-body-mac": body_mac(MAC, event.id, published)}
     headers.pop(without, None)
-    return deliver(
-        name,
-        headers=headers,
-        body=b"{}",
-        mac_key=MAC,
-        settings=world.settings,
-        store=store or world.store,
-        clients=lambda *_: bus,
-    )
+    with world.acting("deliver"):
+        return deliver(
+            name,
+            headers=headers,
+            body=b"{}",
+            mac_key=MAC,
+            settings=world.settings,
+            store=store or world.store,
+            clients=lambda *_: bus,
+        )
 
 
 def test_a_delivery_is_handed_to_the_bus_and_recorded(world: World) -> None:

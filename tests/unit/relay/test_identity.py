@@ -101,14 +101,15 @@ def test_two_calls_by_get_are_two_events_and_each_says_what_it_said(world: World
     world.deploy(flat)
 
     def take(query: str) -> Any:
-        return accept(
-            world.settings.sources["sms"],
-            Spooled("sms", world.clock.at, said(query, method="GET"), None, b""),
-            settings=world.settings,
-            store=world.store,
-            publisher=lambda: world.publisher,
-            paused=dict,
-        )
+        with world.acting("ingest"):
+            return accept(
+                world.settings.sources["sms"],
+                Spooled("sms", world.clock.at, said(query, method="GET"), None, b""),
+                settings=world.settings,
+                store=world.store,
+                publisher=lambda: world.publisher,
+                paused=dict,
+            )
 
     first, second = take("msisdn=491&text=one"), take("msisdn=492&text=two")
     again = take("msisdn=491&text=one")

@@ -250,14 +250,15 @@ def test_a_webhook_that_breaks_before_it_is_saved_waits_in_the_spool(
     said = Described("d-9", has_id=True, event_type="push", headers={})
     webhook = Spooled("github", world.clock.at, said, "application/json", b"{}")
 
-    taken = accept_or_spool(
-        world.settings.sources["github"],
-        webhook,
-        settings=world.settings,
-        store=world.store,
-        publisher=lambda: world.publisher,
-        paused=broken,
-    )
+    with world.acting("ingest"):
+        taken = accept_or_spool(
+            world.settings.sources["github"],
+            webhook,
+            settings=world.settings,
+            store=world.store,
+            publisher=lambda: world.publisher,
+            paused=broken,
+        )
 
     assert taken == webhook
     assert "ZeroDivisionError" in capsys.readouterr().out

@@ -106,6 +106,7 @@ def test_every_word_of_the_signature_engine_is_a_reason() -> None:
 # -- the verb ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("shop")
 def test_a_refusal_is_counted_by_source_and_reason_and_in_the_total(
     world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,8 +118,9 @@ def test_a_refusal_is_counted_by_source_and_reason_and_in_the_total(
     (emitted,) = [json.loads(it) for it in capsys.readouterr().out.splitlines() if '"_aws"' in it]
     (metric,) = emitted["_aws"]["CloudWatchMetrics"]
     assert (metric["Namespace"], metric["Metrics"]) == ("FanoutRelay", [{"Name": "Refused", "Unit": "Count"}])
-    assert sorted(map(sorted, metric["Dimensions"])) == [["reason", "source"], ["service"]]
-    assert [emitted[it] for it in ("service", "source", "reason")] == ["ingest", "github", "bad_signature"]
+    assert sorted(map(sorted, metric["Dimensions"])) == [["reason", "relay", "source"], ["relay", "service"]]
+    told = [emitted[it] for it in ("relay", "service", "source", "reason")]
+    assert told == ["shop", "ingest", "github", "bad_signature"]
     assert emitted["Refused"] == [1.0]
 
 

@@ -60,6 +60,7 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     monkeypatch.setattr(it, "settings", Settings.of({"RELAY_BASE_URLS": BASE}, world.settings.flat))
     monkeypatch.setattr(it, "publisher", lambda: world.publisher)
     monkeypatch.setattr(ingest, "relay", lambda *_: it)
+    monkeypatch.setattr(ingest, "handler", world.handler(ingest))
     monkeypatch.setattr(ingest, "record_refusal", partial(record_refusal, pace=Pace()))  # a function's own
     yield world
     wiring.relay.cache_clear()

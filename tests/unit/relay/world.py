@@ -29,10 +29,13 @@ from relay.store import Store
 from relay.sweep import Swept, sweep
 from tests.flat import bus, group, publishing, url
 from tests.local_table import make_table
+from tests.memory_aws import Calls
 from tests.store_conformance import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from types import ModuleType
 
     from tests.conftest import Clients
 
@@ -241,6 +244,7 @@ class World:
 
     def __init__(self, clients: Clients) -> None:
         self.clock = Clock(self.began)
+        self._calls: Calls = getattr(clients.dynamodb, "calls", Calls())
         name = clients.new_name()
         make_table(clients.dynamodb, name)
         clients.s3.create_bucket(Bucket=name)
@@ -264,6 +268,21 @@ class World:
     def router(self) -> Router:
         """What asks the routes again."""
         return Router(self.settings, lambda: self.paused | self.store.paused())
+
+    def acting(self, function: str) -> AbstractContextManager[None]:
+        """Write to the table as *function*, whose role may write what it must and no more: in memory, that is."""
+        return self._calls.process(function)
+
+    def handler(self, function: ModuleType) -> Callable[[Any, Any], dict[str, Any]]:
+        """Return the handler of *function*, which has the function's role."""
+        own = function.handler
+
+        def handler(event: Any, context: Any) -> dict[str, Any]:
+            with self.acting(function.__name__):
+                answer: dict[str, Any] = own(event, context)
+                return answer
+
+        return handler
 
     def secret(self, name: str) -> str:
         """Return a secret of destinations, as the wiring does."""
@@ -294,14 +313,15 @@ class World:
         said = examine(source, received, proof, at=self.clock.at.timestamp())
         assert isinstance(said, Described)
         webhook = Spooled("github", self.clock.at, said, received.headers["content-type"], body)
-        return accept(
-            source,
-            webhook,
-            settings=self.settings,
-            store=self.store,
-            publisher=publisher or (lambda: self.publisher),
-            paused=lambda: self.paused,
-        )
+        with self.acting("ingest"):
+            return accept(
+                source,
+                webhook,
+                settings=self.settings,
+                store=self.store,
+                publisher=publisher or (lambda: self.publisher),
+                paused=lambda: self.paused,
+            )
 
     def save(self, body: bytes = b"{}", key: str = "d-1") -> Event:
         """Have an event saved that nothing is there to publish with."""
@@ -324,7 +344,8 @@ class World:
         generation = wire.pop("generation", event.generation)
         scope = wire.pop("scope", group_scope(event.expected.get(name, "audit")))
         path = callbacks.Address(kind, event.id, Generation(generation), scope).url("", MAC)
-        return settle(path, json.dumps(said).encode(), mac_key=MAC, settings=self.settings, store=self.store)
+        with self.acting("record"):
+            return settle(path, json.dumps(said).encode(), mac_key=MAC, settings=self.settings, store=self.store)
 
     def delivery(self, event: Event, name: str) -> Delivery:
         return self.store.delivery(event, name)
