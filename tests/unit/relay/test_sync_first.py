@@ -374,3 +374,25 @@ def test_the_function_takes_over_where_the_deploy_says_so_and_tells_what_it_left
         f"URL group relay.audit (ledger {there['relay.audit']['ledger']})",
         "URL group relay.ci (builder https://ci.example.com/x)",
     ]
+
+
+@pytest.mark.parametrize("token", ["gone", "refused"])
+def test_without_a_token_a_destroy_succeeds_and_removes_nothing(
+    world: World, log: StringIO, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    """Nobody is kept from leaving; and what a deployment elsewhere took over stays whole."""
+    state = ask("Create", TakeOver="1")
+    there = deepcopy(world.wire.topics)
+    if token == "gone":
+
+        def no_token(_: str) -> Any:
+            raise OperatorError("the secret relay/qstash has no token")
+
+        monkeypatch.setattr(wiring.relay("RELAY_QSTASH_SECRET").vault, "qstash", no_token)
+    else:
+        world.wire.broken = {"GET /v2": 401}
+
+    assert ask("Delete", state) == state
+
+    assert world.wire.topics == there
+    assert "nothing removed from QStash" in log.getvalue()
