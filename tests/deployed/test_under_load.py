@@ -207,7 +207,7 @@ def test_what_comes_or_goes_gets_what_the_events_expect_once(deployed: Deployed,
 
 
 def test_qstash_holds_the_new_and_nothing_of_the_old(deployed: Deployed) -> None:
-    """Except for the queue, if deliveries were open when the deploy ended: it waits for `relay sync`, or another deploy."""
+    """But for the queue, if deliveries were open as the deploy ended: `relay sync`, or another deploy, removes it."""
     relay, url = deployed.relay, deployed.destinations.base_url
 
     assert relay.ask("sync").json() == {"differs": []}
