@@ -23,7 +23,8 @@ help:
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
 	@echo "make mutants  plant faults in a copy of the code, one at a time, and say which test catches each"
 	@echo "make chaos    send webhooks under the faults of SEED (1), count what arrives, write docs/reliability.md's tables"
-	@echo "make deploy   deploy into the AWS account of AWS_PROFILE (CONFIG=FILE, default relay.toml)"
+	@echo "make deploy   deploy into the AWS account of AWS_PROFILE (CONFIG=FILE, default relay.toml; TAKE_OVER=1: a first"
+	@echo "              deploy takes over what QStash holds of the relay's name)"
 	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
 
 # Python reads and keeps compiled modules here as anywhere else, and no others than ours, whatever this shell is set to.
@@ -127,7 +128,7 @@ chaos: setup
 	$(BIN)/python -m tests.chaos $(SEED) --count $(COUNT) --write
 
 deploy: setup
-	npx cdk deploy --context config=$(CONFIG)
+	npx cdk deploy --context config=$(CONFIG) $(if $(TAKE_OVER),--context take_over=$(TAKE_OVER))
 
 lock: .venv/.uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --python-version 3.11 $(LOCK) --output-file requirements/dev.txt

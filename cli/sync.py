@@ -14,7 +14,8 @@ def sync(asked: Asked, plan: bool) -> None:  # noqa: FBT001
     """Make QStash's URL groups, schedules, queues and flow controls what the last deploy said.
 
     Every deploy does so by itself: this mends what somebody changed in QStash since.  What doesn't carry the relay's
-    name is never touched.
+    name is never touched.  A queue that left relay.toml is no difference: it goes with this, or with the next deploy,
+    once nothing is open that came before it left.
     """
     from cli.deployed import Deployed
 

@@ -14,6 +14,7 @@ from relay.wiring import relay
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from relay.changes import Change
     from relay.publish import Publisher
 
 MARGIN_S = 20.0  # one slice of the ledger, and the lease to give back
@@ -50,7 +51,7 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
     return told
 
 
-def _drift(it: Publisher) -> list[sync.Change]:
+def _drift(it: Publisher) -> list[Change]:
     """Return what differs in QStash from what the last deploy said; nothing where QStash doesn't answer."""
     try:
         changes = sync.drift(it.settings.name, qstash=it.qstash, store=it.store)

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Create, update or delete the state in `ResourceProperties.Desired`, and return its physical id; or answer."""
+    """Create, update or delete the state in `ResourceProperties.Desired`, and return its physical id; or answer.
+
+    `TakeOver`, if it is 1, has a first deploy take over what QStash holds of the relay's name.  It is no part of the
+    state: with or without it the physical id is the same.
+    """
     if "routeKey" in event:
         return answer(event, context)
     it = relay("RELAY_QSTASH_SECRET")
@@ -25,8 +29,14 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     if event["RequestType"] == "Delete":
         return _delete(event["PhysicalResourceId"])
     sweep.refresh_keys(it.store, it.qstash)
-    desired = event["ResourceProperties"]["Desired"]
-    state = sync.add(desired, it.settings.name, qstash=it.qstash, store=it.store)
+    said = event["ResourceProperties"]
+    state = sync.add(
+        said["Desired"],
+        it.settings.name,
+        qstash=it.qstash,
+        store=it.store,
+        take_over=said.get("TakeOver") == "1",
+    )
     return {"PhysicalResourceId": state}
 
 
@@ -46,7 +56,9 @@ def _delete(state: str) -> dict[str, Any]:
     """Remove what is ours; without a token that QStash takes, nothing can be, and nobody is kept from leaving."""
     it = relay("RELAY_QSTASH_SECRET")
     try:
-        sync.remove(state, it.settings.name, qstash=it.qstash, store=it.store)
+        left = sync.remove(state, it.settings.name, qstash=it.qstash, store=it.store)
+        if left:
+            logger.warning("not as this relay said, or in use: left in QStash", extra={"left": left})
     except (OperatorError, QStashError) as error:
         if isinstance(error, QStashError) and error.answered not in {401, 403}:
             raise

@@ -31,7 +31,7 @@ def main() -> None:
         config = load(file, allow_local=local is not None)
         for it in config.warnings:
             print(f"warning: {it.at(file)}", file=sys.stderr)
-        relay_stack(app, config, local=local, github_api_url=_github_api_url())
+        relay_stack(app, config, local=local, github_api_url=_github_api_url(), take_over=_takes_over(app))
     except (ConfigError, asset.AssetError) as error:
         sys.exit(str(error))
     app.synth()
@@ -44,6 +44,14 @@ def _local(app: cdk.App) -> LocalAws | None:
         sys.exit(str(error))
 
 
+def _takes_over(app: cdk.App) -> bool:
+    """Tell whether a first deploy is to take over what QStash holds of the relay's name: `make deploy TAKE_OVER=1`."""
+    given = app.node.try_get_context("take_over")
+    if given not in (None, "1"):
+        sys.exit(f"take_over is {given}: it is 1 where a first deploy takes over what QStash holds of the relay's name")
+    return given is not None
+
+
 def _github_api_url() -> str | None:
     """Return where GitHub's API is, as GitHub's own tools are told; a token goes there, so never in the clear."""
     given = os.environ.get("GITHUB_API_URL")
@@ -53,12 +61,18 @@ def _github_api_url() -> str | None:
 
 
 def relay_stack(
-    app: cdk.App, config: Config, *, local: LocalAws | None = None, github_api_url: str | None = None
+    app: cdk.App,
+    config: Config,
+    *,
+    local: LocalAws | None = None,
+    github_api_url: str | None = None,
+    take_over: bool = False,
 ) -> RelayStack:
     """Return the stack of *config* in *app*: for AWS, or for the local AWS *local*.
 
     Args:
         github_api_url: As GitHub's own tools have it in GITHUB_API_URL; that of github.com changes nothing.
+        take_over: Whether a first deploy takes over what QStash holds of the relay's name.
 
     Raises:
         AssetError: What the functions import can't be installed.
@@ -70,13 +84,21 @@ def relay_stack(
         if local is None:
             more = (asset.LOCK, asset.PUBLIC_KEYS_LOCK)
             ingest = built.enter_context(asset.built(flat, locks=more)) if needs_public_keys(flat) else None
-            return RelayStack(app, config=config, code=code, ingest_code=ingest, github_api_url=github)
+            return RelayStack(
+                app,
+                config=config,
+                code=code,
+                ingest_code=ingest,
+                github_api_url=github,
+                take_over=take_over,
+            )
         stack = RelayStack(
             app,
             config=config,
             code=code,
             base_url=local.base_url,
             github_api_url=github,
+            take_over=take_over,
             synthesizer=local.synthesizer(),
         )
     apply(stack, local)

@@ -48,6 +48,7 @@ class RelayStack(Stack):
         ingest_code: The directory that ingest runs, where it needs more than the others.
         base_url: The URL that the relay is reached at, if it isn't the API's own.
         github_api_url: Where GitHub's API is, if it isn't api.github.com: of GitHub Enterprise Server.
+        take_over: Whether a first deploy takes over what QStash holds of the relay's name.
         synthesizer: How assets get to the account, if not through the account's CDK bootstrap.
     """
 
@@ -60,6 +61,7 @@ class RelayStack(Stack):
         ingest_code: Path | None = None,
         base_url: str | None = None,
         github_api_url: str | None = None,
+        take_over: bool = False,
         synthesizer: IStackSynthesizer | None = None,
     ) -> None:
         super().__init__(
@@ -84,7 +86,7 @@ class RelayStack(Stack):
         self.reconcile = self._reconcile(github_api_url)
         self._routes()
         self._schedule()
-        self._sync_first()
+        self._sync_first(take_over=take_over)
         alarms = Alarms(
             self,
             "Alarms",
@@ -238,9 +240,16 @@ class RelayStack(Stack):
         schedule = events.Schedule.rate(Duration.minutes(minutes))
         events.Rule(self, id_, description=description, schedule=schedule, targets=[*targets])
 
-    def _sync_first(self) -> None:
+    def _sync_first(self, *, take_over: bool) -> None:
         """Have QStash changed before the functions are: what they publish to is there when they start."""
-        sync = QStashSync(self, "QStash", function=self.sync, flat=self._flat, base_url=self._base_urls[0])
+        sync = QStashSync(
+            self,
+            "QStash",
+            function=self.sync,
+            flat=self._flat,
+            base_url=self._base_urls[0],
+            take_over=take_over,
+        )
         sync.resource.node.add_dependency(self.storage.table)
         for function in self.functions:
             if function is not self.sync:

@@ -131,8 +131,9 @@ class Storage(Construct):
         self._grant_bodies(function)
 
     def grant_sync(self, function: RelayFunction) -> None:
-        """Let *function* keep QStash's signing keys in the table."""
+        """Let *function* keep what QStash should hold in the table, and find out whether anything is in flight."""
         self._grant_records(function)
+        self._grant_indexes(function)
 
     def grant_reconcile(self, function: RelayFunction) -> None:
         """Let *function* look events up by the hundred, and keep which of a source's are missing."""

@@ -23,10 +23,21 @@ class QStashSync(Construct):
 
     The function's PhysicalResourceId follows from `Desired`: a change is a replacement, which makes what is new
     before the functions change and removes the old ones in CloudFormation's clean-up phase.
+
+    Args:
+        take_over: Whether a first deploy takes over what QStash holds of the relay's name.  A property of its own, so
+            that with it or without CloudFormation asks again, and replaces nothing.
     """
 
     def __init__(
-        self, scope: Construct, id_: str, *, function: RelayFunction, flat: Mapping[str, Any], base_url: str
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        function: RelayFunction,
+        flat: Mapping[str, Any],
+        base_url: str,
+        take_over: bool = False,
     ) -> None:
         super().__init__(scope, id_)
         provider = Provider(self, "Provider", on_event_handler=function, log_group=relay_logs(self, "ProviderLogs"))
@@ -35,13 +46,16 @@ class QStashSync(Construct):
             "Groups",
             resource_type="Custom::QStash",
             service_token=provider.service_token,
-            properties={"Desired": Stack.of(self).to_json_string(desired(flat, base_url))},
+            properties={
+                "Desired": Stack.of(self).to_json_string(desired(flat, base_url)),
+                **({"TakeOver": "1"} if take_over else {}),
+            },
             service_timeout=Duration.seconds(SERVICE_TIMEOUT_S),
         )
 
 
 def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
-    """Return what QStash should hold, each under its name there; `relay.sync` has the form."""
+    """Return what QStash should hold, each under its name there; `relay.changes` has the form."""
     own = flat["name"]
     groups = {group: list(_endpoints(flat, group, base_url)) for group in flat["url_groups"]}
     schedules = {

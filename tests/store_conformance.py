@@ -293,6 +293,22 @@ class StoreConformance:
         assert outbox(store, event) == []
         assert store.due(WATCH, shard, 10)[0] == []
 
+    def test_open_is_what_is_owed_or_in_flight_by_then(self, store: Store, clock: Clock) -> None:
+        """Whenever the sweep is to turn to it."""
+        began, second = clock(), timedelta(seconds=1)
+        event = an_event(clock)
+        empty = store.has_open(began)
+        store.add_event(event, clock() + timedelta(hours=1))
+        owed = (store.has_open(began - second), store.has_open(began))
+        store.published(event, frozenset({"audit"}))
+        taken = store.has_open(began)
+        store.change_delivery(event, "erp", lambda it: it.published(event.generation, "msg_1", clock(), clock()))
+        in_flight = (store.has_open(began - second), store.has_open(began))
+        store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock, dead=True)))
+
+        assert (empty, owed, taken, in_flight) == (False, (False, True), False, (False, True))
+        assert not store.has_open(began)
+
     def test_what_is_due_comes_page_by_page_the_oldest_first(self, store: Store, clock: Clock) -> None:
         """A run goes on where its last page ended."""
         events = [event for number in range(60) if shard_of((event := an_event(clock, str(number))).id) == 0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay.items import SHARDS, Item, ttl
+from relay.items import OUTBOX, SHARDS, Item, ttl
+from relay.model import Status, iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from relay.table import Table
 
 PAGE_READS_MAX = 10
+OWED_LOOKED_AT = 50
 
 
 class Feed:
@@ -103,3 +105,20 @@ class Feed:
                 return found[:limit], True
             if last is None:
                 return found, False
+
+    def has_open(self, by: datetime) -> bool:
+        """Tell whether anything that came *by* a time is still to end: QStash has it, or is to have it.
+
+        The indexes lag by moments.  Where very much is to be published, it may be told of what came later, too.
+        """
+        until = f"{iso(by)}~"
+        in_flight = Status.IN_FLIGHT.value
+        return any(
+            self._owes(f"{OUTBOX}#{shard}", iso(by)) or self.entries(f"{in_flight}#{shard}", "0", until, 0)[1]
+            for shard in range(SHARDS)
+        )
+
+    def _owes(self, partition: str, by: str) -> bool:
+        page, more = self.table.page("due_pk = :pk", {":pk": partition}, IndexName="due", Limit=OWED_LOOKED_AT)
+        items = (self.table.get(it["pk"], it["sk"]) for it in page)
+        return more is not None or any(it is not None and it["received_at"] <= by for it in items)

@@ -1,7 +1,7 @@
 """What QStash holds for its account, and sync makes right: keys, URL groups, schedules, queues, flow controls.
 
-An account holds others' things, too, and an answer may lack what it has no value for: so all but the names is read as
-far as it is there.
+An account holds others' things, too, in any shape there ever was: so nothing but names is read of what isn't the
+relay's.  And an answer may lack what it has no value for: so all but the names is read as far as it is there.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from relay.caller import Caller, decoded, reading
+from relay.errors import QStashError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class Holdings(Caller):
@@ -24,11 +25,25 @@ class Holdings(Caller):
         with reading():
             return answer["current"], answer["next"]
 
-    def groups(self) -> dict[str, list[dict[str, str]]]:
-        """Return every URL group's endpoints, each with `url` and, where it has one, `name`."""
-        answer = self.call("GET", "/v2/topics")
+    def _named(self, path: str, key: str, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield what is listed at *path* and whose name, its *key*, begins with *prefix*: names and things."""
+        answer = self.call("GET", path) or []
+        if not isinstance(answer, list):
+            raise QStashError("the answer has a form that QStash's don't have")
+        for it in answer:
+            name = it.get(key) if isinstance(it, dict) else None
+            if isinstance(name, str) and name.startswith(prefix):
+                yield name, it
+
+    def groups(self, prefix: str) -> dict[str, list[dict[str, str]]]:
+        """Return the endpoints of each URL group whose name begins with *prefix*: `url` and `name`, those it has."""
         with reading():
-            return {it["name"]: it.get("endpoints") or [] for it in answer or []}
+            return {
+                name: [
+                    {part: one[part] for part in ("name", "url") if one.get(part)} for one in it.get("endpoints") or []
+                ]
+                for name, it in self._named("/v2/topics", "name", prefix)
+            }
 
     def put_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
         """Add *endpoints* to *group*, which is made where it isn't there; those of a known name get the new URL."""
@@ -42,11 +57,10 @@ class Holdings(Caller):
         """Delete *group*; one that isn't there is fine."""
         self.call("DELETE", f"/v2/topics/{quote(group)}", absent_is_fine=True)
 
-    def schedules(self) -> dict[str, dict[str, Any]]:
-        """Return every schedule: id -> `cron`, `destination`, `body`, `content_type`, `retries`."""
-        answer = self.call("GET", "/v2/schedules")
+    def schedules(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """Return the schedules with ids that begin so: `cron`, `destination`, `body`, `content_type`, `retries`."""
         with reading():
-            return {it["scheduleId"]: _schedule(it) for it in answer or []}
+            return {name: _schedule(it) for name, it in self._named("/v2/schedules", "scheduleId", prefix)}
 
     def put_schedule(self, name: str, it: Mapping[str, Any]) -> None:
         """Make the schedule *name*, or let it be as *it* says; one that is paused stays so."""
@@ -64,11 +78,13 @@ class Holdings(Caller):
         """Delete the schedule *name*; one that isn't there is fine."""
         self.call("DELETE", f"/v2/schedules/{quote(name)}", absent_is_fine=True)
 
-    def queues(self) -> dict[str, dict[str, Any]]:
-        """Return every queue: name -> `parallelism`, `paused`, and `lag`, how many messages wait in it."""
-        answer = self.call("GET", "/v2/queues")
+    def queues(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """Return the queues whose names begin with *prefix*: `parallelism`, `paused`, and `lag`, how many wait in it.
+
+        It may tell a `lag` of 0 while messages wait.
+        """
         with reading():
-            return {it["name"]: _queue(it) for it in answer or []}
+            return {name: _queue(it) for name, it in self._named("/v2/queues", "name", prefix)}
 
     def put_queue(self, name: str, it: Mapping[str, Any]) -> None:
         """Make the queue *name*, or change its `parallelism` and whether it is `paused`."""
@@ -79,11 +95,10 @@ class Holdings(Caller):
         """Delete the queue *name*, and whatever waits in it."""
         self.call("DELETE", f"/v2/queues/{quote(name)}", absent_is_fine=True)
 
-    def flow_keys(self) -> dict[str, dict[str, Any]]:
-        """Return every flow-control key: `rate`, `period_s`, `parallelism`, and whether any of them is `pinned`."""
-        answer = self.call("GET", "/v2/flowControl")
+    def flow_keys(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """Return the flow-control keys that begin with *prefix*: `rate`, `period_s`, `parallelism`; is any `pinned`?"""
         with reading():
-            return {it["flowControlKey"]: _flow_key(it) for it in answer or []}
+            return {name: _flow_key(it) for name, it in self._named("/v2/flowControl", "flowControlKey", prefix)}
 
     def pin(self, key: str, limits: Mapping[str, int]) -> None:
         """Pin *limits* of a flow-control key, so that no publish changes them; one that isn't there is fine."""

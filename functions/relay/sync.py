@@ -3,165 +3,66 @@
 A change of the desired state has a new physical id, so CloudFormation creates the new state first (what is new is there
 before the functions change), and deletes the old one in its clean-up phase, or the new one after a rollback.  The table
 keeps every state that was created and not deleted yet.  A delete takes its state out and makes QStash match the newest
-that remains; none remaining is the end of the relay.  So a rollback is right, whether or not CloudFormation asks for
-the old state again.  What carries the relay's name is its own; nothing else is touched.
+that remains.  So a rollback is right, whether or not CloudFormation asks for the old state again.
+
+What carries the relay's name is its own while the table says so; nothing else is touched.  QStash has no mark of whose
+a thing is: so a first deploy that finds something of its name refuses, and the end of the last state removes what is as
+that state said, and nothing else.
 
 Before a URL changes, the table is told when: what was published by then may be published again by the sweep, and QStash
 wouldn't know it for the same.
 
-A state is `groups` (name -> endpoints, each with `name` and `url`), `schedules`, `queues` and `flow_controls` (name ->
-settings), every name with the relay's before it; and `alone` (destination -> URL), what is in no URL group.
+A state is as `relay.changes` has it; and `alone` (destination -> URL), what is in no URL group.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay.model import iso
+from relay.changes import (
+    GROUPS,
+    KINDS,
+    PINS,
+    QUEUES,
+    SCHEDULES,
+    Change,
+    State,
+    described,
+    of_others,
+    perform,
+    plan,
+    removals,
+)
+from relay.errors import OperatorError, RelayError
+from relay.model import from_iso, iso
 from relay.schedules import tick_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from relay.items import Item
     from relay.qstash import QStash
     from relay.store import Store
 
-State = dict[str, dict[str, Any]]
-GROUPS, SCHEDULES, QUEUES, PINS = KINDS = ("groups", "schedules", "queues", "flow_controls")
 ALONE = "alone"
-_WORDS = {GROUPS: "URL group", SCHEDULES: "schedule", QUEUES: "queue", PINS: "flow control"}
-_OF_A_SCHEDULE = ("cron", "destination", "body", "content_type", "retries")
+BELONGING = (GROUPS, SCHEDULES, QUEUES)  # what only a deploy makes; a flow control stays after all that used it
+DEPLOY_LASTS = timedelta(hours=1)  # from sync on, until the functions of before have ended: far more than it takes
+FOUND_MAX_CHARS = 1500  # CloudFormation takes 4 KB of answer
 
 
-@dataclass(frozen=True)
-class Change:
-    """One thing to do in QStash.
-
-    Attributes:
-        kind: One of `KINDS`.
-        name: With the relay's name before it.
-        removes: Whether it takes something away.
-        what: What to put there: of a URL group the endpoints to put, or to remove; None: it goes as a whole.
-    """
-
-    kind: str
-    name: str
-    removes: bool
-    what: Any = None
-
-    def __str__(self) -> str:
-        """Return it for people."""
-        verb = "remove" if self.removes else "set"
-        names = f" of {self.name}" if self.kind == GROUPS and self.what else f" {self.name}"
-        if self.kind == GROUPS and self.what:
-            return f"{verb} {', '.join(it.get('name') or it['url'] for it in self.what)}{names}"
-        return f"{verb} {_WORDS[self.kind]}{names}"
-
-
-def actual(qstash: QStash, relay: str) -> State:
-    """Return what QStash holds of the relay called *relay*.
+def actual(qstash: QStash, relay: str, kinds: Collection[str] = KINDS) -> State:
+    """Return what QStash holds of the relay called *relay*; of other kinds than *kinds*, nothing is asked.
 
     Raises:
         QStashError: It can't be read.
     """
-    found: State = {
-        GROUPS: {**qstash.groups()},
-        SCHEDULES: {**qstash.schedules()},
-        QUEUES: {**qstash.queues()},
-        PINS: {**qstash.flow_keys()},
-    }
-    return {
-        kind: {name: it for name, it in them.items() if name.startswith(f"{relay}.")} for kind, them in found.items()
-    }
-
-
-def plan(desired: Mapping[str, Mapping[str, Any]], there: State, *, pinning: bool = True) -> list[Change]:
-    """Return what makes *there*, of the relay's own, what is *desired*: first what is put, then what is removed.
-
-    A queue in which messages wait stays until they are delivered: QStash drops them with it.  A flow control is pinned
-    once something was published under its key, for QStash doesn't know it before; until then each publish carries it.
-
-    Args:
-        pinning: Also pin what has the desired limits from publishes alone.
-    """
-    wanted: State = {kind: dict(desired.get(kind, {})) for kind in KINDS}
-    puts = [
-        *_group_puts(wanted[GROUPS], there[GROUPS]),
-        *_schedule_puts(wanted[SCHEDULES], there[SCHEDULES]),
-        *_queue_puts(wanted[QUEUES], there[QUEUES]),
-        *_pins(wanted[PINS], there[PINS], pinning=pinning),
-    ]
-    return [*puts, *_removals(wanted, there)]
-
-
-def _group_puts(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Change]:
-    for name, endpoints in wanted.items():
-        have = {it.get("name"): it["url"] for it in there.get(name, ())}
-        if put := [it for it in endpoints if have.get(it["name"]) != it["url"]]:
-            yield Change(GROUPS, name, removes=False, what=put)
-
-
-def _schedule_puts(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Change]:
-    for name, it in wanted.items():
-        if any(it[setting] != there.get(name, {}).get(setting) for setting in _OF_A_SCHEDULE):
-            yield Change(SCHEDULES, name, removes=False, what=it)
-
-
-def _queue_puts(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Change]:
-    for name, it in wanted.items():
-        have = there.get(name, {})
-        if it["parallelism"] != have.get("parallelism"):
-            paused = have.get("paused", False)  # somebody's, which putting it again would end
-            yield Change(QUEUES, name, removes=False, what={"parallelism": it["parallelism"], "paused": paused})
-
-
-def _pins(wanted: Mapping[str, Any], there: Mapping[str, Any], *, pinning: bool) -> Iterator[Change]:
-    for name, limits in wanted.items():
-        have = there.get(name)
-        if have is None:
-            continue
-        if any(have[it] != value for it, value in limits.items()) or (pinning and not have["pinned"]):
-            yield Change(PINS, name, removes=False, what=limits)
-
-
-def _removals(wanted: State, there: State) -> Iterator[Change]:
-    for name, endpoints in there[GROUPS].items():
-        if name not in wanted[GROUPS]:
-            yield Change(GROUPS, name, removes=True)
-            continue
-        names = {it["name"] for it in wanted[GROUPS][name]}
-        if left_over := [it for it in endpoints if it.get("name") not in names]:
-            yield Change(GROUPS, name, removes=True, what=left_over)
-    for name in there[SCHEDULES].keys() - wanted[SCHEDULES].keys():
-        yield Change(SCHEDULES, name, removes=True)
-    for name, it in there[QUEUES].items():
-        if name not in wanted[QUEUES] and not it["lag"]:
-            yield Change(QUEUES, name, removes=True)
-    for name, it in there[PINS].items():
-        if name not in wanted[PINS] and it["pinned"]:
-            yield Change(PINS, name, removes=True)
-
-
-def perform(change: Change, qstash: QStash) -> None:
-    """Do *change*; doing it again changes nothing more."""
-    name, what = change.name, change.what
-    if change.kind == GROUPS and not change.removes:
-        qstash.put_endpoints(name, what)
-    elif change.kind == GROUPS and what:
-        qstash.remove_endpoints(name, what)
-    elif change.kind == GROUPS:
-        qstash.remove_group(name)
-    elif change.kind == SCHEDULES:
-        qstash.remove_schedule(name) if change.removes else qstash.put_schedule(name, what)
-    elif change.kind == QUEUES:
-        qstash.remove_queue(name) if change.removes else qstash.put_queue(name, what)
-    elif change.removes:
-        qstash.unpin(name)
-    else:
-        qstash.pin(name, what)
+    ask: dict[str, Callable[[str], Mapping[str, Any]]]
+    ask = {GROUPS: qstash.groups, SCHEDULES: qstash.schedules, QUEUES: qstash.queues, PINS: qstash.flow_keys}
+    return {kind: dict(ask[kind](f"{relay}.")) if kind in kinds else {} for kind in KINDS}
 
 
 def physical_id(desired: str) -> str:
@@ -170,46 +71,118 @@ def physical_id(desired: str) -> str:
     return "qstash-" + hashlib.sha256(canonical.encode()).hexdigest()[:24]
 
 
-def add(desired: str, relay: str, *, qstash: QStash, store: Store) -> str:
-    """Put into QStash what *desired* has, remove nothing, and remember it as the newest; return its physical id."""
+def add(desired: str, relay: str, *, qstash: QStash, store: Store, take_over: bool = False) -> str:
+    """Put into QStash what *desired* has, remove nothing, and remember it as the newest; return its physical id.
+
+    Where it is the first that says anything and fails, what it put is taken back: nobody asks for its removal.
+
+    Args:
+        take_over: What a first deploy finds of the relay's name is the relay's from now on.
+
+    Raises:
+        OperatorError: A first deploy finds something of its name; nothing was changed.
+        QStashError: QStash can't be read, or refused.
+    """
+    wanted = _state(desired, store)
     states = store.desired()
-    changes = plan(_state(desired, store), actual(qstash, relay))
-    if states and (_urls(desired) != _urls(_newest(states)) or _changes_groups(changes)):
+    first = not any(map(_uses, states.values()))
+    there = actual(qstash, relay, _kinds(store, wanted) | set(BELONGING if first else ()))
+    if first and not take_over:
+        _refuse_others({**there, PINS: {}}, relay)
+    kinds = _kinds(store, wanted, there)
+    store.save_desired(states, kinds)  # before anything is put, so that what a failure leaves is found again
+    changes = plan(wanted, there)
+    if states and (_urls(desired) != _urls(_newest(states)["state"]) or _changes_groups(changes)):
         store.save_urls_changed()
-    for change in changes:
-        if not change.removes:
-            perform(change, qstash)
     state = physical_id(desired)
-    store.save_desired(states | {state: {"state": desired, "at": iso(store.now())}})
+    try:
+        for change in changes:
+            if not change.removes:
+                perform(change, qstash)
+        store.save_desired(states | {state: {"state": desired, "at": iso(store.now())}}, kinds)
+    except RelayError:
+        if first and not take_over:
+            with suppress(RelayError):
+                _take_back(wanted, actual(qstash, relay, kinds), qstash=qstash, store=store)
+        raise
     return state
 
 
-def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> None:
-    """End *state*: make QStash match the newest state that remains, or remove all that is the relay's."""
+def _refuse_others(there: State, relay: str) -> None:
+    """Raise where there is anything."""
+    if found := "; ".join(described(there)):
+        shown = found if len(found) <= FOUND_MAX_CHARS else f"{found[:FOUND_MAX_CHARS]} …"
+        raise OperatorError(
+            f"this is the first deploy here of a relay called {relay}, and QStash holds something of that name already:"
+            f" {shown}. Nothing was changed. Where another deployment uses it, in another region or account, give this"
+            " one another name ([relay] name). Where none does any more, or this one is to replace it,"
+            " `make deploy TAKE_OVER=1` takes over what is there"
+        )
+
+
+def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> list[str]:
+    """End *state*: make QStash match the newest that remains; or, where none does, take back what is as it said.
+
+    What never was added ends without a trace: a deploy that was refused put nothing there.
+
+    Returns:
+        What of the relay's name stays though none of it is wanted any more, for people.
+    """
     known = store.desired()
+    if not known:
+        return []
     states = {name: it for name, it in known.items() if name != state}
+    kinds = _kinds(store)
+    there = actual(qstash, relay, kinds)
+    if not states:
+        left = _take_back(_state(known[state]["state"], store), there, qstash=qstash, store=store)
+        store.save_desired({}, kinds)
+        return left
     newest = _newest(states)
-    if states and state in known and _urls(known[state]["state"]) != _urls(newest):
+    if state in known and _urls(known[state]["state"]) != _urls(newest["state"]):
         store.save_urls_changed()  # once more: by now the functions are others, too
-    for change in plan(_state(newest, store), actual(qstash, relay)):
+    wanted = _state(newest["state"], store)
+    for change in plan(_sparing(wanted, there, newest, store), there):
         perform(change, qstash)
-    store.save_desired(states)
+    store.save_desired(states, _of(there).union(*map(_uses, states.values())))
+    return []
+
+
+def _take_back(said: State, there: State, *, qstash: QStash, store: Store) -> list[str]:
+    """Remove what of *there* is as *said*; return what stays, for people."""
+    others = of_others(said, there)
+    if there[QUEUES] and store.has_open(store.now()):
+        others[QUEUES] = there[QUEUES]
+    for change in removals(others, there):
+        perform(change, qstash)
+    return described(others)
 
 
 def drift(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     """Return what makes QStash again what the last deploy said; nothing where no deploy has said anything.
 
+    A queue that left the configuration is no drift: it waits for its end.
+
     Raises:
         QStashError: QStash can't be read.
     """
     states = store.desired()
-    return plan(_state(_newest(states), store), actual(qstash, relay), pinning=False) if states else []
+    if not states:
+        return []
+    wanted = _state(_newest(states)["state"], store)
+    there = actual(qstash, relay, _kinds(store, wanted))
+    return plan(_with_queues(wanted, there), there, pinning=False)
 
 
 def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     """Make QStash what the last deploy said; return what was done."""
     states = store.desired()
-    changes = plan(_state(_newest(states), store), actual(qstash, relay)) if states else []
+    if not states:
+        return []
+    newest = _newest(states)
+    wanted = _state(newest["state"], store)
+    there = actual(qstash, relay, _kinds(store, wanted))
+    changes = plan(_sparing(wanted, there, newest, store), there)
     if _changes_groups(changes):
         store.save_urls_changed()
     for change in changes:
@@ -217,9 +190,38 @@ def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     return changes
 
 
-def _newest(states: Mapping[str, Mapping[str, str]]) -> str:
-    """Return the newest of *states*, JSON; where there is none, one that wants nothing."""
-    return max(states.values(), key=lambda it: it["at"])["state"] if states else "{}"
+def _sparing(wanted: State, there: State, newest: Item, store: Store) -> State:
+    """Return what is *wanted*, and every queue that is there as long as what it was used for may wait in it.
+
+    QStash drops what waits in a queue with it, and the number that it tells may be 0 while something waits.  What came
+    since the functions know the newest configuration is in none that this hasn't.
+    """
+    if there[QUEUES].keys() <= wanted.get(QUEUES, {}).keys():
+        return wanted
+    is_used = store.has_open(min(store.now(), from_iso(newest["at"]) + DEPLOY_LASTS))
+    return _with_queues(wanted, there) if is_used else wanted
+
+
+def _with_queues(wanted: State, there: State) -> State:
+    return {**wanted, QUEUES: {**there[QUEUES], **wanted.get(QUEUES, {})}}
+
+
+def _newest(states: Mapping[str, Item]) -> Item:
+    return max(states.values(), key=lambda it: it["at"])
+
+
+def _uses(state: Item) -> set[str]:
+    """Return the kinds that *state*, as the table has it, has something of."""
+    return _of(json.loads(state["state"]))
+
+
+def _of(state: Mapping[str, Any]) -> set[str]:
+    return {kind for kind in KINDS if state.get(kind)}
+
+
+def _kinds(store: Store, *more: State) -> set[str]:
+    """Return the kinds that the relay uses in QStash, or used: it has nothing of another; and those of *more*."""
+    return store.used_kinds(KINDS) | set().union(*map(_of, more))
 
 
 def _changes_groups(changes: Iterable[Change]) -> bool:

@@ -10,7 +10,7 @@ from relay.items import Item, ttl
 from relay.model import EventId, from_iso, iso
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from relay.table import Table
@@ -79,9 +79,19 @@ class Upkeep:
         """Return the states that deploys want of QStash and haven't ended: physical id -> `state` (JSON), `at`."""
         return dict((self.table.get("DESIRED", "DESIRED") or {}).get("states", {}))
 
-    def save_desired(self, states: Mapping[str, Item]) -> None:
-        """Save the states that QStash should hold from now on; the newest is what counts."""
-        self.table.put({"pk": "DESIRED", "sk": "DESIRED", "kind": "DESIRED", "states": states})
+    def used_kinds(self, all_kinds: Iterable[str]) -> set[str]:
+        """Return of which kinds QStash may hold anything that a deploy put there; none before the first.
+
+        Args:
+            all_kinds: What it is where deploys of before there was a record of it have said anything.
+        """
+        item = self.table.get("DESIRED", "DESIRED")
+        return set(item.get("kinds", all_kinds)) if item else set()
+
+    def save_desired(self, states: Mapping[str, Item], kinds: Iterable[str]) -> None:
+        """Save the states that QStash should hold from now on, the newest of which counts, and the kinds it may."""
+        item = {"pk": "DESIRED", "sk": "DESIRED", "kind": "DESIRED", "states": states, "kinds": sorted(kinds)}
+        self.table.put(item)
 
     def urls_changed_at(self) -> datetime | None:
         """Return when a deploy last changed where anything is published to, read consistently; None: none has."""

@@ -68,6 +68,8 @@ class Deployment:
         local = {"base_url": self.base_url, "staging_bucket": STAGING_BUCKET, "api_id": API_ID}
         context = {**app.get("context", {}), "config": str(self._config), "local": local}
         context["aws:cdk:disable-asset-staging"] = False
+        # Its QStash is nobody else's, and a deploy over one that didn't answer in time finds what that one put there.
+        context["take_over"] = "1"
         # Not a bare environment: jsii keeps what it unpacks in the user's cache, and unpacking takes ten seconds.
         environment = without(os.environ) | self._github
         environment |= {

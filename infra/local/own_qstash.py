@@ -46,8 +46,11 @@ def _held(qstash: httpx.Client, relay: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     try:
         for kind, key in _KINDS.items():
-            listed: list[dict[str, Any]] = qstash.get(f"/v2/{kind}").raise_for_status().json() or []
-            found += [(kind, it[key]) for it in listed if it[key].startswith(f"{relay}.")]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            listed: Any = qstash.get(f"/v2/{kind}").raise_for_status().json() or []
+            if not isinstance(listed, list):
+                raise LocalError(f"the QStash at {qstash.base_url} can't be asked what it holds: no list of {kind}")
+            named = [it.get(key) for it in listed if isinstance(it, dict)]  # what others have may have any shape
+            found += [(kind, name) for name in named if isinstance(name, str) and name.startswith(f"{relay}.")]
+    except (httpx.HTTPError, ValueError) as error:
         raise LocalError(f"the QStash at {qstash.base_url} can't be asked what it holds: {error}") from error
     return found

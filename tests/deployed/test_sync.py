@@ -42,11 +42,12 @@ class SyncStack:
             if resource["Type"] == "AWS::Lambda::Function" and "RELAY_TABLE" in str(resource):
                 resource["Properties"]["Environment"]["Variables"]["RELAY_CONFIG"] = str(config)
 
-    def deploy(self, groups: Groups, *, failing: bool = False) -> str:
+    def deploy(self, groups: Groups, *, failing: bool = False, take_over: bool = False) -> str:
         """Create or change the stack so that QStash should hold *groups*; return the stack's status.
 
         Args:
             failing: Another resource, which comes after, fails.
+            take_over: As `make deploy TAKE_OVER=1`.
         """
         resources = self._template["Resources"]
         (key,) = [key for key, it in resources.items() if it["Type"] == RESOURCE]
@@ -59,6 +60,7 @@ class SyncStack:
             },
         }
         state["Properties"]["Desired"] = json.dumps(desired)
+        state["Properties"]["TakeOver"] = "1" if take_over else "0"
         broken = {**state, "Properties": {**state["Properties"], "Desired": "no JSON"}, "DependsOn": [key]}
         template = {**self._template, "Resources": {**resources, **({"Broken": broken} if failing else {})}}
         new = not self._status()
@@ -71,6 +73,12 @@ class SyncStack:
         """Delete the stack."""
         self._cloudformation.delete_stack(StackName=self.name)
         self._wait("stack_delete_complete")
+
+    @property
+    def reasons(self) -> str:
+        """Why what failed did."""
+        events = self._cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        return "\n".join(it.get("ResourceStatusReason", "") for it in events)
 
     def _wait(self, for_what: str) -> None:
         """Wait for the end of a change, be it good or bad: the waiter raises where it is bad."""
@@ -216,3 +224,33 @@ def test_destroying_removes_what_is_its_own_and_nothing_else(relay: Relay, stack
     assert stack.actual == {}
     assert relay.groups(f"{stack.name}x") == {foreign: {"f": "https://f.io/"}}
     assert relay.groups(relay.local.name) == others
+
+
+def test_a_first_deploy_that_finds_its_name_used_is_refused_until_it_is_to_take_over(
+    relay: Relay, make: Callable[[], SyncStack]
+) -> None:
+    """What is there stays as it was, through the refusal and its rollback; and to be taken over is said once."""
+    stack = make()
+    there = {"name": "moved", "url": "https://elsewhere.example.com/?key=s3cret"}
+    relay.qstash(f"/v2/topics/{stack.name}.a/endpoints", "POST", endpoints=[there])
+
+    refused = stack.deploy(OLD)
+    reasons, untouched = stack.reasons, stack.actual
+    stack.destroy()
+
+    assert refused == "ROLLBACK_COMPLETE"
+    assert f"URL group {stack.name}.a (moved https://elsewhere.example.com/)" in reasons
+    assert untouched == stack.actual == {f"{stack.name}.a": {"moved": there["url"]}}
+    assert stack.deploy(OLD, take_over=True) == "CREATE_COMPLETE"
+    assert stack.actual == stack.expected(OLD)
+    assert stack.deploy(OLD) == "UPDATE_COMPLETE"
+    assert stack.actual == stack.expected(OLD)
+
+
+def test_destroying_leaves_what_another_deployment_made_otherwise(relay: Relay, stack: SyncStack) -> None:
+    moved = {"name": "moved", "url": "https://elsewhere.example.com/"}
+    relay.qstash(f"/v2/topics/{stack.name}.a/endpoints", "POST", endpoints=[moved])
+
+    stack.destroy()
+
+    assert stack.actual == {f"{stack.name}.a": {"moved": moved["url"]}}

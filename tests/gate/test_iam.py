@@ -50,6 +50,8 @@ quarantine = "1h"
 retries = 0
 destinations = {{ builder = "{builder}", ledger = {{ eventbridge = "default", detail_type = "github" }} }}
 
+[queues.fifo]
+
 [schemes.acme]
 signature = "X-Acme-Signature: {{base64}}"
 algorithm = "hmac-sha512"
@@ -208,6 +210,15 @@ def test_sync_may_read_the_token_and_keep_the_keys(relay: Relay) -> None:
     assert {it["name"] for it in held["gate.all"]} == {"builder", "ledger"}
     assert kept["current"]["S"] == relay.local.qstash_current_signing_key
     assert kept["next"]["S"] == relay.local.qstash_next_signing_key
+
+
+def test_sync_may_ask_whether_anything_is_in_flight(relay: Relay) -> None:
+    """It does before a queue goes; then, or since something is, it has done all that there is to do."""
+    relay.qstash("/v2/queues", "POST", queueName="gate.old", parallelism=1)
+
+    done = relay.mend()
+
+    assert [it["change"] for it in done["done"]] in ([], ["remove queue gate.old"])
 
 
 def test_record_may_write_what_qstash_reports(relay: Relay, builder: Destinations, event_id: str) -> None:

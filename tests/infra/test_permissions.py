@@ -72,7 +72,7 @@ EXPECTED = {
         "QStashToken": TOKEN,
     },
     "audit": {"Records": RECORDS, "Indexes": INDEXES, "QStashToken": TOKEN},
-    "sync": {"Records": RECORDS, "QStashToken": TOKEN},
+    "sync": {"Records": RECORDS, "Indexes": INDEXES, "QStashToken": TOKEN},
 }
 
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.infra.conftest import CONFIG, ROOT
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ def test_cdk_synth_makes_the_stack_and_says_what_is_doubtful(tmp_path: Path) -> 
         str(tmp_path / "out"),
         "--context",
         f"config={tmp_path / 'relay.toml'}",
+        "--context",
+        "take_over=1",
     ]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
@@ -36,7 +40,9 @@ def test_cdk_synth_makes_the_stack_and_says_what_is_doubtful(tmp_path: Path) -> 
     assert warning.startswith(f"warning: {tmp_path / 'relay.toml'}:28: url_groups.ci.retries: ")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert "shop" in manifest["artifacts"]
-    assert (tmp_path / "out" / "shop.template.json").is_file()
+    template = json.loads((tmp_path / "out" / "shop.template.json").read_text(encoding="utf-8"))
+    (sync,) = [it for it in template["Resources"].values() if it["Type"] == "Custom::QStash"]
+    assert sync["Properties"]["TakeOver"] == "1"
 
 
 def test_without_an_environment_the_cdk_says_what_to_run(tmp_path: Path) -> None:
@@ -68,3 +74,26 @@ def test_a_wrong_configuration_is_told_whole_and_nothing_is_made(tmp_path: Path)
     assert "relay.retention: there is no such setting" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "out").glob("*.json")) == []
+
+
+def test_to_take_over_is_said_as_1_and_no_other_way(tmp_path: Path) -> None:
+    (tmp_path / "relay.toml").write_text(CONFIG, encoding="utf-8")
+    context = json.dumps({"config": str(tmp_path / "relay.toml"), "take_over": "yes"})
+    environment = {**os.environ, "CDK_CONTEXT_JSON": context, "CDK_OUTDIR": str(tmp_path / "out")}
+
+    command = [sys.executable, "-m", "infra.app"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("take_over is yes: it is 1 where")
+
+
+@pytest.mark.parametrize(("said", "handed_on"), [(("TAKE_OVER=1",), ["take_over=1"]), ((), [])])
+def test_make_deploy_hands_on_that_it_is_to_take_over(said: tuple[str, ...], handed_on: list[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
+    command = ["make", "--dry-run", "deploy", "CONFIG=my.toml", *said]
+
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+
+    (line,) = [it for it in done.stdout.splitlines() if "cdk deploy" in it]
+    assert [it for it in line.split() if "=" in it] == ["config=my.toml", *handed_on]

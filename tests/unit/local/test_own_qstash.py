@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -65,4 +69,45 @@ def test_what_a_local_relay_made_there_is_gone_afterwards_and_others_stay(qstash
 
 def test_one_that_cannot_be_asked_is_told(qstash: Facts) -> None:
     with pytest.raises(LocalError, match="can't be asked"), borrowed(qstash.url, "wrong", "shop"):
+        pass
+
+
+@contextmanager
+def answering(listed: Any) -> Iterator[str]:
+    """Give the URL of what answers every question with *listed*."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(listed).encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_what_others_have_there_may_have_any_shape() -> None:
+    others = [1, None, {}, {"name": None, "scheduleId": 7}, {"name": "shopping.a", "scheduleId": "x"}]
+
+    with answering(others) as url, borrowed(url, "token", "shop"):
+        pass
+    with (
+        answering([*others, {"name": "shop.a"}]) as url,
+        pytest.raises(LocalError, match=r"holds shop\.a, shop\.a, of a relay"),
+        borrowed(url, "token", "shop"),
+    ):
+        pass
+
+
+def test_what_is_no_list_of_things_is_told() -> None:
+    with (
+        answering({"error": "no"}) as url,
+        pytest.raises(LocalError, match="no list of topics"),
+        borrowed(url, "token", "shop"),
+    ):
         pass

@@ -15,8 +15,6 @@ from tests.unit.relay.qstash_wire import Wire, client
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
 
-KEYS = {"flowControlKey": "theirs"}
-
 
 # -- a batch ------------------------------------------------------------------------------------------------------
 
@@ -78,32 +76,81 @@ def test_a_batch_that_is_answered_with_messages_in_an_object_is_read(world: Worl
 
 # -- what an account holds ----------------------------------------------------------------------------------------
 
-
-def test_an_account_without_groups_has_none() -> None:
-    assert client(Wire(None)).groups() == {}
-
-
-@pytest.mark.parametrize("it", [KEYS, {**KEYS, "rateMax": None, "isPinnedRate": None}, {**KEYS, "rateMax": 5}], ids=str)
-def test_a_flow_control_key_of_others_may_lack_anything(it: dict[str, Any]) -> None:
-    found = client(Wire([it])).flow_keys()
-
-    assert found["theirs"]["pinned"] is False
-    assert found["theirs"]["rate"] == it.get("rateMax")
-
-
-def test_a_schedule_of_others_may_lack_anything() -> None:
-    found = client(Wire([{"scheduleId": "theirs"}, {"scheduleId": "more", "body": None, "header": None}])).schedules()
-
-    assert found["theirs"]["retries"] is None
-    assert found["more"]["body"] == ""
+LISTS = {"groups": "name", "schedules": "scheduleId", "queues": "name", "flow_keys": "flowControlKey"}
+ANY_SHAPE: list[Any] = [
+    1,
+    None,
+    "theirs",
+    [],
+    {},
+    {"name": None, "scheduleId": None, "flowControlKey": None},
+    {"name": 7, "scheduleId": 7, "flowControlKey": 7},
+    *(
+        {"name": name, "scheduleId": name, "flowControlKey": name, "endpoints": 7, "header": [1], "lag": "much"}
+        for name in ("theirs", "shopping.a", "other.shop.a")
+    ),
+]
 
 
-def test_a_queue_of_others_may_lack_anything() -> None:
-    assert client(Wire([{"name": "theirs"}])).queues() == {"theirs": {"parallelism": None, "paused": False, "lag": 0}}
+def listed(ask: str, answer: Any) -> Any:
+    """Return what the client makes of *answer* for a relay called shop."""
+    return getattr(client(Wire(answer)), ask)("shop.")
 
 
-@pytest.mark.parametrize("answer", [{"a": 1}, "text", 7, [1]])
-def test_what_is_no_list_of_things_is_told(answer: Any) -> None:
-    for ask in ("groups", "schedules", "queues", "flow_keys"):
-        with pytest.raises(QStashError, match="form"):
-            getattr(client(Wire(answer)), ask)()
+@pytest.mark.parametrize("ask", LISTS)
+def test_an_account_that_has_none_may_say_so_in_any_way(ask: str) -> None:
+    answers: list[Any] = [None, [], b""]
+
+    assert [listed(ask, it) for it in answers] == [{}, {}, {}]
+
+
+@pytest.mark.parametrize("ask", LISTS)
+def test_what_has_not_the_relays_name_may_have_any_shape(ask: str) -> None:
+    """It is others'; of the relay's own nothing is missing."""
+    found = listed(ask, [*ANY_SHAPE, {LISTS[ask]: "shop.a"}, *ANY_SHAPE])
+
+    assert list(found) == ["shop.a"]
+
+
+KEY = {"flowControlKey": "shop.a"}
+
+
+@pytest.mark.parametrize("it", [KEY, {**KEY, "rateMax": None, "isPinnedRate": None}, {**KEY, "rateMax": 5}], ids=str)
+def test_a_flow_control_key_may_lack_anything(it: dict[str, Any]) -> None:
+    found = listed("flow_keys", [it])["shop.a"]
+
+    assert (found["pinned"], found["rate"]) == (False, it.get("rateMax"))
+
+
+def test_a_schedule_may_lack_anything() -> None:
+    found = listed("schedules", [{"scheduleId": "shop.a"}, {"scheduleId": "shop.b", "body": None, "header": None}])
+
+    assert found["shop.a"]["retries"] is None
+    assert found["shop.b"]["body"] == ""
+
+
+def test_a_queue_may_lack_anything() -> None:
+    assert listed("queues", [{"name": "shop.a"}]) == {"shop.a": {"parallelism": None, "paused": False, "lag": 0}}
+
+
+def test_an_endpoint_may_lack_anything() -> None:
+    endpoints = [{}, {"name": None, "url": "https://a.io/"}, {"name": "a"}]
+
+    found = listed("groups", [{"name": "shop.a", "endpoints": endpoints}, {"name": "shop.b", "endpoints": None}])
+
+    assert found == {"shop.a": [{}, {"url": "https://a.io/"}, {"name": "a"}], "shop.b": []}
+
+
+@pytest.mark.parametrize("answer", [{"a": 1}, "text", 7])
+@pytest.mark.parametrize("ask", LISTS)
+def test_what_is_no_list_of_things_is_told(ask: str, answer: Any) -> None:
+    with pytest.raises(QStashError, match="form"):
+        listed(ask, answer)
+
+
+@pytest.mark.parametrize(
+    ("ask", "broken"), [("groups", {"endpoints": 7}), ("schedules", {"header": 7}), ("queues", {"lag": "much"})]
+)
+def test_what_is_the_relays_and_has_no_form_of_qstashs_is_told(ask: str, broken: dict[str, Any]) -> None:
+    with pytest.raises(QStashError, match="form"):
+        listed(ask, [{LISTS[ask]: "shop.a"} | broken])

@@ -10,88 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import sync
+from relay import changes, sync
 from relay.errors import QStashError
 from relay.schedules import tick_url
+from tests.unit.relay.account import PIN, TICK, Account, key
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.world import MAC
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
 
-PIN = {"rate": 20, "period_s": 1, "parallelism": 5}
-TICK = {
-    "cron": "CRON_TZ=Europe/Berlin 0 3 * * *",
-    "destination": "https://relay.example.com/webhooks/nightly",
-    "body": "{}",
-    "content_type": "application/json",
-    "retries": 5,
-}
 
-
-class Account:
-    """QStash's side of what sync manages, in this process."""
-
-    def __init__(self, **held: Any) -> None:
-        self.held: dict[str, dict[str, Any]] = {kind: deepcopy(held.get(kind, {})) for kind in sync.KINDS}
-
-    def groups(self) -> Any:
-        return self.held["groups"]
-
-    def schedules(self) -> Any:
-        return self.held["schedules"]
-
-    def queues(self) -> Any:
-        return self.held["queues"]
-
-    def flow_keys(self) -> Any:
-        return self.held["flow_controls"]
-
-    def put_endpoints(self, group: str, endpoints: Any) -> None:
-        kept = {it["name"]: it for it in self.held["groups"].get(group, [])}
-        self.held["groups"][group] = list((kept | {it["name"]: it for it in endpoints}).values())
-
-    def remove_endpoints(self, group: str, endpoints: Any) -> None:
-        names = {it["name"] for it in endpoints}
-        self.held["groups"][group] = [it for it in self.held["groups"][group] if it["name"] not in names]
-
-    def remove_group(self, group: str) -> None:
-        del self.held["groups"][group]
-
-    def put_schedule(self, name: str, it: Any) -> None:
-        self.held["schedules"][name] = dict(it)
-
-    def remove_schedule(self, name: str) -> None:
-        del self.held["schedules"][name]
-
-    def put_queue(self, name: str, it: Any) -> None:
-        self.held["queues"][name] = {"lag": 0} | dict(it)
-
-    def remove_queue(self, name: str) -> None:
-        assert not self.held["queues"].pop(name)["lag"], "what waited in it is lost"
-
-    def pin(self, key: str, limits: Any) -> None:
-        self.held["flow_controls"][key] = {**self.held["flow_controls"][key], **limits, "pinned": True}
-
-    def unpin(self, key: str) -> None:
-        self.held["flow_controls"][key]["pinned"] = False
-
-
-def planned(desired: Any, account: Account, **how: Any) -> list[sync.Change]:
+def planned(desired: Any, account: Account, **how: Any) -> list[changes.Change]:
     """Return what there is to do in the account."""
-    return sync.plan(desired, sync.actual(account, "relay"), **how)  # type: ignore[arg-type]
+    return changes.plan(desired, sync.actual(account, "relay"), **how)  # type: ignore[arg-type]
 
 
 def done(desired: Any, account: Account) -> list[str]:
     """Do it; return what was done, in its order."""
-    changes = planned(desired, account)
-    for it in changes:
-        sync.perform(it, account)  # type: ignore[arg-type]
-    return [str(it) for it in changes]
-
-
-def key(**limits: Any) -> dict[str, Any]:
-    return {"rate": 0, "period_s": 1, "parallelism": 0, "pinned": False} | limits
+    todo = planned(desired, account)
+    for it in todo:
+        changes.perform(it, account)  # type: ignore[arg-type]
+    return [str(it) for it in todo]
 
 
 NAMES = st.sampled_from(["relay.a", "relay.b", "relay.c"])
@@ -212,7 +152,10 @@ def test_a_drift_is_found_and_mended(world: World) -> None:
 def test_what_cannot_be_read_is_no_drift(world: World) -> None:
     """It fails, and says so; nothing is removed on a guess."""
     DeadLetters(world)
-    sync.add('{"groups": {}}', "relay", qstash=world.qstash, store=world.store)
+    wanted = json.dumps({"queues": {"relay.fifo": {"parallelism": 1}}})
+    world.wire.broken = {"POST /v2/queues": 200}
+    world.wire.topics.clear()
+    sync.add(wanted, "relay", qstash=world.qstash, store=world.store)
     world.wire.broken = {"GET /v2/queues": 503}
 
     with pytest.raises(QStashError):

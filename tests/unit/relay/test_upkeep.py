@@ -86,6 +86,7 @@ def test_a_change_adds_first_and_removes_in_the_clean_up(world: World) -> None:
 @pytest.mark.parametrize("asked_again", [True, False])
 def test_a_rollback_applies_the_old_state(world: World, *, asked_again: bool) -> None:
     """Whether or not CloudFormation asks for the old state again before it deletes the new one."""
+    world.wire.topics.clear()
     old = sync.add(wanted("a", "b"), "relay", qstash=world.qstash, store=world.store)
     world.clock.at += timedelta(seconds=1)
     new = sync.add(

@@ -50,6 +50,7 @@ def move(world: World) -> None:
 
 @pytest.fixture(autouse=True)
 def _deployed(world: World) -> None:
+    world.wire.topics.clear()
     add(world, state())
 
 

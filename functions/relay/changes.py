@@ -1,0 +1,181 @@
+"""What differs between what a deploy says and what QStash holds of the relay, and the changes that end that.
+
+A state is `groups` (name -> endpoints, each with `name` and `url`), `schedules`, `queues` and `flow_controls` (name ->
+settings), every name with the relay's before it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from relay.qstash import QStash
+
+State = dict[str, dict[str, Any]]
+GROUPS, SCHEDULES, QUEUES, PINS = KINDS = ("groups", "schedules", "queues", "flow_controls")
+_WORDS = {GROUPS: "URL group", SCHEDULES: "schedule", QUEUES: "queue", PINS: "flow control"}
+_OF_A_SCHEDULE = ("cron", "destination", "body", "content_type", "retries")
+_LOGIN = re.compile("//[^/@]*@")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing to do in QStash.
+
+    Attributes:
+        kind: One of `KINDS`.
+        name: With the relay's name before it.
+        removes: Whether it takes something away.
+        what: What to put there: of a URL group the endpoints to put, or to remove; None: it goes as a whole.
+    """
+
+    kind: str
+    name: str
+    removes: bool
+    what: Any = None
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        verb = "remove" if self.removes else "set"
+        names = f" of {self.name}" if self.kind == GROUPS and self.what else f" {self.name}"
+        if self.kind == GROUPS and self.what:
+            return f"{verb} {', '.join(it.get('name') or _shown(it.get('url')) for it in self.what)}{names}"
+        return f"{verb} {_WORDS[self.kind]}{names}"
+
+
+def plan(desired: Mapping[str, Mapping[str, Any]], there: State, *, pinning: bool = True) -> list[Change]:
+    """Return what makes *there*, of the relay's own, what is *desired*: first what is put, then what is removed.
+
+    A queue in which messages wait stays until they are delivered: QStash drops them with it.  A flow control is pinned
+    once something was published under its key, for QStash doesn't know it before; until then each publish carries it.
+
+    Args:
+        pinning: Also pin what has the desired limits from publishes alone.
+    """
+    wanted: State = {kind: dict(desired.get(kind, {})) for kind in KINDS}
+    puts = [
+        *_group_puts(wanted[GROUPS], there[GROUPS]),
+        *_schedule_puts(wanted[SCHEDULES], there[SCHEDULES]),
+        *_queue_puts(wanted[QUEUES], there[QUEUES]),
+        *_pins(wanted[PINS], there[PINS], pinning=pinning),
+    ]
+    return [*puts, *removals(wanted, there)]
+
+
+def _group_puts(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Change]:
+    for name, endpoints in wanted.items():
+        have = {it.get("name"): it.get("url") for it in there.get(name, ())}
+        if put := [it for it in endpoints if have.get(it["name"]) != it["url"]]:
+            yield Change(GROUPS, name, removes=False, what=put)
+
+
+def _schedule_puts(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Change]:
+    for name, it in wanted.items():
+        if any(it[setting] != there.get(name, {}).get(setting) for setting in _OF_A_SCHEDULE):
+            yield Change(SCHEDULES, name, removes=False, what=it)
+
+
+def _queue_puts(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Change]:
+    for name, it in wanted.items():
+        have = there.get(name, {})
+        if it["parallelism"] != have.get("parallelism"):
+            paused = have.get("paused", False)  # somebody's, which putting it again would end
+            yield Change(QUEUES, name, removes=False, what={"parallelism": it["parallelism"], "paused": paused})
+
+
+def _pins(wanted: Mapping[str, Any], there: Mapping[str, Any], *, pinning: bool) -> Iterator[Change]:
+    for name, limits in wanted.items():
+        have = there.get(name)
+        if have is None:
+            continue
+        if any(have[it] != value for it, value in limits.items()) or (pinning and not have["pinned"]):
+            yield Change(PINS, name, removes=False, what=limits)
+
+
+def removals(wanted: State, there: State) -> Iterator[Change]:
+    """Yield what takes away what is *there* and not *wanted*: of a URL group by the names of its endpoints."""
+    for name, endpoints in there[GROUPS].items():
+        if name not in wanted[GROUPS]:
+            yield Change(GROUPS, name, removes=True)
+            continue
+        names = {it.get("name") for it in wanted[GROUPS][name]}
+        if left_over := [it for it in endpoints if it.get("name") not in names]:
+            yield Change(GROUPS, name, removes=True, what=left_over)
+    for name in there[SCHEDULES].keys() - wanted[SCHEDULES].keys():
+        yield Change(SCHEDULES, name, removes=True)
+    for name, it in there[QUEUES].items():
+        if name not in wanted[QUEUES] and not it["lag"]:
+            yield Change(QUEUES, name, removes=True)
+    for name, it in there[PINS].items():
+        if name not in wanted[PINS] and it["pinned"]:
+            yield Change(PINS, name, removes=True)
+
+
+def of_others(said: State, there: State) -> State:
+    """Return what of *there* isn't as the relay *said*: somebody else made it so, or messages wait in it."""
+    return {
+        GROUPS: {name: kept for name, it in there[GROUPS].items() if (kept := _others_endpoints(said, name, it))},
+        SCHEDULES: {
+            name: it
+            for name, it in there[SCHEDULES].items()
+            if not _is_as(said.get(SCHEDULES, {}).get(name), it, _OF_A_SCHEDULE)
+        },
+        QUEUES: {
+            name: it
+            for name, it in there[QUEUES].items()
+            if it["lag"] or not _is_as(said.get(QUEUES, {}).get(name), it, ("parallelism",))
+        },
+        PINS: {
+            name: it
+            for name, it in there[PINS].items()
+            if it["pinned"] and not _is_as(limits := said.get(PINS, {}).get(name), it, limits or ())
+        },
+    }
+
+
+def _others_endpoints(said: State, group: str, endpoints: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    ours = {(it["name"], it["url"]) for it in said.get(GROUPS, {}).get(group, ())}
+    return [it for it in endpoints if (it.get("name"), it.get("url")) not in ours]
+
+
+def _is_as(said: Mapping[str, Any] | None, it: Mapping[str, Any], settings: Iterable[str]) -> bool:
+    return said is not None and all(it.get(setting) == said[setting] for setting in settings)
+
+
+def described(there: State) -> list[str]:
+    """Return what is *there* for people: each thing's name, and its URLs without what may be secret in them."""
+    groups = [
+        f"URL group {name} ({', '.join(_shown(it.get('url'), it.get('name')) for it in endpoints)})"
+        for name, endpoints in there[GROUPS].items()
+    ]
+    schedules = [f"schedule {name} ({_shown(it['destination'])})" for name, it in there[SCHEDULES].items()]
+    return [*groups, *schedules, *(f"{_WORDS[kind]} {name}" for kind in (QUEUES, PINS) for name in there[kind])]
+
+
+def _shown(url: str | None, name: str | None = None) -> str:
+    """Return *url* for people: its query may be a secret, as that of a schedule is, and so may a login."""
+    said = _LOGIN.sub("//", (url or "").partition("?")[0])
+    return f"{name} {said}" if name else said
+
+
+def perform(change: Change, qstash: QStash) -> None:
+    """Do *change*; doing it again changes nothing more."""
+    name, what = change.name, change.what
+    if change.kind == GROUPS and not change.removes:
+        qstash.put_endpoints(name, what)
+    elif change.kind == GROUPS and what:
+        qstash.remove_endpoints(name, what)
+    elif change.kind == GROUPS:
+        qstash.remove_group(name)
+    elif change.kind == SCHEDULES:
+        qstash.remove_schedule(name) if change.removes else qstash.put_schedule(name, what)
+    elif change.kind == QUEUES:
+        qstash.remove_queue(name) if change.removes else qstash.put_queue(name, what)
+    elif change.removes:
+        qstash.unpin(name)
+    else:
+        qstash.pin(name, what)
