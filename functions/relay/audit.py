@@ -110,7 +110,7 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
                     letters = _settle_dead_letters(publisher, last, done)
                 said = {name: it for name, it in last.items() if name not in LETTERS_WORDS} | letters
                 with within(partial(all_but, COUNT_SHARE)):
-                    said |= _balanced(store, last, done, partial(all_but, REPAIR_SHARE))
+                    _balance(store, last, done, said, partial(all_but, REPAIR_SHARE))
             except OutOfTime:
                 done.complete = False
             finally:
@@ -127,8 +127,14 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
     return done
 
 
-def _balanced(store: Store, last: dict[str, Any], done: Audited, seconds_left: Callable[[], float]) -> dict[str, Any]:
-    """Balance, repair and let go what is held for nobody; return word of it for the next audit."""
+def _balance(
+    store: Store, last: dict[str, Any], done: Audited, said: dict[str, Any], seconds_left: Callable[[], float]
+) -> None:
+    """Balance, repair and let go what is held for nobody; put what the next audit must know into *said*, as it is done.
+
+    Args:
+        seconds_left: How long the balance may take, without the repairs.
+    """
     window = _window(last, store.now())
     found = balance(
         store,
@@ -138,11 +144,11 @@ def _balanced(store: Store, last: dict[str, Any], done: Audited, seconds_left: C
         seconds_left=seconds_left,
     )
     _add(store, found, done)
-    done.each(partial(_mend, store, done), forgotten(store))
-    released, held_after = release_strays(store, last.get("held_after"))
-    done.released = len(released)
     left = None if found.complete else {**window, "positions": found.positions}
-    return {"until": window["until"], "left": left, "held_after": held_after}
+    said |= {"until": window["until"], "left": left}
+    done.each(partial(_mend, store, done), forgotten(store))
+    released, said["held_after"] = release_strays(store, last.get("held_after"))
+    done.released = len(released)
 
 
 def _window(last: dict[str, Any], now: datetime) -> dict[str, Any]:
