@@ -150,6 +150,8 @@ class DeadLetter:
 class QStash(Holdings):
     """A client of one QStash account: what it holds, what is published, and what became of that."""
 
+    _letters_count = DEAD_LETTER_PAGE  # of a page of dead letters: the rest of a list is probably as large
+
     def publish(self, messages: Sequence[Message]) -> list[list[Accepted] | QStashError]:
         """Publish *messages* in one call; of several, every one must be text.
 
@@ -253,12 +255,13 @@ class QStash(Holdings):
         self, *, labels: Collection[str] = (), since: datetime | None = None, cursor: str | None = None
     ) -> tuple[list[DeadLetter], str | None]:
         """Return one page of dead letters, the oldest first: under any of *labels*, *since* a time; and its cursor."""
+        count = DEAD_LETTER_PAGE if cursor is None else self._letters_count
         params = {
             "label": sorted(labels) or None,
             "fromDate": since and int(since.timestamp() * 1000),
             "cursor": cursor,
         }
-        answer, _ = self._page("/v2/dlq", params, DEAD_LETTER_PAGE)
+        answer, self._letters_count = self._page("/v2/dlq", params, count)
         with reading():
             found = map(_dead_letter, answer.get("messages") or [])
             return [it for it in found if it is not None], answer.get("cursor") or None

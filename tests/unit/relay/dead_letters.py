@@ -63,7 +63,7 @@ class DeadLetters:
             and int(it["dlqId"].partition("-")[0]) >= int(asked.get("fromDate", "0"))
             and (not labels or it.get("label") in labels)
         ]
-        page = found[: self.page_max]
+        page = found[: min(self.page_max, int(asked["count"]))]
         more = {"cursor": page[-1]["dlqId"]} if len(found) > len(page) else {}
         return httpx.Response(200, json={"messages": page, **more})
 

@@ -12,7 +12,7 @@ import pytest
 
 from relay.caller import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, DAY_S
 from relay.deadline import within
-from relay.errors import OutOfTime, QStashError
+from relay.errors import AnswerTooLong, OutOfTime, QStashError
 from relay.qstash import Accepted, Message
 from tests.unit.relay.qstash_wire import AT, Wire, client
 
@@ -184,6 +184,21 @@ def test_an_answer_that_drips_is_given_up() -> None:
 
     with within(lambda: next(left)), pytest.raises(QStashError, match="in time"):
         client(lambda _: httpx.Response(200, content=dripping())).publish([MESSAGE])
+
+
+def test_an_answer_that_is_too_long_is_not_read_to_its_end() -> None:
+    """What is read has to have room in a function."""
+    read: list[int] = []
+
+    def long() -> Iterator[bytes]:
+        for number in range(1000):
+            read.append(number)
+            yield b" " * 1000
+
+    with pytest.raises(AnswerTooLong):
+        client(lambda _: httpx.Response(200, content=long())).call("GET", "/v2/dlq", most_bytes=5000)
+
+    assert len(read) == 6
 
 
 def test_a_reset_is_told_from_now() -> None:
