@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ class SlowClient:
 
 
 class SlowWire:
-    """What answers HTTP after *seconds*, or, where the caller doesn't wait so long, has done it and isn't heard."""
+    """What answers HTTP after *seconds*; infinity: just before its caller waits no longer; None: it is never heard."""
 
     def __init__(
         self, answer: Callable[[httpx.Request], httpx.Response], clock: Clock, seconds: Callable[[], Seconds]
@@ -70,18 +71,20 @@ class SlowWire:
         timeout = request.extensions["timeout"]
         most_s, takes_s = timeout["connect"] + timeout["read"], self._seconds()
         wait(self._clock, most_s if takes_s is None else min(takes_s, most_s))
-        if takes_s is None or takes_s > most_s:
+        if takes_s is None or most_s < takes_s < math.inf:
             raise httpx.ReadTimeout("slow")
         return self._answer(request)
 
 
 @contextmanager
-def slow_aws(world: World, seconds: Callable[[], Seconds]) -> Iterator[None]:
+def slow_aws(
+    world: World, seconds: Callable[[], Seconds], bucket: Callable[[], Seconds] | None = None
+) -> Iterator[None]:
     """Have the table and the bucket of *world* be slow within."""
     table, store = world.store.table, world.store
     before = table._given, store._given_s3  # noqa: SLF001  # the wire of the world's own store
     table._given = SlowClient(before[0], world.clock, seconds)  # type: ignore[assignment]  # noqa: SLF001
-    store._given_s3 = SlowClient(before[1], world.clock, seconds)  # type: ignore[assignment]  # noqa: SLF001
+    store._given_s3 = SlowClient(before[1], world.clock, bucket or seconds)  # type: ignore[assignment]  # noqa: SLF001
     try:
         yield
     finally:
