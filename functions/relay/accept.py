@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay import deadline
 from relay.aws import LAST_CALL_S
 from relay.deadline import at_most, leaving, regardless, seconds_left
 from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError, UpstreamError
@@ -197,7 +196,7 @@ def accept_or_spool(
     except Exception as error:  # noqa: BLE001  # who sent it is proven: it mustn't get lost
         if not isinstance(error, UpstreamError):  # nobody thought of it: a person must hear of it
             count_defect(error)
-        left_s = max(deadline.LEAST_S, seconds_left())  # however late it is: a late answer is better than none
+        left_s = max(LAST_CALL_S, seconds_left())  # however late it is: a late answer is better than none
         with regardless(), at_most(left_s):
             store.spool(webhook.dump())
         return webhook
