@@ -107,9 +107,10 @@ FAULTS = (
     ),
     Fault(
         "refused-batch-is-given-up",
-        f"{RELAY}publish.py",
-        "if len(messages) > 1 and error.concerns_the_message:",
-        "if len(messages) > 99 and error.concerns_the_message:",
+        f"{RELAY}sending.py",
+        "if len(messages) == 1 or not fails_at_one:",
+        "if len(messages) < 99 or not fails_at_one:",
+        ("tests/unit/relay/test_publish_batches.py",),
     ),
     Fault(
         "generation-left-out-of-the-id",
@@ -447,9 +448,9 @@ FAULTS = (
     ),
     Fault(
         "refused-entry-taken-for-accepted",
-        f"{RELAY}publish.py",
-        "self._tried([message], timeout_s) if isinstance(answer, QStashError) else [answer]",
-        "[[]] if isinstance(answer, QStashError) else [answer]",
+        f"{RELAY}sending.py",
+        "_doubted(self.tried([message])[0]) if isinstance(answer, QStashError) else answer",
+        "[] if isinstance(answer, QStashError) else answer",
         ("tests/unit/relay/test_shapes.py",),
     ),
     Fault(
@@ -465,5 +466,40 @@ FAULTS = (
         " or (now - read_at).total_seconds() >= KEYS_TRUSTED_S:",
         ":",
         ("tests/unit/relay/test_schedules.py",),
+    ),
+    Fault(
+        "split-without-asking-the-log",
+        f"{RELAY}publish.py",
+        "at = now + (SWEEP_AFTER if is_known else LOG_LAG)",
+        "at = now + SWEEP_AFTER",
+        ("tests/unit/relay/test_publish_refused.py",),
+    ),
+    Fault(
+        "split-after-a-doubtful-batch",
+        f"{RELAY}publish.py",
+        " and not why.after_doubt",
+        "",
+        ("tests/unit/relay/test_publish_refused.py",),
+    ),
+    Fault(
+        "alone-before-its-group",
+        f"{RELAY}sweep.py",
+        "delivery.generation == event.generation and delivery.group in event.unpublished:",
+        "delivery.generation == event.generation and delivery.group is None:",
+        ("tests/unit/relay/test_publish_refused.py",),
+    ),
+    Fault(
+        "publishing-takes-the-whole-run",
+        f"{RELAY}sweep.py",
+        "PUBLISH_SHARE = 0.5",
+        "PUBLISH_SHARE = 1.0",
+        ("tests/unit/relay/test_sweep_slow.py",),
+    ),
+    Fault(
+        "nothing-left-for-the-spool",
+        f"{RELAY}accept.py",
+        "SAVE_LEAVES_S = 2.0",
+        "SAVE_LEAVES_S = 0.0",
+        ("tests/unit/relay/test_accept_budget.py",),
     ),
 )

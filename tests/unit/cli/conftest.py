@@ -233,7 +233,7 @@ def aws_variables(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
 def _forget_clients(_: object) -> None:
     """Have clients made anew, once the variables are others than before: making them takes long."""
     aws.session.cache_clear()
-    aws.made.cache_clear()
+    aws.client.cache_clear()
 
 
 def event(number: int, **changes: Any) -> dict[str, Any]:

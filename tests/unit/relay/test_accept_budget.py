@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -184,8 +185,7 @@ def test_a_patience_is_what_is_left() -> None:
     """The first that fits; the last always does."""
     found = []
     for seconds in (60.0, 8.9, 2.9, 0.1):
-        with within(lambda left=seconds: left):
+        with within(partial(float, seconds)):
             found.append(aws.patience())
 
-    assert [it.most_s <= 60 for it in found] == [True] * 4
     assert found == [*aws.PATIENCES, aws.PATIENCES[-1]]
