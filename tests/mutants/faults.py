@@ -77,8 +77,8 @@ FAULTS = (
     Fault(
         "mark-goes-before-the-records",
         f"{RELAY}publish.py",
-        "        outcomes = self._recorded(",
-        "        self._take_off_marks(parcels)\n        outcomes = self._recorded(",
+        "        failures = self._recorded(",
+        "        self._take_off_marks(parcels, range(len(parcels)))\n        failures = self._recorded(",
     ),
     Fault(
         "sweep-skips-a-shard",
@@ -95,8 +95,8 @@ FAULTS = (
     Fault(
         "sweep-without-lease",
         f"{RELAY}sweep.py",
-        "        if not taken:\n            return\n",
-        "",
+        "while taken and _has_time():",
+        "while _has_time():",
         ("tests/unit/relay/test_upkeep.py",),
     ),
     Fault(
@@ -223,8 +223,8 @@ FAULTS = (
     Fault(
         "spooled-is-forgotten-first",
         f"{RELAY}unspool.py",
-        "unspooled += _unspooled(publisher, data)\n",
-        "store.unspool(key)\n                unspooled += _unspooled(publisher, data)\n",
+        "unspooled += taking.take(data)\n",
+        "store.unspool(key)\n                unspooled += taking.take(data)\n",
         ("tests/unit/relay/test_accept.py",),
     ),
     Fault(
@@ -308,8 +308,8 @@ FAULTS = (
     Fault(
         "strays-stay-held",
         f"{RELAY}audit.py",
-        'released, held_after = release_strays(store, last.get("held_after"))',
-        "released, held_after = [], None",
+        'released, said["held_after"] = release_strays(store, last.get("held_after"))',
+        'released, said["held_after"] = [], None',
         ("tests/unit/relay/test_pauses.py",),
     ),
     Fault(
