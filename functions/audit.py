@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay import sync
+from relay import deadline, sync
 from relay.audit import audit
-from relay.errors import QStashError
+from relay.errors import OutOfTime, QStashError
 from relay.gateway import logger
 from relay.metrics import Metric, count
 from relay.wiring import relay
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from relay.changes import Change
     from relay.publish import Publisher
 
-MARGIN_S = 20.0  # one slice of the ledger, and the lease to give back
+MARGIN_S = 20.0  # word and the lease to leave, and a look at what QStash holds
+LAST_S = 3.0  # of it
 
 
 def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Audit once; return what was found."""
     it = relay("RELAY_QSTASH_SECRET")
-    publisher = it.publisher()
-    done = audit(
-        publisher,
-        owner=context.aws_request_id,
-        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_S,
-    )
+    until_the_end = deadline.of(context, LAST_S)
+    with deadline.within(until_the_end):
+        publisher = it.publisher()
+    done = audit(publisher, owner=context.aws_request_id, seconds_left=deadline.of(context, MARGIN_S))
     if not done.skipped:
         count(Metric.UNACCOUNTED, done.unaccounted)
     if done.defects:
         count(Metric.DEFECTS, len(done.defects))
     for finding in done.findings:
         logger.warning("unaccounted", extra={"delivery_id": finding.id, "event_id": finding.event, "why": finding.why})
-    changes = _drift(publisher) if not done.skipped else []
+    with deadline.within(until_the_end):
+        changes = _drift(publisher) if not done.skipped else []
     told = {
         "balanced": done.balanced,
         "repaired": done.repaired,
@@ -55,7 +55,7 @@ def _drift(it: Publisher) -> list[Change]:
     """Return what differs in QStash from what the last deploy said; nothing where QStash doesn't answer."""
     try:
         changes = sync.drift(it.settings.name, qstash=it.qstash, store=it.store)
-    except QStashError as error:
+    except (QStashError, OutOfTime) as error:
         logger.warning("QStash can't be compared", extra={"reason": str(error)})
         return []
     count(Metric.DRIFT, len(changes))

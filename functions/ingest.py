@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from relay.accept import Acceptance, Proof, accept_or_spool, examine
+from relay.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
+from relay.deadline import at_most
 from relay.errors import Defect, HandshakeFailed, OperatorError, SenderError, UpstreamError
 from relay.gateway import Request, Response, answering, note
 from relay.judgement import Described
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from relay.settings import Source
     from relay.wiring import Relay
 
-
+AGE_MAX_S = 30.0  # the gateway waits no longer: what is older was told by another clock
 QUARANTINE = ("GET /v1/sources/{source}/quarantine", "POST /v1/sources/{source}/quarantine")  # IAM lets operators in
 QUARANTINE_S = 20.0  # the gateway waits 30
 
@@ -36,16 +37,8 @@ def handler(request: Request) -> Response:
     source: Source | None = None
     try:
         source = it.settings.source(request.path_parameters.get("source", ""))
-        now = it.store.now()
-        said = examine(source, _received(request, it), _proof(source, it), at=now.timestamp())
-        if not isinstance(said, Described):
-            return _greet(source, said, it)
-        if source.schedule is not None:
-            said = describe_tick(said, request.headers, path=request.path, mac_key=it.mac_key)
-        webhook = Spooled(source.name, now, said, request.headers.get("content-type"), request.body)
-        accepted = accept_or_spool(
-            source, webhook, settings=it.settings, store=it.store, publisher=it.publisher, paused=it.paused
-        )
+        with at_most(budget_s(source, _age_s(request))):
+            return _taken_in(source, request, it)
     except (SenderError, OperatorError, HandshakeFailed) as error:
         record_refusal(error, request, settings=it.settings, store=it.store)
         if source is not None and source.quarantine_s:
@@ -55,6 +48,25 @@ def handler(request: Request) -> Response:
         if source is not None and source.row.bare:
             return Response(error.status, "")
         raise
+
+
+def _age_s(request: Request) -> float:
+    """Return how long ago the request came: this function may have had to be started first."""
+    age_s = 0.0 if request.at is None else time() - request.at
+    return age_s if 0 <= age_s <= AGE_MAX_S else 0.0
+
+
+def _taken_in(source: Source, request: Request, it: Relay) -> Response:
+    now = it.store.now()
+    said = examine(source, _received(request, it), _proof(source, it), at=now.timestamp())
+    if not isinstance(said, Described):
+        return _greet(source, said, it)
+    if source.schedule is not None:
+        said = describe_tick(said, request.headers, path=request.path, mac_key=it.mac_key)
+    webhook = Spooled(source.name, now, said, request.headers.get("content-type"), request.body)
+    accepted = accept_or_spool(
+        source, webhook, settings=it.settings, store=it.store, publisher=it.publisher, paused=it.paused
+    )
     return _acknowledge(source, accepted)
 
 

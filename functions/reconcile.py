@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from relay import deadline
 from relay.errors import OperatorError, RelayError
 from relay.gateway import logger
 from relay.metrics import Metric, count
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from relay.reconcile import Reconciled
 
 MARGIN_S = 25.0  # an asking's two calls to GitHub, and the lease to give back
+LAST_S = 3.0  # of it
 NAMED_MAX = 50
 
 
@@ -28,17 +30,18 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
         RelayError: The relay's own code failed at a source; the others are reconciled.
     """
     it = relay("RELAY_GITHUB_SECRET")
-    github = it.github
-    if github is None:
-        logger.warning("nothing reconciled: there is no token yet: run `relay secret set github-api`")
-        return {"token": False}
-    done = reconcile(
-        it.settings,
-        store=it.store,
-        github=github,
-        owner=context.aws_request_id,
-        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_S,
-    )
+    with deadline.within(deadline.of(context, LAST_S)):
+        github = it.github
+        if github is None:
+            logger.warning("nothing reconciled: there is no token yet: run `relay secret set github-api`")
+            return {"token": False}
+        done = reconcile(
+            it.settings,
+            store=it.store,
+            github=github,
+            owner=context.aws_request_id,
+            seconds_left=deadline.of(context, MARGIN_S),
+        )
     if not done.skipped:
         count(Metric.MISSING, len(done.missing))
     told = asdict(done) | {"missing": len(done.missing)}

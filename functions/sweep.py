@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from relay import sweep
+from relay import deadline, sweep
 from relay.errors import RelayError
 from relay.gateway import logger
 from relay.metrics import Metric, count
@@ -14,21 +14,22 @@ from relay.wiring import relay
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MARGIN_S = 15.0  # the longest call to QStash, and the lease to give back
+MARGIN_S = 10.0  # the last call that was begun, the lease to give back, and word to leave
+KEYS_S = 5.0  # of a run, at most, for reading the keys
 
 
 def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Sweep once; return what was done."""
     it = relay("RELAY_BUCKET", "RELAY_QSTASH_SECRET")
-    try:
-        sweep.refresh_keys(it.store, it.qstash)
-    except RelayError as error:
-        logger.warning("keys not refreshed", extra={"reason": str(error)})
-    done = sweep.sweep(
-        it.publisher(),
-        owner=context.aws_request_id,
-        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_S,
-    )
+    seconds_left = deadline.of(context, MARGIN_S)
+    with deadline.within(seconds_left):
+        try:
+            with deadline.at_most(KEYS_S):
+                sweep.refresh_keys(it.store, it.qstash)
+        except RelayError as error:
+            logger.warning("keys not refreshed", extra={"reason": str(error)})
+        publisher = it.publisher()
+    done = sweep.sweep(publisher, owner=context.aws_request_id, seconds_left=seconds_left)
     count(Metric.DUE_AGE, done.oldest_s)
     for metric, amount in (
         (Metric.PUBLISH_FAILED, done.failed),

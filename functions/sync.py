@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay import sweep, sync
+from relay import deadline, sweep, sync
 from relay.errors import OperatorError, QStashError
 from relay.gateway import Request, Response, answering, logger, note
 from relay.wiring import relay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+MARGIN_S = 10.0  # CloudFormation must hear of it
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -24,6 +26,11 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """
     if "routeKey" in event:
         return answer(event, context)
+    with deadline.within(deadline.of(context, MARGIN_S)):
+        return _change(event)
+
+
+def _change(event: Mapping[str, Any]) -> dict[str, Any]:
     it = relay("RELAY_QSTASH_SECRET")
     logger.info("sync", extra={"request": event["RequestType"], "state": event.get("PhysicalResourceId")})
     if event["RequestType"] == "Delete":

@@ -1,4 +1,8 @@
-"""The verb of ingest: prove who sent it, save it, publish it, acknowledge it.  In this order."""
+"""The verb of ingest: prove who sent it, save it, publish it, acknowledge it.  In this order.
+
+All of it has the time that the source waits, and each step leaves the next ones theirs: what can't be proven in time is
+refused, and comes again; what the table can't take in time is spooled; what can't be published in time is the sweep's.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from relay.aws import LAST_CALL_S
+from relay.deadline import at_most, leaving, regardless, seconds_left
 from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError, UpstreamError
 from relay.judgement import judge
 from relay.metrics import count_defect
@@ -29,7 +35,17 @@ if TYPE_CHECKING:
 BODY_MAX_BYTES = 4 * 1024 * 1024  # Lambda takes 6 MB of event, and a binary body comes in base64
 CONTENT_TYPE_MAX_CHARS = 500
 PUBLISH_BUDGET_MAX_S = 5.0
+MARGIN_S = 0.5  # of what a source waits, for the network and the gateway; of a short time a tenth
+LEAST_S = 1.0  # however little a source waits: else the start of a function alone would refuse it
+EXAMINE_LEAVES_S = 5.0  # for what comes after; of a short time half
+SAVE_LEAVES_S = 2.0  # for the spool, where a call of the table was the last that there was time for
 _OF_ANOTHER_SECRET = {"bad_signature", "wrong_token", "wrong_issuer", "unusable_secret"}
+
+
+def budget_s(source: Source, age_s: float) -> float:
+    """Return how long taking in a request of *source* may take, that came *age_s* seconds ago."""
+    waits_s = source.row.timeout_s
+    return max(LEAST_S, waits_s - min(MARGIN_S, waits_s / 10) - LAST_CALL_S - age_s)
 
 
 @dataclass(frozen=True)
@@ -61,12 +77,13 @@ def examine(source: Source, received: Received, proof: Proof, *, at: float) -> D
     """
     if len(received.body) > BODY_MAX_BYTES:
         raise BodyTooLarge(f"the relay takes bodies of up to {BODY_MAX_BYTES} bytes")
-    try:
+    with leaving(min(EXAMINE_LEAVES_S, seconds_left() / 2)):
+        try:
+            return judge(source.row, received, proof.secrets(), at=at, fetch=proof.fetch)
+        except SignatureError as error:
+            if error.reason not in _OF_ANOTHER_SECRET or not proof.refresh():
+                raise
         return judge(source.row, received, proof.secrets(), at=at, fetch=proof.fetch)
-    except SignatureError as error:
-        if error.reason not in _OF_ANOTHER_SECRET or not proof.refresh():
-            raise
-    return judge(source.row, received, proof.secrets(), at=at, fetch=proof.fetch)
 
 
 @dataclass(frozen=True)
@@ -106,13 +123,15 @@ def accept(
         SignatureError: It is a suspected replay, and the source refuses those.
         UpstreamError: It couldn't be saved.
     """
-    event = expecting(settings, _event(source, webhook, settings, store), webhook.body, paused)
-    store.save_body(event.id, event.sha256, webhook.body, event.expires_at)
-    old = store.add_event(event, due_at=store.now() + SWEEP_AFTER)
+    with leaving(min(SAVE_LEAVES_S, seconds_left() / 2)):
+        event = expecting(settings, _event(source, webhook, settings, store), webhook.body, paused)
+        store.save_body(event.id, event.sha256, webhook.body, event.expires_at)
+        old = store.add_event(event, due_at=store.now() + SWEEP_AFTER)
     if old is not None and old.generation != event.generation:  # else this very put was made, and its answer lost
         return _again(source, event, old, store, publisher)
     try:
-        publisher().publish_event(event, webhook.body, timeout_s=_budget_s(source))
+        with at_most(_publish_s(source)):
+            publisher().publish_event(event, webhook.body)
     except RelayError as failure:  # the event is durable: whatever keeps QStash from it is the sweep's to mend
         return Acceptance(event, duplicate=False, failure=failure)
     except Exception as error:  # noqa: BLE001  # and so is what nobody thought of
@@ -136,10 +155,11 @@ def _again(source: Source, event: Event, old: Event, store: Store, publisher: Ca
     failure: RelayError | None = None
     if reopened:
         try:
-            it = publisher()
-            body = store.body(old)
-            parcels = [parcel for delivery in reopened for parcel in it.pack_delivery(old, delivery, body)]
-            failure = next(filter(None, it.publish(parcels, timeout_s=_budget_s(source))), None)
+            with at_most(_publish_s(source)):
+                it = publisher()
+                body = store.body(old)
+                parcels = [parcel for delivery in reopened for parcel in it.pack_delivery(old, delivery, body)]
+                failure = next(filter(None, it.publish(parcels)), None)
         except RelayError as error:  # they are due, and so the sweep's
             failure = error
         except Exception as error:  # noqa: BLE001
@@ -178,15 +198,15 @@ def accept_or_spool(
     except Exception as error:  # noqa: BLE001  # who sent it is proven: it mustn't get lost
         if not isinstance(error, UpstreamError):  # nobody thought of it: a person must hear of it
             count_defect(error)
-        store.spool(webhook.dump())
+        left_s = max(LAST_CALL_S, seconds_left())  # however late it is: a late answer is better than none
+        with regardless(), at_most(left_s):
+            store.spool(webhook.dump())
         return webhook
 
 
-def _budget_s(source: Source) -> float:
-    """Return how long a call to QStash may take: all of them together a third of what the source waits."""
-    groups = {group for it in source.routes for group in it.to}
-    calls = 1 if len(groups) == 1 else 2  # several groups go in a batch, and singly only if that is refused
-    return min(PUBLISH_BUDGET_MAX_S, source.row.timeout_s / 3) / calls
+def _publish_s(source: Source) -> float:
+    """Return how long publishing may take before the source is answered."""
+    return min(PUBLISH_BUDGET_MAX_S, source.row.timeout_s / 3)
 
 
 def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -> Event:

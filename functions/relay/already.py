@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.errors import QStashError, Unready, Untraceable, UpstreamError
+from relay.errors import OutOfTime, QStashError, Unready, Untraceable, UpstreamError
 from relay.model import SWEEP_AFTER
 from relay.tracks import Track, tracks
 
@@ -56,26 +56,28 @@ class Already:
             if self._is_right_after_a_deploy:
                 known |= {id(it): {} for it in asked if known[id(it)] is None}
             absent = [it for it in asked if known[id(it)] is None]
-            if absent and not self._log_reaches(min(it.since for it in absent)):
-                known |= {id(it): Untraceable(UNTRACEABLE) for it in absent if not self._log_reaches(it.since)}
-        except QStashError as error:
+            if absent and not self._log_reaches(min(map(_unknown_since, absent))):
+                untold = [it for it in absent if not self._log_reaches(_unknown_since(it))]
+                known |= {id(it): Untraceable(UNTRACEABLE) for it in untold}
+        except (QStashError, OutOfTime) as error:
             known |= {id(it): error for it in asked}
         return [known[id(it)] for it in self._parcels]
 
     def confirmed(self, answers: Sequence[Answer | UpstreamError | None]) -> list[Answer | UpstreamError | None]:
-        """Return *answers*, but of what is refused for good now, and may have been published before, what QStash has.
+        """Return *answers*, but of what is refused now, and may have been published before, what QStash has.
 
-        A deploy may have changed what is published, or its account what it takes.
+        A deploy may have changed what is published, its account what it takes, or an endpoint's name where it leads.
+        What is refused for good isn't believed before the log can't lag any more.
         """
         found = {id(it): answer for it, answer in zip(self._parcels, answers, strict=True)}
         doubted = [it for it in self._parcels if self._is_again(it) and _is_refusal(found[id(it)])]
         try:
             there = self._there(doubted)
-        except QStashError as error:
+        except (QStashError, OutOfTime) as error:
             found |= {id(it): error for it in doubted}
         else:
-            untold = Unready("QStash", UNTOLD)
-            found |= {id(it): untold for it in doubted if self._now - it.since < LOG_LAG}
+            untold, young = Unready("QStash", UNTOLD), [it for it in doubted if self._now - it.since < LOG_LAG]
+            found |= {id(it): untold for it in young if getattr(found[id(it)], "permanent", False)}
             found |= {name: answer for name, answer in there.items() if answer}
         return [found[id(it)] for it in self._parcels]
 
@@ -114,4 +116,10 @@ class Already:
 
 
 def _is_refusal(answer: Answer | UpstreamError | None) -> bool:
-    return isinstance(answer, UpstreamError) and answer.permanent
+    return isinstance(answer, UpstreamError) and (answer.permanent or getattr(answer, "refused", False))
+
+
+def _unknown_since(parcel: Parcel) -> datetime:
+    """Return since when it may have been published: what its log didn't have as it was refused last, QStash hadn't."""
+    refused_at = parcel.delivery.refused_at if parcel.delivery else None
+    return parcel.since if refused_at is None else max(parcel.since, refused_at - LOG_LAG)

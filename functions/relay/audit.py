@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from relay.callbacks import Address
-from relay.errors import BadRequest, Defect, QStashError, SignatureError, UpstreamError
+from relay.deadline import regardless, seconds_left, within
+from relay.errors import AnswerTooLong, BadRequest, Defect, OutOfTime, QStashError, SignatureError, UpstreamError
 from relay.items import SHARDS
 from relay.ledger import Balance, Finding, balance, forgotten
 from relay.model import DEAD, OPEN, Attempt, Delivery, Generation, Report, Status, from_iso, iso
@@ -34,7 +35,11 @@ LEASE_LENGTH = timedelta(seconds=180)  # the function is ended before
 GRACE = timedelta(minutes=5)  # what came just now is on its way
 OVERLAP = timedelta(hours=1)  # is balanced once more: the index lags, and so may what was written late
 FIRST = timedelta(days=1)  # the first audit looks back so far
-PAGES_MAX = 20
+LETTERS_WORDS = ("dead_letters_until", "dead_letters_cursor")
+DEAD_LETTERS_SHARE = 0.4  # of a run, QStash's dead letters may take so much
+REPAIR_SHARE = 0.35  # and so much at least is for repairing what the balance found,
+COUNT_SHARE = 0.15  # and for counting what is unaccounted for
+PAGE_S = 2.0  # no page is begun with less left
 UNACCOUNTED_MAX = 1000  # so many are counted of a shard; more than one is an alarm anyway
 
 
@@ -83,62 +88,93 @@ class Audited:
 def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]) -> Audited:
     """Balance what came since the last audit, and repair it; do nothing where another run is at it.
 
+    Whatever takes too long goes on in the next run, where it was.
+
     Raises:
         UpstreamError: QStash or the table didn't answer; the next run does it all again.
     """
-    store, done = publisher.store, Audited()
-    if not store.take_lease(LEASE, owner, LEASE_LENGTH):
-        done.skipped = True
-        return done
-    try:
-        began, last = store.now(), store.last_audit()
-        dead_letters = _settle_dead_letters(publisher, last, done)
-        window = _window(last, began)
-        found = balance(
-            store,
-            since=window["since"],
-            until=window["until"],
-            positions=window.get("positions"),
-            seconds_left=seconds_left,
-        )
-        _add(store, found, done)
-        done.repaired += len(done.each(partial(_mend, store), forgotten(store)))
-        released, held_after = release_strays(store, last.get("held_after"))
-        done.released = len(released)
-        left = None if found.complete else {**window, "positions": found.positions}
-        store.save_audit({"until": window["until"], "left": left, "held_after": held_after, **dead_letters})
-        done.unaccounted = sum(
-            len(store.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
-            for shard in range(SHARDS)
-        )
-    finally:
-        store.give_back_lease(LEASE, owner)
+    store, done, whole_s = publisher.store, Audited(), seconds_left()
+
+    def all_but(share: float) -> float:
+        return seconds_left() - whole_s * share
+
+    with within(seconds_left):
+        if not store.take_lease(LEASE, owner, LEASE_LENGTH):
+            done.skipped = True
+            return done
+        try:
+            last = store.last_audit()
+            said = dict(last)
+            try:
+                with within(partial(all_but, 1 - DEAD_LETTERS_SHARE)):
+                    letters = _settle_dead_letters(publisher, last, done)
+                said = {name: it for name, it in last.items() if name not in LETTERS_WORDS} | letters
+                with within(partial(all_but, COUNT_SHARE)):
+                    _balance(store, last, done, said, partial(all_but, REPAIR_SHARE))
+            except OutOfTime:
+                done.complete = False
+            finally:
+                if said != last:
+                    with regardless():
+                        store.save_audit(said)
+            done.unaccounted = sum(
+                len(store.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
+                for shard in range(SHARDS)
+            )
+        finally:
+            with regardless():
+                store.give_back_lease(LEASE, owner)
     return done
+
+
+def _balance(
+    store: Store, last: dict[str, Any], done: Audited, said: dict[str, Any], seconds_left: Callable[[], float]
+) -> None:
+    """Balance, repair and let go what is held for nobody; put what the next audit must know into *said*, as it is done.
+
+    Args:
+        seconds_left: How long the balance may take, without the repairs.
+    """
+    window = _window(last, store.now())
+    found = balance(
+        store,
+        since=window["since"],
+        until=window["until"],
+        positions=window.get("positions"),
+        seconds_left=seconds_left,
+    )
+    _add(store, found, done)
+    left = None if found.complete else {**window, "positions": found.positions}
+    said |= {"until": window["until"], "left": left}
+    done.each(partial(_mend, store, done), forgotten(store))
+    released, said["held_after"] = release_strays(store, last.get("held_after"))
+    done.released = len(released)
 
 
 def _window(last: dict[str, Any], now: datetime) -> dict[str, Any]:
     """Return what to balance: what the last audit had no time for, else what came since."""
     if last.get("left"):
         return dict(last["left"])
-    since = from_iso(last["until"]) - OVERLAP if last else now - FIRST
+    since = from_iso(last["until"]) - OVERLAP if last.get("until") else now - FIRST
     return {"since": iso(since), "until": iso(now - GRACE)}
 
 
 def _add(store: Store, found: Balance, done: Audited) -> None:
     done.balanced = sum(it.total() for it in found.by_destination.values())
     done.complete = found.complete
-    done.repaired += len(done.each(partial(_mend, store), (it for it in found.findings if it.mendable)))
+    done.each(partial(_mend, store, done), (it for it in found.findings if it.mendable))
     done.findings += [it for it in found.findings if not it.mendable]
 
 
-def _mend(store: Store, finding: Finding) -> bool:
+def _mend(store: Store, done: Audited, finding: Finding) -> bool:
     """Have the sweep turn to a delivery that nobody owes anything: it asks QStash's log before it publishes."""
     event = store.event(finding.event)
     if event is None:
         return False
     now = store.now()
     before, after = store.change_delivery(event, finding.destination, lambda it: it.owed(it.generation, now))
-    return before.due_at != after.due_at
+    done.repaired += before.due_at != after.due_at
+    return True
 
 
 # -- QStash's dead letters --------------------------------------------------------------------------------------------
@@ -151,12 +187,22 @@ def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audit
         Word for the next audit: how far these are read, or where to go on.
     """
     began = iso(publisher.store.now())
-    said = {name: last[name] for name in ("dead_letters_until", "dead_letters_cursor") if last.get(name)}
-    for _ in range(PAGES_MAX):
-        page, cursor = _dead_letters(publisher, said)
-        needless = done.each(lambda it: _settled(publisher, it, done), page)
-        for it in needless:
-            publisher.qstash.delete_dead_letter(it.id)
+    said = {name: last[name] for name in LETTERS_WORDS if last.get(name)}
+    while seconds_left() >= PAGE_S:
+        try:
+            page, cursor = _dead_letters(publisher, said)
+            needless = done.each(lambda it: _settled(publisher, it, done), page)
+            for it in needless:
+                publisher.qstash.delete_dead_letter(it.id)
+        except OutOfTime:  # the page is read again: what was done with it is done
+            return said
+        except AnswerTooLong as error:  # one letter alone: the ledger is balanced all the same
+            done.defects.append(f"a dead letter can't be read: {error}")
+            return said
+        except QStashError:
+            if seconds_left() >= PAGE_S:
+                raise
+            return said  # its last call was cut short
         if cursor is None:
             return {"dead_letters_until": began}
         said["dead_letters_cursor"] = cursor
@@ -170,7 +216,7 @@ def _dead_letters(publisher: Publisher, said: dict[str, str]) -> tuple[list[Dead
     try:
         return publisher.qstash.dead_letters(since=since, cursor=cursor)
     except QStashError as error:
-        if cursor is None or not error.permanent:
+        if cursor is None or not error.refused:
             raise
         return publisher.qstash.dead_letters(since=since)
 

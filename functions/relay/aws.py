@@ -1,28 +1,59 @@
-"""The one place that imports boto3: clients that give up early, and AWS's errors told as the relay's own."""
+"""The one place that imports boto3: clients that give up early, and AWS's errors told as the relay's own.
+
+The less time is left (`relay.deadline`), the earlier: what is begun while some is ends `LAST_CALL_S` after it at most.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from relay.deadline import seconds_left, time_for
 from relay.errors import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CONNECT_TIMEOUT_S = 1
-READ_TIMEOUT_S = 3
-TRIES = 2
+
+class Patience(NamedTuple):
+    """How long a client waits, in seconds, and how often it tries."""
+
+    connect_s: float
+    read_s: float
+    tries: int
+
+    @property
+    def most_s(self) -> float:
+        """How long a call takes at most: between two tries up to a second is waited."""
+        return self.tries * (self.connect_s + self.read_s) + (self.tries - 1) * 1.0
 
 
-@cache
+PATIENCES = (Patience(1, 3, 2), Patience(0.3, 0.7, 2), Patience(0.3, 0.7, 1))  # the first that fits what is left
+LAST_CALL_S = PATIENCES[-1].most_s
+_making = Lock()  # boto3 makes one client at a time
+
+
+def patience() -> Patience:
+    """Return how patient a call that is begun now may be."""
+    left = seconds_left()
+    return next((it for it in PATIENCES if it.most_s <= left), PATIENCES[-1])
+
+
 def client(service: str, region: str | None = None) -> Any:
-    """Return the client of the AWS *service*, made once: two tries, a second to connect, three to answer.
+    """Return the client of the AWS *service* that is as patient as the time left allows.
 
     Args:
         region: Where the service is asked; None: where this function runs.
     """
+    with _making:
+        return made(service, region, patience())
+
+
+@cache
+def made(service: str, region: str | None, patience: Patience) -> Any:
+    """Return the client of the AWS *service* in a *region* that has *patience*, made once."""
     import boto3
     from botocore.config import Config
 
@@ -30,9 +61,9 @@ def client(service: str, region: str | None = None) -> Any:
         service,  # type: ignore[call-overload]  # the service is a value here
         region_name=region,
         config=Config(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"total_max_attempts": TRIES, "mode": "standard"},
+            connect_timeout=patience.connect_s,
+            read_timeout=patience.read_s,
+            retries={"total_max_attempts": patience.tries, "mode": "standard"},
             # Of presigned URLs; without it some regions get a signature that S3 takes in no other.
             signature_version="s3v4" if service == "s3" else None,
         ),
@@ -41,9 +72,14 @@ def client(service: str, region: str | None = None) -> Any:
 
 @contextmanager
 def speaking_to(service: str) -> Iterator[None]:
-    """Translate what boto3 raises within into `UpstreamError`, with AWS's code and no more."""
+    """Translate what boto3 raises within into `UpstreamError`, with AWS's code and no more.
+
+    Raises:
+        OutOfTime: No time was left to begin it.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
+    time_for(service, LAST_CALL_S)
     try:
         yield
     except ClientError as error:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from relay.errors import QStashError
+from relay.deadline import seconds_left, time_for
+from relay.errors import AnswerTooLong, QStashError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_URL = "https://qstash.upstash.io"
 CONNECT_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 10.0
+ANSWER_MAX_BYTES = 32 * 1024 * 1024  # the functions that read pages have 512 MB
+REASON_MAX_CHARS = 200
 DAY_S = 86_400
 
 
@@ -61,25 +66,35 @@ class Caller:
         method: str,
         path: str,
         *,
-        timeout_s: float | None = None,
+        most_bytes: int = ANSWER_MAX_BYTES,
         absent_is_fine: bool = False,
         **request: Any,
     ) -> Any:
+        """Return what QStash answers, read from JSON; None where that is nothing, or *absent_is_fine* and it is absent.
+
+        Raises:
+            OutOfTime: There was no time left; it wasn't called.
+            AnswerTooLong: It answers more than *most_bytes*.
+            QStashError: It refused, or no answer came in time.
+        """
         import httpx
 
-        if timeout_s is not None:
-            request["timeout"] = httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
+        limit_s = time_for("QStash", self._timeout_s)
+        connect_s = min(CONNECT_TIMEOUT_S, limit_s / 4)
+        request["timeout"] = httpx.Timeout(limit_s - connect_s, connect=connect_s)
+        ends = time.monotonic() + limit_s
         try:
-            answer = self._client.request(method, self.url + path, **request)
+            with self._client.stream(method, self.url + path, **request) as answer:
+                content = _read(answer, ends, most_bytes)
         except httpx.HTTPError as error:
             raise QStashError(f"no answer to {method}: {type(error).__name__}") from error
         if answer.is_success:
-            return _json(answer) if answer.content.strip() else None
+            return _json(content) if content.strip() else None
         if answer.status_code == httpx.codes.NOT_FOUND and absent_is_fine:
             return None
         quota, retry_after_s = self._quota(answer)
         raise QStashError(
-            f"{method} was answered {answer.status_code}: {_reason(answer)}",
+            f"{method} was answered {answer.status_code}: {content.decode(errors='replace')[:REASON_MAX_CHARS]}",
             answered=answer.status_code,
             retry_after_s=retry_after_s,
             quota=quota,
@@ -100,15 +115,23 @@ class Caller:
         return "burst", retry_after_s
 
 
-def _json(answer: httpx.Response) -> Any:
+def _read(answer: httpx.Response, ends: float, most_bytes: int) -> bytes:
+    """Return the bytes of *answer*, of which no more are read than *most_bytes*, and until it *ends*."""
+    read = bytearray()
+    for chunk in answer.iter_bytes():
+        read += chunk
+        if len(read) > most_bytes:
+            raise AnswerTooLong(most_bytes)
+        if time.monotonic() > ends or seconds_left() <= 0:  # a byte now and then keeps no run up
+            raise QStashError("its answer didn't end in time")
+    return bytes(read)
+
+
+def _json(content: bytes) -> Any:
     try:
-        return answer.json()
-    except ValueError as error:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise QStashError("the answer is not JSON") from error
-
-
-def _reason(answer: httpx.Response) -> str:
-    return answer.text[:200]
 
 
 def _whole(text: str | None) -> int | None:

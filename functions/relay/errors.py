@@ -13,7 +13,9 @@
   - OperatorError       503   the relay's owner must act: a secret or a setting is missing
   - UpstreamError       503   nobody here is at fault; send it again later
     · HandshakeFailed         what a provider's handshake asks for couldn't be done
-    · QStashError             QStash refused or didn't answer; knows whether a retry can help
+    · OutOfTime               no time was left to ask; nothing was tried
+    · QStashError             QStash refused or didn't answer; knows whom that concerns
+      AnswerTooLong           what it has to say is more than is read at once
       Untraceable             nobody can tell any more whether it ever had a message
       LogTooLong              it has more to tell of one delivery than can be read in a run
       Unsendable              what to publish can't be made of this event: the configuration must be mended
@@ -23,6 +25,8 @@
 """
 
 from __future__ import annotations
+
+from relay.concern import Concern, concern_of
 
 
 class RelayError(Exception):
@@ -141,16 +145,32 @@ class HandshakeFailed(UpstreamError):
     code = "handshake_failed"
 
 
+class OutOfTime(UpstreamError):
+    """The time of a run, or of a share of one, was over: the service wasn't asked, and what was to be done stays due.
+
+    Attributes:
+        concerns_all: Always: the others have no time either.
+    """
+
+    code = "out_of_time"
+    concerns_all = True
+
+    def __init__(self, service: str) -> None:
+        super().__init__(service, "no time was left to ask it")
+
+
 class QStashError(UpstreamError):
     """QStash refused or didn't answer.
 
     Attributes:
         answered: QStash's HTTP status, or None where no answer came.
-        permanent: The same publish can never succeed (too large, malformed): 400, 412, 413, 422.
-            401, 403 and 404 are an operator's to mend, so they may succeed later.
-        concerns_the_message: It may be due to this one message: another may be taken.
-        concerns_all: It may be due to QStash, or the relay's token: no other may be taken now.
+        concern: Whom it concerns.
+        permanent: The same publish can never succeed.
+        refused: QStash took nothing of what was asked, because of what was asked: asked otherwise, it may.
+        concerns_the_message: It may be due to one of several messages: the others may be taken.
+        concerns_all: It is due to QStash, the account or the relay's token: no other may be taken now.
         quota: Which of the account's quotas is used up: `daily` (messages) or `burst` (calls); None: neither.
+        after_doubt: It was asked the same before, and nobody knows whether QStash took it then.
     """
 
     def __init__(
@@ -164,11 +184,22 @@ class QStashError(UpstreamError):
         super().__init__("QStash", reason)
         self.answered = answered
         self.quota = quota
-        self.permanent = answered in {400, 412, 413, 422}
-        self.concerns_the_message = answered is not None and answered not in {401, 403, 429}
-        self.concerns_all = answered is None or answered >= 500 or not self.concerns_the_message
+        self.concern = concern_of(answered, reason)
+        self.permanent = self.concern is Concern.MESSAGE
+        self.refused = self.concern in {Concern.MESSAGE, Concern.ENDPOINT, Concern.UNKNOWN}
+        self.concerns_the_message = self.refused or self.concern is Concern.PLACE
+        self.concerns_all = not self.concerns_the_message
+        self.after_doubt = False
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
+
+
+class AnswerTooLong(QStashError):
+    """What QStash answers is more than is read at once: less can be asked for."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"an answer has over {most_bytes} bytes")
+        self.concerns_all = False
 
 
 class GitHubError(UpstreamError):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from relay.errors import RelayError, SignatureError, UpstreamError
+from relay.deadline import seconds_left, time_for
+from relay.errors import OutOfTime, RelayError, SignatureError, UpstreamError
 from relay.publicly import NotPublic, Publicly
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Fetcher:
             return UpstreamError("the provider", "asked in vain too often: nothing more is, for a minute"), 0
         try:
             return self._read("GET" if body is None else "POST", url, body), KEPT_S
+        except OutOfTime as error:  # which says nothing of the URL
+            return error, 0
         except UpstreamError as error:
             self._failed_at.append(now)
             if not isinstance(error, _Missing):
@@ -88,9 +91,10 @@ class Fetcher:
 
     def _read(self, method: str, url: str, body: Mapping[str, Any] | None) -> bytes:
         data = b""
+        limit_s = time_for("the provider", 2 * TIMEOUT_S)
         try:
             host = httpx.URL(url).host
-            with self._http.stream(method, url, json=body) as response:
+            with self._http.stream(method, url, json=body, timeout=limit_s / 2) as response:
                 if response.status_code in NOT_THERE:
                     raise _Missing(host, f"answered {response.status_code}")
                 if not response.is_success:
@@ -99,6 +103,8 @@ class Fetcher:
                     data += chunk
                     if len(data) > BYTES_MAX:
                         raise UpstreamError(host, "answered too much")
+                    if seconds_left() <= 0:
+                        raise UpstreamError(host, "didn't end its answer in time")
         except NotPublic as error:
             raise UpstreamError(host, str(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:

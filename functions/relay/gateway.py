@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
+from relay import deadline
 from relay.errors import BadRequest, RelayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+MARGIN_S = 1.5  # the last call that was begun, and the answer
 logger = Logger()  # its service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL
 
 
@@ -27,6 +29,7 @@ class Request:
         body: The bytes as they came.
         caller: The IAM principal that signed it, on routes that ask for one.
         source_ip: The address that called the API.
+        at: When it came to the API, in epoch seconds; None where that isn't said.
     """
 
     method: str
@@ -39,6 +42,7 @@ class Request:
     body: bytes
     caller: str | None
     source_ip: str | None = None
+    at: float | None = None
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Request:
@@ -57,6 +61,7 @@ class Request:
             body=base64.b64decode(text) if event.get("isBase64Encoded") else text.encode(errors="replace"),
             caller=iam.get("userArn"),
             source_ip=context.get("http", {}).get("sourceIp"),
+            at=context["timeEpoch"] / 1000 if "timeEpoch" in context else None,
         )
 
     def urls(self, bases: tuple[str, ...]) -> list[str]:
@@ -109,7 +114,10 @@ def refusal(error: RelayError) -> Response:
 
 
 def answering(verb: Callable[[Request], Response]) -> Callable[[Mapping[str, Any], Any], dict[str, Any]]:
-    """Make a Lambda handler of *verb*: a request in, an answer out, one log line a call, errors as answers."""
+    """Make a Lambda handler of *verb*: a request in, an answer out, one log line a call, errors as answers.
+
+    The verb has the time that the function has, but for a margin.
+    """
 
     @wraps(verb)
     def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -117,7 +125,8 @@ def answering(verb: Callable[[Request], Response]) -> Callable[[Mapping[str, Any
         logger.thread_safe_clear_keys()
         logger.thread_safe_append_keys(request_id=getattr(context, "aws_request_id", None), route=request.route)
         try:
-            response = verb(request)
+            with deadline.within(deadline.of(context, MARGIN_S)):
+                response = verb(request)
         except RelayError as error:
             response = refusal(error)
             logger.thread_safe_append_keys(error=error.code, reason=str(error))

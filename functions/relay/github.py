@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from relay.deadline import time_for
 from relay.errors import GitHubError
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ class GitHub:
     def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
         import httpx
 
+        limit_s = time_for("GitHub", CALL_TIMEOUT_S)
+        request["timeout"] = httpx.Timeout(limit_s, connect=min(limit_s, CONNECT_TIMEOUT_S))
         try:
             answer = self._client.request(method, f"{self.url}/{path}", **request)
         except httpx.HTTPError as error:

@@ -242,7 +242,8 @@ class Delivery:
         due_at: When the sweep turns to it next: publishes it where it is pending, asks QStash about it where it is in
             flight; None where nothing is owed.
         missing_since: When QStash was first found to have neither its message nor the end of it.
-        reason: Why it is unpublishable, unaccounted …; for people.
+        reason: Why it is unpublishable, unaccounted …, or what QStash refuses it with for now; for people.
+        refused_since, refused_at: When QStash refused to take the current generation first, and last.
         replaced_dlq_id: The dead letter of the generation before, until QStash has the current one: then it is deleted.
         attempts: The first and the last of each message; of older generations those of the newest messages.
         attempts_gone: How many attempts of older generations are no longer among them.
@@ -266,6 +267,8 @@ class Delivery:
     handed_over_at: datetime | None = None
     due_at: datetime | None = None
     missing_since: datetime | None = None
+    refused_since: datetime | None = None
+    refused_at: datetime | None = None
     reason: str | None = None
     replaced_dlq_id: str | None = None
     attempts_gone: int = 0
@@ -348,6 +351,13 @@ class Delivery:
         """Return the delivery with the sweep to turn to it *at* the latest, where *generation* of it is still open."""
         return self if self.due_at is not None and self.due_at <= at else self.due(generation, at)
 
+    def refused(self, generation: Generation, at: datetime, reason: str) -> Delivery:
+        """Return the delivery once QStash has refused *generation* of it *at* a time, for a *reason* that may pass."""
+        if generation != self.generation or self.status is not Status.PENDING:
+            return self
+        times = [it for it in (self.refused_since, self.refused_at, at) if it is not None]
+        return replace(self, refused_since=min(times), refused_at=max(times), reason=reason)
+
     def missing(self, generation: Generation, at: datetime) -> Delivery:
         """Return the delivery once QStash was found to have no message for *generation* of it, *at* a time."""
         if generation != self.generation or self.status not in OPEN:
@@ -379,6 +389,8 @@ class Delivery:
             handed_over_at=None,
             due_at=at,
             missing_since=None,
+            refused_since=None,
+            refused_at=None,
             reason=None,
             replaced_dlq_id=self.dlq_id or self.replaced_dlq_id,
         )

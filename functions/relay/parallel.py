@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
 from relay.errors import Defect, UpstreamError
@@ -30,9 +31,11 @@ def each(
 ) -> list[Result | UpstreamError]:
     """Do *work* on each of *items*; return its results in their order, with the `UpstreamError` where one failed.
 
-    Several at a time: one after the other, a batch of records would take as long as all its round trips.
+    Several at a time: one after the other, a batch of records would take as long as all its round trips.  Each has the
+    time that is left here.
     """
     if len(items) <= 1 or workers == 1:
         return [supervised(work, item) for item in items]
     with ThreadPoolExecutor(max_workers=min(workers, len(items))) as pool:
-        return list(pool.map(lambda item: supervised(work, item), items))
+        contexts = [copy_context() for _ in items]
+        return list(pool.map(lambda context, item: context.run(supervised, work, item), contexts, items))

@@ -48,6 +48,7 @@ class Parcel:
         names: The deliveries that it is for.
         delivery: The delivery, where it is one; None: a URL group's share of the event's first generation, or a part.
         trouble: Why it can't be sent, now or ever.
+        alone: Makes the parcels that take its place at each destination alone; None where it is for a URL already.
     """
 
     event: Event
@@ -58,6 +59,7 @@ class Parcel:
     message: Message
     delivery: Delivery | None = None
     trouble: UpstreamError | None = None
+    alone: Callable[[], list[Parcel]] | None = None
 
     @property
     def may_be_there_under_another_id(self) -> bool:
@@ -138,7 +140,16 @@ class Packer:
         """Return what goes to the URL group, for its destinations *names*."""
         target, scope = self._settings.qstash_name(content.group), group_scope(content.group)
         message = self._message(event, content, event.generation, names, target, scope)
-        return Parcel(event, event.generation, event.owed_since, content.group, names, message, trouble=content.trouble)
+        return Parcel(
+            event,
+            event.generation,
+            event.owed_since,
+            content.group,
+            names,
+            message,
+            trouble=content.trouble,
+            alone=lambda: [self._parcel(event, content, it) for it in names],
+        )
 
     def _parcel(self, event: Event, content: _Content, name: str, delivery: Delivery | None = None) -> Parcel:
         """Return what goes to the URL of the destination *name* alone, with its own headers, which QStash hides."""

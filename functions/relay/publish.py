@@ -3,6 +3,9 @@
 Ingest publishes at once; what it couldn't, the sweep does.  Both go through here, under the same deduplication id, so
 that a publish whose answer was lost and the one that repeats it are one for QStash.  Where the id may not tell, its log
 is asked first: `relay.already`.
+
+What QStash refuses for a reason that may pass is each destination's own affair from then on: a URL group that it
+refuses, since one endpoint's name doesn't resolve, is published to each of its destinations alone.
 """
 
 from __future__ import annotations
@@ -10,26 +13,30 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from relay.already import LOG_LAG, Already, Answer
+from relay.concern import Concern
+from relay.deadline import leaving, seconds_left
 from relay.errors import QStashError, Untraceable, UpstreamError
 from relay.metrics import Metric, count
-from relay.model import Delivery, Event, EventId, Generation, Status, from_iso
+from relay.model import SWEEP_AFTER, Delivery, Event, EventId, Generation, Status, from_iso
 from relay.parallel import WORKERS, each
 from relay.parcels import Packer, Parcel
+from relay.sending import sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from relay.items import Item
-    from relay.qstash import Accepted, Message, QStash
+    from relay.qstash import Accepted, QStash
     from relay.settings import Settings
     from relay.store import Store
 
 LOOK_AFTER = timedelta(minutes=10)  # a delivery is looked after if nothing was heard of it for so long
 LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what it delivered
-TOGETHER_MAX_BYTES = 8 * 1024 * 1024  # in a batch; QStash takes 100 MB
+RETRIED_FOR = {Concern.ENDPOINT: timedelta(days=1), Concern.UNKNOWN: timedelta(hours=6)}  # what QStash refuses
+RECORD_S = 5.0  # of the time left, at most, is for recording what QStash answered
 GONE = (Status.REMOVED, "its destination left the configuration before it was published")
 PAUSED = (Status.HELD, "its destination is paused")
 
@@ -68,13 +75,13 @@ class Publisher:
         """What makes parcels as the configuration stands."""
         return Packer(self.settings, self.store.bucket, self.mac_key, self.secret)
 
-    def publish_event(self, event: Event, body: bytes, *, timeout_s: float | None = None) -> None:
+    def publish_event(self, event: Event, body: bytes) -> None:
         """Publish the URL groups that *event* still owes, and take off its outbox mark those that QStash has.
 
         Raises:
             UpstreamError: The first that kept a group from QStash, for now; the others were tried, too.
         """
-        _raise_first(self.publish(self.pack_event(event, body), timeout_s=timeout_s))
+        _raise_first(self.publish(self.pack_event(event, body)))
 
     def publish_delivery(self, event: Event, delivery: Delivery, body: bytes) -> None:
         """Publish one delivery's current generation to its destination's URL alone.
@@ -120,50 +127,36 @@ class Publisher:
         for name in names:
             self.store.change_delivery(event, name, lambda it: it.ended(generation, status, reason))
 
-    def publish(self, parcels: Sequence[Parcel], *, timeout_s: float | None = None) -> list[UpstreamError | None]:
+    def publish(self, parcels: Sequence[Parcel]) -> list[UpstreamError | None]:
         """Have QStash take *parcels*, in as few calls as can be, and record what it answered.
 
         Returns:
             Of each parcel None once nothing is owed any more: QStash has it, or never will; else what kept it.
         """
+        with leaving(min(RECORD_S, seconds_left() / 3)):
+            answers = self._answers(parcels)
+        kept = [self._kept(it, answer) for it, answer in zip(parcels, answers, strict=True)]
+        handed = _handed_over(parcels, kept)
+        failures = self._recorded(parcels, answers, kept, handed)
+        outcomes = [failure or why for failure, why in zip(failures, kept, strict=True)]
+        over = {it for it, failure in enumerate(failures) if failure is None and (kept[it] is None or it in handed)}
+        self._forget_replaced(parcels[it] for it in over if _has_some(answers[it]))
+        left = self._take_off_marks(parcels, over)
+        unheard = [it for it in handed & over if self._is_first(parcels[it], kept[it])]
+        split = [it for it in unheard if parcels[it].event.id not in left]
+        for number, why in self._published_alone(parcels, split):
+            outcomes[number] = why
+        return [outcome or left.get(it.event.id) for it, outcome in zip(parcels, outcomes, strict=True)]
+
+    def _answers(self, parcels: Sequence[Parcel]) -> list[Answer | UpstreamError]:
+        """Return what QStash has of each of *parcels*, already or now, or why it hasn't."""
         already = Already(parcels, self.settings, self.store, self.qstash)
         answers = already.known()
         todo = [number for number, answer in enumerate(answers) if answer is None]
-        sent = self._sent([parcels[number].message for number in todo], timeout_s)
-        for number, taken in zip(todo, sent, strict=True):
-            answers[number] = taken if isinstance(taken, QStashError) else self._by_name(parcels[number], taken)
-        answers = already.confirmed(answers)
-        outcomes = self._recorded([(it, answer or {}) for it, answer in zip(parcels, answers, strict=True)])
-        ended = list(zip(parcels, answers, outcomes, strict=True))
-        done = [it for it, _, outcome in ended if outcome is None]
-        self._forget_replaced(it for it, answer, outcome in ended if outcome is None and _has_some(answer))
-        left = self._take_off_marks(done, [it for it, _, outcome in ended if outcome is not None])
-        return [outcome or left.get(it.event.id) for it, outcome in zip(parcels, outcomes, strict=True)]
-
-    # -- what it takes now ------------------------------------------------------------------------------------------
-
-    def _sent(self, messages: Sequence[Message], timeout_s: float | None) -> list[list[Accepted] | QStashError]:
-        """Send *messages*, texts together; return what QStash took of each, or why it didn't."""
-        answers: dict[int, list[Accepted] | QStashError] = {}
-        for numbers in _batches(messages):
-            tried = self._tried([messages[number] for number in numbers], timeout_s)
-            answers.update(zip(numbers, tried, strict=True))
-        return [answers[number] for number in range(len(messages))]
-
-    def _tried(self, messages: Sequence[Message], timeout_s: float | None) -> list[list[Accepted] | QStashError]:
-        try:
-            answers = self.qstash.publish(messages, timeout_s=timeout_s)
-        except QStashError as error:
-            if len(messages) > 1 and error.concerns_the_message:  # one of them spoils the others
-                return [it for message in messages for it in self._tried([message], timeout_s)]
-            return [error] * len(messages)
-        if len(messages) == 1:
-            return answers
-        alone = [  # why QStash didn't take one of several, it says alone
-            self._tried([message], timeout_s) if isinstance(answer, QStashError) else [answer]
-            for message, answer in zip(messages, answers, strict=True)
-        ]
-        return [it for them in alone for it in them]
+        taken = sent(self.qstash, [parcels[number].message for number in todo])
+        for number, it in zip(todo, taken, strict=True):
+            answers[number] = it if isinstance(it, UpstreamError) else self._by_name(parcels[number], it)
+        return [answer or {} for answer in already.confirmed(answers)]
 
     def _by_name(self, parcel: Parcel, taken: Sequence[Accepted]) -> Answer:
         """Return *taken* by the names of destinations: an answer names endpoints by URL."""
@@ -175,30 +168,91 @@ class Publisher:
 
     # -- what that changes ------------------------------------------------------------------------------------------
 
-    def _recorded(self, answered: Sequence[tuple[Parcel, Answer | UpstreamError]]) -> list[UpstreamError | None]:
-        """Write the answers to the deliveries; return of each parcel what is still owed."""
-        outcomes: list[UpstreamError | None] = [
-            answer if isinstance(answer, UpstreamError) and not answer.permanent else None for _, answer in answered
-        ]
+    def _kept(self, parcel: Parcel, answer: Answer | UpstreamError) -> UpstreamError | None:
+        """Return what keeps *parcel* from QStash for now; None where that has it, or never will."""
+        if not isinstance(answer, UpstreamError) or answer.permanent:
+            return None
+        since = parcel.delivery.refused_since if parcel.delivery else None
+        if not _is_refused(answer) or since is None:
+            return answer
+        return None if self.store.now() - since >= RETRIED_FOR[answer.concern] else answer
+
+    def _is_first(self, parcel: Parcel, why: UpstreamError | None) -> bool:
+        """Tell whether QStash surely has nothing of a group's share that it refused: it was never asked before.
+
+        Else it may have taken it then, and what answered that got lost.
+        """
+        is_new = self.store.now() - parcel.since < SWEEP_AFTER  # nobody else turns to it before
+        return is_new and _is_refused(why) and not why.after_doubt and parcel.alone is not None
+
+    def _published_alone(
+        self, parcels: Sequence[Parcel], split: Sequence[int]
+    ) -> Iterator[tuple[int, UpstreamError | None]]:
+        """Publish those of *parcels* whose numbers are *split* to each of their destinations alone.
+
+        Yields:
+            Of each number the first that kept one of its destinations from QStash.
+        """
+        parts = [(number, part) for number in split for part in (parcels[number].alone or tuple)()]
+        if not parts:
+            return
+        whys = self.publish([part for _, part in parts])
+        for number in split:
+            of_it = [why for (whose, _), why in zip(parts, whys, strict=True) if whose == number]
+            yield number, next(filter(None, of_it), None)
+
+    def _recorded(
+        self,
+        parcels: Sequence[Parcel],
+        answers: Sequence[Answer | UpstreamError],
+        kept: Sequence[UpstreamError | None],
+        handed: Collection[int],
+    ) -> list[UpstreamError | None]:
+        """Write the *answers* to the deliveries; return of each parcel why that failed."""
+        failures: list[UpstreamError | None] = [None] * len(parcels)
         writes = [
             (number, write)
-            for number, (parcel, answer) in enumerate(answered)
-            if outcomes[number] is None
-            for write in self._writes(parcel, answer)
+            for number, (parcel, answer) in enumerate(zip(parcels, answers, strict=True))
+            for write in self._writes(parcel, answer, is_over=kept[number] is None, is_handed=number in handed)
         ]
-        failures = self._written([write for _, write in writes])
-        for (number, _), failure in zip(writes, failures, strict=True):
-            outcomes[number] = outcomes[number] or failure
-        return outcomes
+        for (number, _), failure in zip(writes, self._written([write for _, write in writes]), strict=True):
+            failures[number] = failures[number] or failure
+        return failures
 
-    def _writes(self, parcel: Parcel, answer: Answer | UpstreamError) -> Iterator[Callable[[], object]]:
+    def _writes(
+        self, parcel: Parcel, answer: Answer | UpstreamError, *, is_over: bool, is_handed: bool
+    ) -> Iterator[Callable[[], object]]:
         """Yield the writes that record *answer* at each delivery of *parcel*."""
-        if isinstance(answer, UpstreamError) and not isinstance(answer, Untraceable):
+        if is_over and isinstance(answer, UpstreamError) and not isinstance(answer, Untraceable):
             count(Metric.UNPUBLISHABLE, len(parcel.names))
         for name in parcel.names:
-            change = self._change(parcel, name, answer)
+            if is_over:
+                change = self._change(parcel, name, answer)
+            elif is_handed or (parcel.alone is None and _is_refused(answer)):
+                change = self._owed_change(parcel, answer, is_handed=is_handed)
+            else:
+                return
             known = parcel.delivery or Delivery.of(parcel.event, name)
             yield partial(self.store.change_delivery, parcel.event, name, change, known=known)
+
+    def _owed_change(
+        self, parcel: Parcel, answer: Answer | UpstreamError, *, is_handed: bool
+    ) -> Callable[[Delivery], Delivery]:
+        """Return what an *answer* changes that leaves each delivery of *parcel* owed: as the sweep's, if *is_handed*.
+
+        What may be with QStash in another way is the sweep's once QStash's log tells.
+        """
+        now, generation = self.store.now(), parcel.generation
+        why = answer if isinstance(answer, UpstreamError) else None
+        is_known = parcel.alone is None or self._is_first(parcel, why)
+        at = now + (SWEEP_AFTER if is_known else LOG_LAG)
+
+        def change(it: Delivery) -> Delivery:
+            if parcel.alone is None and _is_refused(answer):
+                it = it.refused(generation, now, str(answer))
+            return it.owed(generation, at) if is_handed else it
+
+        return change
 
     def _change(self, parcel: Parcel, name: str, answer: Answer | UpstreamError) -> Callable[[Delivery], Delivery]:
         """Return what *answer* changes at the delivery to *name*."""
@@ -221,12 +275,14 @@ class Publisher:
             return LOOK_AFTER
         return _patience(known.publishing.timeout_s, reports_all=known.publishing.reports_all)
 
-    def _take_off_marks(self, done: Sequence[Parcel], owed: Sequence[Parcel]) -> dict[EventId, UpstreamError]:
-        """Take off the outbox marks of what is recorded: the last step; return the events where that failed.
+    def _take_off_marks(self, parcels: Sequence[Parcel], over: Collection[int]) -> dict[EventId, UpstreamError]:
+        """Take off the outbox marks of those of *parcels* that are *over*; return the events where that failed.
 
-        A group's mark stays while a part of its share is *owed*.
+        It is the last step.  A group's mark stays while a part of its share is owed.
         """
         groups: dict[EventId, set[str]] = {}
+        done = [it for number, it in enumerate(parcels) if number in over]
+        owed = [it for number, it in enumerate(parcels) if number not in over]
         partly = {(it.event.id, it.group) for it in owed if it.delivery is None}
         for it in done:
             if it.delivery is None and (it.event.id, it.group) not in partly:
@@ -249,21 +305,20 @@ class Publisher:
         return [it if isinstance(it, UpstreamError) else None for it in done]
 
 
-def _batches(messages: Sequence[Message]) -> list[list[int]]:
-    """Return the numbers of *messages* in the batches that they go in: what is no text goes alone."""
-    batches: list[list[int]] = []
-    size = 0
-    for number, message in enumerate(messages):
-        if message.text is None:
-            batches.append([number])
-            size = TOGETHER_MAX_BYTES
-        elif size + len(message.body) > TOGETHER_MAX_BYTES or not batches:
-            batches.append([number])
-            size = len(message.body)
-        else:
-            batches[-1].append(number)
-            size += len(message.body)
-    return batches
+def _is_refused(answer: Answer | UpstreamError | None) -> TypeGuard[QStashError]:
+    return isinstance(answer, QStashError) and answer.refused
+
+
+def _handed_over(parcels: Sequence[Parcel], kept: Sequence[UpstreamError | None]) -> set[int]:
+    """Return which of *parcels* are each destination's own affair from now on.
+
+    It is what is left of a URL group's share of which QStash refuses a part; but not while nobody knows whether it has
+    what goes to the group itself.
+    """
+    firsts = [(number, it, why) for number, (it, why) in enumerate(zip(parcels, kept, strict=True)) if not it.delivery]
+    doubtful = {(it.event.id, it.group) for _, it, why in firsts if why and it.alone and not _is_refused(why)}
+    refused = {(it.event.id, it.group) for _, it, why in firsts if _is_refused(why)} - doubtful
+    return {number for number, it, why in firsts if why is not None and (it.event.id, it.group) in refused}
 
 
 def _patience(timeout_s: int, *, reports_all: bool) -> timedelta:

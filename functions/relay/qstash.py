@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from relay.caller import decoded, reading
-from relay.errors import LogTooLong, QStashError
+from relay.caller import ANSWER_MAX_BYTES, decoded, reading
+from relay.errors import AnswerTooLong, LogTooLong, QStashError
 from relay.holdings import Holdings
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ LOG_PAGES_MAX = 50
 LOG_LITTLE_PAGES = 10
 CLOCK_MARGIN = timedelta(minutes=1)  # by which QStash's clock and the relay's may differ
 LOG_LITTLE_BYTES = 8 * 1024 * 1024
-DEAD_LETTER_PAGE = 100
+DEAD_LETTER_PAGE = 10  # each has a body, and those of callbacks that died have one in them, in base64
+ONE_MAX_BYTES = 128 * 1024 * 1024  # of an answer that is about one thing alone: QStash's largest message is 50 MB
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,9 @@ class DeadLetter:
 class QStash(Holdings):
     """A client of one QStash account: what it holds, what is published, and what became of that."""
 
-    def publish(
-        self, messages: Sequence[Message], *, timeout_s: float | None = None
-    ) -> list[list[Accepted] | QStashError]:
+    _letters_count = DEAD_LETTER_PAGE  # of a page of dead letters: the rest of a list is probably as large
+
+    def publish(self, messages: Sequence[Message]) -> list[list[Accepted] | QStashError]:
         """Publish *messages* in one call; of several, every one must be text.
 
         Returns:
@@ -168,13 +169,13 @@ class QStash(Holdings):
             headers = message.wire_headers()
             path = f"/v2/enqueue/{quote(message.queue)}" if message.queue else "/v2/publish"
             path = f"{path}/{message.destination}"
-            return [_accepted(self.call("POST", path, content=message.body, headers=headers, timeout_s=timeout_s))]
+            return [_accepted(self.call("POST", path, content=message.body, headers=headers))]
         items = [
             {"destination": it.destination, "headers": it.wire_headers(), "body": it.text}
             | ({"queue": it.queue} if it.queue else {})
             for it in messages
         ]
-        answer = self.call("POST", "/v2/batch", json=items, timeout_s=timeout_s)
+        answer = self.call("POST", "/v2/batch", json=items)
         if not isinstance(answer, list) or len(answer) != len(messages):
             raise QStashError("the answer to a batch doesn't have one entry a message")
         return [_accepted_or_not(it) for it in answer]
@@ -204,29 +205,47 @@ class QStash(Holdings):
 
         It does where it has a line as old; or where all of it is so little that nothing was forgotten for its size.
         """
-        older, _ = self._log({"toDate": int((moment - CLOCK_MARGIN).timestamp() * 1000), "count": 1})
+        older, _, _ = self._log({"toDate": int((moment - CLOCK_MARGIN).timestamp() * 1000)}, 1)
         if older:
             return True
         rows, more = self._pages({}, LOG_LITTLE_PAGES)
         with reading():
-            size = sum(len(row.get("body") or "") + len(row.get("responseBody") or "") for row in rows)
+            size = sum(row["body"] + len(row.get("responseBody") or "") for row in rows)
         return not more and size < LOG_LITTLE_BYTES
 
     def _pages(self, params: Mapping[str, Any], most: int) -> tuple[list[Any], bool]:
         """Return the lines of the first *most* pages, the newest first, and whether there are more."""
         rows: list[Any] = []
-        cursor: str | None = None
-        for _ in range(most):
-            page, cursor = self._log({**params, "count": LOG_PAGE, "cursor": cursor})
+        cursor, count, read = None, LOG_PAGE, 0
+        while read < most * LOG_PAGE:
+            page, cursor, count = self._log({**params, "cursor": cursor}, count)
             rows += page
+            read += count
             if not cursor:
                 return rows, False
         return rows, True
 
-    def _log(self, params: Mapping[str, Any]) -> tuple[list[Any], str | None]:
-        answer = self.call("GET", "/v2/logs", params={name: it for name, it in params.items() if it is not None})
+    def _log(self, params: Mapping[str, Any], count: int) -> tuple[list[Any], str | None, int]:
+        """Return a page of the log of *count* lines, its cursor, and how many lines it was asked for in the end.
+
+        Of a line's body only its length is kept: many pages are read at once.
+        """
+        answer, count = self._page("/v2/logs", params, count)
         with reading():
-            return [*(answer.get("logs") or answer.get("events") or [])], answer.get("cursor") or None
+            rows = answer.get("logs") or answer.get("events") or []
+            return [{**it, "body": len(it.get("body") or "")} for it in rows], answer.get("cursor") or None, count
+
+    def _page(self, path: str, params: Mapping[str, Any], count: int) -> tuple[Any, int]:
+        """Return a page of *count* things; of fewer where these are too large together, and of how many."""
+        asked = {name: it for name, it in params.items() if it is not None}
+        while True:
+            most = ANSWER_MAX_BYTES if count > 1 else ONE_MAX_BYTES
+            try:
+                return self.call("GET", path, params={**asked, "count": count}, most_bytes=most), count
+            except AnswerTooLong:
+                if count == 1:
+                    raise
+                count = max(1, count // 3)
 
     def has(self, message_id: str) -> bool:
         """Tell whether QStash still has the message: it waits, is being delivered, or will be tried again."""
@@ -236,13 +255,13 @@ class QStash(Holdings):
         self, *, labels: Collection[str] = (), since: datetime | None = None, cursor: str | None = None
     ) -> tuple[list[DeadLetter], str | None]:
         """Return one page of dead letters, the oldest first: under any of *labels*, *since* a time; and its cursor."""
+        count = DEAD_LETTER_PAGE if cursor is None else self._letters_count
         params = {
             "label": sorted(labels) or None,
             "fromDate": since and int(since.timestamp() * 1000),
-            "count": DEAD_LETTER_PAGE,
             "cursor": cursor,
         }
-        answer = self.call("GET", "/v2/dlq", params={name: it for name, it in params.items() if it is not None})
+        answer, self._letters_count = self._page("/v2/dlq", params, count)
         with reading():
             found = map(_dead_letter, answer.get("messages") or [])
             return [it for it in found if it is not None], answer.get("cursor") or None

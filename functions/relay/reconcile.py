@@ -18,7 +18,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay.errors import Defect, GitHubError
+from relay.deadline import regardless
+from relay.errors import Defect, GitHubError, OutOfTime
 from relay.github import SENDS_AGAIN_FOR
 from relay.missing import Missing, Progress, Records
 from relay.parallel import supervised
@@ -89,7 +90,8 @@ def reconcile(
                 elif failure is not None:
                     raise failure
     finally:
-        store.give_back_lease(LEASE, owner)
+        with regardless():
+            store.give_back_lease(LEASE, owner)
     return done
 
 
@@ -139,6 +141,8 @@ class _Run:
             return
         try:
             call()
+        except OutOfTime:
+            self.done.stopped = "out of time"
         except GitHubError as error:
             if error.passing:
                 self.done.stopped = str(error)
@@ -213,6 +217,11 @@ class _Run:
             if it.asked or self._was_ours(it):
                 self.github.send_again(it.hook, it.sending)
                 return
+        except OutOfTime:
+            self.done.asked -= 1
+            with regardless():
+                self._note(it)
+            raise
         except GitHubError as error:
             if error.passing or error.answered in {401, 403}:  # it wasn't heard
                 self._note(it)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from relay import aws
@@ -81,7 +80,7 @@ class Store(ReplayJobs, RefusalSlots, QuarantineCells, Upkeep):
         self.now = now
         self._given_s3 = s3
 
-    @cached_property
+    @property
     def _s3(self) -> S3Client:
         return self._given_s3 or aws.client("s3")
 
@@ -151,8 +150,12 @@ class Store(ReplayJobs, RefusalSlots, QuarantineCells, Upkeep):
         """Return the oldest of what is spooled after the key *after*, up to *limit*: keys and data."""
         with aws.speaking_to("S3"):
             listed = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=SPOOL, StartAfter=after, MaxKeys=limit)
-            keys = [it["Key"] for it in listed.get("Contents", [])]
-            return [(key, self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
+        keys = [it["Key"] for it in listed.get("Contents", [])]
+        return [(key, self._spooled(key)) for key in keys]
+
+    def _spooled(self, key: str) -> bytes:
+        with aws.speaking_to("S3"):
+            return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     def unspool(self, key: str) -> None:
         """Forget what is spooled under *key*."""

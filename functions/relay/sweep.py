@@ -1,8 +1,9 @@
 """The verb of sweep: publishes what is due, looks after what never reported, takes in what was spooled.
 
-A bounded run at a time.  Every shard of the index has a lease of its own, so that several runs share the work; a run
-that is out of time leaves word where to go on.  A quota of QStash that is used up holds all publishing until it is
-full again; one that doesn't answer ends the publishing of this run.
+A bounded run at a time, of which each of these three has a share, so that none starves where another is slow.  Every
+shard of the index has a lease of its own, so that several runs share the work; a share that is over leaves word where
+to go on.  A quota of QStash that is used up holds all publishing until it is full again; one that doesn't answer ends
+the publishing of this run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relay import bulk
-from relay.errors import Defect, LogTooLong, QStashError, UpstreamError
+from relay.deadline import regardless, seconds_left, within
+from relay.errors import AnswerTooLong, Defect, LogTooLong, OutOfTime, QStashError, Unready, UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH
 from relay.metrics import Metric, count
 from relay.model import Status
@@ -35,8 +37,13 @@ if TYPE_CHECKING:
     from relay.store import Due, Store
 
 LEASE_LENGTH = timedelta(seconds=60)  # the function is ended before
+PUBLISH = "publish"
 BATCH = 25
-SPOOL_S = 10  # of a run, at least, the spool has for itself
+# Of a run, what each may take until the others have had their turn; what is left then is for who was cut short
+PUBLISH_SHARE = 0.5
+REPLAYS_SHARE = 0.2  # of it, replays of many, which make what is to be published
+SPOOL_SHARE = 0.25  # at least; what is between is for looking after
+PAGE_S = 2.0  # no page is begun with less left
 BACKOFF_MIN = timedelta(seconds=30)
 BACKOFF_MAX = timedelta(minutes=15)
 DEFECT_MAX = timedelta(minutes=30)  # half a dozen tries: what fails by its own data does so each time
@@ -55,6 +62,8 @@ class Swept(Looked):
         oldest_s: How long the oldest thing due to be published has waited, in seconds.
         skipped: Shards that another run was at.
         held_until: Until when a quota holds all publishing.
+        cut_short: What had no time to be done to its end, `publish` or `watch`, and the shard that the next run begins
+            it with.
     """
 
     replayed: int = 0
@@ -64,6 +73,7 @@ class Swept(Looked):
     oldest_s: float = 0.0
     skipped: int = 0
     held_until: datetime | None = None
+    cut_short: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,7 +82,6 @@ class _Run:
 
     publisher: Publisher
     owner: str
-    seconds_left: Callable[[], float]
     done: Swept = field(default_factory=Swept)
     publishes: bool = True
 
@@ -86,7 +95,9 @@ class _Run:
             self.failed(failure)
 
     def failed(self, failure: UpstreamError) -> None:
-        """Count a failure."""
+        """Count a failure; what there was no time for is none."""
+        if isinstance(failure, OutOfTime):
+            return
         self.done.failed += 1
         self.done.note(failure)
 
@@ -99,7 +110,8 @@ class _Run:
             yield taken
         finally:
             if taken:
-                self.store.give_back_lease(name, self.owner)
+                with regardless():
+                    self.store.give_back_lease(name, self.owner)
 
 
 def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]) -> Swept:
@@ -109,23 +121,45 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         owner: Tells this run from others.
         seconds_left: How long this run may still take.
     """
-    run = _Run(publisher, owner, lambda: seconds_left() - SPOOL_S)
-    run.done.held_until = run.store.hold()
-    run.publishes = run.done.held_until is None
-    run.does(_advance_replays)  # where that fails, what is due goes on all the same
-    begin = run.store.shard_to_begin_with()
+    run, whole_s = _Run(publisher, owner), seconds_left()
+
+    def all_but(share: float) -> float:
+        return seconds_left() - whole_s * share
+
+    with within(seconds_left):
+        run.done.held_until = run.store.hold()
+        run.publishes = run.done.held_until is None
+        words = run.store.sweep_words()
+        with within(partial(all_but, 1 - REPLAYS_SHARE)):
+            run.does(_advance_replays)  # where that fails, what is due goes on all the same
+        with within(partial(all_but, 1 - PUBLISH_SHARE)):
+            _each_shard(run, PUBLISH, words.get(PUBLISH, 0), _publish_shard)
+        with within(partial(all_but, SPOOL_SHARE)):
+            _each_shard(run, WATCH, words.get(WATCH, 0), _watch_shard)
+        run.does(_take_in)
+        for what, work in ((PUBLISH, _publish_shard), (WATCH, _watch_shard)):
+            if what in run.done.cut_short:
+                _each_shard(run, what, run.done.cut_short.pop(what), work)
+    if words != run.done.cut_short:
+        with regardless():
+            run.store.save_sweep_words(run.done.cut_short)
+    return run.done
+
+
+def _each_shard(run: _Run, what: str, begin: int, work: Callable[..., None]) -> None:
+    """Do *work* in each shard, from *begin* on; where time is over, leave word where to go on."""
     for number in range(SHARDS):
         shard = (begin + number) % SHARDS
-        if run.seconds_left() <= 0:
-            run.store.begin_with(shard)
-            break
-        run.does(partial(_sweep_shard, shard=shard))  # the table may not answer, for now
-    else:
-        if begin:
-            run.store.begin_with(0)
-    run.seconds_left = seconds_left
-    run.does(_take_in)
-    return run.done
+        if not _has_time():
+            run.done.cut_short[what] = shard
+            return
+        run.does(partial(work, shard=shard))  # the table may not answer, for now
+    if not _has_time():
+        run.done.cut_short[what] = begin
+
+
+def _has_time() -> bool:
+    return seconds_left() >= PAGE_S
 
 
 def _advance_replays(run: _Run) -> None:
@@ -140,49 +174,39 @@ def _advance_replays(run: _Run) -> None:
 
 
 def _advance(run: _Run, router: Router, replay_id: str) -> None:
-    half = run.seconds_left() / 2  # the rest is for publishing
-    left = partial(_left, run, half)
-    run.done.replayed += bulk.advance(run.store, router, replay_id, left, workers=run.publisher.workers)
+    run.done.replayed += bulk.advance(run.store, router, replay_id, seconds_left, workers=run.publisher.workers)
 
 
-def _left(run: _Run, reserved_s: float) -> float:
-    return run.seconds_left() - reserved_s
-
-
-def _sweep_shard(run: _Run, shard: int) -> None:
-    """Publish and look after what is due in *shard*; where nothing is, that costs two reads."""
+def _publish_shard(run: _Run, shard: int) -> None:
+    """Publish what is due in *shard*; where nothing is, that costs a read."""
     outbox, _ = run.store.due(OUTBOX, shard, 1)
-    watch, _ = run.store.due(WATCH, shard, 1)
     for it in outbox:
         run.done.oldest_s = max(run.done.oldest_s, (run.store.now() - it.at).total_seconds())
-    if not (outbox and run.publishes) and not watch:
-        return
-    with run.lease(f"sweep#{shard}") as taken:
-        if not taken:
-            return
-        for due in _pages(run, OUTBOX, shard) if run.publishes else ():
-            if not _publish(run, due):
-                break
-        for due in _pages(run, WATCH, shard):
-            if not _look_after(run, due):
-                break
+    if outbox and run.publishes:
+        _each_page(run, OUTBOX, shard, _publish)
 
 
-def _pages(run: _Run, queue: str, shard: int) -> Iterator[list[Due]]:
-    """Yield what is due, page by page, until time is short."""
+def _watch_shard(run: _Run, shard: int) -> None:
+    """Look after what is due in *shard*; where nothing is, that costs a read."""
+    watch, _ = run.store.due(WATCH, shard, 1)
+    if watch:
+        _each_page(run, WATCH, shard, _look_after)
+
+
+def _each_page(run: _Run, queue: str, shard: int, work: Callable[[_Run, Sequence[Due]], bool]) -> None:
+    """Do *work* on what is due, page by page, while nobody else is at it, it says to go on, and there is time."""
     last = None
-    while run.seconds_left() > 0:
-        due, last = run.store.due(queue, shard, BATCH, last)
-        if due:
-            yield due
-        if last is None:
-            return
+    with run.lease(f"sweep#{shard}") as taken:
+        while taken and _has_time():
+            due, last = run.store.due(queue, shard, BATCH, last)
+            if (due and not work(run, due)) or last is None:
+                return
 
 
 def _look_after(run: _Run, due: Sequence[Due]) -> bool:
     """Look after what is *due*, together; each alone where our own code fails at one.  Return whether to go on."""
     failure = supervised(lambda them: look_after(run.publisher, them, run.done), due)
-    of_one = isinstance(failure, Defect | LogTooLong)
+    of_one = isinstance(failure, Defect | LogTooLong | AnswerTooLong)
     if of_one and len(due) > 1:
         return all(_look_after(run, [it]) for it in due)
     if failure is not None:
@@ -222,6 +246,7 @@ def _publish(run: _Run, due: Sequence[Due]) -> bool:
         if outcome is not None:
             failures.setdefault(number, outcome)
     run.done.published += len(owed) - len(failures)
+    failures = {number: it for number, it in failures.items() if not isinstance(it, OutOfTime)}  # these stay as due
     for failure in failures.values():
         run.failed(failure)
     if _heed(run, list(failures.values())):
@@ -229,7 +254,8 @@ def _publish(run: _Run, due: Sequence[Due]) -> bool:
     for number, failure in failures.items():
         run.does(partial(_postpone, owed=owed[number], error=failure, ends_as=Status.UNACCOUNTED))
     nobody_listens = all(getattr(it, "concerns_all", True) for it in failures.values())
-    run.publishes = not (failures and len(failures) == len(owed) and nobody_listens)
+    all_failed = bool(failures) and len(failures) == len(owed) and nobody_listens
+    run.publishes = not (all_failed and _has_time())  # else its last call was cut short, which says nothing of QStash
     return run.publishes
 
 
@@ -240,8 +266,8 @@ def _published(run: _Run, parcels: Sequence[Parcel]) -> list[UpstreamError | Non
     outcomes = supervised(run.publisher.publish, parcels)
     if not isinstance(outcomes, UpstreamError):
         return outcomes
-    if len(parcels) == 1:
-        return [outcomes]
+    if len(parcels) == 1 or isinstance(outcomes, OutOfTime):
+        return [outcomes] * len(parcels)
     return [outcome for it in parcels for outcome in _published(run, [it])]
 
 
@@ -261,6 +287,8 @@ def _owed(run: _Run, due: Due) -> _Owed | None:
         return None
     if delivery is not None and (delivery.status is not Status.PENDING or delivery.due_at is None):
         return None
+    if delivery is not None and delivery.generation == event.generation and delivery.group in event.unpublished:
+        return None  # it has its turn once its group has had its own: never both
     owed = _Owed(event, delivery, ())
     parcels = supervised(partial(_packed, run), owed)
     if isinstance(parcels, UpstreamError):
@@ -295,6 +323,8 @@ def _postpone(run: _Run, owed: _Owed, error: UpstreamError, ends_as: Status) -> 
         ends_as: What becomes of it where our own code still fails at it after `DEFECT_MAX`.
     """
     store, now = run.store, run.store.now()
+    if isinstance(error, OutOfTime):
+        return
     if isinstance(error, Defect) and now - owed.since >= DEFECT_MAX:
         _give_up(run, owed, ends_as, str(error))
         return
@@ -324,12 +354,18 @@ def _give_up(run: _Run, owed: _Owed, status: Status, reason: str) -> None:
 
 
 def _take_in(run: _Run) -> None:
-    """Take in what is spooled, if nobody else does."""
+    """Take in what is spooled, if nobody else does; it isn't published while QStash takes nothing."""
     if not is_anything_spooled(run.store):
         return
+
+    def publisher() -> Publisher:
+        if not run.publishes:
+            raise Unready("QStash", "it takes nothing now")
+        return run.publisher
+
     with run.lease("spool") as taken:
         if taken:
-            unspooled, failed = take_in(run.publisher, run.seconds_left)
+            unspooled, failed = take_in(run.publisher, publisher)
             run.done.unspooled += unspooled
             run.done.failed += failed
 

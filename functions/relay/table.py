@@ -5,7 +5,6 @@ TTL deletes expired items days late, so that every read and every condition here
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from relay import aws
@@ -41,9 +40,9 @@ class Table:
         self._now = now
         self._given = dynamodb
 
-    @cached_property
+    @property
     def client(self) -> DynamoDBClient:
-        """The client, made when it is first needed."""
+        """The client that the time left allows, made when it is first needed."""
         return self._given or aws.client("dynamodb")
 
     def get(self, pk: str, sk: str) -> Item | None:

@@ -163,14 +163,14 @@ class Upkeep:
         """Leave word for the next audit."""
         self.table.put({"pk": "AUDIT", "sk": "AUDIT", "kind": "AUDIT", **said})
 
-    def shard_to_begin_with(self) -> int:
-        """Return the shard at which the last sweep ran out of time; 0 where it didn't."""
+    def sweep_words(self) -> dict[str, int]:
+        """Return what the last sweep had no time for, and the shard at which to go on with it: `publish`, `watch`."""
         item = self.table.get("SWEEP", "SWEEP")
-        return int(item["shard"]) if item else 0
+        return {name: int(shard) for name, shard in item["words"].items()} if item and "words" in item else {}
 
-    def begin_with(self, shard: int) -> None:
-        """Have the next sweep begin with *shard*."""
-        self.table.put({"pk": "SWEEP", "sk": "SWEEP", "kind": "SWEEP", "shard": shard})
+    def save_sweep_words(self, words: Mapping[str, int]) -> None:
+        """Leave word for the next sweep."""
+        self.table.put({"pk": "SWEEP", "sk": "SWEEP", "kind": "SWEEP", "words": dict(words)})
 
     def save_handshake(self, source: str, kept: Mapping[str, str]) -> None:
         """Keep what the owner must see of the last handshake of *source*, for a day."""

@@ -218,7 +218,7 @@ def test_what_was_never_taken_and_is_refused_is_unpublishable_once_the_log_cant_
     with closing(World()) as world:
         world.calls.arm(Fault.CRASH_BEFORE, after=PUBLISH_IS_CALL)
         world.webhook("github", "1")
-        world.fault(on="call", do="answer", match={"path": PUBLISHES}, status=400, count=50)
+        world.fault(on="call", do="answer", match={"path": PUBLISHES}, status=413, count=50)
         seen = []
         for _ in range(8):
             world.wait(seconds=61)

@@ -77,8 +77,8 @@ FAULTS = (
     Fault(
         "mark-goes-before-the-records",
         f"{RELAY}publish.py",
-        "        outcomes = self._recorded(",
-        "        self._take_off_marks(parcels)\n        outcomes = self._recorded(",
+        "        failures = self._recorded(",
+        "        self._take_off_marks(parcels, range(len(parcels)))\n        failures = self._recorded(",
     ),
     Fault(
         "sweep-skips-a-shard",
@@ -95,8 +95,8 @@ FAULTS = (
     Fault(
         "sweep-without-lease",
         f"{RELAY}sweep.py",
-        "        if not taken:\n            return\n",
-        "",
+        "while taken and _has_time():",
+        "while _has_time():",
         ("tests/unit/relay/test_upkeep.py",),
     ),
     Fault(
@@ -107,9 +107,10 @@ FAULTS = (
     ),
     Fault(
         "refused-batch-is-given-up",
-        f"{RELAY}publish.py",
-        "if len(messages) > 1 and error.concerns_the_message:",
-        "if len(messages) > 99 and error.concerns_the_message:",
+        f"{RELAY}sending.py",
+        "if len(messages) == 1 or not fails_at_one:",
+        "if len(messages) < 99 or not fails_at_one:",
+        ("tests/unit/relay/test_publish_batches.py",),
     ),
     Fault(
         "generation-left-out-of-the-id",
@@ -222,8 +223,8 @@ FAULTS = (
     Fault(
         "spooled-is-forgotten-first",
         f"{RELAY}unspool.py",
-        "unspooled += _unspooled(publisher, data)\n",
-        "store.unspool(key)\n                unspooled += _unspooled(publisher, data)\n",
+        "unspooled += taking.take(data)\n",
+        "store.unspool(key)\n                unspooled += taking.take(data)\n",
         ("tests/unit/relay/test_accept.py",),
     ),
     Fault(
@@ -260,8 +261,8 @@ FAULTS = (
     Fault(
         "audit-mends-nothing",
         f"{RELAY}audit.py",
-        "done.repaired += len(done.each(partial(_mend, store), (it for it in found.findings if it.mendable)))",
-        "done.repaired += sum(it.mendable for it in found.findings)",
+        "    done.each(partial(_mend, store, done), (it for it in found.findings if it.mendable))\n",
+        "    done.repaired += sum(it.mendable for it in found.findings)\n",
     ),
     Fault(
         "dead-callback-deleted-unread",
@@ -307,8 +308,8 @@ FAULTS = (
     Fault(
         "strays-stay-held",
         f"{RELAY}audit.py",
-        'released, held_after = release_strays(store, last.get("held_after"))',
-        "released, held_after = [], None",
+        'released, said["held_after"] = release_strays(store, last.get("held_after"))',
+        'released, said["held_after"] = [], None',
         ("tests/unit/relay/test_pauses.py",),
     ),
     Fault(
@@ -450,9 +451,9 @@ FAULTS = (
     ),
     Fault(
         "refused-entry-taken-for-accepted",
-        f"{RELAY}publish.py",
-        "self._tried([message], timeout_s) if isinstance(answer, QStashError) else [answer]",
-        "[[]] if isinstance(answer, QStashError) else [answer]",
+        f"{RELAY}sending.py",
+        "_doubted(self.tried([message])[0]) if isinstance(answer, QStashError) else answer",
+        "[] if isinstance(answer, QStashError) else answer",
         ("tests/unit/relay/test_shapes.py",),
     ),
     Fault(
@@ -670,5 +671,40 @@ FAULTS = (
         "if kind in kinds else {}",
         "if kinds is not None else {}",
         ("tests/unit/relay/test_sync_kinds.py",),
+    ),
+    Fault(
+        "split-without-asking-the-log",
+        f"{RELAY}publish.py",
+        "at = now + (SWEEP_AFTER if is_known else LOG_LAG)",
+        "at = now + SWEEP_AFTER",
+        ("tests/unit/relay/test_publish_refused.py",),
+    ),
+    Fault(
+        "split-after-a-doubtful-batch",
+        f"{RELAY}publish.py",
+        " and not why.after_doubt",
+        "",
+        ("tests/unit/relay/test_publish_refused.py",),
+    ),
+    Fault(
+        "alone-before-its-group",
+        f"{RELAY}sweep.py",
+        "delivery.generation == event.generation and delivery.group in event.unpublished:",
+        "delivery.generation == event.generation and delivery.group is None:",
+        ("tests/unit/relay/test_publish_refused.py",),
+    ),
+    Fault(
+        "publishing-takes-the-whole-run",
+        f"{RELAY}sweep.py",
+        "PUBLISH_SHARE = 0.5",
+        "PUBLISH_SHARE = 1.0",
+        ("tests/unit/relay/test_sweep_slow.py",),
+    ),
+    Fault(
+        "nothing-left-for-the-spool",
+        f"{RELAY}accept.py",
+        "SAVE_LEAVES_S = 2.0",
+        "SAVE_LEAVES_S = 0.0",
+        ("tests/unit/relay/test_accept_budget.py",),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -25,6 +26,7 @@ class DeadLetters:
         failures: The statuses that the next calls are answered.
         asked: How the list was asked for.
         page_max: The letters in a page, at most.
+        takes_s: How long a page takes, by the world's clock.
     """
 
     def __init__(self, world: World) -> None:
@@ -33,6 +35,7 @@ class DeadLetters:
         self.failures: list[int] = []
         self.asked: list[httpx.QueryParams] = []
         self.page_max = 100
+        self.takes_s = 0.0
         self._number = 0
         world.qstash = world.publisher.qstash = QStash(
             "token", "https://qstash.example.com", transport=httpx.MockTransport(self), now=world.clock
@@ -51,6 +54,7 @@ class DeadLetters:
 
     def _page(self, asked: httpx.QueryParams) -> httpx.Response:
         self.asked.append(asked)
+        self.world.clock.at += timedelta(seconds=self.takes_s)
         after, labels = asked.get("cursor", ""), asked.get_list("label")
         found = [
             it
@@ -59,7 +63,7 @@ class DeadLetters:
             and int(it["dlqId"].partition("-")[0]) >= int(asked.get("fromDate", "0"))
             and (not labels or it.get("label") in labels)
         ]
-        page = found[: self.page_max]
+        page = found[: min(self.page_max, int(asked["count"]))]
         more = {"cursor": page[-1]["dlqId"]} if len(found) > len(page) else {}
         return httpx.Response(200, json={"messages": page, **more})
 

@@ -24,6 +24,7 @@ from relay.settings import Settings
 from relay.spool import Spooled
 from relay.sweep import sweep
 from tests.flat import route
+from tests.unit.relay.slow import left, slow_aws
 from tests.unit.relay.world import BASE, FLAT, World
 
 if TYPE_CHECKING:
@@ -301,10 +302,10 @@ def test_the_outbox_has_its_turn_however_much_is_spooled(world: World) -> None:
     github.accepted(keyed("owed"), b"owed")
     for number in range(60):
         world.store.spool(Spooled("gone", world.clock.at, keyed(str(number)), None, b"{}").dump())
-    left = iter(range(40, 0, -1))
     world.clock.at += timedelta(seconds=40)
 
-    done = sweep(world.publisher, owner="a", seconds_left=lambda: next(left, 0))
+    with slow_aws(world, lambda: 0.4):
+        done = sweep(world.publisher, owner="a", seconds_left=left(world, 40))
 
     assert done.published == 1
 

@@ -112,7 +112,7 @@ def test_beyond_the_logs_a_person_decides(world: World) -> None:
 
 def test_a_publish_that_can_never_succeed_is_unpublishable(world: World) -> None:
     """And doesn't stay in the outbox for ever."""
-    world.wire.failures = [412, 412]
+    world.wire.failures = [413, 413]
 
     accepted = world.post()
 

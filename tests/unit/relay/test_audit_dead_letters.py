@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay import audit as audits
+from relay import qstash
+from relay.audit import GRACE, Audited
 from relay.model import Status
 from relay.replay import replay_event
 from relay.settings import Settings
-from tests.unit.relay.ledgers import audited, put
+from tests.unit.relay.ledgers import SECOND, audited, put
+from tests.unit.relay.slow import left
 from tests.unit.relay.world import BASE, FLAT
 
 if TYPE_CHECKING:
@@ -214,33 +216,88 @@ def test_letters_since_the_last_audit_are_asked_for_and_an_hour_before(world: Wo
     assert int(second["fromDate"]) == int((last - timedelta(hours=1)).timestamp() * 1000)
 
 
-def test_more_letters_than_one_audit_reads_are_read_by_the_next(
-    world: World, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def short(world: World, letters: DeadLetters) -> Audited:
+    """Run the audit with time for two pages of QStash's dead letters: it is slow."""
+    world.clock.at += GRACE + SECOND
+    letters.takes_s = 3.5
+    done = audited(world, after=timedelta(0), seconds=left(world, 20))
+    letters.takes_s = 0.0
+    return done
+
+
+def test_more_letters_than_one_audit_reads_are_read_by_the_next(world: World, letters: DeadLetters) -> None:
     """However long ago they died, and though they stay in QStash."""
-    monkeypatch.setattr(audits, "PAGES_MAX", 2)
     letters.page_max = 2
     events = [world.post(key=str(number)).event for number in range(6)]
     dead = [letters.add_delivery(event, "erp") for event in events]
     world.clock.at += timedelta(hours=9)
 
-    first, second, third = audited(world), audited(world), audited(world)
+    first, second, third = short(world, letters), audited(world), audited(world)
 
     assert (first.settled, second.settled, third.settled) == (4, 2, 0)
     assert letters.ids == dead
     assert "fromDate" in letters.asked[-1]
 
 
-def test_an_audit_whose_place_in_the_list_qstash_has_forgotten_begins_again(
-    world: World, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audits, "PAGES_MAX", 1)
+def test_an_audit_whose_place_in_the_list_qstash_has_forgotten_begins_again(world: World, letters: DeadLetters) -> None:
     letters.page_max = 1
-    for number in range(2):
+    for number in range(3):
         letters.add_callback(world.post(key=str(number)).event, "erp")
-    audited(world)
+    short(world, letters)
     letters.failures = [400]
 
     done = audited(world)
 
     assert (letters.ids, done.settled) == ([], 1)
+
+
+# -- large ones, and slow ones ----------------------------------------------------------------------------------------
+
+
+def test_letters_too_large_together_are_read_one_by_one(
+    world: World, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A callback's holds its source's body, twice: forty were seen to be 840 MB; no more is read than has room."""
+    monkeypatch.setattr(qstash, "ANSWER_MAX_BYTES", 40_000)
+    events = [world.post(key=str(number)).event for number in range(7)]
+    for event in events:
+        letters.add_delivery(event, "erp", body="x" * 21_000)
+
+    done = audited(world)
+
+    assert [it["count"] for it in letters.asked] == ["10", "3", *["1"] * 7]
+    assert (done.settled, done.complete, done.defects) == (7, True, [])
+
+
+def test_a_letter_that_is_too_large_alone_keeps_no_audit_from_the_ledger(
+    world: World, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person hears of it."""
+    monkeypatch.setattr(qstash, "ANSWER_MAX_BYTES", 1_000)
+    monkeypatch.setattr(qstash, "ONE_MAX_BYTES", 2_000)
+    letters.add_delivery(world.post().event, "erp", body="x" * 3_000)
+
+    done = audited(world)
+
+    assert (done.balanced, done.complete) == (3, True)
+    assert "over 2000 bytes" in done.defects[0]
+
+
+def test_however_slow_the_list_is_the_ledger_is_balanced_and_the_next_audit_goes_on(
+    world: World, letters: DeadLetters
+) -> None:
+    """The list has its share of a run."""
+    letters.page_max = 1
+    events = [world.post(key=str(number)).event for number in range(12)]
+    for event in events:
+        letters.add_delivery(event, "erp")
+    letters.takes_s = 9.0
+    runs = []
+    for _ in range(4):
+        world.clock.at += GRACE + SECOND
+        ends = left(world, 100)
+        runs.append(audited(world, after=timedelta(0), seconds=ends))
+        assert ends() > 0
+
+    assert all(it.complete for it in runs)
+    assert [it.settled for it in runs] == [4, 4, 4, 0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import audit
-from relay import wiring
+from relay import deadline, wiring
 from relay.audit import GRACE, LEASE, LEASE_LENGTH
 from relay.errors import UpstreamError
 from relay.gateway import logger
@@ -87,7 +87,7 @@ def test_it_ends_before_it_is_ended(world: World) -> None:
     world.post()
     world.clock.at += GRACE + SECOND
 
-    first = run(left_s=audit.MARGIN_S)
+    first = run(left_s=audit.MARGIN_S + deadline.LEAST_S + 0.01)
     second = run(left_s=audit.MARGIN_S + 9)
 
     assert (first["complete"], first["balanced"]) == (False, 0)

@@ -42,14 +42,14 @@ def world(
     variables = {"AWS_ENDPOINT_URL": local_clients.url, "AWS_DEFAULT_REGION": "us-east-1"}
     for variable, value in (variables | dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")).items():
         monkeypatch.setenv(variable, value)
-    aws.client.cache_clear()
+    aws.made.cache_clear()
     name = world.store.bucket
     world.store = Store(name, name, now=world.clock, dynamodb=local_clients.dynamodb)
     world.store.save_keys(current="sig_a", following="sig_b", mac=MAC)
     wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
     yield world
     wiring.relay.cache_clear()
-    aws.client.cache_clear()
+    aws.made.cache_clear()
 
 
 def ask(link: str, method: str = "GET") -> dict[str, Any]:

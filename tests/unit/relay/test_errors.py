@@ -4,39 +4,43 @@ from __future__ import annotations
 
 import pytest
 
+from relay.concern import Concern
 from relay.errors import QStashError, Untraceable, UpstreamError
+
+DNS = "invalid destination url: unable to resolve host: lookup web on 172.20.0.10:53: no such host"
+LOOPBACK = "invalid destination url: endpoint resolves to a loopback address: 127.0.0.1"
+SCHEME = "invalid destination url: endpoint has invalid scheme, add http:// or https://"
 
 
 @pytest.mark.parametrize(
-    ("answered", "permanent", "concerns_the_message", "concerns_all"),
+    ("answered", "text", "concern"),
     [
-        (None, False, False, True),
-        (400, True, True, False),
-        (401, False, False, True),
-        (403, False, False, True),
-        (404, False, True, False),
-        (408, False, True, False),
-        (412, True, True, False),
-        (413, True, True, False),
-        (422, True, True, False),
-        (429, False, False, True),
-        (499, False, True, False),
-        (500, False, True, True),
-        (502, False, True, True),
-        (503, False, True, True),
+        (None, "no answer", Concern.MOMENT),
+        *((status, "no", Concern.MOMENT) for status in (302, 408, 425, 429, 500, 502, 503)),
+        *((status, "no", Concern.ACCOUNT) for status in (401, 402, 403)),
+        (404, "topic a not found", Concern.PLACE),
+        *((status, "no", Concern.MESSAGE) for status in (413, 414, 431)),
+        *((status, "something new", Concern.UNKNOWN) for status in (400, 405, 409, 412, 422, 499)),
+        *((400, text, Concern.ENDPOINT) for text in (DNS, LOOPBACK, SCHEME)),
+        (422, DNS, Concern.ENDPOINT),
+        (400, "endpoint resolves to a private address", Concern.ENDPOINT),
+        (400, "invalid callback url: unable to resolve host", Concern.ACCOUNT),
+        (400, "DeduplicationId cannot contain ':'", Concern.MESSAGE),
+        (412, "quota maxMessageSize exceeded, current limit: 1048576", Concern.MESSAGE),
+        (412, "quota maxRetries exceeded, current limit: 3", Concern.UNKNOWN),
+        (503, DNS, Concern.MOMENT),
+        (413, DNS, Concern.MESSAGE),
     ],
 )
-def test_a_status_tells_whom_it_concerns(
-    answered: int | None, *, permanent: bool, concerns_the_message: bool, concerns_all: bool
-) -> None:
-    """A 5xx may be the message's fault or QStash's: it is tried alone, and if all fail nobody listens."""
-    error = QStashError("no", answered=answered)
+def test_an_answer_tells_whom_it_concerns(answered: int | None, text: str, concern: Concern) -> None:
+    """By its status, and where that says nothing by its text; one that isn't known decides nothing for good."""
+    error = QStashError(f"POST was answered {answered}: {text}", answered=answered)
 
-    assert (error.permanent, error.concerns_the_message, error.concerns_all) == (
-        permanent,
-        concerns_the_message,
-        concerns_all,
-    )
+    assert error.concern is concern
+    assert error.permanent == (concern is Concern.MESSAGE)
+    assert error.refused == (concern in {Concern.MESSAGE, Concern.ENDPOINT, Concern.UNKNOWN})
+    assert error.concerns_the_message == (error.refused or concern is Concern.PLACE)
+    assert error.concerns_all == (concern in {Concern.ACCOUNT, Concern.MOMENT})
 
 
 def test_what_nobody_can_trace_is_over() -> None:

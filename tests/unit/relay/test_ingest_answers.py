@@ -78,10 +78,10 @@ def world(local_clients: LocalClients, monkeypatch: pytest.MonkeyPatch, tmp_path
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     wiring.relay.cache_clear()
-    aws.client.cache_clear()
+    aws.made.cache_clear()
     yield world
     wiring.relay.cache_clear()
-    aws.client.cache_clear()
+    aws.made.cache_clear()
 
 
 def test_a_first_webhook_is_acknowledged_though_qstash_is_out_of_reach(world: World) -> None:

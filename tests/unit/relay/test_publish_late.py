@@ -266,7 +266,7 @@ def test_what_is_refused_and_isnt_in_the_log_is_unpublishable_once_that_cant_lag
     world: World, age: timedelta, status: Status
 ) -> None:
     event = world.save()
-    world.wire.refused = {b"{}": 400}
+    world.wire.refused = {b"{}": 413}
 
     world.sweep(age.total_seconds())
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from relay.caller import CONNECT_TIMEOUT_S, DAY_S
-from relay.errors import QStashError
+from relay.caller import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, DAY_S
+from relay.deadline import within
+from relay.errors import AnswerTooLong, OutOfTime, QStashError
 from relay.qstash import Accepted, Message
 from tests.unit.relay.qstash_wire import AT, Wire, client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MESSAGE = Message(
     destination="relay.audit",
@@ -148,19 +152,53 @@ def test_no_answer_is_an_error_without_a_status() -> None:
     assert "token" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("timeout_s", "connect_s"), [(0.5, 0.5), (5.0, CONNECT_TIMEOUT_S)])
-def test_a_call_takes_no_longer_than_its_caller_has(timeout_s: float, connect_s: float) -> None:
-    """The source waits behind it."""
+@pytest.mark.parametrize("left_s", [0.5, 5.0, 9.0, 60.0])
+def test_a_call_takes_no_longer_than_its_caller_has(left_s: float) -> None:
+    """The source waits behind it, or the rest of a run: to connect and to be answered, both."""
     wire = Wire({"messageId": "a"})
 
-    client(wire).publish([MESSAGE], timeout_s=timeout_s)
+    with within(lambda: left_s):
+        client(wire).publish([MESSAGE])
 
-    assert wire.asked[0].extensions["timeout"] == {
-        "connect": connect_s,
-        "read": timeout_s,
-        "write": timeout_s,
-        "pool": timeout_s,
-    }
+    timeout = wire.asked[0].extensions["timeout"]
+    assert timeout["connect"] + timeout["read"] == pytest.approx(min(left_s, CALL_TIMEOUT_S))
+    assert 0 < timeout["connect"] <= CONNECT_TIMEOUT_S
+
+
+def test_nothing_is_called_with_no_time_left() -> None:
+    """What wasn't tried is no doubt: it stays as it is."""
+    wire = Wire({"messageId": "a"})
+
+    with within(lambda: 0.0), pytest.raises(OutOfTime):
+        client(wire).publish([MESSAGE])
+
+    assert wire.asked == []
+
+
+def test_an_answer_that_drips_is_given_up() -> None:
+    """Each byte comes in time, and the whole of it wouldn't."""
+    left = iter([5.0, 5.0, 3.0, 1.0, -1.0])
+
+    def dripping() -> Iterator[bytes]:
+        yield from iter([b" "] * 1000)
+
+    with within(lambda: next(left)), pytest.raises(QStashError, match="in time"):
+        client(lambda _: httpx.Response(200, content=dripping())).publish([MESSAGE])
+
+
+def test_an_answer_that_is_too_long_is_not_read_to_its_end() -> None:
+    """What is read has to have room in a function."""
+    read: list[int] = []
+
+    def long() -> Iterator[bytes]:
+        for number in range(1000):
+            read.append(number)
+            yield b" " * 1000
+
+    with pytest.raises(AnswerTooLong):
+        client(lambda _: httpx.Response(200, content=long())).call("GET", "/v2/dlq", most_bytes=5000)
+
+    assert len(read) == 6
 
 
 def test_a_reset_is_told_from_now() -> None:

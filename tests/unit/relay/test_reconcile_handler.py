@@ -74,10 +74,10 @@ def function(local_clients: LocalClients, tmp_path: Path, monkeypatch: pytest.Mo
             "POWERTOOLS_SERVICE_NAME": "reconcile",
         }.items():
             monkeypatch.setenv(variable, value)
-        for cached in (wiring.relay, aws.client):
+        for cached in (wiring.relay, aws.made):
             cached.cache_clear()
         yield Function(api, client("secretsmanager", local_clients.url), f"{name}/github", written)
-        for cached in (wiring.relay, aws.client):
+        for cached in (wiring.relay, aws.made):
             cached.cache_clear()
 
 

@@ -41,10 +41,10 @@ def _nudges(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, by
         asked.append((request.url, kind if isinstance(kind, str) else kind.decode(), request.body))
         return refused(request, NOT_TAKEN)
 
-    aws.client.cache_clear()
+    aws.made.cache_clear()
     aws.client("lambda").meta.events.register("before-send.lambda.Invoke", refuse)
     yield asked
-    aws.client.cache_clear()
+    aws.made.cache_clear()
 
 
 def test_single_deliveries_are_replayed_with_who_asked_and_why(world: World, operator: Operator) -> None:

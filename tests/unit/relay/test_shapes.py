@@ -48,7 +48,7 @@ def test_of_a_batch_that_is_taken_in_part_the_rest_alone_is_refused(world: World
     partly = Partly(world, entry)
     world.qstash._transport = httpx.MockTransport(partly)  # noqa: SLF001  # the wire of the world's own client
     partly.bad.add(b'{"n":1}')
-    world.wire.refused[b'{"n":1}'] = 400
+    world.wire.refused[b'{"n":1}'] = 413
     events = [world.save(b'{"n":%d}' % number, key=str(number)) for number in range(4)]
 
     world.sweep(400)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from relay.judgement import Described
 from relay.model import Event, Status, event_id
 from relay.spool import Spooled
 from relay.sweep import sweep
+from tests.unit.relay.slow import left, slow_qstash
 from tests.unit.relay.table_wire import wire_of
 
 if TYPE_CHECKING:
@@ -34,34 +36,37 @@ def published(world: World, events: list[Event]) -> list[int]:
 def test_a_run_that_is_out_of_time_leaves_word_where_to_go_on(world: World) -> None:
     """The shard it didn't come to is the next one's first."""
     events = one_of_each(world)
-    left = iter([30.0] * 3)
+    world.clock.at += timedelta(seconds=40)
+    slow_qstash(world, lambda: 3.2)
 
-    world.sweep(40, lambda: next(left, 0.0))
+    done = world.sweep(0, left(world, 10))
 
-    assert published(world, events) == [0]
-    assert world.store.shard_to_begin_with() == 1
+    assert published(world, events) == [0, 1]
+    assert done.cut_short == world.store.sweep_words() == {"publish": 3}  # its call was the last, and wasn't answered
 
 
 def test_the_next_run_begins_there(world: World) -> None:
     """So that the last shards have their turn."""
     events = one_of_each(world)
-    world.store.begin_with(5)
-    left = iter([30.0] * 3)
+    world.store.save_sweep_words({"publish": 5})
+    world.clock.at += timedelta(seconds=40)
+    slow_qstash(world, lambda: 3.2)
 
-    world.sweep(40, lambda: next(left, 0.0))
+    world.sweep(0, left(world, 10))
 
-    assert published(world, events) == [5]
+    assert published(world, events) == [5, 6]
+    assert world.store.sweep_words() == {"publish": 0}
 
 
 def test_a_run_that_came_round_forgets_where_it_began(world: World) -> None:
     """And went through all, from whichever."""
     events = one_of_each(world)
-    world.store.begin_with(5)
+    world.store.save_sweep_words({"publish": 5, "watch": 3})
 
     world.sweep()
 
     assert sorted(published(world, events)) == list(range(SHARDS))
-    assert world.store.shard_to_begin_with() == 0
+    assert world.store.sweep_words() == {}
 
 
 @pytest.mark.local_aws
@@ -99,7 +104,7 @@ def test_the_spool_is_taken_in_though_every_shard_fails(world: World) -> None:
         wire.fails = lambda operation, _: operation == "Query"
         done = world.sweep()
 
-    assert (done.failed, done.unspooled) == (SHARDS + 1, 1)  # and the replays of many
+    assert (done.failed, done.unspooled) == (2 * SHARDS + 1, 1)  # and the replays of many
     assert set(world.statuses(event_id("github", "spooled")).values()) == {Status.IN_FLIGHT}
 
 

@@ -11,6 +11,7 @@ import pytest
 from relay import sync
 from relay.items import shard_of
 from relay.sweep import refresh_keys, sweep
+from tests.unit.relay.slow import left, slow_aws
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
@@ -39,9 +40,9 @@ def test_a_sweep_that_runs_out_of_time_goes_on_next_time(world: World) -> None:
         world.post(key=str(number))
     world.wire.failures = []
     world.clock.at += timedelta(seconds=40)
-    left = iter([30] * 6)
 
-    first = sweep(world.publisher, owner="a", seconds_left=lambda: next(left, 0))
+    with slow_aws(world, lambda: 0.2):
+        first = sweep(world.publisher, owner="a", seconds_left=left(world, 20))
     second = sweep(world.publisher, owner="b", seconds_left=lambda: 30)
 
     assert 0 < first.published < 12

@@ -81,6 +81,8 @@ class QStashWire:
     Attributes:
         failures: What the next publishes meet, one after the other: a status, or an answer that is lost.
         refused: Bodies that are never taken, and with which status.
+        unresolvable: Hosts whose names QStash can't resolve now, and so refuses.
+        refusal: What it says then, but for the host.
         poison: Bodies at which the relay's own code breaks before anything is sent.
         garbled: What the next publishes are answered, though they are taken.
         broken: Calls that fail, by the beginning of `METHOD path`, and with which status.
@@ -107,6 +109,8 @@ class QStashWire:
         self.page_max = 1000
         self.lag = timedelta(0)
         self.refused: dict[bytes, int] = {}
+        self.unresolvable: set[str] = set()
+        self.refusal = "invalid destination url: unable to resolve host: lookup {} on 172.20.0.10:53: no such host"
         self.poison: set[bytes] = set()
         self.garbled: list[bytes] = []
         self.broken: dict[str, int] = {}
@@ -157,6 +161,9 @@ class QStashWire:
         refused = [self.refused[it.content] for it in requests if it.content in self.refused]
         if refused:  # a batch is taken whole or not at all
             return httpx.Response(refused[0], json={"error": "not this one"})
+        hosts = {httpx.URL(url).host for it in requests for url in self._endpoints(it).values()}
+        for host in sorted(hosts & self.unresolvable):  # a group, or a batch, is refused whole
+            return httpx.Response(400, json={"error": self.refusal.format(host)})
         answer = done()
         if self.garbled:
             return httpx.Response(200, content=self.garbled.pop(0))
@@ -167,8 +174,7 @@ class QStashWire:
     def _taken(self, request: httpx.Request) -> list[dict[str, str]]:
         key = request.headers["Upstash-Deduplication-Id"]
         if key not in self.taken or self.forget_ids:
-            target = re.sub("^/v2/(publish|enqueue/[^/]+)/", "", request.url.path)
-            endpoints = self.topics.get(target) or {"": target}
+            endpoints = self._endpoints(request)
             self.taken[key] = [
                 {"messageId": f"msg_{len(self.logs) + n}", "url": url} for n, url in enumerate(endpoints.values())
             ]
@@ -178,6 +184,10 @@ class QStashWire:
                 self.say(it["messageId"], "CREATED", **row, **({"endpointName": name} if name else {}))
                 self.held.add(it["messageId"])
         return self.taken[key]
+
+    def _endpoints(self, request: httpx.Request) -> dict[str, str]:
+        target = re.sub("^/v2/(publish|enqueue/[^/]+)/", "", request.url.path)
+        return self.topics.get(target) or {"": target}
 
     def say(self, message_id: str, state: str, **row: Any) -> None:
         """Add a line to the log; what isn't said is as in the line before of the same message."""
