@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from relay.model import iso
@@ -171,17 +171,49 @@ def physical_id(desired: str) -> str:
 
 
 def add(desired: str, relay: str, *, qstash: QStash, store: Store) -> str:
-    """Put into QStash what *desired* has, remove nothing, and remember it as the newest; return its physical id."""
-    states = store.desired()
-    changes = plan(_state(desired, store), actual(qstash, relay))
-    if states and (_urls(desired) != _urls(_newest(states)) or _changes_groups(changes)):
-        store.save_urls_changed()
-    for change in changes:
-        if not change.removes:
-            perform(change, qstash)
+    """Put into QStash what *desired* has, and remember it as the newest; return its physical id.
+
+    Nothing is removed but what would be doubled: of a URL group that stays, a destination that stays and has another
+    place.  Old functions and new ones publish to that group alike, and one of them to the other place, too: so until
+    `remove`, when all functions know the new one, the group has it neither at its old place nor at its new one.  What
+    goes to the group meanwhile is still owed to it, and published to it alone.
+    """
+    states, there = store.desired(), actual(qstash, relay)
+    changes, before = plan(_state(desired, store), there), json.loads(_newest(states))
+    moves = _urls(desired) != _urls(_newest(states))
+    if states and (moves or _changes_groups(changes)):
+        store.save_urls_changed(under_way=moves)
+    for change in _at_first(changes, there, before, json.loads(desired)):
+        perform(change, qstash)
     state = physical_id(desired)
     store.save_desired(states | {state: {"state": desired, "at": iso(store.now())}})
     return state
+
+
+def _at_first(changes: Iterable[Change], there: State, before: State, after: State) -> Iterator[Change]:
+    """Yield those of *changes* that are right while functions publish as *before*, or as *after*."""
+    stay = before.get(GROUPS, {}).keys() & after.get(GROUPS, {}).keys()
+    old, new = _places(before), _places(after)
+    moving = {name for name, place in old.items() if new.get(name, place) != place}
+    for group in stay & there[GROUPS].keys():
+        if leaving := [it for it in there[GROUPS][group] if it.get("name") in moving]:
+            yield Change(GROUPS, group, removes=True, what=leaving)
+    for change in changes:
+        if not change.removes and change.kind == GROUPS and change.name in stay:
+            if joining := [it for it in change.what if it["name"] not in moving]:
+                yield replace(change, what=joining)
+        elif not change.removes:
+            yield change
+
+
+def _places(state: State) -> dict[str, object]:
+    """Return where *state* has each destination: in which URL group, and whether as an AWS target; or alone."""
+    grouped = {
+        it["name"]: (group, it["url"].endswith(f"/qstash/deliver/{it['name']}"))
+        for group, endpoints in state.get(GROUPS, {}).items()
+        for it in endpoints
+    }
+    return grouped | dict.fromkeys(state.get(ALONE, {}), ALONE)
 
 
 def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> None:

@@ -321,6 +321,7 @@ def test_alarms_watch_what_the_functions_count(real: Synthesized) -> None:
         ("Defects", "audit"): ("Sum", 0),
         ("DeadLettered", "record"): ("Sum", 0),
         ("DeadLettered", "sweep"): ("Sum", 0),
+        ("Removed", "sweep"): ("Sum", 0),
         ("Unaccounted", "audit"): ("Maximum", 0),
         ("Orphans", "record"): ("Sum", 0),
         ("DueAge", "sweep"): ("Maximum", 300),

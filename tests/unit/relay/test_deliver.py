@@ -10,7 +10,8 @@ import pytest
 from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
 from relay.parcels import body_mac
 from relay.targets import deliver
-from tests.unit.relay.world import MAC
+from tests.flat import bus
+from tests.unit.relay.world import FLAT, MAC
 
 if TYPE_CHECKING:
     from relay.model import Event
@@ -29,6 +30,12 @@ class Bus:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+
+@pytest.fixture(autouse=True)
+def _handed_over(world: World) -> None:
+    """Have ledger be an event bus."""
+    world.deploy(FLAT | {"destinations": {**FLAT["destinations"], "ledger": bus("audit")}})
 
 
 def hand_over(
