@@ -313,10 +313,10 @@ FAULTS = (
     ),
     Fault(
         "own-headers-go-to-the-group",
-        f"{RELAY}parcels.py",
-        "if each_alone or self._settings.destinations[it].headers]",
-        "if each_alone]",
-        ("tests/unit/relay/test_routes.py",),
+        f"{RELAY}settings.py",
+        "plain = tuple(it for it in known if not self.destinations[it].headers)",
+        "plain = known",
+        ("tests/unit/relay/test_routes.py", "tests/infra/test_desired.py"),
     ),
     Fault(
         "own-headers-shown-in-qstash",
