@@ -180,6 +180,13 @@ class Alarms(Construct):
                 " show` has route_error; mend relay.toml, deploy, `relay replay start` the event: the routes are asked"
                 " again.",
             )
+        self._alarm(
+            "Removed",
+            self._metric("Removed", "sweep"),
+            "Something was still owed to a destination that a deploy took out of relay.toml, and is never sent there."
+            " `relay delivery list --status removed` names it. Where that isn't meant, put the destination back,"
+            " deploy, and replay it.",
+        )
         for verb in ("ingest", "sweep", "audit"):
             self._alarm(
                 f"{verb.capitalize()}Defects",

@@ -9,9 +9,10 @@ from aws_cdk.custom_resources import Provider
 from constructs import Construct
 
 from infra.functions import relay_logs
+from relay.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from infra.functions import RelayFunction
 
@@ -57,7 +58,12 @@ class QStashSync(Construct):
 def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
     """Return what QStash should hold, each under its name there; `relay.changes` has the form."""
     own = flat["name"]
-    groups = {group: list(_endpoints(flat, group, base_url)) for group in flat["url_groups"]}
+    settings = Settings.of({"RELAY_BASE_URLS": base_url}, flat)
+    endpoints = {group: settings.endpoints(group) for group in settings.groups}
+    grouped = {name for names in endpoints.values() for name in names}
+    groups = {
+        group: [{"name": it, "url": settings.destination_url(it)} for it in names] for group, names in endpoints.items()
+    }
     schedules = {
         name: {
             "cron": f"CRON_TZ={it['timezone']} {it['cron']}",
@@ -70,16 +76,8 @@ def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
     return {
         "relay": own,
         "groups": {f"{own}.{name}": it for name, it in groups.items() if it},
-        "alone": {name: it["url"] for name, it in flat["destinations"].items() if it.get("headers")},
+        "alone": {it: settings.destination_url(it) for it in settings.destinations if it not in grouped},
         "schedules": {f"{own}.{name}": it for name, it in schedules.items()},
         "queues": {f"{own}.{name}": it for name, it in flat.get("queues", {}).items()},
         "flow_controls": {f"{own}.{name}": it for name, it in flat.get("flow_controls", {}).items()},
     }
-
-
-def _endpoints(flat: Mapping[str, Any], group: str, base_url: str) -> Iterator[dict[str, str]]:
-    """Yield those that get all that the group gets: a destination with headers of its own is published to alone."""
-    for name in flat["url_groups"][group]["destinations"]:
-        it = flat["destinations"][name]
-        if not it.get("headers"):
-            yield {"name": name, "url": it["url"] or f"{base_url}/qstash/deliver/{name}"}

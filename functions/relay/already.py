@@ -47,15 +47,17 @@ class Already:
     def known(self) -> list[Answer | UpstreamError | None]:
         """Return what QStash has of each parcel that it may not know by its id; None: it is to be sent.
 
-        Nothing is there yet, {}, where a deploy may have changed its URL, and the log lacks it and may lag.
+        Nothing is there yet, {}, where the log lacks it and may lag: while a deploy is under way, and right after it,
+        and where its destination is gone, so that nobody will ask under its id again.
         """
         known: dict[int, Answer | UpstreamError | None] = {id(it): it.trouble for it in self._parcels}
-        asked = [it for it in self._parcels if it.trouble is None and self._may_be_there(it)]
+        asked = [it for it in self._parcels if self._is_to_be_asked_for(it)]
         try:
-            known |= {name: answer or None for name, answer in self._there(asked).items()}
-            if self._is_right_after_a_deploy:
-                known |= {id(it): {} for it in asked if known[id(it)] is None}
-            absent = [it for it in asked if known[id(it)] is None]
+            there = self._there(asked)
+            known |= {name: answer for name, answer in there.items() if answer}
+            absent = [it for it in asked if not there[id(it)]]
+            known |= {id(it): {} for it in absent if self._may_come_yet(it)}
+            absent = [it for it in absent if not self._may_come_yet(it)]
             if absent and not self._log_reaches(min(map(_unknown_since, absent))):
                 untold = [it for it in absent if not self._log_reaches(_unknown_since(it))]
                 known |= {id(it): Untraceable(UNTRACEABLE) for it in untold}
@@ -70,7 +72,8 @@ class Already:
         What is refused for good isn't believed before the log can't lag any more.
         """
         found = {id(it): answer for it, answer in zip(self._parcels, answers, strict=True)}
-        doubted = [it for it in self._parcels if self._is_again(it) and _is_refusal(found[id(it)])]
+        refused = [it for it in self._parcels if not it.goes_nowhere and _is_refusal(found[id(it)])]
+        doubted = [it for it in refused if self._is_again(it)]
         try:
             there = self._there(doubted)
         except (QStashError, OutOfTime) as error:
@@ -96,6 +99,13 @@ class Already:
 
     def _log_reaches(self, since: datetime) -> bool:
         return self._now - since <= LOG_RETENTION and self._qstash.log_reaches(since)
+
+    def _is_to_be_asked_for(self, parcel: Parcel) -> bool:
+        return self._is_again(parcel) if parcel.goes_nowhere else parcel.trouble is None and self._may_be_there(parcel)
+
+    def _may_come_yet(self, parcel: Parcel) -> bool:
+        """Tell whether the log, which lacks it, may tell of it yet, and until then nothing else is to be done."""
+        return self._is_right_after_a_deploy or (parcel.goes_nowhere and self._now - parcel.since < LOG_LAG)
 
     def _may_be_there(self, parcel: Parcel) -> bool:
         is_old = self._now - parcel.since > SAME_ID_WINDOW

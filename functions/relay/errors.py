@@ -19,6 +19,7 @@
       Untraceable             nobody can tell any more whether it ever had a message
       LogTooLong              it has more to tell of one delivery than can be read in a run
       Unsendable              what to publish can't be made of this event: the configuration must be mended
+      Removed                 the destination has left the configuration: nothing goes there any more
     · Unready                 what it takes to publish this one thing isn't there yet
     · GitHubError             GitHub's API did; knows whether that passes by itself
     · Defect                  the relay's own code failed at one thing: others go on, and a person must look
@@ -238,6 +239,16 @@ class Unsendable(QStashError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.args = (reason,)  # QStash has no part in it
+        self.permanent = True
+        self.concerns_all = False
+
+
+class Removed(QStashError):
+    """A destination has left the configuration: what wasn't published to it by then never is."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.args = ("its destination left the configuration before it was published",)  # QStash has no part in it
         self.permanent = True
         self.concerns_all = False
 

@@ -28,6 +28,7 @@ class Metric(StrEnum):
     REFUSED = "Refused"
     PUBLISH_FAILED = "PublishFailed"
     UNPUBLISHABLE = "Unpublishable"
+    REMOVED = "Removed"
     UNACCOUNTED = "Unaccounted"
     REOPENED = "Reopened"
     CONFLICTS = "Conflicts"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from relay import callbacks
 from relay.claims import claim_link
 from relay.content import ENTITY_HEADERS
-from relay.errors import OperatorError, Unready, Unsendable, UpstreamError
+from relay.errors import OperatorError, Removed, Unready, Unsendable, UpstreamError
 from relay.model import (
     Delivery,
     Event,
@@ -27,12 +27,13 @@ from relay.model import (
 )
 from relay.qstash import Message
 from relay.routes import Share, share
+from relay.settings import Publishing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from relay.settings import Publishing, Settings
+    from relay.settings import Settings
 
 CARRIED_BODY_MAX_BYTES = 1024 * 1024  # QStash's free plan; and a callback, which holds it in base64, must fit 6 MB
 CLAIM_CHECK_TYPE = "application/vnd.fanout-relay.claim-check+json"
@@ -45,6 +46,7 @@ class Parcel:
 
     Attributes:
         since: When it may have been published first.
+        group: The URL group that the event names: its outbox mark says so.
         names: The deliveries that it is for.
         delivery: The delivery, where it is one; None: a URL group's share of the event's first generation, or a part.
         trouble: Why it can't be sent, now or ever.
@@ -65,6 +67,11 @@ class Parcel:
     def may_be_there_under_another_id(self) -> bool:
         """Tell whether QStash may have it as a part of its URL group, whose deduplication id is another."""
         return self.delivery is not None and self.generation == self.event.generation
+
+    @property
+    def goes_nowhere(self) -> bool:
+        """Tell whether its destination has left the configuration."""
+        return isinstance(self.trouble, Removed)
 
 
 @dataclass(frozen=True)
@@ -99,33 +106,39 @@ class Packer:
         self._secret = secret
 
     def of_group(self, event: Event, group: str, body: bytes) -> list[Parcel]:
-        """Return the share of *group* in *event*: none where none of its expected destinations is there any more.
+        """Return the share of *group* in *event*, wherever its destinations are by now; none where all are held.
 
-        A URL group's headers go to all its endpoints: so a destination with headers of its own is published to alone.
-        So is each where another of the group is held: which ones these are stands in the event, for the deduplication
-        ids of what is published again have to be the same.
+        What goes to a URL group goes to all its endpoints.  So it is published to only where the event expects each of
+        them there, and none is held; else each is published to alone, as its own group says.  A destination that has
+        left the configuration has a parcel that can't be sent.
         """
         expected = [name for name, of in event.expected.items() if of == group]
-        names = [it for it in expected if it not in event.held and self.goes_to(it, group)]
-        if not names:
-            return []
-        each_alone = bool(event.held.intersection(expected))
-        alone = [it for it in names if each_alone or self._settings.destinations[it].headers]
-        together = tuple(it for it in names if it not in alone)
-        content = self._content(event, group, body)
-        parcels = [self._parcel(event, content, it) for it in alone]
-        return [self._together(event, content, together), *parcels] if together else parcels
+        names = [it for it in expected if it not in event.held and self.is_there(it)]
+        endpoints = self._settings.endpoints(group)
+        together = endpoints if endpoints and set(endpoints) <= set(names) else ()
+        alone = [it for it in names if it not in together]
+        groups = {self._settings.destinations[it].group for it in names}
+        contents = {it: self._content(event, it, body) for it in sorted(groups)}
+        gone = [self._removed(event, group, it) for it in expected if not self.is_there(it)]
+        parcels = [self._together(event, contents[group], together)] if together else []
+        for name in alone:
+            it = self._parcel(event, contents[self._settings.destinations[name].group], name)
+            parcels.append(replace(it, group=group))
+        return [*parcels, *gone]
 
-    def of_delivery(self, event: Event, delivery: Delivery, body: bytes) -> Parcel | None:
-        """Return one delivery's current generation, for its URL alone; None where its destination is gone."""
+    def of_delivery(self, event: Event, delivery: Delivery, body: bytes) -> Parcel:
+        """Return one delivery's current generation, for its URL alone; it can't be sent where its destination is gone.
+
+        How it is published is what its destination's group says now, whichever that was as the event came.
+        """
         destination = self._settings.destinations.get(delivery.destination)
         if destination is None:
-            return None
+            return self._removed(event, delivery.group, delivery.destination, delivery)
         return self._parcel(event, self._content(event, destination.group, body), delivery.destination, delivery)
 
-    def goes_to(self, name: str, group: str) -> bool:
-        """Tell whether the configuration, as it stands now, has the destination *name* in *group*."""
-        return group in self._settings.groups and name in self._settings.groups[group].destinations
+    def is_there(self, name: str) -> bool:
+        """Tell whether the configuration, as it stands now, has the destination *name*."""
+        return name in self._settings.destinations
 
     def _content(self, event: Event, group: str, body: bytes) -> _Content:
         try:
@@ -164,6 +177,15 @@ class Packer:
         its_label = delivery_label(event.id, generation, name)
         message = replace(message, headers=others | own, redact=tuple(dict.fromkeys(hidden)), delivery_label=its_label)
         return Parcel(event, generation, since, content.group, (name,), message, delivery, content.trouble or trouble)
+
+    def _removed(self, event: Event, group: str, name: str, delivery: Delivery | None = None) -> Parcel:
+        """Return what would have gone to the destination *name*, which isn't there any more."""
+        generation, since = event.generation, event.owed_since
+        if delivery is not None:
+            generation, since = delivery.generation, delivery.since
+        content = _Content(group, Share(Publishing(), None), b"", None)
+        message = self._message(event, content, generation, (), "", destination_scope(name))
+        return Parcel(event, generation, since, group, (name,), message, delivery, Removed())
 
     def _own_headers(self, name: str) -> tuple[dict[str, str], Unready | None]:
         """Return the headers that only the destination *name* gets, and why some of them aren't there."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from relay.already import LOG_LAG, Already, Answer
 from relay.concern import Concern
 from relay.deadline import leaving, seconds_left
-from relay.errors import QStashError, Untraceable, UpstreamError
+from relay.errors import QStashError, Removed, Untraceable, UpstreamError
 from relay.metrics import Metric, count
 from relay.model import SWEEP_AFTER, Delivery, Event, EventId, Generation, Status, from_iso
 from relay.parallel import WORKERS, each
@@ -37,7 +37,7 @@ LOOK_AFTER = timedelta(minutes=10)  # a delivery is looked after if nothing was 
 LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what it delivered
 RETRIED_FOR = {Concern.ENDPOINT: timedelta(days=1), Concern.UNKNOWN: timedelta(hours=6)}  # what QStash refuses
 RECORD_S = 5.0  # of the time left, at most, is for recording what QStash answered
-GONE = (Status.REMOVED, "its destination left the configuration before it was published")
+ENDS: dict[type[UpstreamError], Status] = {Untraceable: Status.UNACCOUNTED, Removed: Status.REMOVED}
 PAUSED = (Status.HELD, "its destination is paused")
 
 
@@ -94,32 +94,30 @@ class Publisher:
     def pack_event(self, event: Event, body: bytes) -> list[Parcel]:
         """Return what *event* still owes, URL group by URL group.
 
-        What has left the configuration is recorded as removed, what its destination's pause holds as held.
+        What its destination's pause holds is recorded as held.
         """
-        packer, parcels, gone = self.packer, [], set()
+        packer, parcels, held = self.packer, [], set()
         for group in sorted(event.unpublished):
             names = [name for name, of in event.expected.items() if of == group]
-            self._end(event, [it for it in names if not packer.goes_to(it, group)], event.generation, *GONE)
-            held = [it for it in names if packer.goes_to(it, group) and it in event.held]
-            self._end(event, held, event.generation, *PAUSED)
+            paused = [it for it in names if packer.is_there(it) and it in event.held]
+            self._end(event, paused, event.generation, *PAUSED)
             found = packer.of_group(event, group, body)
             parcels += found
             if not found:
-                gone.add(group)
-        if gone:
-            self.store.published(event, frozenset(gone))
+                held.add(group)
+        if held:
+            self.store.published(event, frozenset(held))
         return parcels
 
     def pack_delivery(self, event: Event, delivery: Delivery, body: bytes) -> list[Parcel]:
-        """Return the parcel of one delivery; none where its destination has left the configuration, or is paused.
+        """Return the parcel of one delivery; none where its destination is paused.
 
         What began before the pause goes on: QStash may have it already.
         """
         parcel = self.packer.of_delivery(event, delivery, body)
-        pause = self.paused().get(delivery.destination)
-        if parcel is None or (pause is not None and from_iso(pause["at"]) <= delivery.since):
-            why = GONE if parcel is None else PAUSED
-            self._end(event, [delivery.destination], delivery.generation, *why)
+        pause = None if parcel.goes_nowhere else self.paused().get(delivery.destination)
+        if pause is not None and from_iso(pause["at"]) <= delivery.since:
+            self._end(event, [delivery.destination], delivery.generation, *PAUSED)
             return []
         return [parcel]
 
@@ -224,7 +222,7 @@ class Publisher:
     ) -> Iterator[Callable[[], object]]:
         """Yield the writes that record *answer* at each delivery of *parcel*."""
         if is_over and isinstance(answer, UpstreamError) and not isinstance(answer, Untraceable):
-            count(Metric.UNPUBLISHABLE, len(parcel.names))
+            count(Metric.REMOVED if isinstance(answer, Removed) else Metric.UNPUBLISHABLE, len(parcel.names))
         for name in parcel.names:
             if is_over:
                 change = self._change(parcel, name, answer)
@@ -258,7 +256,7 @@ class Publisher:
         """Return what *answer* changes at the delivery to *name*."""
         now, generation = self.store.now(), parcel.generation
         if isinstance(answer, UpstreamError):
-            status = Status.UNACCOUNTED if isinstance(answer, Untraceable) else Status.UNPUBLISHABLE
+            status = ENDS.get(type(answer), Status.UNPUBLISHABLE)
             return lambda it: it.ended(generation, status, str(answer))
         if name in answer:
             patience = _patience(parcel.message.timeout_s, reports_all=parcel.message.callback is not None)
@@ -268,11 +266,12 @@ class Publisher:
         owed_at = now + LOG_LAG
         return lambda it: it.owed(generation, owed_at)
 
-    def look_after(self, group: str) -> timedelta:
-        """Return after how much silence a delivery of *group* is looked after."""
-        known = self.settings.groups.get(group)
-        if known is None:
+    def look_after(self, destination: str) -> timedelta:
+        """Return after how much silence a delivery to *destination* is looked after."""
+        there = self.settings.destinations.get(destination)
+        if there is None:
             return LOOK_AFTER
+        known = self.settings.groups[there.group]
         return _patience(known.publishing.timeout_s, reports_all=known.publishing.reports_all)
 
     def _take_off_marks(self, parcels: Sequence[Parcel], over: Collection[int]) -> dict[EventId, UpstreamError]:

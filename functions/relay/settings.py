@@ -251,6 +251,17 @@ class Settings:
         """Return what a group, queue, schedule or flow-control key has for a name in QStash: deployments are apart."""
         return f"{self.name}.{name}"
 
+    def endpoints(self, group: str) -> tuple[str, ...]:
+        """Return the destinations of *group* that its URL group in QStash has: what goes there goes to all of them.
+
+        One with headers of its own is published to alone.  So are AWS targets beside URLs, for what proves to them
+        whose delivery it is would let those forge one.
+        """
+        known = self.groups[group].destinations if group in self.groups else ()
+        plain = tuple(it for it in known if not self.destinations[it].headers)
+        urls = tuple(it for it in plain if self.destinations[it].target is None)
+        return urls or plain
+
     def destination_url(self, name: str) -> str:
         """Return the URL that QStash delivers to for the destination called *name*."""
         return self.destinations[name].url or f"{self.base_urls[0]}/qstash/deliver/{name}"

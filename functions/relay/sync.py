@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ from relay.model import from_iso, iso
 from relay.schedules import tick_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from relay.items import Item
     from relay.qstash import QStash
@@ -72,7 +73,12 @@ def physical_id(desired: str) -> str:
 
 
 def add(desired: str, relay: str, *, qstash: QStash, store: Store, take_over: bool = False) -> str:
-    """Put into QStash what *desired* has, remove nothing, and remember it as the newest; return its physical id.
+    """Put into QStash what *desired* has, and remember it as the newest; return its physical id.
+
+    Nothing is removed but what would be doubled: of a URL group that stays, a destination that stays and has another
+    place.  Old functions and new ones publish to that group alike, and one of them to the other place, too: so until
+    `remove`, when all functions know the new one, the group has it neither at its old place nor at its new one.  What
+    goes to the group meanwhile is still owed to it, and published to it alone.
 
     Where it is the first that says anything and fails, what it put is taken back: nobody asks for its removal.
 
@@ -91,14 +97,14 @@ def add(desired: str, relay: str, *, qstash: QStash, store: Store, take_over: bo
         _refuse_others({**there, PINS: {}}, relay)
     kinds = _kinds(store, wanted, there)
     store.save_desired(states, kinds)  # before anything is put, so that what a failure leaves is found again
-    changes = plan(wanted, there)
-    if states and (_urls(desired) != _urls(_newest(states)["state"]) or _changes_groups(changes)):
-        store.save_urls_changed()
+    changes, before = plan(wanted, there), json.loads(_newest(states)["state"]) if states else {}
+    moves = bool(states) and _urls(desired) != _urls(_newest(states)["state"])
+    if states and (moves or _changes_groups(changes)):
+        store.save_urls_changed(under_way=moves)
     state = physical_id(desired)
     try:
-        for change in changes:
-            if not change.removes:
-                perform(change, qstash)
+        for change in _at_first(changes, there, before, json.loads(desired)):
+            perform(change, qstash)
         store.save_desired(states | {state: {"state": desired, "at": iso(store.now())}}, kinds)
     except RelayError:
         if first and not take_over:
@@ -118,6 +124,32 @@ def _refuse_others(there: State, relay: str) -> None:
             " one another name ([relay] name). Where none does any more, or this one is to replace it,"
             " `make deploy TAKE_OVER=1` takes over what is there"
         )
+
+
+def _at_first(changes: Iterable[Change], there: State, before: State, after: State) -> Iterator[Change]:
+    """Yield those of *changes* that are right while functions publish as *before*, or as *after*."""
+    stay = before.get(GROUPS, {}).keys() & after.get(GROUPS, {}).keys()
+    old, new = _places(before), _places(after)
+    moving = {name for name, place in old.items() if new.get(name, place) != place}
+    for group in stay & there[GROUPS].keys():
+        if leaving := [it for it in there[GROUPS][group] if it.get("name") in moving]:
+            yield Change(GROUPS, group, removes=True, what=leaving)
+    for change in changes:
+        if not change.removes and change.kind == GROUPS and change.name in stay:
+            if joining := [it for it in change.what if it["name"] not in moving]:
+                yield replace(change, what=joining)
+        elif not change.removes:
+            yield change
+
+
+def _places(state: State) -> dict[str, object]:
+    """Return where *state* has each destination: in which URL group, and whether as an AWS target; or alone."""
+    grouped = {
+        it["name"]: (group, it["url"].endswith(f"/qstash/deliver/{it['name']}"))
+        for group, endpoints in state.get(GROUPS, {}).items()
+        for it in endpoints
+    }
+    return grouped | dict.fromkeys(state.get(ALONE, {}), ALONE)
 
 
 def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> list[str]:

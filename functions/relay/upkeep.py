@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HANDSHAKE_KEPT_FOR = timedelta(days=1)
 PAUSE_TRIES = 8
+DEPLOY_MAX = timedelta(hours=2)  # one that never said that it is over isn't waited for
 
 
 class Upkeep:
@@ -94,13 +95,20 @@ class Upkeep:
         self.table.put(item)
 
     def urls_changed_at(self) -> datetime | None:
-        """Return when a deploy last changed where anything is published to, read consistently; None: none has."""
-        item = self.table.get("URLS", "URLS")
-        return from_iso(item["changed_at"]) if item else None
+        """Return when a deploy last changed where anything is published to, read consistently; None: none has.
 
-    def save_urls_changed(self) -> None:
-        """Say that it changes now where something is published to."""
-        self.table.put({"pk": "URLS", "sk": "URLS", "kind": "URLS", "changed_at": iso(self.now())})
+        While one is under way that is now, since some functions may be those of before; but not for ever.
+        """
+        item = self.table.get("URLS", "URLS")
+        if item is None:
+            return None
+        at = from_iso(item["changed_at"])
+        return min(self.now(), at + DEPLOY_MAX) if item.get("under_way") else at
+
+    def save_urls_changed(self, *, under_way: bool = False) -> None:
+        """Say that it changes now where something is published to; and whether a deploy goes on changing it."""
+        said = {"changed_at": iso(self.now()), "under_way": under_way or None}
+        self.table.put({"pk": "URLS", "sk": "URLS", "kind": "URLS", **said})
 
     def hold(self) -> datetime | None:
         """Return until when nothing is to be published, since a quota of QStash is used up; None: nothing holds."""

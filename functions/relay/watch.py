@@ -209,7 +209,7 @@ def _conclude(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Del
 
 def _next_look(publisher: Publisher, it: _Watched, now: datetime) -> datetime:
     """Return when to look again: after the next attempt, or later and later."""
-    patience = publisher.look_after(it.delivery.group)
+    patience = publisher.look_after(it.delivery.destination)
     next_at = max((track.next_at for track in it.tracks if track.next_at), default=None)
     if next_at is not None and next_at > now:
         return next_at + patience

@@ -353,6 +353,7 @@ def test_alarms_watch_what_the_functions_of_this_relay_count(real: Synthesized) 
         ("Defects", "relay=shop", "service=audit"): ("Sum", 0),
         ("DeadLettered", "relay=shop", "service=record"): ("Sum", 0),
         ("DeadLettered", "relay=shop", "service=sweep"): ("Sum", 0),
+        ("Removed", "relay=shop", "service=sweep"): ("Sum", 0),
         ("Unaccounted", "relay=shop", "service=audit"): ("Maximum", 0),
         ("Orphans", "relay=shop", "service=record"): ("Sum", 0),
         ("DueAge", "relay=shop", "service=sweep"): ("Maximum", 300),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infra.local.qstash.state import Answer
 
@@ -40,6 +41,30 @@ class Seen:
     message: str
     body: bytes
     succeeded: bool
+
+
+@dataclass
+class Bus:
+    """EventBridge's client as far as deliver uses it, for one attempt at the destination *name*."""
+
+    destinations: Destinations
+    name: str
+    label: str
+    message: str
+
+    def put_events(self, *, Entries: list[Any]) -> Any:  # noqa: N803  # AWS's name
+        """Be the event bus."""
+        if self.destinations.behaviour.get(self.name, Behaviour.UP) is not Behaviour.UP:
+            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+        detail = json.loads(Entries[0]["Detail"])
+        body = json.dumps(detail["body"], separators=(",", ":")).encode()
+        seen = Seen(self.name, detail["event_id"], self.label, self.message, body, succeeded=False)
+        self.destinations.seen.append(seen)
+        return {"FailedEntryCount": 0}
+
+    def succeeded(self) -> None:
+        """Have QStash be told that it was taken."""
+        self.destinations.seen[-1] = replace(self.destinations.seen[-1], succeeded=True)
 
 
 @dataclass

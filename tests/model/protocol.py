@@ -9,16 +9,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from relay.replay import REPLAYABLE
 from tests.memory_aws import Fault
-from tests.model.configuration import NAMES, NARROW, URLS, WIDE
+from tests.model.configuration import CHANGES, NAMES, Layout
+from tests.model.configuration import SOURCES as CONFIGURED
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations
-from tests.model.world import World
+from tests.model.world import FUNCTIONS, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DAY_S = 86_400.0
-SOURCES = st.sampled_from(sorted(NAMES))
+SOURCES = st.sampled_from(CONFIGURED)
 KEYS = st.sampled_from(["1", "2", "3"])
 BODIES = st.sampled_from([b"{}", b"{}", b'{"other":1}'])
 MEANWHILE = ("sweep", "audit", "webhook", "a second", "a minute")
@@ -119,25 +120,33 @@ class Protocol(RuleBasedStateMachine):
             event, destination = over[number % len(over)]
             self._verb(lambda: self.it.replay(event, destination), mishap)
 
-    @rule(destination=st.sampled_from(sorted(URLS)), resumes=st.booleans(), mishap=MISHAPS)
+    @rule(destination=st.sampled_from(NAMES), resumes=st.booleans(), mishap=MISHAPS)
     def pause(self, destination: str, resumes: bool, mishap: tuple[str, int] | None) -> None:  # noqa: FBT001
         """Have a person pause a destination, or end that."""
         self._verb(lambda: (self.it.resume if resumes else self.it.pause)(destination), mishap)
 
-    @rule(flat=st.sampled_from([NARROW, NARROW, WIDE]))
-    def route(self, flat: dict[str, Any]) -> None:
+    @rule(narrow=st.sampled_from([True, True, False]))
+    def route(self, *, narrow: bool) -> None:
         """Deploy other routes: some events go nowhere, and of some it can't be told where they go."""
-        self.it.route(flat)
+        self.it.route(narrow=narrow)
 
-    @rule(destination=st.sampled_from(sorted(URLS)))
-    def move(self, destination: str) -> None:
-        """Begin to deploy another URL of a destination."""
-        self.it.move(destination)
+    @rule(change=st.sampled_from(CHANGES))
+    def begin_deploy(self, change: Callable[[Layout], Layout]) -> None:
+        """Begin to deploy another layout."""
+        self.it.begin_deploy(change(self.it.layout))
 
-    @rule()
-    def end_deploy(self) -> None:
-        """Have the functions know it, too."""
-        self.it.end_deploy()
+    @rule(function=st.sampled_from(FUNCTIONS))
+    def switch(self, function: str) -> None:
+        """Have one function know it, too."""
+        self.it.switch(function)
+
+    @rule(fails=st.sampled_from([False, False, True]))
+    def end_deploy(self, *, fails: bool) -> None:
+        """Have all functions know it, unless the deploy *fails*, and clean up."""
+        if fails:
+            self.it.roll_back()
+        else:
+            self.it.end_deploy()
 
     @rule(mishap=MISHAPS)
     def route_again(self, mishap: tuple[str, int] | None) -> None:
@@ -151,7 +160,7 @@ class Protocol(RuleBasedStateMachine):
 
     # -- what others do -----------------------------------------------------------------------------------------------
 
-    @rule(destination=st.sampled_from(sorted(URLS)), behaviour=st.sampled_from(sorted(Behaviour)))
+    @rule(destination=st.sampled_from(NAMES), behaviour=st.sampled_from(sorted(Behaviour)))
     def behave(self, destination: str, behaviour: Behaviour) -> None:
         """Have a destination do something else from now on."""
         self.it.destinations.behaviour[destination] = behaviour
@@ -171,7 +180,7 @@ class Protocol(RuleBasedStateMachine):
         """Have somebody do in QStash's console what is the relay's to do."""
         match what:
             case "drift":
-                self.it.drift(sorted(URLS)[number % len(URLS)])
+                self.it.drift(NAMES[number % len(NAMES)])
             case "cancel":
                 self.it.cancel(number)
             case _:

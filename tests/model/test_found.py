@@ -9,6 +9,7 @@ import pytest
 
 from relay.model import DEAD, Status
 from tests.memory_aws import Fault
+from tests.model.configuration import FIRST, Kind, other_url
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations
 from tests.model.protocol import PUBLISHES
@@ -135,7 +136,7 @@ def test_what_a_deploy_moves_is_not_published_to_both_urls(scope: str, lag_s: fl
     with closing(World(scope=scope, log_lag_s=lag_s)) as world:
         world.fault(**UNHEARD)
         world.webhook("github", "1")
-        world.move("erp")
+        world.begin_deploy(other_url(world.layout))
         if ended:
             world.end_deploy()
         world.wait(seconds=61)
@@ -156,7 +157,7 @@ def test_a_replay_that_a_deploy_moves_is_not_published_to_both_urls() -> None:
         world.fault(on="callback", do="lose")
         world.fault(**UNHEARD)
         world.sweep()
-        world.move(name)
+        world.begin_deploy({**FIRST, "audit": {**FIRST["audit"], name: Kind.OTHER_URL}})
         world.end_deploy()
         world.wait(seconds=61)
         world.sweep()
@@ -173,7 +174,7 @@ def test_what_went_to_a_url_alone_is_known_again_after_a_deploy_moved_that() -> 
         world.wait(seconds=330)
         world.sweep()
         world.wait(seconds=1)
-        world.move("erp")
+        world.begin_deploy(other_url(world.layout))
         world.end_deploy()
 
         assert_all_is_delivered(world)

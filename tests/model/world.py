@@ -23,6 +23,7 @@ from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Answer, Outgoing, documented_users
 from infra.local.qstash.state import Settings as QStashSettings
+from infra.sync import desired
 from relay import pauses, sync
 from relay.accept import Acceptance, accept_or_spool
 from relay.audit import Audited, audit
@@ -30,6 +31,7 @@ from relay.errors import RelayError
 from relay.gateway import Request
 from relay.judgement import Described
 from relay.model import EventId, Status, delivery_id, event_id
+from relay.parcels import BODY_MAC
 from relay.publish import Publisher
 from relay.qstash import QStash
 from relay.replay import Replay, Router, replay_deliveries
@@ -38,12 +40,13 @@ from relay.settle import settle
 from relay.spool import Spooled
 from relay.store import Store
 from relay.sweep import Swept, refresh_keys, sweep
+from relay.targets import deliver
 from relay.wiring import Relay
 from tests.local_table import make_table
 from tests.memory_aws import Calls, Crash, MemoryDynamoDB, MemoryS3
 from tests.model.bridge import Bridge
-from tests.model.configuration import BASE, GROUPS, OTHER_URLS, URLS, WIDE
-from tests.model.destinations import Behaviour, Destinations
+from tests.model.configuration import BASE, FIRST, OTHER_URLS, URLS, Layout, flat
+from tests.model.destinations import Behaviour, Bus, Destinations
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
@@ -55,6 +58,7 @@ ADMIN = "admin"
 BEGAN_S = 1_800_000_000.0
 SWEEP_S = 45.0
 PUBLISH_IS_CALL = 4  # of those that the first webhook's acceptance makes
+FUNCTIONS = ("ingest", "record", "deliver", "sweep", "audit")
 OUTAGE = timedelta(days=2.9)  # QStash's log reaches back a little longer
 
 
@@ -72,6 +76,8 @@ class World:
         acknowledged: Events whose source was told that they are durable.
         broken: What went wrong with the world itself.
         overdue: Events with something that was due for longer than QStash's log reaches back.
+        layouts: What was deployed, one after the other.
+        was_narrow: Whether some events may have gone nowhere.
         replayed: Events and destinations of deliveries that a person had made again.
         retried: The labels of what somebody sent again in QStash's console.
         refused: The statuses of callbacks that the relay didn't take, counted.
@@ -92,13 +98,15 @@ class World:
         self.clock = Clock(BEGAN_S)
         self.latency_s = latency_s
         self.calls = Calls()
-        self.urls = URLS
-        self.route(WIDE)
+        self.layouts: list[Layout] = [FIRST]
+        self._settings: dict[str, Settings] = {}
+        self._known = dict.fromkeys(FUNCTIONS, (FIRST, False))
         names = {url: name for urls in (URLS, OTHER_URLS) for name, url in urls.items()}
         self.destinations = Destinations(names, self.clock)
         self.acknowledged: dict[EventId, str] = {}
         self.refused: Counter[int] = Counter()
         self.broken: list[str] = []
+        self.was_narrow = False
         self._labels: dict[str, str] = {}
         self.overdue: set[str] = set()
         self.replayed: set[tuple[str, str]] = set()
@@ -153,42 +161,68 @@ class World:
         self.table = dynamodb.tables["table"]
         self.bucket = s3.buckets["bucket"]
         self.store = Store("table", "bucket", now=self.now, dynamodb=dynamodb, s3=s3)
-        self.recorder = self._function()
-        self.ingest = self._function()
+        self.recorder = self._function("record")
+        self.ingest = self._function("ingest")
         refresh_keys(self.store, self.qstash)
-        self.deploy()
+        self._add(FIRST)
 
-    def route(self, flat: dict[str, Any]) -> None:
-        """Have the functions know these routes, and where destinations are now, from now on."""
-        self._flat = flat
-        destinations = {name: it | {"url": self.urls[name]} for name, it in flat["destinations"].items()}
-        self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, flat | {"destinations": destinations})
+    # -- deploys ----------------------------------------------------------------------------------------------------
 
-    def move(self, name: str) -> None:
-        """Begin to deploy another URL of a destination: its URL group changes before the functions do."""
-        other = OTHER_URLS if self.urls[name] == URLS[name] else URLS
-        self.urls = {**self.urls, name: other[name]}
+    @property
+    def layout(self) -> Layout:
+        """The layout of the newest deploy that began."""
+        return self.layouts[-1]
+
+    def settings(self, function: str) -> Settings:
+        """Return what *function* knows: of a deploy under way that is what was before, or what comes."""
+        layout, narrow = self._known[function]
+        key = json.dumps([layout, narrow])
+        if key not in self._settings:
+            self._settings[key] = Settings.of({"RELAY_BASE_URLS": BASE}, flat(layout, narrow=narrow))
+        return self._settings[key]
+
+    def route(self, *, narrow: bool) -> None:
+        """Deploy other routes: some events go nowhere, and of some it can't be told where they go."""
+        self.was_narrow = self.was_narrow or narrow
+        self._known = {name: (layout, narrow) for name, (layout, _) in self._known.items()}
+
+    def begin_deploy(self, layout: Layout) -> None:
+        """Begin to deploy *layout*, once the deploy before is over: QStash changes before the functions do."""
+        self.end_deploy()
+        if len(self.store.desired()) > 1 or layout == self.layout:
+            return  # what was before couldn't be cleaned up: CloudFormation tries again
         with suppress(RelayError):
-            self.deploy()
+            self._add(layout)
+            self.layouts.append(layout)
+
+    def roll_back(self) -> None:
+        """Have a deploy that is under way fail: what was before is deployed again, in the same order."""
+        if len(self.store.desired()) > 1 and len(self.layouts) > 1:
+            before = self.layouts[-2]
+            with suppress(RelayError):
+                self._add(before)
+                self.layouts.append(before)
+
+    def switch(self, *functions: str) -> None:
+        """Have *functions* know what is deployed: each has its turn."""
+        self._known |= {name: (self.layout, self._known[name][1]) for name in functions}
 
     def end_deploy(self) -> None:
-        """Have the functions know where destinations are, and clean up after the deploy."""
-        self.route(self._flat)
+        """Have all functions know what is deployed, and clean up after the deploy."""
+        self.switch(*FUNCTIONS)
         known = self.store.desired()
         for state in sorted(known, key=lambda it: known[it]["at"])[:-1]:
             with suppress(RelayError):
                 sync.remove(state, "relay", qstash=self.qstash, store=self.store)
 
-    def deploy(self) -> None:
-        """Have QStash's URL groups be what the configuration says."""
-        wanted = {
-            f"relay.{group}": [{"name": it, "url": self.urls[it]} for it in names] for group, names in GROUPS.items()
-        }
-        sync.add(json.dumps({"groups": wanted}), "relay", qstash=self.qstash, store=self.store)
+    def _add(self, layout: Layout) -> None:
+        """Have QStash have what *layout* wants of it before the functions know it."""
+        wanted = json.dumps(desired(flat(layout), BASE))
+        sync.add(wanted, "relay", qstash=self.qstash, store=self.store)
 
-    def _function(self) -> Relay:
-        """Return what a Lambda function keeps while it is warm."""
-        relay = Relay(self.settings)
+    def _function(self, name: str) -> Relay:
+        """Return what the Lambda function *name* keeps while it is warm."""
+        relay = Relay(self.settings(name))
         relay.store = self.store
         return relay
 
@@ -208,42 +242,69 @@ class World:
             self._labels[known.id] = (*known.options.labels, "")[0]
         await self.clock.sleep(self.latency_s)
         try:
+            if outgoing.url.startswith(f"{BASE}/qstash/deliver/"):
+                return self._handed_over(outgoing)
             if outgoing.url.startswith(BASE):
                 return self._recorded(outgoing)
+            if BODY_MAC.lower() in map(str.lower, outgoing.header):
+                self.broken.append(f"{outgoing.url} was told how to forge a hand-over")
             return await self.destinations.answer(outgoing, self._labels[outgoing.header["Upstash-Message-Id"][0]])
         except Exception as error:
             if not isinstance(error, ConnectionResetError):  # a destination's way to answer
                 self.broken.append(repr(error))
             raise
 
+    def _handed_over(self, outgoing: Outgoing) -> Answer:
+        """Do what the function `deliver` does with a delivery for an AWS target."""
+        name, message = outgoing.url.rpartition("/")[2], outgoing.header["Upstash-Message-Id"][0]
+        bus = Bus(self.destinations, name, self._labels[message], message)
+        request = _request(outgoing)
+        try:
+            with self.calls.process():
+                self.recorder.check_qstash(request)
+                deliver(
+                    name,
+                    headers=request.headers,
+                    body=outgoing.body,
+                    mac_key=self.recorder.mac_key,
+                    settings=self.settings("deliver"),
+                    store=self.store,
+                    clients=lambda *_: bus,
+                )
+        except RelayError as error:
+            return Answer(error.status, {"Upstash-Nonretryable-Error": ["true"]} if error.status == 489 else {})
+        except Crash:
+            self.recorder = self._function("record")
+            return Answer(502)
+        bus.succeeded()
+        return Answer(200)
+
     def _recorded(self, outgoing: Outgoing) -> Answer:
         """Do what the function `record` does with a callback."""
-        path = outgoing.url.removeprefix(BASE)
-        headers = {name.lower(): ",".join(values) for name, values in outgoing.header.items()}
-        request = Request("POST", "", path, "", {}, {}, headers, outgoing.body, None)
+        request = _request(outgoing)
         status = 200
         try:
             with self.calls.process("record"):
                 self.recorder.check_qstash(request)
                 mac_key = self.recorder.mac_key
-                settle(path, outgoing.body, mac_key=mac_key, settings=self.settings, store=self.store)
+                settle(request.path, request.body, mac_key=mac_key, settings=self.settings("record"), store=self.store)
         except RelayError as error:
             status = error.status
         except Crash:
             status = 502
-            self.recorder = self._function()
+            self.recorder = self._function("record")
         if status != 200:
             self.refused[status] += 1
         return Answer(status)
 
     # -- what the relay does ----------------------------------------------------------------------------------------
 
-    def _publisher(self) -> Publisher:
+    def _publisher(self, function: str) -> Publisher:
         return Publisher(
-            self.settings,
+            self.settings(function),
             self.store,
             self.qstash,
-            self._function().mac_key,
+            self._function(function).mac_key,
             paused=self.ingest.paused,
             secret=lambda name: name,
             workers=1,
@@ -256,11 +317,11 @@ class World:
         try:
             with self.calls.process("ingest"):
                 accepted = accept_or_spool(
-                    self.settings.sources[source],
+                    self.settings("ingest").sources[source],
                     webhook,
-                    settings=self.settings,
+                    settings=self.settings("ingest"),
                     store=self.store,
-                    publisher=self._publisher,
+                    publisher=lambda: self._publisher("ingest"),
                     paused=self.ingest.paused,
                 )
         except (RelayError, Crash):
@@ -277,7 +338,7 @@ class World:
             with self.calls.process():
                 with suppress(RelayError):  # as the handler, which says so in its log
                     refresh_keys(self.store, self.qstash)
-                return sweep(self._publisher(), owner=owner, seconds_left=lambda: ends_s - self.clock.now())
+                return sweep(self._publisher("sweep"), owner=owner, seconds_left=lambda: ends_s - self.clock.now())
         except (RelayError, Crash):
             return None
 
@@ -287,7 +348,7 @@ class World:
         owner = secrets.token_hex(4)
         try:
             with self.calls.process():
-                return audit(self._publisher(), owner=owner, seconds_left=lambda: ends_s - self.clock.now())
+                return audit(self._publisher("audit"), owner=owner, seconds_left=lambda: ends_s - self.clock.now())
         except (RelayError, Crash):
             return None
 
@@ -302,7 +363,7 @@ class World:
 
     def route_again(self) -> None:
         """Have a person replay what no route took, or of which one couldn't be told: the routes of now are asked."""
-        router = Router(self.settings, self.store.paused)
+        router = Router(self.settings("sweep"), self.store.paused)
         for item in list(self.table.items.values()):
             if item["sk"]["S"] != "EVENT" or (item["expected"]["M"] and "route_error" not in item):
                 continue
@@ -347,7 +408,7 @@ class World:
 
     def drift(self, name: str) -> None:
         """Have somebody take the destination *name* out of its URL group at QStash."""
-        group = f"relay.{self.settings.destinations[name].group}"
+        group = next((f"relay.{of}" for of, them in self.layout.items() if name in them), "")
         if group in self.account.groups:
             self._meddle("DELETE", f"/v2/topics/{group}/endpoints", {"endpoints": [{"name": name}]})
 
@@ -389,9 +450,9 @@ class World:
         self.ask_qstash("DELETE", "/admin/rules", admin=True)
         self.ask_qstash("POST", "/admin/up", admin=True)
         self.destinations.behaviour = dict.fromkeys(URLS, Behaviour.UP)
-        self.deploy()
-        self.route(WIDE)
+        self.route(narrow=False)
         self.end_deploy()
+        sync.mend("relay", qstash=self.qstash, store=self.store)
         for destination in self.store.paused():
             self.resume(destination)
         self.table.catch_up()
@@ -406,3 +467,9 @@ class World:
             self.audit()
             self.route_again()
         self.table.catch_up()
+
+
+def _request(outgoing: Outgoing) -> Request:
+    """Return what the relay gets of *outgoing*."""
+    headers = {name.lower(): ",".join(values) for name, values in outgoing.header.items()}
+    return Request("POST", "", outgoing.url.removeprefix(BASE), "", {}, {}, headers, outgoing.body, None)

@@ -15,7 +15,8 @@ from relay.model import Status
 from relay.parcels import body_mac
 from relay.replay import Cause, new_replay_id, start_again
 from relay.targets import Delivered, deliver
-from tests.unit.relay.world import MAC
+from tests.flat import bus
+from tests.unit.relay.world import FLAT, MAC
 
 if TYPE_CHECKING:
     from relay.model import Event
@@ -41,6 +42,12 @@ class Bus:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+
+@pytest.fixture(autouse=True)
+def _handed_over(world: World) -> None:
+    """Have ledger be an event bus."""
+    world.deploy(FLAT | {"destinations": {**FLAT["destinations"], "ledger": bus("audit")}})
 
 
 def hand_over(

@@ -17,11 +17,13 @@ from relay import sync
 from relay.already import DEPLOY_MARGIN, LOG_LAG
 from relay.errors import QStashError
 from relay.model import SWEEP_AFTER, Status
-from tests.unit.relay.world import BASE, FLAT, World
+from relay.upkeep import DEPLOY_MAX
+from tests.unit.relay.world import FLAT, World
 
 if TYPE_CHECKING:
     from relay.model import Event
 
+LEDGER_URL = "https://ledger.example.com/in"
 NEW_URL = "https://erp.example.com/new"
 MOVED: dict[str, Any] = deepcopy(FLAT)
 MOVED["destinations"]["erp"]["url"] = NEW_URL
@@ -30,7 +32,7 @@ LATER = timedelta(minutes=1)
 
 def state(erp: str = "https://erp.example.com/in", **more: Any) -> str:
     """Return what a deploy wants of QStash."""
-    ledger = {"name": "ledger", "url": f"{BASE}/qstash/deliver/ledger"}
+    ledger = {"name": "ledger", "url": LEDGER_URL}
     groups = {
         "relay.audit": [ledger, {"name": "erp", "url": erp}],
         "relay.ci": [{"name": "builder", "url": "https://ci.example.com/x"}],
@@ -46,6 +48,12 @@ def move(world: World) -> None:
     """Deploy another URL of erp."""
     add(world, state(NEW_URL))
     world.deploy(MOVED)
+    clean_up(world)
+
+
+def clean_up(world: World) -> None:
+    """Have the deploy be over."""
+    sync.remove(sync.physical_id(state()), "relay", qstash=world.qstash, store=world.store)
 
 
 @pytest.fixture(autouse=True)
@@ -79,10 +87,20 @@ def test_a_deploy_says_when_its_urls_changed_and_again_when_the_functions_had(wo
     add(world, desired)
     added = world.store.urls_changed_at()
     world.clock.at += LATER
-
-    sync.remove(sync.physical_id(state()), "relay", qstash=world.qstash, store=world.store)
+    clean_up(world)
+    world.clock.at += LATER
 
     assert (added, world.store.urls_changed_at()) == (world.began + LATER, world.began + 2 * LATER)
+
+
+@pytest.mark.parametrize(("past", "at"), [(-LATER, DEPLOY_MAX - LATER), (LATER, DEPLOY_MAX)])
+def test_while_a_deploy_is_under_way_urls_change_but_not_for_ever(world: World, past: timedelta, at: timedelta) -> None:
+    """A function may be of before until the deploy says that it is over; one may never say so."""
+    add(world, state(NEW_URL))
+
+    world.clock.at += DEPLOY_MAX + past
+
+    assert world.store.urls_changed_at() == world.began + at
 
 
 def test_a_rollback_says_so_too(world: World) -> None:
@@ -133,6 +151,75 @@ def test_where_nothing_differs_mending_changes_no_url(world: World) -> None:
     assert world.store.urls_changed_at() is None
 
 
+# -- what QStash's groups have while functions of before and of after publish to them --------------------------------
+
+
+def groups(**them: dict[str, str]) -> dict[str, list[dict[str, str]]]:
+    return {f"relay.{of}": [{"name": name, "url": url} for name, url in it.items()] for of, it in them.items()}
+
+
+LEDGER, ERP, BUILDER = (
+    {"ledger": LEDGER_URL},
+    {"erp": "https://erp.example.com/in"},
+    {"builder": "https://ci.example.com/x"},
+)
+AWS = {"erp": "https://relay.example.com/qstash/deliver/erp"}
+OF_BEFORE = {"relay.audit": LEDGER | ERP, "relay.ci": BUILDER}
+
+
+@pytest.mark.parametrize(
+    ("after", "alone", "meanwhile"),
+    [
+        pytest.param(groups(main=LEDGER | ERP, ci=BUILDER), {}, {"relay.main": LEDGER | ERP, **OF_BEFORE}, id="rename"),
+        pytest.param(
+            groups(audit=LEDGER, ci=BUILDER | ERP), {}, {"relay.audit": LEDGER, "relay.ci": BUILDER}, id="move"
+        ),
+        pytest.param(
+            groups(audit=LEDGER, own=ERP, ci=BUILDER),
+            {},
+            {"relay.audit": LEDGER, "relay.own": ERP, "relay.ci": BUILDER},
+            id="split",
+        ),
+        pytest.param(groups(audit=LEDGER | ERP | BUILDER), {}, OF_BEFORE, id="merge"),
+        pytest.param(groups(audit=LEDGER, ci=BUILDER), ERP, {"relay.audit": LEDGER, "relay.ci": BUILDER}, id="headers"),
+        pytest.param(
+            groups(audit=LEDGER | AWS, ci=BUILDER), {}, {"relay.audit": LEDGER, "relay.ci": BUILDER}, id="kind"
+        ),
+        pytest.param(groups(audit=LEDGER, ci=BUILDER), {}, OF_BEFORE, id="remove"),
+        pytest.param(
+            groups(audit=LEDGER | ERP, ci=BUILDER | {"new": NEW_URL}),
+            {},
+            {"relay.audit": LEDGER | ERP, "relay.ci": BUILDER | {"new": NEW_URL}},
+            id="add",
+        ),
+    ],
+)
+def test_what_changes_its_place_is_at_no_two_places_while_functions_change(
+    world: World, after: dict[str, Any], alone: dict[str, str], meanwhile: dict[str, Any]
+) -> None:
+    """Of a group that functions of before and of after publish to alike; in the end it is where it goes."""
+    add(world, json.dumps({"groups": after, "alone": alone}))
+    under_way = {name: dict(it) for name, it in world.wire.topics.items() if it}
+    clean_up(world)
+
+    assert under_way == meanwhile
+    over = {name: [{"name": n, "url": u} for n, u in it.items()] for name, it in world.wire.topics.items() if it}
+    assert over == after
+
+
+def test_what_a_rollback_brings_back_is_at_no_two_places_either(world: World) -> None:
+    moved = json.dumps({"groups": groups(audit=LEDGER, ci=BUILDER | ERP), "alone": {}})
+    for it in (moved, state()):
+        world.clock.at += LATER
+        add(world, it)
+    under_way = {name: dict(it) for name, it in world.wire.topics.items()}
+
+    sync.remove(sync.physical_id(moved), "relay", qstash=world.qstash, store=world.store)
+
+    assert under_way == {"relay.audit": LEDGER, "relay.ci": BUILDER}
+    assert world.wire.topics == OF_BEFORE
+
+
 # -- what is published -----------------------------------------------------------------------------------------------
 
 
@@ -172,7 +259,7 @@ def test_what_never_came_is_published_to_each_url_once_the_log_cant_lag(world: W
     assert sorted(published_alone(world)) == [
         "https://ci.example.com/x",
         NEW_URL,
-        f"{BASE}/qstash/deliver/ledger",
+        LEDGER_URL,
     ]
     assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
 
@@ -228,7 +315,7 @@ def test_what_went_out_alone_or_with_its_group_is_known_when_that_changes(world:
     """A destination with headers of its own has another deduplication id than its group."""
     alone = deepcopy(FLAT)
     alone["destinations"]["erp"]["headers"] = {"X-Team": "a"}
-    ledger, together = {"ledger": f"{BASE}/qstash/deliver/ledger"}, dict(world.wire.topics["relay.audit"])
+    ledger, together = {"ledger": LEDGER_URL}, dict(world.wire.topics["relay.audit"])
     before, after = (alone, FLAT) if joins else (FLAT, alone)
     world.deploy(before)
     world.wire.topics["relay.audit"] = ledger if joins else together

@@ -27,7 +27,7 @@ from relay.settle import Settled, settle
 from relay.spool import Spooled
 from relay.store import Store
 from relay.sweep import Swept, sweep
-from tests.flat import bus, group, publishing, url
+from tests.flat import group, publishing, url
 from tests.local_table import make_table
 from tests.memory_aws import Calls
 from tests.store_conformance import Clock
@@ -62,7 +62,7 @@ FLAT: dict[str, Any] = {
         "ci": group("builder", retries=5, timeout_s=10),
     },
     "destinations": {
-        "ledger": bus("audit"),
+        "ledger": url("audit", "https://ledger.example.com/in"),
         "erp": url("audit", "https://erp.example.com/in"),
         "builder": url("ci", "https://ci.example.com/x"),
     },
@@ -262,7 +262,7 @@ class World:
         self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, FLAT)
         self.wire = QStashWire(self.clock)
         self.wire.topics = {
-            "relay.audit": {"ledger": f"{BASE}/qstash/deliver/ledger", "erp": "https://erp.example.com/in"},
+            "relay.audit": {"ledger": "https://ledger.example.com/in", "erp": "https://erp.example.com/in"},
             "relay.ci": {"builder": "https://ci.example.com/x"},
         }
         self.qstash = QStash(
