@@ -466,4 +466,32 @@ FAULTS = (
         ":",
         ("tests/unit/relay/test_schedules.py",),
     ),
+    Fault(
+        "everybodys-dead-letters-deleted",
+        f"{RELAY}qstash.py",
+        """self.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
+        'self.call("DELETE", "/v2/dlq", json={"dlqIds": [id_]}, absent_is_fine=True)',
+        ("tests/model/test_foreign.py",),
+    ),
+    Fault(
+        "null-taken-for-no-retries",
+        f"{RELAY}callbacks.py",
+        'wire.get("maxRetries") is not None and',
+        '"maxRetries" in wire and',
+        ("tests/unit/relay/test_settle.py",),
+    ),
+    Fault(
+        "slow-key-is-as-fast-as-any",
+        "infra/local/qstash/line.py",
+        "self._rests_until_s = self._clock.now() + self._rest_s()",
+        "self._rests_until_s = self._clock.now()",
+        ("tests/unit/qstash/test_switches.py",),
+    ),
+    Fault(
+        "whole-batch-refused-for-an-item",
+        "infra/local/qstash/routes.py",
+        'if call.engine.settings.batch_refused == "whole":',
+        "if call.engine.settings.batch_refused:",
+        ("tests/unit/qstash/test_switches.py", "tests/unit/qstash/test_publish.py"),
+    ),
 )
