@@ -227,7 +227,7 @@ class Run:
         """Let QStash's outage pass, with sweeps meanwhile; what they can't publish is what it struck."""
         for _ in range(AWAY_STEPS):
             self._sweep()
-            self._struck["qstash away for half an hour"] = records.open_deliveries(self._on.relay)
+            self._struck["qstash away for half an hour"] = records.unpublished(self._on.relay)
             self._time.advance(seconds / AWAY_STEPS)
 
     def _order(self, order: str) -> None:
