@@ -209,7 +209,7 @@ def _rules(seed: int, count: int, families: frozenset[str]) -> tuple[tuple[str, 
             ("qstash drop", call | {"do": "drop"}),
             ("qstash hang", call | {"do": "hang", "seconds": 4, "count": min(few, 3)}),
             ("qstash down", call | {"do": "down", "seconds": 1, "count": min(few, 2)}),
-            ("qstash takes a batch in part", call | {"on": "item", "do": "answer", "status": 400, "match": {}}),
+            ("qstash refuses an item of a batch", call | {"on": "item", "do": "answer", "status": 400, "match": {}}),
         ]
     for _, rule in rules:  # some time in the first half: the first of them that strikes a call is the one
         rule["after"] = chance.randrange(max(1, count // 2))
