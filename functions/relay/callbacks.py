@@ -104,7 +104,7 @@ def read(address: Address, body: bytes, at: datetime) -> Callback:
         status_code=status or None,
         response=_excerpt(wire.get("body")),
     )
-    spent = "maxRetries" in wire and retried >= _count(wire, "maxRetries")
+    spent = wire.get("maxRetries") is not None and retried >= _count(wire, "maxRetries")
     dlq_id = wire.get("dlqId")
     return Callback(
         address=address,

@@ -18,7 +18,7 @@ import httpx
 from tests.chaos.inside.sitecustomize import CLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from infra.local.dev import LocalRelay
     from tests.chaos.mix import Mix
@@ -105,12 +105,22 @@ class QStashAdmin:
             counted[self._names[rule["id"]]] += rule["hits"]
         return counted
 
-    def end(self) -> Counter[str]:
-        """Drop all rules, and return how often each struck."""
+    def set(self, settings: Mapping[str, Any]) -> None:
+        """Change what holds for all."""
+        self._call("PATCH", "settings", settings)
+
+    def end(self, but: Collection[str] = ()) -> Counter[str]:
+        """Drop all rules *but* those of some names, and return how often each of the dropped struck."""
         counted = self.struck()
-        self._call("DELETE", "rules")
+        for number in [number for number, name in self._names.items() if name not in but]:
+            self._call("DELETE", f"rules/{number}")
+            del self._names[number]
         self._call("POST", "up")
-        return counted
+        return Counter({name: hits for name, hits in counted.items() if name not in but})
+
+    def go_down(self, seconds: float) -> None:
+        """Be away for so long, by its own clock."""
+        self._call("POST", "down", {"seconds": seconds})
 
     def limit_parallelism(self, places: int) -> None:
         """Have so many attempts at a time: each takes a function, and each function that is new takes its start."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -132,6 +132,12 @@ def compare(ledger: Ledger, said: Mapping[tuple[str, str], str], audited: Mappin
     for name in sorted({*right, *audited}):
         if right[name] != audited.get(name, 0):
             _wrong(ledger, "unaccounted", name, "audit", f"its balance has {audited.get(name, 0)}, not {right[name]}")
+
+
+def foreign(ledger: Ledger, dead_letters: Iterable[Mapping[str, Any]], label: str) -> None:
+    """Enter as lost that no one of QStash's *dead_letters* has the *label* of somebody else, whose one was there."""
+    if not any(label in (it.get("labels") or ()) for it in dead_letters):
+        _wrong(ledger, "lost", label, "QStash", "a dead letter of somebody else is gone")
 
 
 def _count(ledger: Ledger, webhook: Sent) -> None:

@@ -17,6 +17,8 @@ FAMILIES = (
     "dynamodb",
     "s3",
     "qstash",
+    "shapes",
+    "flow",
     "callbacks",
     "deliveries",
     "keys",
@@ -31,8 +33,11 @@ FAILURES = ("error", "hang", "late", "nonretryable", "busy", "huge", "garbage", 
 RECORD = ("kill:save", "kill:ack", "dynamodb:throttle", "dynamodb:void-once")
 HUGE_MAX = 3  # each callback of one carries 7 MB, and QStash keeps so many bytes of history
 ALWAYS = 10**6
+OUTAGE_S = 1_800  # of QStash, by its own clock and the functions'
+OUTAGE_MAX = 40  # so many webhooks at most come while it is away
 SMALL = 200  # fewer webhooks than these make a run that shall be short
-_MOMENTS = {"rotate": "keys rotated"}
+LASTING = ("answers sparse", "answers null", "callbacks sparse", "callbacks null", "bodies of DELETE ignored")
+_MOMENTS = {"rotate": "keys rotated", "away": "qstash away for half an hour"}
 _PUBLISH = {"method": "POST", "path": "/v2/[bp]*"}  # /v2/publish/… and /v2/batch
 
 
@@ -85,7 +90,9 @@ class Mix:
     """All of a run.
 
     Attributes:
-        rules: For the local QStash: a name of the fault, and the rule.
+        rules: For the local QStash: a name of the fault, and the rule; those that are `LASTING` hold until the end.
+        settings: For it, too: what holds throughout.
+        held_back: How many webhooks, the last of all, come while QStash is away.
         rates: How often a callback meets what in the function that records it.
         skew_s: How far the functions' clocks may be from the right one.
     """
@@ -94,6 +101,8 @@ class Mix:
     webhooks: tuple[Webhook, ...]
     behaviours: dict[tuple[str, str], Behaviour]
     rules: tuple[tuple[str, dict[str, Any]], ...]
+    settings: dict[str, Any]
+    held_back: int
     moments: tuple[Moment, ...]
     rates: dict[str, float]
     skew_s: float
@@ -117,12 +126,15 @@ class Mix:
 def mix(seed: int, count: int, families: frozenset[str] = frozenset(FAMILIES)) -> Mix:
     """Return the mix of *seed*: *count* webhooks, and the faults of *families*."""
     chance = random.Random(f"{seed}/{count}")  # noqa: S311  # a seeded one is meant
-    webhooks = _webhooks(seed, count, chance, families)
+    held_back = max(1, min(OUTAGE_MAX, count // 25)) if "qstash" in families else 0
+    webhooks = _webhooks(seed, count, chance, families, count - held_back)
     return Mix(
         seed=seed,
         webhooks=webhooks,
         behaviours=_behaviours(webhooks, chance) if "destinations" in families else {},
         rules=_rules(seed, count, families),
+        settings={"batch_refused": ("whole", "by_item")[seed % 2]} if "qstash" in families else {},
+        held_back=held_back,
         moments=_moments(families),
         rates=_rates(count, families),
         skew_s=2.0 if "clock" in families else 0.0,
@@ -130,10 +142,12 @@ def mix(seed: int, count: int, families: frozenset[str] = frozenset(FAMILIES)) -
     )
 
 
-def _webhooks(seed: int, count: int, chance: random.Random, families: frozenset[str]) -> tuple[Webhook, ...]:
+def _webhooks(
+    seed: int, count: int, chance: random.Random, families: frozenset[str], while_qstash_is_there: int
+) -> tuple[Webhook, ...]:
     orders = (KILLS if "kill" in families else ()) + (DYNAMODB if "dynamodb" in families else ())
     each = max(3 if count >= SMALL else 1, count // 250)
-    chosen = chance.sample(range(count), min(count, each * len(orders)))
+    chosen = chance.sample(range(while_qstash_is_there), min(while_qstash_is_there, each * len(orders)))
     ordered = {number: orders[place % len(orders)] for place, number in enumerate(chosen)}
     made = []
     for number in range(count):
@@ -195,6 +209,7 @@ def _rules(seed: int, count: int, families: frozenset[str]) -> tuple[tuple[str, 
             ("qstash drop", call | {"do": "drop"}),
             ("qstash hang", call | {"do": "hang", "seconds": 4, "count": min(few, 3)}),
             ("qstash down", call | {"do": "down", "seconds": 1, "count": min(few, 2)}),
+            ("qstash refuses an item of a batch", call | {"on": "item", "do": "answer", "status": 400, "match": {}}),
         ]
     for _, rule in rules:  # some time in the first half: the first of them that strikes a call is the one
         rule["after"] = chance.randrange(max(1, count // 2))
@@ -206,7 +221,19 @@ def _rules(seed: int, count: int, families: frozenset[str]) -> tuple[tuple[str, 
                 (f"{on} doubled", {"on": on, "do": "duplicate", "seconds": 0.2, **share}),
                 (f"{on} reordered", {"on": on, "do": "reorder", "seconds": 2, **share}),
                 (f"{on} delayed", {"on": on, "do": "delay", "seconds": 20, **share}),
+                (f"{on} from elsewhere", {"on": on, "do": "elsewhere", "probability": 0.2}),
             ]
+    if "flow" in families:
+        rules += [("flow-control key slow", {"on": "turn", "do": "delay", "seconds": 3, "count": few, **share})]
+    if "shapes" in families:
+        read = {"method": "GET", "path": "/v2/*"}
+        for do in ("sparse", "null"):
+            rules += [
+                (f"answers {do}", {"on": "call", "do": do, "match": read, "probability": 0.4}),
+                (f"callbacks {do}", {"on": "callback", "do": do, "probability": 0.2}),
+            ]
+        deletes = {"method": "DELETE", "path": "/v2/dlq*"}
+        rules += [("bodies of DELETE ignored", {"on": "call", "do": "bodiless", "match": deletes})]
     return tuple((name, {**rule, "seed": seed * 1000 + place}) for place, (name, rule) in enumerate(rules))
 
 
@@ -223,6 +250,8 @@ def _moments(families: frozenset[str]) -> tuple[Moment, ...]:
         moments += [Moment(0.47, "outage", "s3:down", 0.8)]
     if "kill" in families:
         moments += [Moment(1, "order", f"sweep kill:{step}") for step in ("publish", "save", "publish")]
+    if "qstash" in families:
+        moments += [Moment(1, "away", seconds=OUTAGE_S)]
     if "keys" in families:
         moments += [Moment(0.60, "rotate"), Moment(0.63, "rotate")]
     return tuple(sorted(moments, key=lambda it: it.share))

@@ -56,7 +56,12 @@ def _enter(said: Said, nonces: dict[tuple[str, str], str], event: dict[str, Any]
 def open_deliveries(relay: Relay) -> int:
     """Return how many deliveries the relay says are still to come; where none is, events that aren't published."""
     open_ones = sum(1 for status in OPEN for _ in _pages(relay, "deliveries", status=status))
-    return open_ones or sum(1 for it in _pages(relay, "events") if not it["published"])
+    return open_ones or unpublished(relay)
+
+
+def unpublished(relay: Relay) -> int:
+    """Return how many events the relay says QStash doesn't have, or not for all URL groups."""
+    return sum(1 for it in _pages(relay, "events") if not it["published"])
 
 
 def audited(relay: Relay) -> Counter[str]:

@@ -18,7 +18,8 @@ from infra.local.dev import running
 from tests.chaos import records
 from tests.chaos.destinations import Destinations
 from tests.chaos.faults import Orders, QStashAdmin, Time, outage, rules_of
-from tests.chaos.ledger import Ledger, compare, judge
+from tests.chaos.ledger import Ledger, compare, foreign, judge
+from tests.chaos.mix import LASTING
 from tests.chaos.sender import Sender
 from tests.chaos.witness import as_heard
 from tests.deployed.clients import Relay
@@ -54,10 +55,13 @@ retries = 2
 retry_delay = "50 * (1 + retried)"
 timeout = "1s"
 callbacks = "failures"
+flow_control = {{ key = "rough", rate = 1000, parallelism = 100 }}
 destinations = {{ rough = "{url}/rough" }}
 """
 SETTLE_S = (*[60] * 4, *[240] * 12, *[900] * 6, *[3600] * 6, *[10_800] * 8)  # 32 h: QStash's backoffs are over
 PAST_S = 300
+SOMEBODY_ELSES = "not the relay's"  # a label
+AWAY_STEPS = 3  # in which time passes while QStash is away, a sweep before each
 PARALLELISM = 12
 ORDER_TRIES = 4
 LEASE_S = 61  # how long a sweep that was killed keeps others out
@@ -151,11 +155,13 @@ class Run:
                 replays = self._replay()
                 self._settle()
             with _timed(times, "judging"):
+                self._struck += self._qstash.end()
                 said = records.read(self._on.relay, mix.webhooks)
                 sent = [self._sender.sent(it) for it in mix.webhooks]
                 arrivals = as_heard(self._on.relay, self._on.destinations.arrivals)
                 ledger = judge(sent, arrivals, said.status, replays)
                 compare(ledger, said.status, records.audited(self._on.relay))
+                foreign(ledger, self._on.relay.qstash("/v2/dlq")["messages"], SOMEBODY_ELSES)
         struck = self._counted()
         missing = sorted(kind for kind in mix.expected_strikes() if not struck[kind])
         return Outcome(mix.seed, len(mix.webhooks), ledger, struck, missing, times, self._sender.rate)
@@ -163,9 +169,13 @@ class Run:
     # -- sending under faults -----------------------------------------------------------------------------------------
 
     def _have_a_past(self) -> None:
-        """Have QStash's log reach back before the run: the relay trusts it only as far as it surely does."""
+        """Have QStash's log reach back before the run: the relay trusts it only as far as it surely does.
+
+        What it tells of is somebody else's, and so is the dead letter that comes of it.
+        """
         local = self._on.relay.local
         headers = {"Authorization": f"Bearer {local.qstash_token}", "Upstash-Retries": "0"}
+        headers |= {"Upstash-Label": SOMEBODY_ELSES}
         nowhere = "http://127.0.0.1:9/past"  # nobody listens there
         httpx.post(f"{local.qstash_url}/v2/publish/{nowhere}", headers=headers, trust_env=False).raise_for_status()
         self._idle()
@@ -177,11 +187,13 @@ class Run:
         self._on.destinations.behave(mix.behaviours)
         self._on.orders.tell(seed=mix.seed, record=mix.rates, outage={})
         self._qstash.limit_parallelism(min(PARALLELISM, max(4, len(mix.webhooks) // 15)))
+        self._qstash.set(mix.settings)
         self._qstash.add(rules_of(mix))
         asyncio.run(self._send_under_faults())
 
     async def _send_under_faults(self) -> None:
-        await self._sender.send_all(self._mix.webhooks, self._at_share)
+        held_back = self._mix.held_back
+        await self._sender.send_all(self._mix.webhooks[: len(self._mix.webhooks) - held_back], self._at_share)
         await asyncio.gather(*self._background)
         for moment in self._moments:
             await self._happen(moment)
@@ -206,6 +218,17 @@ class Run:
                 rule = {"on": "call", "do": "rotate", "count": 1}
                 await asyncio.to_thread(self._qstash.add, {"keys rotated": rule})
                 await asyncio.to_thread(self._sweep)
+            case "away":
+                self._qstash.go_down(moment.seconds)
+                await self._sender.send_all(self._mix.webhooks[-self._mix.held_back :])
+                await asyncio.to_thread(self._wait_for_qstash, moment.seconds)
+
+    def _wait_for_qstash(self, seconds: float) -> None:
+        """Let QStash's outage pass, with sweeps meanwhile; what they can't publish is what it struck."""
+        for _ in range(AWAY_STEPS):
+            self._sweep()
+            self._struck["qstash away for half an hour"] = records.unpublished(self._on.relay)
+            self._time.advance(seconds / AWAY_STEPS)
 
     def _order(self, order: str) -> None:
         """Have *order* strike the function that it is for: another run of it may stand in the way of the first."""
@@ -222,7 +245,7 @@ class Run:
 
     def _calm(self) -> None:
         """End all faults but those of destinations; sources that send again do so until they are heard."""
-        self._struck += self._qstash.end()
+        self._struck += self._qstash.end(but=LASTING)
         self._on.orders.tell(record={}, outage={})
         asyncio.run(self._sender.send_all(self._sender.unaccepted(self._mix.webhooks)))
 

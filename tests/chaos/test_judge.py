@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 
 from tests.chaos.destinations import Arrival
-from tests.chaos.ledger import BY_QSTASH, BY_REPLAY, BY_UNSEEN, UNEXPLAINED, Ledger, Replay, Sent, compare, judge
+from tests.chaos.ledger import (
+    BY_QSTASH,
+    BY_REPLAY,
+    BY_UNSEEN,
+    UNEXPLAINED,
+    Ledger,
+    Replay,
+    Sent,
+    compare,
+    foreign,
+    judge,
+)
 
 SENT = Sent("n1", "github", "hash", ("crm",), (202,))
 REFUSED = replace(SENT, answers=(503, None))
@@ -222,3 +233,12 @@ def test_a_balance_that_is_not_the_sum_of_the_records_is_unaccounted() -> None:
 
     assert (before, ledger.unaccounted) == (0, 2)
     assert not ledger.holds
+
+
+def test_a_dead_letter_of_somebody_else_that_is_gone_is_lost() -> None:
+    ledger = judge([SENT], [ARRIVAL], DELIVERED)
+
+    foreign(ledger, [{"labels": ["ours"]}, {"labels": ["theirs"]}], "theirs")
+    assert ledger.holds
+    foreign(ledger, [{"labels": ["ours"]}, {}], "theirs")
+    assert ledger.lost == 1

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
+from infra.local.qstash.admin import Changes
 from infra.local.qstash.faults import Fault
-from tests.chaos.mix import DYNAMODB, FAILURES, FAMILIES, KILLS, SENDS_AGAIN, mix
+from tests.chaos.mix import DYNAMODB, FAILURES, FAMILIES, KILLS, LASTING, SENDS_AGAIN, mix
 
 COUNT = 2000
 
@@ -48,7 +49,7 @@ def test_each_family_can_be_had_alone_and_adds_faults(family: str) -> None:
 def test_qstash_takes_the_rules() -> None:
     rules = [Fault.model_validate(rule) for _, rule in mix(1, COUNT).rules]
 
-    assert {it.on for it in rules} == {"call", "delivery", "callback"}
+    assert {it.on for it in rules} == {"call", "item", "delivery", "callback", "turn"}
     assert len({it.seed for it in rules}) == len(rules)
 
 
@@ -58,3 +59,22 @@ def test_nonces_and_keys_are_of_one_webhook() -> None:
     assert len({it.nonce for it in webhooks}) == len({(it.source, it.key) for it in webhooks}) == COUNT
     assert all(it.nonce.encode() in it.body for it in webhooks)
     assert {it.source in SENDS_AGAIN for it in webhooks} == {True, False}
+
+
+def test_qstash_takes_the_settings_and_batches_are_refused_in_both_ways() -> None:
+    settings = [Changes.model_validate(mix(seed, COUNT).settings) for seed in (1, 2)]
+
+    assert {it.batch_refused for it in settings} == {"whole", "by_item"}
+
+
+@pytest.mark.parametrize("count", [1, 30, 500, COUNT])
+def test_what_comes_while_qstash_is_away_is_little_and_has_no_order_that_needs_it(count: int) -> None:
+    it = mix(1, count)
+
+    assert 1 <= it.held_back <= max(1, count // 25)
+    assert not [webhook for webhook in it.webhooks[-it.held_back :] if webhook.order]
+    assert mix(1, count, frozenset()).held_back == 0
+
+
+def test_what_lasts_is_a_rule() -> None:
+    assert set(LASTING) <= {name for name, _ in mix(1, COUNT).rules}

@@ -38,7 +38,11 @@ HINDRANCES: list[dict[str, Any]] = [
     {"on": "call", "do": "answer", "match": {"path": PUBLISHES}, "status": 429, "quota": "daily", "seconds": 4_000.0},
     {"on": "call", "do": "answer", "match": {"path": LOGS}, "status": 429},
     {"on": "call", "do": "answer", "match": {"path": "/v2/keys"}, "status": 503},
-    *({"on": "call", "do": "down", "seconds": it} for it in (20.0, 7_200.0)),
+    *({"on": "call", "do": "down", "seconds": it} for it in (20.0, 1_800.0, 7_200.0)),
+    *({"on": "call", "do": it, "match": {"method": "GET", "path": "/v2/*"}} for it in ("sparse", "null")),
+    *({"on": "callback", "do": it} for it in ("sparse", "null")),
+    *({"on": "item", "do": "answer", "status": it} for it in (400, 503)),
+    {"on": "call", "do": "bodiless", "match": {"method": "DELETE", "path": DEAD_LETTERS}},
     {"on": "delivery", "do": "duplicate"},
     {"on": "callback", "do": "duplicate", "seconds": 900.0},
     *({"on": on, "do": do, "seconds": 900.0} for on in ("delivery", "callback") for do in ("delay", "reorder")),
@@ -169,6 +173,11 @@ class Protocol(RuleBasedStateMachine):
     def hinder(self, hindrance: dict[str, Any], count: int) -> None:
         """Have QStash be slow, away, or odd."""
         self.it.fault(**hindrance, count=count)
+
+    @rule(refused=st.sampled_from(["whole", "by_item"]))
+    def refuse(self, refused: str) -> None:
+        """Have QStash refuse batches with an item that it can't take whole, or that item alone, from now on."""
+        self.it.ask_qstash("PATCH", "/admin/settings", {"batch_refused": refused}, admin=True)
 
     @rule()
     def roll_keys(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.routing import Route
 
-from .call import answer
+from .call import as_json
 from .faults import Fault
 from .grammar import Refused
 
@@ -35,6 +35,8 @@ class Changes(BaseModel):
     deduplication_window_s: float = Field(600, ge=0)
     deduplication_scope: Literal["account", "destination"] = "account"
     cancel_count_ignored: bool = False
+    batch_refused: Literal["whole", "by_item"] = "whole"
+    unresolvable_hosts: list[str] = []
     log_lag_s: float = Field(0, ge=0)
     log_rows: int | None = Field(None, ge=0)
     grace_s: float = Field(10, ge=0)
@@ -92,7 +94,7 @@ class Admin:
             if request.headers.get("authorization") != f"Bearer {self._token}":
                 raise Refused(401, "unable to authenticate: the admin API has a token of its own")
             try:
-                return answer(await verb(request))
+                return as_json(await verb(request))
             except ValidationError as error:
                 found = error.errors(include_url=False, include_context=False)[0]
                 where = ".".join(str(part) for part in found["loc"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -12,14 +13,16 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from . import schedules
 from .admin import Admin
-from .call import Call, answer
+from .call import Call, answer, as_json
 from .clock import Clock
 from .engine import Engine
 from .grammar import Refused, rate_limited
 from .hosts import answering_test_hosts
 from .routes import ROUTES, Verb, manages
 from .state import Settings, User, documented_users
+from .views import shaped
 from .web import Web
 
 if TYPE_CHECKING:
@@ -149,6 +152,16 @@ async def _gone_wrong(fault: Fault, verb: Verb, call: Call) -> Response:
         case "rotate":
             call.user.rotate()
             return verb(call)
+        case "bodiless":
+            return verb(replace(call, body=b""))
+        case "revert":
+            before = schedules.copied(call.user)
+            response = verb(call)
+            call.engine.clock.call_later(fault.seconds, schedules.undoing(call.engine, call.user, before))
+            return response
+        case "sparse" | "null" | "lagless":
+            response = verb(call)
+            return as_json(shaped(getattr(response, "value", None), fault.do), response.status_code)
         case "void":
             verb(call)
             await call.engine.clock.sleep(fault.seconds)

@@ -13,6 +13,7 @@ from . import selection
 from .grammar import Refused
 from .options import split_target
 from .state import Wanted
+from .views import shaped
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -93,7 +94,14 @@ class Call:
         )
 
 
-def answer(value: object, status: int = 200) -> Response:
-    """Return a JSON answer."""
+def as_json(value: object, status: int = 200) -> Response:
+    """Return an answer that is *value*."""
     # Escaped to ASCII: a lone surrogate that came in by JSON must not break the answer.
     return Response(json.dumps(value, separators=(",", ":")), status, media_type="application/json")
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """Return an answer that is *value* in the usual shape."""
+    response = as_json(shaped(value), status)
+    response.value = value  # type: ignore[attr-defined]
+    return response

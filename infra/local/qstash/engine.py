@@ -16,17 +16,19 @@ import aiohttp
 
 from .clock import all_idle
 from .faults import Faults
-from .grammar import DAY_S, Redaction, evaluate, reset_delay_s
+from .grammar import DAY_S, Redaction, evaluate, reset_delay_s, unresolved
 from .options import Callback, read_options
 from .signing import sign
 from .state import Answer, DeadLetter, LogRow, Message, Outgoing, Settings, User
-from .views import callback_body
+from .views import callback_body, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
 
     from .clock import Clock
     from .faults import Fault
+    from .grammar import FlowControl
+    from .line import FlowKey
     from .options import Headers
 
 logger = logging.getLogger(__name__)
@@ -98,11 +100,17 @@ class Engine:
 
     def accept(self, user: User, message: Message) -> None:
         """Take charge of a message."""
+        self._accept(user, message, self.faults.of_message(message))
+
+    def _accept(self, user: User, message: Message, fault: Fault | None) -> None:
         user.messages[message.id] = message
         if flow := message.options.flow_control:
-            user.flow_key(flow, self.clock).limit(flow)
+            self._flow_key(user, flow).limit(flow)
         self._note(user, message, "CREATED")
-        self.start(message.id, self._live(user, message, self.faults.of_message(message)))
+        self.start(message.id, self._live(user, message, fault))
+
+    def _flow_key(self, user: User, wanted: FlowControl) -> FlowKey:
+        return user.flow_key(wanted, self.clock, lambda: self.faults.of_turn(wanted.key))
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Do *work* on the side, under a *name* that `stop` knows it by."""
@@ -147,7 +155,7 @@ class Engine:
         """Make attempts until one is the last, and return the ids of the reports of all of them."""
         flow, reports = message.options.flow_control, list[str]()
         while True:
-            async with user.flow_key(flow, self.clock) if flow else user.line:
+            async with self._flow_key(user, flow) if flow else user.line:
                 message.active = True
                 self._note(user, message, "ACTIVE")
                 answer = await self._attempt(user, message)
@@ -164,6 +172,8 @@ class Engine:
             await self._due(message)
 
     async def _attempt(self, user: User, message: Message) -> Answer:
+        if not self.settings.resolves(message.url):
+            return Answer(0, error=unresolved(message.url))
         outgoing, self.under_way = self._outgoing(user, message), self.under_way + 1
         try:
             async with self.clock.timeout(message.options.timeout_s):
@@ -189,7 +199,7 @@ class Engine:
         }
         header = {"Accept-Encoding": ["gzip"], "User-Agent": ["Upstash-QStash"], **message.options.header}
         header |= {name: [value] for name, value in own.items() if value}
-        return Outgoing(message.options.method, message.url, header, message.body)
+        return Outgoing(message.options.method, message.url, header, message.body, message.comes_from)
 
     def _conclude(self, user: User, message: Message, answer: Answer, reports: list[str]) -> float | None:
         """Write down what came of an attempt, report it, and return how long to wait for the next, if any.
@@ -232,13 +242,15 @@ class Engine:
             url=callback.url,
             # What it reports is not shown in its body, either.
             options=callback.options if redaction == Redaction() else replace(callback.options, redaction=_HIDDEN_BODY),
-            body=json.dumps(body, separators=(",", ":")).encode(),
+            body=b"",
             created_ms=now_ms,
             due_ms=now_ms,
             caller_ip=source.caller_ip,
             reports=source,
         )
-        self.accept(user, report)
+        fault = self.faults.of_message(report)
+        report.body = json.dumps(shaped(body, fault.do if fault else ""), separators=(",", ":")).encode()
+        self._accept(user, report, fault)
         return report.id
 
     def revive(self, user: User, dead_letter: DeadLetter, overrides: Headers) -> Message:

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from yarl import URL
 
@@ -54,6 +55,11 @@ def rate_limited(quota: Literal["daily", "burst"], limit: int | None, reset_s: i
     figures = {"Limit": limit or 0, "Remaining": 0, "Reset": reset_s}
     text = f"{quota} rate limit exceeded, current limit: {limit}"
     return Refused(429, text, {f"{prefix}-{name}": str(figure) for name, figure in figures.items()})
+
+
+def unresolved(url: str) -> str:
+    """Return what is said of a *url* whose host has no address."""
+    return f"unable to resolve host: lookup {urlsplit(url).hostname}: no such host"
 
 
 def within(value: int, limit: int | None, quota: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,8 +97,10 @@ class FlowKey(Line):
     well: both are taken at once, so that a turn is counted when it begins, however long it waited for the other.
     """
 
-    def __init__(self, clock: Clock, account: Line) -> None:
+    def __init__(self, clock: Clock, account: Line, rest_s: Callable[[], float]) -> None:
+        """Make a key; after each turn it gives none for *rest_s* seconds, whatever its limits are."""
         super().__init__()
+        self._rest_s = rest_s
         self._account = account
         self.rate: int | None = None
         self.period_s = 1
@@ -108,6 +110,7 @@ class FlowKey(Line):
         self.pinned_rate = False
         self._clock = clock
         self._uncounted = 0
+        self._rests_until_s = 0.0
         self._stop_alarm: Callable[[], None] | None = None
 
     def limit(self, wanted: FlowControl) -> None:
@@ -134,23 +137,28 @@ class FlowKey(Line):
     @property
     def is_unused(self) -> bool:
         """Whether forgetting it would change nothing."""
-        held = self.taken or self._uncounted or self.waiting or self.paused
+        held = self.taken or self._uncounted or self.waiting or self.paused or self._clock.now() < self._rests_until_s
         return self.is_over and not (held or self.pinned_parallelism or self.pinned_rate)
 
     def free(self) -> bool:
         if not super().free():
             return False
+        if self._clock.now() < self._rests_until_s:
+            return self._serve_at(self._rests_until_s)
         if self.is_over:
             self.turns, self.period_start_s = 0, self._clock.now()
         if self.rate is not None and self.turns >= self.rate:
-            if self._stop_alarm is None:
-                left_s = self.period_start_s + self.period_s - self._clock.now()
-                self._stop_alarm = self._clock.call_later(left_s, self.serve)
-            return False
+            return self._serve_at(self.period_start_s + self.period_s)
         if not self._account.free():
             self._account.blocked[self] = None
             return False
         return True
+
+    def _serve_at(self, at_s: float) -> Literal[False]:
+        """Serve again then; nothing is free until then."""
+        if self._stop_alarm is None:
+            self._stop_alarm = self._clock.call_later(at_s - self._clock.now(), self.serve)
+        return False
 
     @property
     def is_over(self) -> bool:
@@ -161,6 +169,7 @@ class FlowKey(Line):
         super().take()
         self._account.take()
         self.turns += 1
+        self._rests_until_s = self._clock.now() + self._rest_s()
 
     def leave(self) -> None:
         if self._uncounted:  # whoever was there first leaves first

@@ -1,6 +1,6 @@
 """Publishing: from a destination and headers to messages, through URL groups, quotas and deduplication.
 
-In two steps, so that a batch is refused as a whole before any of it is sent: `plan` may refuse, `commit` can't.
+In two steps, so that what is refused of a batch is before any of it is sent: `plan` may refuse, `commit` can't.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .grammar import DAY_S, NAME, Refused, destination_url, rate_limited, within
+from .grammar import DAY_S, NAME, Refused, destination_url, rate_limited, unresolved, within
 from .options import Options, read_options
 from .state import Group, Message, Settings, User, Wanted
 
@@ -56,6 +56,9 @@ def plan(engine: Engine, user: User, wanted: Wanted) -> Publication:
         )
         for url, endpoint_name in (group.endpoints if group else [(alone, None)])
     ]
+    for url in (message.url for message in messages):
+        if not engine.settings.resolves(url):
+            raise Refused(400, f"invalid destination url: {unresolved(url)}")
     keyed = [(_deduplication_key(options, wanted, one, engine.settings), one) for one in messages]
     return Publication(is_group=group is not None, messages=keyed)
 

@@ -11,7 +11,7 @@ from . import schedules, selection
 from .call import Call, answer
 from .grammar import ENDPOINT_NAME, WEEK_S, Refused, destination_url, flag, name, whole, within
 from .options import read_options
-from .publish import admit, commit, limit_queues, plan
+from .publish import Publication, admit, commit, limit_queues, plan
 from .state import Group, Wanted
 from .views import (
     dead_letter_view,
@@ -83,9 +83,26 @@ def batch(call: Call) -> Response:
     items = call.json()
     if not isinstance(items, list):
         raise Refused(400, "the body is not a JSON array")
-    planned = [plan(call.engine, call.user, _batch_item(call, item)) for item in items]
-    admit(call.engine, call.user, planned)
-    return answer([commit(call.engine, call.user, publication)[0] for publication in planned])
+    planned = [_planned(call, wanted) for wanted in [_batch_item(call, item) for item in items]]
+    admit(call.engine, call.user, [it for it in planned if isinstance(it, Publication)])
+    return answer([_sent(call, it) if isinstance(it, Publication) else {"error": it.text} for it in planned])
+
+
+def _planned(call: Call, wanted: Wanted) -> Publication | Refused:
+    """Return what an item of a batch comes to, or why it can't be sent, where the others are sent all the same."""
+    try:
+        publication = plan(call.engine, call.user, wanted)
+        if fault := call.engine.faults.of_item([message for _, message in publication.messages]):
+            raise Refused(fault.status, f"fault on command: {fault.status}")  # noqa: TRY301 - like any other reason
+    except Refused as refused:
+        if call.engine.settings.batch_refused == "whole":
+            raise
+        return refused
+    return publication
+
+
+def _sent(call: Call, publication: Publication) -> Any:
+    return commit(call.engine, call.user, publication)[0]
 
 
 def _batch_item(call: Call, item: object) -> Wanted:
@@ -386,7 +403,7 @@ def delete_dead_letters(call: Call) -> Response:
     chosen, cursor = _chosen_dead_letters(call)
     for dead_letter in chosen:
         call.user.dead_letters.drop(dead_letter.id)
-    return answer({"deleted": len(chosen)} | ({"cursor": cursor} if cursor else {}))
+    return answer({"deleted": len(chosen), "cursor": cursor})
 
 
 def _overrides(call: Call) -> Headers:

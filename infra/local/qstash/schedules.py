@@ -14,6 +14,8 @@ from .signing import random_id
 from .state import Schedule, User, Wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from .engine import Engine
 
 
@@ -45,6 +47,27 @@ def delete_schedule(engine: Engine, user: User, schedule: Schedule) -> None:
     engine.stop(_task(user, schedule.id))
 
 
+def copied(user: User) -> dict[str, Schedule]:
+    """Return all schedules as they are now."""
+    return {schedule.id: replace(schedule) for schedule in user.schedules.values()}
+
+
+def undoing(engine: Engine, user: User, before: Mapping[str, Schedule]) -> Callable[[], None]:
+    """Return what makes those schedules that are no longer as *before* be so again."""
+    now = user.schedules
+    changed = [name for name in {**before, **now} if now.get(name) != before.get(name)]
+
+    def undo() -> None:
+        for name in changed:
+            engine.stop(_task(user, name))
+            user.schedules.pop(name, None)
+            if was := before.get(name):
+                user.schedules[name] = was
+                engine.start(_task(user, name), _run(engine, user, was))
+
+    return undo
+
+
 def _task(user: User, schedule_id: str) -> str:
     return f"schedule {schedule_id} of {user.token}"
 
@@ -59,6 +82,8 @@ async def _run(engine: Engine, user: User, schedule: Schedule) -> None:
 
 
 def _trigger(engine: Engine, user: User, schedule: Schedule) -> None:
+    if engine.faults.of_tick(schedule):
+        return
     schedule.last_ms, schedule.last, schedule.error = int(engine.clock.now() * 1000), [], ""
     try:
         publication = plan(engine, user, schedule.wanted)

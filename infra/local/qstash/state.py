@@ -9,7 +9,9 @@ import base64
 import json
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from .limits import Limits
 from .line import FlowKey, Line
@@ -17,7 +19,7 @@ from .signing import message_id, random_id
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping, Reversible
+    from collections.abc import Callable, Mapping, Reversible
 
     from .clock import Clock
     from .cron import Cron
@@ -37,11 +39,18 @@ class Settings:
     deduplication_window_s: float = 600.0
     deduplication_scope: Literal["account", "destination"] = "account"  # of an explicit id
     cancel_count_ignored: bool = False  # by a bulk cancel, which then takes all that match
+    batch_refused: Literal["whole", "by_item"] = "whole"  # where an item of it can't be sent
+    unresolvable_hosts: list[str] = field(default_factory=list)  # globs
     log_lag_s: float = 0.0  # how old a log row must be to be shown
     log_rows: int | None = None  # how many of the newest log rows are shown
     history: int = 100_000  # log rows, dead letters, delivered messages and flow-control keys kept, each, per user
     history_bytes: int = 128 * 1024 * 1024  # of bodies, in each of them
     region: str = ""  # sent as Upstash-Region
+
+    def resolves(self, url: str) -> bool:
+        """Return whether the host of *url* has an address, as far as this was asked for."""
+        host = (urlsplit(url).hostname or "") if self.unresolvable_hosts else ""
+        return not any(fnmatchcase(host, glob) for glob in self.unresolvable_hosts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +79,7 @@ class Message:
     queue_name: str | None = None
     schedule_id: str | None = None
     caller_ip: str = ""
+    comes_from: str = ""  # an address of this machine; empty: whatever it has
     reports: Message | None = None
     id: str = field(default_factory=message_id)
     retried: int = 0
@@ -100,6 +110,7 @@ class Outgoing:
     url: str
     header: Mapping[str, list[str]]
     body: bytes
+    comes_from: str = ""  # an address of this machine; empty: whatever it has
 
 
 @dataclass(frozen=True)
@@ -321,13 +332,13 @@ class User:
         """Return the queue of that name, made if need be."""
         return self.queues.setdefault(name, Queue(name, now_ms, now_ms))
 
-    def flow_key(self, wanted: FlowControl, clock: Clock) -> FlowKey:
+    def flow_key(self, wanted: FlowControl, clock: Clock, rest_s: Callable[[], float]) -> FlowKey:
         """Return the key that a message names; made, if need be, in the place of one that nobody needs."""
         if wanted.key not in self.flow_keys:
             if len(self.flow_keys) >= self._settings.history:
                 for unused in [name for name, key in self.flow_keys.items() if key.is_unused][:1]:
                     del self.flow_keys[unused]
-            self.flow_keys[wanted.key] = FlowKey(clock, self.line)
+            self.flow_keys[wanted.key] = FlowKey(clock, self.line, rest_s)
             self.flow_keys[wanted.key].limit(wanted)
         return self.flow_keys[wanted.key]
 

@@ -1,6 +1,7 @@
 """The JSON that leaves the server: the names and forms of QStash's objects.
 
-Empty fields are left out, as the real service does; what is always there stands in the first dictionary of each.
+What an object lacks is None here, and left out by `shaped`, as the real service does; what is always there stands in
+the first dictionary of each.
 """
 
 from __future__ import annotations
@@ -159,11 +160,30 @@ def flow_key_view(name: str, key: FlowKey) -> dict[str, Any]:
 
 def page_view(name: str, page: tuple[list[Any], str | None]) -> dict[str, Any]:
     """Return a page of a listing under *name*, with the cursor of the next, if there is one."""
-    return {name: page[0]} | ({"cursor": page[1]} if page[1] else {})
+    return {name: page[0], "cursor": page[1]}
+
+
+def shaped(value: Any, shape: str = "") -> Any:
+    """Return *value*, of views, as it leaves the server.
+
+    Args:
+        value: Of JSON; what is None in an object is what the object lacks.
+        shape: ``sparse``: without all that is empty, 0 or false.  ``null``: with null for that, and for what else is
+            left out.  ``lagless``: with 0 for every ``lag``.
+    """
+    if isinstance(value, list):
+        return [shaped(it, shape) for it in value] or (None if shape == "null" else [])
+    if not isinstance(value, dict):
+        return value
+    inner = {name: 0 if (shape, name) == ("lagless", "lag") else shaped(it, shape) for name, it in value.items()}
+    if shape == "null":
+        return {name: it or None for name, it in inner.items()}
+    return {name: it for name, it in inner.items() if (it if shape == "sparse" else it is not None)}
 
 
 def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value}
+    """Return *fields*, of which those that are empty are what the object lacks."""
+    return {name: value or None for name, value in fields.items()}
 
 
 def _origin(message: Message) -> dict[str, Any]:
@@ -177,8 +197,7 @@ def _origin(message: Message) -> dict[str, Any]:
 
 def _tags(options: Options) -> dict[str, Any]:
     shown: dict[str, Any] = {"retryDelayExpression": options.retry_delay}
-    if options.labels:
-        shown |= {"label": options.labels[0], "labels": options.labels}
+    shown |= {"label": next(iter(options.labels), None), "labels": options.labels}
     if flow := options.flow_control:
         shown |= {"flowControlKey": flow.key, "parallelism": flow.parallelism}
         shown |= {"rate": flow.rate, "period": flow.period_s}
@@ -193,9 +212,8 @@ def _content(options: Options, body: bytes) -> dict[str, Any]:
 def _callbacks(options: Options, suffix: str) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name, given in (("callback", options.callback), ("failureCallback", options.failure_callback)):
-        if given:
-            shown[name] = given.url
-            shown[name + suffix] = _header(given.options.header, given.options.redaction)
+        shown[name] = given and given.url
+        shown[name + suffix] = given and _header(given.options.header, given.options.redaction)
     return shown
 
 

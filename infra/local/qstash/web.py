@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -25,7 +27,7 @@ class Web:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[str, aiohttp.ClientSession] = {}  # by the address that they come from
 
     async def __call__(self, outgoing: Outgoing) -> Answer:
         """Send one request and read its answer, the body up to what a message may hold."""
@@ -33,7 +35,7 @@ class Web:
         url = URL(outgoing.url, encoded=True)
         if "Authorization" in outgoing.header:
             url = url.with_user(None)  # the two exclude each other
-        async with self._open().request(
+        async with self._open(outgoing.comes_from).request(
             outgoing.method,
             url,
             headers=header,
@@ -55,18 +57,28 @@ class Web:
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:  # made where it is used: it belongs to the running loop
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
+    def _open(self, comes_from: str) -> aiohttp.ClientSession:
+        if comes_from not in self._sessions:  # made where it is used: it belongs to the running loop
+            ours = (comes_from, 0) if comes_from and _has(comes_from) else None
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, local_addr=ours),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 max_line_size=_MAX_HEAD_BYTES,
                 max_field_size=_MAX_HEAD_BYTES,
             )
             # Else it sends a PUT or DELETE again by itself, on a connection that was closed meanwhile.
-            self._session._retry_connection = False  # noqa: SLF001
-        return self._session
+            session._retry_connection = False  # noqa: SLF001
+            self._sessions[comes_from] = session
+        return self._sessions[comes_from]
+
+
+def _has(address: str) -> bool:
+    """Return whether this machine has an *address*: not everyone has more than one on loopback."""
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind((address, 0))
+        return True
+    return False

@@ -36,6 +36,7 @@ class Destination:
     default: Answering = field(default=lambda _: httpx.Response(200))
     requests: list[httpx.Request] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    came_from: list[str] = field(default_factory=list)
     clock: Clock | None = None
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -52,6 +53,7 @@ class Destination:
         """Be the network: hand a request over in httpx's form, and its answer back."""
         headers = [(name.encode(), value.encode()) for name, values in outgoing.header.items() for value in values]
         request = httpx.Request(outgoing.method, outgoing.url, headers=headers, content=outgoing.body)
+        self.came_from.append(outgoing.comes_from)
         response = await self(request)
         header: dict[str, list[str]] = {}
         for name, value in response.headers.raw:

@@ -19,6 +19,8 @@ NAMED = {
     "option": [option for parameter in main.params for option in parameter.opts],
     "plan": [f"`{plan}`" for plan in PLANS],
     "fault": [f"| `{do}` |" for do in get_args(Fault.model_fields["do"].annotation)],
+    "what a rule is about": [f"`{on}`" for on in get_args(Fault.model_fields["on"].annotation)],
+    "match of a rule": [f"`{name}`" for name in get_args(get_args(Fault.model_fields["match"].annotation)[0])],
     "field of a rule": [f"`{name}`" for name in Fault.model_fields],
     "setting": [f"`{name}`" for name in Changes.model_fields],
     "admin route": [path for path in ROUTES if path.startswith("/admin")],

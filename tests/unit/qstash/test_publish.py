@@ -234,17 +234,37 @@ async def test_a_batch_answers_item_by_item() -> None:
         assert len(server.destination.requests) == 4
 
 
+MALFORMED: list[Any] = [{"destination": 5}, 7, {"destination": A, "body": 1}, {"destination": A, "queue": "no name"}]
+UNSENDABLE: list[Any] = [{"destination": "nobody"}, {}, {"destination": A, "headers": {"Upstash-Delay": 5}}]
+
+
 @run
-async def test_a_batch_with_one_wrong_item_sends_nothing() -> None:
-    async with local() as server:
-        wrong: list[Any] = [{"destination": "nobody"}, {"destination": 5}, {}, 7, {"destination": A, "body": 1}]
-        wrong += [{"destination": A, "headers": {"Upstash-Delay": 5}}, {"destination": A, "queue": "no name"}]
-        for item in wrong:
-            response = await server.http.post("/v2/batch", json=[{"destination": A}, item])
-            assert 400 <= response.status_code < 500
-            assert set(response.json()) == {"error"}
+async def test_an_item_that_cannot_be_sent_has_an_entry_that_says_why_and_the_others_are_sent() -> None:
+    async with local(settings=Settings(batch_refused="by_item")) as server:
+        items = [{"destination": B}, *UNSENDABLE, {"destination": B}]
+        response = await server.http.post("/v2/batch", json=items)
         await all_idle()
-        assert server.destination.requests == []
+        assert response.status_code == 200
+        assert [[*entry] for entry in response.json()] == [["messageId"], *[["error"]] * 3, ["messageId"]]
+        assert response.json()[1] == {"error": "topic nobody not found"}
+        assert len(server.destination.requests) == 2
+
+
+@pytest.mark.parametrize(("refused", "wrong"), [("whole", [*MALFORMED, *UNSENDABLE]), ("by_item", MALFORMED)])
+def test_a_batch_with_one_wrong_item_sends_nothing(refused: Any, wrong: list[Any]) -> None:
+    """For its form in either way; for one that can't be sent only where it is refused whole."""
+
+    @run
+    async def body() -> None:
+        async with local(settings=Settings(batch_refused=refused)) as server:
+            for item in wrong:
+                response = await server.http.post("/v2/batch", json=[{"destination": A}, item])
+                assert 400 <= response.status_code < 500
+                assert set(response.json()) == {"error"}
+            await all_idle()
+            assert server.destination.requests == []
+
+    body()
 
 
 @run

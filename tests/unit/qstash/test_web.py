@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from infra.local.qstash.app import app
 from infra.local.qstash.limits import Limits
 from infra.local.qstash.state import Settings
 
-from .fakes import run, serving
+from .fakes import TOKEN, run, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,11 +30,13 @@ class Wire:
     def __init__(self, *answers: bytes | None) -> None:
         self.answers = list(answers)  # None: close the connection as the next request comes on it
         self.heads: list[list[bytes]] = []
+        self.came_from: list[str] = []
         self.url = ""
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while (head := await _head(reader)) and (answer := self.answers.pop(0)) is not None:
             self.heads.append(head)
+            self.came_from.append(writer.get_extra_info("peername")[0])
             length = next((int(line.split(b": ")[1]) for line in head if line.startswith(b"Content-Length: ")), 0)
             await reader.readexactly(length)
             writer.write(answer)
@@ -53,7 +56,7 @@ async def _head(reader: asyncio.StreamReader) -> list[bytes]:
 async def relaying(*answers: bytes | None) -> AsyncIterator[tuple[Wire, httpx.AsyncClient]]:
     """Run a server whose deliveries go over real sockets, and a destination for them."""
     wire = Wire(*answers)
-    application = app(settings=Settings(limits=Limits(message_bytes=1_000_000)))
+    application = app(settings=Settings(limits=Limits(message_bytes=1_000_000)), admin_token=TOKEN)
     async with await asyncio.start_server(wire, "127.0.0.1", 0) as server, serving(application) as client:
         wire.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield wire, client
@@ -167,3 +170,16 @@ async def test_a_large_body_goes_out_whole() -> None:
                 break
             await asyncio.sleep(0.01)
         assert b"Content-Length: 999999" in wire.heads[0]
+
+
+@run
+async def test_what_is_told_to_comes_from_another_address_of_this_machine() -> None:
+    """Where it has others: Linux has all of 127.0.0.0/8; else from the one that it has."""
+    async with relaying(OK, OK, OK) as (wire, client):
+        await outcome(client, wire.url)
+        rule = {"on": "delivery", "do": "elsewhere"}
+        assert (await client.post("/admin/rules", json=rule)).status_code == 200
+        for _ in range(2):
+            assert (await outcome(client, wire.url))["state"] == "DELIVERED"
+        others = ["127.0.0.2", "127.0.0.3"] if sys.platform == "linux" else ["127.0.0.1"] * 2
+        assert wire.came_from == ["127.0.0.1", *others]

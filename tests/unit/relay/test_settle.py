@@ -68,6 +68,15 @@ def test_a_489_is_dead_at_its_first_attempt(world: World) -> None:
     assert world.statuses(event.id)["erp"] is Status.DEAD_LETTERED
 
 
+def test_a_callback_that_doesnt_say_how_many_attempts_there_are_is_of_none_that_was_the_last(world: World) -> None:
+    """A null says as little as a name that isn't there."""
+    event = world.post().event
+
+    world.report(event, "erp", status=500, maxRetries=None)
+
+    assert world.statuses(event.id)["erp"] is Status.IN_FLIGHT
+
+
 def test_an_endpoint_without_a_name_is_known_by_its_url(world: World) -> None:
     """The callback's url is the destination's."""
     event = world.post().event
