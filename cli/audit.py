@@ -53,7 +53,7 @@ def audit(asked: Asked, since: datetime | None, until: datetime | None) -> None:
             raise Failure("the relay's answer doesn't get on: its cursor stays the same")
         cursor = answer["cursor"]
     counts = {"unrouted": unrouted, "orphans": answer["orphans"]}
-    _tell(asked, window, totals, unaccounted, counts)
+    _tell(asked, window, totals, unaccounted, counts, answer.get("spool") or {})
 
 
 def _tell(
@@ -62,12 +62,15 @@ def _tell(
     totals: Mapping[str, Counter[str]],
     unaccounted: list[dict[str, Any]],
     counts: Mapping[str, int],
+    spool: Mapping[str, Any],
 ) -> None:
     lines = [{"destination": name, **totals[name]} for name in sorted(totals)]
     if asked.as_json:
-        json_line({**window, "destinations": lines, "unaccounted": unaccounted, **counts})
+        json_line({**window, "destinations": lines, "unaccounted": unaccounted, **counts, "spool": spool})
     else:
         _show(lines, unaccounted, counts)
+        if spool.get("waiting"):
+            aside(f"{spool['waiting']} webhooks wait in the bucket to be taken in: `relay doctor` says why")
     if unaccounted:
         raise Failure(
             f"{len(unaccounted)} deliveries are unaccounted: look at each at its destination, then"

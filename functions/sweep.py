@@ -31,12 +31,14 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
         publisher = it.publisher()
     done = sweep.sweep(publisher, owner=context.aws_request_id, seconds_left=seconds_left)
     count(Metric.DUE_AGE, done.oldest_s)
+    count(Metric.SPOOL_AGE, done.spooled_s)
     for metric, amount in (
         (Metric.PUBLISH_FAILED, done.failed),
         (Metric.DEFECTS, len(done.defects)),
         (Metric.SETTLED, done.settled),
         (Metric.DEAD_LETTERED, done.dead_lettered),
         (Metric.REOPENED, done.reopened),
+        (Metric.SPOOL_DEPTH, done.spooled),
     ):
         if amount:
             count(metric, amount)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PERIOD = Duration.minutes(5)
 MISSING_PERIOD = Duration.hours(1)  # longer than from one run to the next: the alarm stays on until nothing is missing
 DUE_AGE_MAX_S = 300  # sweep publishes what is due every minute; five missed in a row are a standstill
+SPOOL_AGE_MAX_S = 900  # three sweeps and more: a table that is back has taken all in
 
 
 class Alarms(Construct):
@@ -167,6 +168,13 @@ class Alarms(Construct):
             " token hold? `relay doctor` asks.",
             threshold=DUE_AGE_MAX_S,
         )
+        self._alarm(
+            "SpoolAge",
+            self._metric("SpoolAge", "sweep", "Maximum"),
+            f"An acknowledged webhook has waited over {SPOOL_AGE_MAX_S} s in the bucket to be taken in: the table was"
+            " down, or still is, or the relay fails at it. `relay doctor` says how many wait, and why.",
+            threshold=SPOOL_AGE_MAX_S,
+        )
         for verb in ("ingest", "sweep"):  # which takes in, and publishes, what ingest couldn't
             self._alarm(
                 f"{verb.capitalize()}Unpublishable",
@@ -176,7 +184,8 @@ class Alarms(Construct):
             self._alarm(
                 f"{verb.capitalize()}RouteFailed",
                 self._metric("RouteFailed", verb),
-                "A route's `when` didn't fit an event: the event is saved, and that route didn't take it. `relay event"
+                "A route's `when` didn't fit an event, its body can't be read, or its source left relay.toml: the event"
+                " is saved, and that route didn't take it. `relay event"
                 " show` has route_error; mend relay.toml, deploy, `relay replay start` the event: the routes are asked"
                 " again.",
             )

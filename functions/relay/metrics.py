@@ -45,6 +45,8 @@ class Metric(StrEnum):
     ROUTE_FAILED = "RouteFailed"
     DRIFT = "Drift"
     DEFECTS = "Defects"
+    SPOOL_AGE = "SpoolAge"
+    SPOOL_DEPTH = "SpoolDepth"
     CANARY_TIME = "CanaryTime"
     NOT_QUARANTINED = "NotQuarantined"
 
@@ -56,7 +58,7 @@ def count_for(relay: str) -> None:
 
 def count(metric: Metric, value: float = 1) -> None:
     """Add *value* to *metric*; beside the relay's name its dimension is the verb (POWERTOOLS_SERVICE_NAME)."""
-    unit = MetricUnit.Seconds if metric is Metric.DUE_AGE else MetricUnit.Count
+    unit = MetricUnit.Seconds if metric in (Metric.DUE_AGE, Metric.SPOOL_AGE) else MetricUnit.Count
     _emit(metric, unit, value)
 
 

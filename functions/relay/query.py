@@ -266,7 +266,15 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         },
         "held_until": None if hold is None else iso(hold),
         "paused": store.paused(),
+        "spool": _spool(store),
     }
+
+
+def _spool(store: Store) -> dict[str, Any]:
+    """Return how many webhooks wait in the bucket, since when, and why one of them isn't taken in."""
+    word = store.spool_word()
+    waiting = int(word.get("waiting", 0))
+    return {"waiting": waiting, "oldest_at": word.get("oldest_at"), "reason": word.get("reason")}
 
 
 def _missing(settings: Settings, store: Store) -> int:
@@ -307,6 +315,7 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
         "unaccounted": [{"delivery_id": it.id, "event_id": it.event, "why": it.why} for it in found.findings],
         "unrouted": 0 if positions else _unrouted(store, since, until),
         "orphans": store.count("orphans"),
+        "spool": _spool(store),
         "cursor": cursor,
     }
 

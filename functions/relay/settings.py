@@ -169,6 +169,11 @@ class Source:
             quarantine_s=said.get("quarantine_s", 0),
         )
 
+    @classmethod
+    def gone(cls, name: str) -> Source:
+        """Return what stands for a source that has left the configuration: no route takes what it sent before."""
+        return cls(name, "gone", {}, ())
+
 
 @dataclass(frozen=True)
 class Group:

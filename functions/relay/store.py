@@ -146,14 +146,14 @@ class Store(ReplayJobs, RefusalSlots, QuarantineCells, Upkeep):
         with aws.speaking_to("S3"):
             self._s3.put_object(Bucket=self.bucket, Key=f"{SPOOL}{iso(self.now())}-{secrets.token_hex(8)}", Body=data)
 
-    def spooled(self, limit: int, after: str) -> list[tuple[str, bytes]]:
-        """Return the oldest of what is spooled after the key *after*, up to *limit*: keys and data."""
+    def spooled(self, limit: int, after: str = "") -> list[str]:
+        """Return the keys of the oldest of what is spooled after the key *after*, up to *limit*."""
         with aws.speaking_to("S3"):
             listed = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=SPOOL, StartAfter=after, MaxKeys=limit)
-        keys = [it["Key"] for it in listed.get("Contents", [])]
-        return [(key, self._spooled(key)) for key in keys]
+        return [it["Key"] for it in listed.get("Contents", [])]
 
-    def _spooled(self, key: str) -> bytes:
+    def spooled_data(self, key: str) -> bytes:
+        """Return what is spooled under *key*."""
         with aws.speaking_to("S3"):
             return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 

@@ -20,10 +20,10 @@ from relay.deadline import regardless, seconds_left, within
 from relay.errors import AnswerTooLong, Defect, LogTooLong, OutOfTime, QStashError, Unready, UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH
 from relay.metrics import Metric, count
-from relay.model import Status
+from relay.model import Status, iso
 from relay.parallel import each, supervised
 from relay.replay import Router
-from relay.unspool import is_anything_spooled, take_in
+from relay.unspool import backlog, take_in
 from relay.watch import Looked, look_after
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Swept(Looked):
         failed: Things that stay owed.
         replayed: Deliveries that replays of many started.
         unspooled: Webhooks taken in from the spool.
+        spooled: Those that wait there at its end, up to `relay.unspool.COUNTED_MAX`; *spooled_s*: the oldest for how
+            long, in seconds.
         oldest_s: How long the oldest thing due to be published has waited, in seconds.
         skipped: Shards that another run was at.
         held_until: Until when a quota holds all publishing.
@@ -68,6 +70,8 @@ class Swept(Looked):
 
     replayed: int = 0
     unspooled: int = 0
+    spooled: int = 0
+    spooled_s: float = 0.0
     published: int = 0
     failed: int = 0
     oldest_s: float = 0.0
@@ -355,7 +359,9 @@ def _give_up(run: _Run, owed: _Owed, status: Status, reason: str) -> None:
 
 def _take_in(run: _Run) -> None:
     """Take in what is spooled, if nobody else does; it isn't published while QStash takes nothing."""
-    if not is_anything_spooled(run.store):
+    run.done.spooled, oldest_at = backlog(run.store)
+    run.done.spooled_s = _age_s(run, oldest_at)
+    if not run.done.spooled:
         return
 
     def publisher() -> Publisher:
@@ -365,9 +371,18 @@ def _take_in(run: _Run) -> None:
 
     with run.lease("spool") as taken:
         if taken:
-            unspooled, failed = take_in(run.publisher, publisher)
-            run.done.unspooled += unspooled
-            run.done.failed += failed
+            it = take_in(run.publisher, publisher, run.store.spool_word().get("after", ""))
+            run.done.unspooled += it.unspooled
+            run.done.failed += it.failed
+            with regardless():
+                run.done.spooled, oldest_at = backlog(run.store)
+                run.done.spooled_s = _age_s(run, oldest_at)
+                said = {"waiting": run.done.spooled, "oldest_at": oldest_at and iso(oldest_at)}
+                run.store.save_spool_word({**said, "reason": it.reason, "after": it.after})
+
+
+def _age_s(run: _Run, moment: datetime | None) -> float:
+    return 0.0 if moment is None else max(0.0, (run.store.now() - moment).total_seconds())
 
 
 def refresh_keys(store: Store, qstash: QStash) -> bool:

@@ -1,63 +1,103 @@
-"""Takes in what ingest spooled while the table was down."""
+"""Takes in what ingest spooled while the table was down.
+
+Nothing ends here unseen: a webhook whose source has left the configuration becomes an event that no route takes; one
+that its source refuses as a replay becomes a refusal; what can't be taken in stays, and an alarm tells of its age.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relay.accept import accept
 from relay.deadline import seconds_left
-from relay.errors import NotFound, OutOfTime, SignatureError, Unready, UpstreamError
-from relay.metrics import count_defect, count_routing
+from relay.errors import Defect, OutOfTime, SignatureError, Unready, UpstreamError
+from relay.metrics import count_defect, count_refused, count_routing
+from relay.model import from_iso
+from relay.refusals import Reason, Refusal
+from relay.settings import Source
 from relay.spool import Spooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from relay.publish import Publisher
     from relay.store import Store
 
 BATCH = 25
+COUNTED_MAX = 1000  # a page of the bucket's list
 ONE_S = 2.0  # none is begun with less left
+FOREIGN = "it is no webhook of the relay's"
 
 
-def is_anything_spooled(store: Store) -> bool:
-    """Tell whether a webhook waits in the spool."""
-    return bool(store.spooled(1, ""))
+def backlog(store: Store) -> tuple[int, datetime | None]:
+    """Return how many webhooks are spooled, up to `COUNTED_MAX`, and since when the oldest is."""
+    keys = store.spooled(COUNTED_MAX)
+    for key in keys:
+        with suppress(ValueError):  # somebody else wrote there
+            return len(keys), from_iso(key.partition("/")[2].rpartition("-")[0])
+    return len(keys), None
 
 
-def take_in(publisher: Publisher, publishes: Callable[[], Publisher]) -> tuple[int, int]:
-    """Take in what is spooled until nothing is, or time is short; return how much was taken in, and how much wasn't.
+@dataclass
+class Taken:
+    """What was taken in.
+
+    Attributes:
+        failed: How many stay.
+        reason: Why the last of these does.
+        after: The key after which to go on, where time was over; "": from the beginning.
+    """
+
+    unspooled: int = 0
+    failed: int = 0
+    reason: str | None = None
+    after: str = ""
+
+    def stays(self, why: str) -> None:
+        """Count one that stays."""
+        self.failed += 1
+        self.reason = why
+
+
+def take_in(publisher: Publisher, publishes: Callable[[], Publisher], after: str = "") -> Taken:
+    """Take in what is spooled until nothing is, or time is short.
 
     A webhook goes from the spool once it is in the table: one that is taken in twice is a duplicate.
 
     Args:
         publishes: Gives the publisher, or raises where nothing is to be published now.
+        after: The key after which to begin, so that what fails slowly at the head doesn't starve the rest.
 
     Raises:
-        UpstreamError: The bucket can't be read.
+        UpstreamError: The bucket's list can't be read.
     """
-    store, after = publisher.store, ""
+    store, done = publisher.store, Taken(after=after)
     taking = _Taking(publisher, publishes)
-    unspooled = failed = 0
     while seconds_left() >= ONE_S:
-        found = store.spooled(BATCH, after)
-        for key, data in found:
-            after = key
+        keys = store.spooled(BATCH, done.after)
+        for key in keys:
             if seconds_left() < ONE_S:
-                return unspooled, failed
+                return done
             try:
-                unspooled += taking.take(data)
+                done.unspooled += taking.take(store.spooled_data(key))
                 store.unspool(key)
             except OutOfTime:
-                return unspooled, failed
-            except (UpstreamError, NotFound, ValueError, KeyError, TypeError):
-                failed += 1  # its source is gone, or somebody else wrote there: it stays, and the next has its turn
+                return done
+            except UpstreamError as error:  # it stays, and the next has its turn
+                done.stays(str(error))
+            except (ValueError, KeyError, TypeError):  # somebody else wrote there
+                done.stays(FOREIGN)
             except Exception as error:  # noqa: BLE001  # nor does what nobody thought of keep the next waiting
                 count_defect(error)
-                failed += 1
-        if len(found) < BATCH:
+                done.stays(str(Defect(error)))
+            done.after = key
+        if len(keys) < BATCH:
+            done.after = ""
             break
-    return unspooled, failed
+    return done
 
 
 class _Taking:
@@ -72,22 +112,39 @@ class _Taking:
         """Take one spooled webhook in; tell whether it made an event, or found one."""
         webhook = Spooled.load(data)
         settings = self._publisher.settings
-        source = settings.source(webhook.source)
         try:
             accepted = accept(
-                source,
+                settings.sources.get(webhook.source) or Source.gone(webhook.source),
                 webhook,
                 settings=settings,
                 store=self._publisher.store,
                 publisher=self._for_one,
                 paused=self._publisher.paused,
             )
-        except SignatureError:  # a suspected replay, which this source refuses
+        except SignatureError as error:  # a suspected replay, which this source refuses
+            self._refuse(webhook, error)
             return False
         self._in_vain |= getattr(accepted.failure, "concerns_all", False)
         if not accepted.duplicate:
             count_routing(accepted.event)
         return True
+
+    def _refuse(self, webhook: Spooled, error: SignatureError) -> None:
+        """Keep the refusal as ingest would have: what was acknowledged as spooled doesn't go without a word."""
+        refusal = Refusal.of(
+            webhook.source,
+            Reason(error.reason),
+            str(error),
+            at=webhook.received_at,
+            method=webhook.said.method,
+            path=f"/webhooks/{webhook.source}",
+            query_string="",
+            headers=webhook.said.headers,
+            source_ip=None,
+            body=b"",
+        )
+        self._publisher.store.add_refusal(refusal, 1)
+        count_refused(webhook.source, refusal.reason)
 
     def _for_one(self) -> Publisher:
         if self._in_vain:

@@ -180,6 +180,19 @@ class Upkeep:
         """Leave word for the next sweep."""
         self.table.put({"pk": "SWEEP", "sk": "SWEEP", "kind": "SWEEP", "words": dict(words)})
 
+    def spool_word(self) -> Item:
+        """Return what the last sweep that found anything spooled left word of; {} where none ever did.
+
+        `waiting`, up to `relay.unspool.COUNTED_MAX`; `oldest_at`; `reason`, why one of them isn't taken in; `after`,
+        where to go on.
+        """
+        item = self.table.get("SPOOL", "SPOOL") or {}
+        return {name: it for name, it in item.items() if name in ("waiting", "oldest_at", "reason", "after")}
+
+    def save_spool_word(self, said: Mapping[str, Any]) -> None:
+        """Leave word of what is spooled."""
+        self.table.put({"pk": "SPOOL", "sk": "SPOOL", "kind": "SPOOL", **said})
+
     def save_handshake(self, source: str, kept: Mapping[str, str]) -> None:
         """Keep what the owner must see of the last handshake of *source*, for a day."""
         now = self.now()

@@ -31,6 +31,7 @@ from relay.schedules import tick_url
 from relay.secret import Secret
 from relay.targets import deliver
 from tests.conftest import Clients
+from tests.flat import bus
 from tests.memory_aws import Denied, MemoryDynamoDB, MemoryS3
 from tests.memory_aws.roles import allows
 from tests.unit.relay.operator import wired
@@ -172,7 +173,7 @@ def open_routes(dynamodb: MemoryDynamoDB, monkeypatch: pytest.MonkeyPatch, tmp_p
     """Give a relay whose functions ingest, record and deliver have the synthesized policies."""
     world = World(Clients(dynamodb, MemoryS3()))
     world.clock.at = world.clock.at.fromtimestamp(int(time.time()), world.clock.at.tzinfo)  # PyJWT's own clock is real
-    world.deploy({**FLAT, "sources": SOURCES})
+    world.deploy({**FLAT, "sources": SOURCES, "destinations": {**FLAT["destinations"], "ledger": bus("audit")}})
     world.store.save_keys(current=KEY, following="sig_next", mac=MAC)
     it = wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
     secrets = {"github": [Secret(SECRET)], "plain": [Secret(SECRET)], "kept": [Secret(SECRET)]}

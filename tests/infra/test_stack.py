@@ -359,6 +359,7 @@ def test_alarms_watch_what_the_functions_of_this_relay_count(real: Synthesized) 
         ("DueAge", "relay=shop", "service=sweep"): ("Maximum", 300),
         ("TooLarge", "relay=shop"): ("Sum", 0),
         ("Throttled", "relay=shop"): ("Sum", 0),
+        ("SpoolAge", "relay=shop", "service=sweep"): ("Maximum", 900),
     }
     assert {name for name, *_ in own} <= {*COUNTED, *(it.value for it in Metric)}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.model import Status
+from tests.model.configuration import URLS
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations
 from tests.model.world import World
@@ -52,7 +53,7 @@ def test_a_foreign_dead_letter_survives_though_bodies_of_delete_are_ignored(by: 
             world.audit()
         rules = world.ask_qstash("GET", "/admin/rules", admin=True)["rules"]
 
-        assert before == {THEIRS, world.urls["ledger"]}
+        assert before == {THEIRS, URLS["ledger"]}
         assert rules[-1]["hits"] == 1
         assert dead_urls(world) == {THEIRS}
         world.become_quiet()

@@ -223,8 +223,10 @@ FAULTS = (
     Fault(
         "spooled-is-forgotten-first",
         f"{RELAY}unspool.py",
-        "unspooled += taking.take(data)\n",
-        "store.unspool(key)\n                unspooled += taking.take(data)\n",
+        "done.unspooled += taking.take(store.spooled_data(key))\n",
+        "data = store.spooled_data(key)\n"
+        "                store.unspool(key)\n"
+        "                done.unspooled += taking.take(data)\n",
         ("tests/unit/relay/test_accept.py",),
     ),
     Fault(
@@ -741,6 +743,8 @@ FAULTS = (
         "return urls or plain",
         "return plain",
         ("tests/unit/relay/test_followed.py", "tests/infra/test_desired.py"),
+    ),
+    Fault(
         "everybodys-dead-letters-deleted",
         f"{RELAY}qstash.py",
         """self.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
@@ -767,5 +771,19 @@ FAULTS = (
         'if call.engine.settings.batch_refused == "whole":',
         "if call.engine.settings.batch_refused:",
         ("tests/unit/qstash/test_switches.py", "tests/unit/qstash/test_publish.py"),
+    ),
+    Fault(
+        "spooled-of-a-gone-source-waits-for-ever",
+        f"{RELAY}unspool.py",
+        "settings.sources.get(webhook.source) or Source.gone(webhook.source),",
+        "settings.source(webhook.source),",
+        ("tests/unit/relay/test_accept.py",),
+    ),
+    Fault(
+        "head-of-the-spool-starves-the-rest",
+        f"{RELAY}unspool.py",
+        "store, done = publisher.store, Taken(after=after)",
+        "store, done = publisher.store, Taken()",
+        ("tests/unit/relay/test_accept.py",),
     ),
 )

@@ -15,22 +15,24 @@ import pytest
 from infra.config import built_in_schemes
 from relay import query
 from relay.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine
+from relay.deadline import within
 from relay.errors import BodyTooLarge, SignatureError, UpstreamError
 from relay.handshakes import Answer
 from relay.judgement import Described
+from relay.model import event_id
 from relay.received import Received
 from relay.secret import Secret
 from relay.settings import Settings
 from relay.spool import Spooled
+from relay.store import Store
 from relay.sweep import sweep
+from relay.unspool import FOREIGN, take_in
 from tests.flat import route
 from tests.unit.relay.slow import left, slow_aws
 from tests.unit.relay.world import BASE, FLAT, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from relay.store import Store
 
 TO_CI = [route("ci", how=FLAT["url_groups"]["ci"]["publishing"])]
 
@@ -245,7 +247,7 @@ def test_what_the_source_never_sends_again_is_spooled_and_taken_in_once_the_tabl
     assert again.event.received_at == came_at
     assert world.store.body(again.event) == b'{"n": 1}'
     assert len(world.wire.published) == 1
-    assert world.store.spooled(10, "") == []
+    assert world.store.spooled(10) == []
 
 
 def test_what_was_spooled_twice_is_one_event(world: World) -> None:
@@ -282,17 +284,70 @@ def test_where_the_bucket_is_down_too_the_source_is_told(world: World) -> None:
 
 
 def test_what_cant_be_taken_in_stays_and_keeps_nothing_else_waiting(world: World) -> None:
-    """A source that was taken out of the configuration, or bytes that nobody of ours wrote."""
+    """Bytes that nobody of ours wrote."""
     world.store.spool(b"no spooled webhook")
-    gone = Spooled("gone", world.clock.at, keyed("a"), None, b"{}")
-    world.store.spool(gone.dump())
     github = source_of(world, "github")
     github.post(keyed("a"), store=DownTable(world.store))  # type: ignore[arg-type]
 
     done = world.sweep(60)
 
-    assert (done.unspooled, done.failed) == (1, 2)
-    assert len(world.store.spooled(10, "")) == 2
+    assert (done.unspooled, done.failed, done.spooled, done.spooled_s) == (1, 1, 1, 60)
+    assert len(world.store.spooled(10)) == 1
+    word = world.store.spool_word()
+    assert (word["waiting"], word["reason"], word["after"]) == (1, FOREIGN, "")
+    assert query.show_config(world.settings, world.store)["spool"]["waiting"] == 1
+
+
+def test_what_a_source_sent_before_it_left_the_configuration_is_an_event_without_a_route(world: World) -> None:
+    """It was acknowledged: so it is there to be seen, and to be replayed once the source is back."""
+    gone = Spooled("gone", world.clock.at, keyed("a"), "application/json", b'{"n": 1}')
+    world.store.spool(gone.dump())
+
+    done = world.sweep(60)
+
+    assert (done.unspooled, done.failed, done.spooled) == (1, 0, 0)
+    event = world.store.event(event_id("gone", "a"))
+    assert event is not None
+    assert (event.expected, event.route_error) == ({}, "its source is gone")
+    assert world.store.body(event) == b'{"n": 1}'
+
+
+def test_a_spooled_webhook_that_its_source_refuses_as_a_replay_is_shown_as_refused(world: World) -> None:
+    world.deploy(FLAT | {"sources": {"github": FLAT["sources"]["github"] | {"replays": "refuse"}}})
+    world.post(b'{"n": 1}', "d-1")
+    said = Described(
+        "d-2", has_id=True, event_type="push", headers={}, signed_sha256=hashlib.sha256(b'{"n": 1}').hexdigest()
+    )
+    world.store.spool(Spooled("github", world.clock.at, said, None, b'{"n": 1}').dump())
+
+    done = world.sweep(60)
+
+    assert (done.unspooled, done.failed, world.store.spooled(9)) == (0, 0, [])
+    (refused,) = query.list_refusals(world.store, "github", world.settings)["counts"]
+    assert (refused["reason"], refused["count"]) == ("replayed", 1)
+
+
+def test_a_head_that_fails_slowly_starves_nobody(world: World) -> None:
+    """The next run goes on where this one had no more time."""
+    for _ in range(3):
+        world.store.spool(b"no webhook of ours")
+        world.clock.at += timedelta(seconds=1)
+    source_of(world, "github").post(keyed("a"), store=DownTable(world.store))  # type: ignore[arg-type]
+    reads, after, unspooled = list[str](), "", 0
+
+    def read(key: str) -> bytes:
+        reads.append(key)
+        return Store.spooled_data(world.store, key)
+
+    world.store.spooled_data = read  # type: ignore[method-assign]
+    for _ in range(4):
+        reads.clear()
+        with within(lambda: 8.0 - 5.0 * len(reads)):
+            done = take_in(world.publisher, lambda: world.publisher, after)
+        assert len(reads) <= 2
+        after, unspooled = done.after, unspooled + done.unspooled
+
+    assert (unspooled, len(world.store.spooled(9))) == (1, 3)
 
 
 def test_the_outbox_has_its_turn_however_much_is_spooled(world: World) -> None:

@@ -143,7 +143,7 @@ def test_the_spool_is_taken_in_during_a_hold(world: World) -> None:
     done = world.sweep(60)
 
     assert (done.unspooled, done.failed) == (1, 0)
-    assert world.store.spooled(10, "") == []
+    assert world.store.spooled(10) == []
 
 
 def silent(world: World, **line: Any) -> str:

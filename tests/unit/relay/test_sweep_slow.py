@@ -88,7 +88,7 @@ def test_however_slow_publishing_is_the_others_have_their_turn(world: World, tak
     done = world.sweep(0, ends)
 
     assert set(world.statuses(event.id).values()) == {Status.DELIVERED}
-    assert (done.unspooled, world.store.spooled(9, "")) == (1, [])
+    assert (done.unspooled, world.store.spooled(9)) == (1, [])
     assert ends() >= 0
 
 
