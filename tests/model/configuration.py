@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from infra.config import built_in_schemes
-from tests.flat import bus, group, route, url
+from tests.flat import bus, group, publishing, route, url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ BASE = "https://relay.example.com"
 FIRST: Layout = {"audit": {"ledger": Kind.URL, "erp": Kind.URL}, "ci": {"builder": Kind.URL}}
 NAMES = ("builder", "crm", "erp", "ledger")
 SOURCES = ("github", "stripe")
+DELAYED = publishing(delay={"expression": "body.wait_s"})  # as the webhook says, if it says so
 URLS = {name: f"https://{name}.example.com/in" for name in NAMES}
 OTHER_URLS = {name: f"https://{name}.example.com/new" for name in NAMES}
 
@@ -50,7 +51,7 @@ def flat(layout: Layout, *, narrow: bool = False) -> dict[str, Any]:
     Args:
         narrow: Whether no route takes what the one source sends, and of one the other has it can't be told.
     """
-    routes = {source: [route(*groups_of(source, layout))] for source in SOURCES}
+    routes = {source: [route(*groups_of(source, layout), how=DELAYED)] for source in SOURCES}
     if narrow:
         first, *others = layout
         untold = [route(*others, name="routes[0]", when="starts_with(body.ref, 'v')")] if others else []

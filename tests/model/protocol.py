@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 DAY_S = 86_400.0
 SOURCES = st.sampled_from(CONFIGURED)
 KEYS = st.sampled_from(["1", "2", "3"])
-BODIES = st.sampled_from([b"{}", b"{}", b'{"other":1}'])
+POISON = b'{"wait_s":1%s}' % (b"0" * 308)  # a delay that no time can be reckoned with
+BODIES = st.sampled_from([b"{}", b"{}", b'{"other":1}', POISON])
+TYPES = st.sampled_from(["push", "push", " push\r\n", "\ud800", "\0", "\u0645\u0631\u062d\u0628\u0627", "x" * 999, ""])
 MEANWHILE = ("sweep", "audit", "webhook", "a second", "a minute")
 MISHAPS = st.one_of(
     st.none(),
@@ -101,10 +103,10 @@ class Protocol(RuleBasedStateMachine):
 
         return when_it_can
 
-    @rule(source=SOURCES, key=KEYS, body=BODIES, mishap=MISHAPS)
-    def send(self, source: str, key: str, body: bytes, mishap: tuple[str, int] | None) -> None:
-        """Send a webhook: a new one, one that came before, or other bytes under its id."""
-        self._verb(lambda: self.it.webhook(source, key, body), mishap)
+    @rule(source=SOURCES, key=KEYS, body=BODIES, event_type=TYPES, mishap=MISHAPS)
+    def send(self, source: str, key: str, body: bytes, event_type: str, mishap: tuple[str, int] | None) -> None:
+        """Send a webhook: a new one, one that came before, or other bytes under its id; poison, or with any text."""
+        self._verb(lambda: self.it.webhook(source, key, body, event_type), mishap)
 
     @rule(mishap=MISHAPS)
     def sweep(self, mishap: tuple[str, int] | None) -> None:

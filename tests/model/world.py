@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 from unittest import mock
+from urllib.parse import quote
 
 import httpx
 import jwt.api_jwt
@@ -29,11 +30,12 @@ from relay.accept import Acceptance, accept_or_spool
 from relay.audit import Audited, audit
 from relay.errors import RelayError
 from relay.gateway import Request
-from relay.judgement import Described
+from relay.judgement import describe
 from relay.model import EventId, Status, delivery_id, event_id
 from relay.parcels import BODY_MAC
 from relay.publish import Publisher
 from relay.qstash import QStash
+from relay.received import Received
 from relay.replay import Replay, Router, replay_deliveries
 from relay.settings import Settings
 from relay.settle import settle
@@ -310,9 +312,18 @@ class World:
             workers=1,
         )
 
-    def webhook(self, source: str, key: str, body: bytes = b"{}") -> EventId | None:
-        """Send a webhook; return its event if the source was told that it is durable."""
-        said = Described(key, has_id=True, event_type="push", headers={})
+    def webhook(self, source: str, key: str, body: bytes = b"{}", event_type: str = "push") -> EventId | None:
+        """Send a webhook; return its event if the source was told that it is durable.
+
+        Args:
+            event_type: As a stranger may write it, in a header and in the query; an HTTP API hands it over as it is.
+        """
+        headers = {"X-GitHub-Event": event_type, "X-GitHub-Delivery": key, "X-GitHub-Said": event_type}
+        request = Request.of(
+            {"headers": headers, "rawPath": "/", "rawQueryString": f"={quote(event_type, errors='replace')}"}
+        )
+        received = Received(method="POST", urls=request.urls((BASE,)), headers=request.headers, body=body)
+        said = describe(self.settings("ingest").sources["github"].row, received)
         webhook = Spooled(source, self.now(), said, "application/json", body)
         try:
             with self.calls.process("ingest"):
