@@ -28,6 +28,7 @@ METHOD_MAX_CHARS = 20
 HEADERS_MAX_BYTES = 32 * 1024  # kept of all headers together; a gateway takes 10 KB of them
 PARAMETERS_MAX_BYTES = 32 * 1024  # kept of the query's
 QUERY_MAX_BYTES = 4096  # of a header; longer ones are what proxies and servers refuse
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _NOT_IN_A_HEADER = re.compile(r"[^!-~]+")
 
 
@@ -99,7 +100,9 @@ def describe(row: Row, received: Received) -> Described:
     wanted = {
         name: value
         for name, value in received.headers.items()
-        if (name in named or _is_any(name, (*row.forward, *row.headers))) and not _is_any(name, secret)
+        if (name in named or _is_any(name, (*row.forward, *row.headers)))
+        and not _is_any(name, secret)
+        and _HEADER_NAME.fullmatch(name)  # else it could never be sent on
     }
     signed = received.signed if row.id and not row.signs_id else None
     kept = received.query_without(row.secret_parameters)

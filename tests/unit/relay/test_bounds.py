@@ -80,7 +80,12 @@ def test_every_text_there_is_can_be_taken_in_published_and_shown(
     """As an HTTP API hands it over: halves of surrogate pairs, empty names, NUL, every script."""
     world.wire.published.clear()
     asked = "&".join(f"{quote(name, errors='replace')}={quote(it, errors='replace')}" for name, it in query.items())
-    headers = {"X-GitHub-Event": text or "push", "X-GitHub-Text": text, "X-GitHub-Delivery": f"{text}{next(NUMBERS)}"}
+    headers = {
+        "X-GitHub-Event": text or "push",
+        "X-GitHub-Text": text,
+        f"X-GitHub-{text}": "1",
+        "X-GitHub-Delivery": f"{text}{next(NUMBERS)}",
+    }
     request = Request.of({"headers": headers, "body": json.dumps(held | {"action": text})})
 
     event = world.post(request.body, headers=dict(request.headers), query=asked).event
