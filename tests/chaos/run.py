@@ -64,6 +64,7 @@ SOMEBODY_ELSES = "not the relay's"  # a label
 AWAY_STEPS = 3  # in which time passes while QStash is away, a sweep before each
 PARALLELISM = 12
 ORDER_TRIES = 4
+OUTAGE_TRIES = 10
 LEASE_S = 61  # how long a sweep that was killed keeps others out
 IDLE_S = 120  # how long QStash may take to have nothing under way
 REPLAYS_MAX = 200
@@ -210,8 +211,7 @@ class Run:
     async def _happen(self, moment: Moment) -> None:
         match moment.action:
             case "outage":
-                with outage(self._on.orders, moment.argument):
-                    await asyncio.sleep(moment.seconds)
+                await self._outage(moment)
             case "order":
                 await asyncio.to_thread(self._order, moment.argument)
             case "rotate":
@@ -222,6 +222,15 @@ class Run:
                 self._qstash.go_down(moment.seconds)
                 await self._sender.send_all(self._mix.webhooks[-self._mix.held_back :])
                 await asyncio.to_thread(self._wait_for_qstash, moment.seconds)
+
+    async def _outage(self, moment: Moment) -> None:
+        """Have an outage last as long as it shall, and until it has struck: a busy machine sends little meanwhile."""
+        before = self._on.orders.struck()[moment.argument]
+        with outage(self._on.orders, moment.argument):
+            for _ in range(OUTAGE_TRIES):
+                await asyncio.sleep(moment.seconds)
+                if self._on.orders.struck()[moment.argument] > before:
+                    return
 
     def _wait_for_qstash(self, seconds: float) -> None:
         """Let QStash's outage pass, with sweeps meanwhile; what they can't publish is what it struck."""
