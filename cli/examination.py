@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from cli import aws, destination_secrets, secrets
-from cli.command import Failure
+from cli.command import Failure, iso
 from cli.deployed import Deployed, Stack, find_stack, transport
 from cli.tables import time_text
 from relay.caller import DEFAULT_URL
@@ -22,6 +23,7 @@ from relay.qstash import QStash
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+WAITS_MAX = timedelta(minutes=5)
 State = Literal["ok", "missing", "look", "skipped"]
 
 
@@ -285,7 +287,13 @@ class Examination:
             if self._relay.get("deliveries", status=status, limit="1")["deliveries"]:
                 yield Finding("ledger", "look", found, self._command(f"delivery list --status {status}"))
                 return
-        yield Finding("ledger", "ok", "no delivery is unaccounted or unpublishable")
+        waiting_since = iso(datetime.now(UTC) - WAITS_MAX)
+        if self._relay.get("deliveries", status="pending", until=waiting_since, limit="1")["deliveries"]:
+            minutes = WAITS_MAX.seconds // 60
+            found = f"deliveries have waited over {minutes} min to be published: `relay event show` says why"
+            yield Finding("ledger", "look", found, self._command("delivery list --status pending"))
+            return
+        yield Finding("ledger", "ok", "no delivery is unaccounted, unpublishable, or waits long to be published")
 
     def _spool(self) -> Iterator[Finding]:
         if self._config is None:

@@ -87,13 +87,15 @@ class Storage(Construct):
         """Let *function* keep refused requests, find them again, and forget them."""
         actions = ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"]
         function.allow("Quarantine", actions, [self.bucket.arn_for_objects(f"{QUARANTINE}*")])
-        function.add_to_role_policy(
-            iam.PolicyStatement(
-                sid="FindQuarantined",
-                actions=["s3:ListBucket"],
-                resources=[self.bucket.bucket_arn],
-                conditions={"StringLike": {"s3:prefix": f"{QUARANTINE}*"}},
-            )
+        function.add_to_role_policy(self._find(QUARANTINE, "FindQuarantined"))
+
+    def _find(self, prefix: str, sid: str) -> iam.PolicyStatement:
+        """Return what lets a function list what the bucket has under *prefix*."""
+        return iam.PolicyStatement(
+            sid=sid,
+            actions=["s3:ListBucket"],
+            resources=[self.bucket.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": f"{prefix}*"}},
         )
 
     def grant_record(self, function: RelayFunction) -> None:
@@ -110,6 +112,7 @@ class Storage(Construct):
         self._grant_records(function)
         self._grant_indexes(function)
         self._grant_bodies(function)
+        function.add_to_role_policy(self._find(SPOOL, "FindSpooled"))
 
     def grant_sweep(self, function: RelayFunction) -> None:
         """Let *function* find what is due, publish it and record that; and take in what was spooled."""

@@ -8,6 +8,7 @@ while: where it doesn't reach back so far, nobody can tell, and a person decides
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from relay.errors import OutOfTime, QStashError, Unready, Untraceable, UpstreamError
@@ -58,9 +59,7 @@ class Already:
             absent = [it for it in asked if not there[id(it)]]
             known |= {id(it): {} for it in absent if self._may_come_yet(it)}
             absent = [it for it in absent if not self._may_come_yet(it)]
-            if absent and not self._log_reaches(min(map(_unknown_since, absent))):
-                untold = [it for it in absent if not self._log_reaches(_unknown_since(it))]
-                known |= {id(it): Untraceable(UNTRACEABLE) for it in untold}
+            known |= {id(it): Untraceable(UNTRACEABLE) for it in self._out_of_reach(absent)}
         except (QStashError, OutOfTime) as error:
             known |= {id(it): error for it in asked}
         return [known[id(it)] for it in self._parcels]
@@ -97,8 +96,20 @@ class Already:
     def _of(self, parcel: Parcel, found: Sequence[Track]) -> Answer:
         return {name: it.message_id for name in parcel.names for it in found if it.is_of(name, self._settings)}
 
-    def _log_reaches(self, since: datetime) -> bool:
-        return self._now - since <= LOG_RETENTION and self._qstash.log_reaches(since)
+    def _out_of_reach(self, parcels: Iterable[Parcel]) -> list[Parcel]:
+        """Return those of *parcels* that QStash's log doesn't reach back to: the oldest, until it does."""
+        beyond: list[Parcel] = []
+        for it in sorted(parcels, key=_unknown_since):
+            since = _unknown_since(it)
+            if self._now - since > LOG_RETENTION or not (self._qstash.log_has_before(since) or self._log_is_whole):
+                beyond.append(it)
+            else:
+                break
+        return beyond
+
+    @cached_property
+    def _log_is_whole(self) -> bool:
+        return self._qstash.log_is_whole()
 
     def _is_to_be_asked_for(self, parcel: Parcel) -> bool:
         return self._is_again(parcel) if parcel.goes_nowhere else parcel.trouble is None and self._may_be_there(parcel)

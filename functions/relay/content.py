@@ -90,8 +90,7 @@ def read(body: bytes, content_type: str | None, encoding: str | None) -> Content
     if _FORM_BYTES.fullmatch(text) or media_type(content_type) == FORM:
         fields = pairs(text)
         return _of_form(fields, text) if fields else Content(None, [], text, _too_many(text))
-    deep = text.lstrip()[:1] in (b"{", b"[") and _is_deep(text)
-    return Content(None, [], text, "it is JSON nested too deeply" if deep else "it is neither JSON nor a form")
+    return Content(None, [], text, _why_not_json(text))
 
 
 def of_headers(body: bytes, headers: Mapping[str, str]) -> Content:
@@ -190,14 +189,16 @@ def _too_many(text: bytes) -> str:
     return f"it is a form of over {FIELDS_MAX} fields" if text.count(b"&") >= FIELDS_MAX else "it is an empty form"
 
 
-def _is_deep(text: bytes) -> bool:
-    try:
-        json.loads(text)
-    except RecursionError:
-        return True
-    except ValueError:
-        return False
-    return False
+def _why_not_json(text: bytes) -> str:
+    if text.lstrip()[:1] in (b"{", b"["):
+        try:
+            json.loads(text)
+        except RecursionError:
+            return "it is JSON nested too deeply"
+        except ValueError as error:
+            if not isinstance(error, json.JSONDecodeError | UnicodeDecodeError):  # Python's own bound
+                return "it is JSON with a number of over 4300 digits"
+    return "it is neither JSON nor a form"
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:

@@ -20,7 +20,7 @@ CALLBACK_RETRIES = 5  # said explicitly: else a callback has as many as its mess
 CALLBACK_TIMEOUT_S = 20
 LOG_PAGE = 100  # what its documentation says that it takes
 LOG_PAGES_MAX = 50
-LOG_LITTLE_PAGES = 10
+LOG_LITTLE_PAGES = 50
 CLOCK_MARGIN = timedelta(minutes=1)  # by which QStash's clock and the relay's may differ
 LOG_LITTLE_BYTES = 8 * 1024 * 1024
 DEAD_LETTER_PAGE = 10  # each has a body, and those of callbacks that died have one in them, in base64
@@ -205,9 +205,15 @@ class QStash(Holdings):
 
         It does where it has a line as old; or where all of it is so little that nothing was forgotten for its size.
         """
+        return self.log_has_before(moment) or self.log_is_whole()
+
+    def log_has_before(self, moment: datetime) -> bool:
+        """Tell whether QStash's log has a line from before *moment*."""
         older, _, _ = self._log({"toDate": int((moment - CLOCK_MARGIN).timestamp() * 1000)}, 1)
-        if older:
-            return True
+        return bool(older)
+
+    def log_is_whole(self) -> bool:
+        """Tell whether QStash's log has so little in all that nothing was forgotten for its size."""
         rows, more = self._pages({}, LOG_LITTLE_PAGES)
         with reading():
             size = sum(row["body"] + len(row.get("responseBody") or "") for row in rows)

@@ -27,6 +27,7 @@ from relay.model import (
     split_delivery_id,
 )
 from relay.refusals import UNKNOWN_SOURCE_NAME, Reason
+from relay.spool import backlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -271,10 +272,13 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
 
 
 def _spool(store: Store) -> dict[str, Any]:
-    """Return how many webhooks wait in the bucket, since when, and why one of them isn't taken in."""
-    word = store.spool_word()
-    waiting = int(word.get("waiting", 0))
-    return {"waiting": waiting, "oldest_at": word.get("oldest_at"), "reason": word.get("reason")}
+    """Return how many webhooks wait in the bucket, since when, and why one of them wasn't taken in last.
+
+    The bucket itself is asked: whoever takes them in may be what fails.
+    """
+    waiting, oldest_at = backlog(store)
+    reason = store.spool_word().get("reason") if waiting else None
+    return {"waiting": waiting, "oldest_at": oldest_at and iso(oldest_at), "reason": reason}
 
 
 def _missing(settings: Settings, store: Store) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from relay import content
 from relay.errors import Unsendable
 from relay.expressions import Expression, ExpressionError, Template
-from relay.model import EVENT_TYPE_UNKNOWN, from_iso
+from relay.model import EVENT_TYPE_UNKNOWN, from_iso, iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -167,7 +167,7 @@ def share(settings: Settings, event: Event, body: bytes, group: str) -> Share:
             publishing=how,
             route=taken.name if taken is not None else None,
             body=_transformed(taken, event, body),
-            not_before=_not_before(how, event, body),
+            not_before=_within_retention(_not_before(how, event, body), event),
             flow_key=_filled(how.flow_control["key"], event, body, FLOW_KEY_MAX_CHARS) if how.flow_control else None,
             labels=tuple(filter(None, (_filled(it, event, body, LABEL_MAX_CHARS) for it in how.labels))),
         )
@@ -213,6 +213,15 @@ def _not_before(how: Publishing, event: Event, body: bytes) -> datetime | None:
         return None if delay_s is None else event.received_at + timedelta(seconds=delay_s)
     except OverflowError:
         raise ExpressionError(f"delay is longer than there is time: {delay_s} s") from None
+
+
+def _within_retention(moment: datetime | None, event: Event) -> datetime | None:
+    if moment is not None and moment >= event.expires_at:
+        raise ExpressionError(
+            f"it is to be delivered at {iso(moment)[:16]} first, and is kept until {iso(event.expires_at)[:16]} only"
+            " (relay.retention_days): nobody could tell what became of it"
+        )
+    return moment
 
 
 def _seconds(delay: Expression, event: Event, body: bytes) -> float | None:

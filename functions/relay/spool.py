@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ from relay.model import from_iso, iso
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from relay.store import Store
+
+COUNTED_MAX = 1000  # a page of the bucket's list
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,12 @@ class Spooled:
             content_type=held["content_type"],
             body=base64.b64decode(held["body"]),
         )
+
+
+def backlog(store: Store) -> tuple[int, datetime | None]:
+    """Return how many webhooks are spooled, up to `COUNTED_MAX`, and since when the oldest is."""
+    keys = store.spooled(COUNTED_MAX)
+    for key in keys:
+        with suppress(ValueError):  # somebody else wrote there
+            return len(keys), from_iso(key.partition("/")[2].rpartition("-")[0])
+    return len(keys), None

@@ -20,10 +20,11 @@ from relay.deadline import regardless, seconds_left, within
 from relay.errors import AnswerTooLong, Defect, LogTooLong, OutOfTime, QStashError, Unready, UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH
 from relay.metrics import Metric, count
-from relay.model import Status, iso
+from relay.model import Status
 from relay.parallel import each, supervised
 from relay.replay import Router
-from relay.unspool import backlog, take_in
+from relay.spool import backlog
+from relay.unspool import take_in
 from relay.watch import Looked, look_after
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Swept(Looked):
         failed: Things that stay owed.
         replayed: Deliveries that replays of many started.
         unspooled: Webhooks taken in from the spool.
-        spooled: Those that wait there at its end, up to `relay.unspool.COUNTED_MAX`; *spooled_s*: the oldest for how
+        spooled: Those that wait there at its end, up to `relay.spool.COUNTED_MAX`; *spooled_s*: the oldest for how
             long, in seconds.
         oldest_s: How long the oldest thing due to be published has waited, in seconds.
         skipped: Shards that another run was at.
@@ -377,8 +378,7 @@ def _take_in(run: _Run) -> None:
             with regardless():
                 run.done.spooled, oldest_at = backlog(run.store)
                 run.done.spooled_s = _age_s(run, oldest_at)
-                said = {"waiting": run.done.spooled, "oldest_at": oldest_at and iso(oldest_at)}
-                run.store.save_spool_word({**said, "reason": it.reason, "after": it.after})
+                run.store.save_spool_word({"reason": it.reason, "after": it.after})
 
 
 def _age_s(run: _Run, moment: datetime | None) -> float:

@@ -6,7 +6,6 @@ that its source refuses as a replay becomes a refusal; what can't be taken in st
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,31 +13,18 @@ from relay.accept import accept
 from relay.deadline import seconds_left
 from relay.errors import Defect, OutOfTime, SignatureError, Unready, UpstreamError
 from relay.metrics import count_defect, count_refused, count_routing
-from relay.model import from_iso
 from relay.refusals import Reason, Refusal
 from relay.settings import Source
 from relay.spool import Spooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from relay.publish import Publisher
-    from relay.store import Store
 
 BATCH = 25
-COUNTED_MAX = 1000  # a page of the bucket's list
 ONE_S = 2.0  # none is begun with less left
 FOREIGN = "it is no webhook of the relay's"
-
-
-def backlog(store: Store) -> tuple[int, datetime | None]:
-    """Return how many webhooks are spooled, up to `COUNTED_MAX`, and since when the oldest is."""
-    keys = store.spooled(COUNTED_MAX)
-    for key in keys:
-        with suppress(ValueError):  # somebody else wrote there
-            return len(keys), from_iso(key.partition("/")[2].rpartition("-")[0])
-    return len(keys), None
 
 
 @dataclass

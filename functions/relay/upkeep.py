@@ -183,11 +183,10 @@ class Upkeep:
     def spool_word(self) -> Item:
         """Return what the last sweep that found anything spooled left word of; {} where none ever did.
 
-        `waiting`, up to `relay.unspool.COUNTED_MAX`; `oldest_at`; `reason`, why one of them isn't taken in; `after`,
-        where to go on.
+        `reason`, why one of them isn't taken in; `after`, where to go on.
         """
         item = self.table.get("SPOOL", "SPOOL") or {}
-        return {name: it for name, it in item.items() if name in ("waiting", "oldest_at", "reason", "after")}
+        return {name: it for name, it in item.items() if name in ("reason", "after")}
 
     def save_spool_word(self, said: Mapping[str, Any]) -> None:
         """Leave word of what is spooled."""

@@ -60,6 +60,7 @@ EXPECTED = {
         "Records": RECORDS,
         "Indexes": INDEXES,
         "ReadBodies": READ_BODIES,
+        "FindSpooled": (["s3:ListBucket"], ["<StorageBucket>"], {"StringLike": {"s3:prefix": "spool/*"}}),
         "WakeSweep": (["lambda:InvokeFunction"], ["<Sweep>"]),
     },
     "sweep": {

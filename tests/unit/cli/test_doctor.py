@@ -219,6 +219,17 @@ def test_what_can_never_be_published_is_worth_a_look(whole: Relay) -> None:
     )
 
 
+def test_what_waits_long_to_be_published_is_worth_a_look(whole: Relay) -> None:
+    """QStash refuses it, or doesn't answer: each record says why."""
+    none: dict[str, Any] = {"deliveries": [], "cursor": None}
+    whole.server.says("GET", "/v1/deliveries", none, none, {"deliveries": [{"id": "dlv_1.erp"}], "cursor": None})
+
+    found = _examined(whole)["ledger"]
+
+    assert (found["state"], found["next"]) == ("look", f"relay --name {whole.name} delivery list --status pending")
+    assert "until=" in whole.server.asked("/v1/deliveries")[-1].query
+
+
 def test_what_waits_in_the_bucket_is_worth_a_look(whole: Relay) -> None:
     whole.configure(spool={"waiting": 3, "oldest_at": "2026-11-25T00:00:00.000000Z", "reason": "no such webhook"})
 

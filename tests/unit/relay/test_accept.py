@@ -19,7 +19,7 @@ from relay.deadline import within
 from relay.errors import BodyTooLarge, SignatureError, UpstreamError
 from relay.handshakes import Answer
 from relay.judgement import Described
-from relay.model import event_id
+from relay.model import event_id, iso
 from relay.received import Received
 from relay.secret import Secret
 from relay.settings import Settings
@@ -294,8 +294,9 @@ def test_what_cant_be_taken_in_stays_and_keeps_nothing_else_waiting(world: World
     assert (done.unspooled, done.failed, done.spooled, done.spooled_s) == (1, 1, 1, 60)
     assert len(world.store.spooled(10)) == 1
     word = world.store.spool_word()
-    assert (word["waiting"], word["reason"], word["after"]) == (1, FOREIGN, "")
-    assert query.show_config(world.settings, world.store)["spool"]["waiting"] == 1
+    assert (word["reason"], word["after"]) == (FOREIGN, "")
+    told = query.show_config(world.settings, world.store)["spool"]
+    assert (told["waiting"], told["oldest_at"], told["reason"]) == (1, iso(World.began), FOREIGN)
 
 
 def test_what_a_source_sent_before_it_left_the_configuration_is_an_event_without_a_route(world: World) -> None:
@@ -348,6 +349,16 @@ def test_a_head_that_fails_slowly_starves_nobody(world: World) -> None:
         after, unspooled = done.after, unspooled + done.unspooled
 
     assert (unspooled, len(world.store.spooled(9))) == (1, 3)
+
+
+def test_what_is_spooled_is_told_though_no_sweep_runs(world: World) -> None:
+    github = source_of(world, "github")
+    github.post(keyed("a"), store=DownTable(world.store))  # type: ignore[arg-type]
+
+    told = query.show_config(world.settings, world.store)["spool"]
+
+    assert told == {"waiting": 1, "oldest_at": iso(World.began), "reason": None}
+    assert query.show_audit(world.store, {}, lambda: 60)["spool"] == told
 
 
 def test_the_outbox_has_its_turn_however_much_is_spooled(world: World) -> None:

@@ -103,6 +103,7 @@ def test_what_a_body_says(body: bytes, content_type: str | None, encoding: str |
         (b"<a/>", "application/xml", None, "it is neither JSON nor a form"),
         (b"{", "application/json", None, "it is neither JSON nor a form"),
         (b"[" * 100_000, "application/json", None, "it is JSON nested too deeply"),
+        (b'{"n": %s}' % (b"9" * 5000), "application/json", None, "it is JSON with a number of over 4300 digits"),
         (b"\xff\xfe\x00", "application/octet-stream", None, "it is neither JSON nor a form"),
         (b"a&" * 2_000_000, FORM, None, "it is a form of over 5000 fields"),
         (gzip.compress(TEXT)[:-4], "application/json", "gzip", "it is broken gzip"),

@@ -40,6 +40,25 @@ def test_a_form_of_very_many_fields_is_none(world: World) -> None:
     assert facts(event, b"a=1&b=2&a=3")["body"] == {"a": "3", "b": "2"}
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"delay": {"expression": "body.n"}},
+        {"not_before": {"expression": "body.at"}},
+    ],
+)
+def test_nothing_is_delivered_first_once_its_record_is_gone(world: World, how: dict[str, Any]) -> None:
+    """Nobody could tell what became of it."""
+    body = b'{"n": 7776000, "at": "2027-01-01T00:00:00Z"}'
+    world.deploy(routed(ci=publishing(**how)))
+
+    event = world.post(body).event
+
+    delivery = world.delivery(event, "builder")
+    assert delivery.status is Status.UNPUBLISHABLE
+    assert "relay.retention_days" in str(delivery.reason)
+
+
 def not_before(request: httpx.Request) -> str | None:
     found = request.headers.get("Upstash-Not-Before")
     return None if found is None else str(found)
