@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from infra.rows import Table
 
+LIMIT_MAX = 1_000_000  # far above what AWS gives anybody
 EMAIL_MAX_CHARS = 254  # RFC 5321
 _EMAIL = re.compile(r"[A-Za-z0-9_%+'-]+(\.[A-Za-z0-9_%+'-]+)*@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}")
 
@@ -36,11 +37,14 @@ _Email = Annotated[str, AfterValidator(_email), Field(json_schema_extra={"format
 Emails = Annotated[list[_Email], AfterValidator(_once)]
 
 
+_Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX)]
+
+
 class Throttle(Table):
     """`[relay.throttle]`: what API Gateway lets through, and answers 429 beyond; sources may never send that again."""
 
-    rate: Annotated[int, Field(ge=1, description="Requests a second.", examples=[100])]
-    burst: Annotated[int, Field(ge=1, description="Requests at once, which the rate then fills up.", examples=[200])]
+    rate: Annotated[_Limit, Field(description="Requests a second.", examples=[100])]
+    burst: Annotated[_Limit, Field(description="Requests at once, which the rate then fills up.", examples=[200])]
 
 
 class Concurrency(Table):
@@ -49,10 +53,10 @@ class Concurrency(Table):
     Lambda keeps 100 of an account's for all functions that reserve none.
     """
 
-    ingest: Annotated[int | None, Field(ge=1, description="Webhooks taken in.", examples=[50])] = None
-    record: Annotated[int | None, Field(ge=1, description="Callbacks of QStash.", examples=[50])] = None
-    deliver: Annotated[int | None, Field(ge=1, description="Deliveries to AWS destinations.", examples=[20])] = None
-    claim: Annotated[int | None, Field(ge=1, description="Redirects to large bodies.", examples=[5])] = None
+    ingest: Annotated[_Limit | None, Field(description="Webhooks taken in.", examples=[50])] = None
+    record: Annotated[_Limit | None, Field(description="Callbacks of QStash.", examples=[50])] = None
+    deliver: Annotated[_Limit | None, Field(description="Deliveries to AWS destinations.", examples=[20])] = None
+    claim: Annotated[_Limit | None, Field(description="Redirects to large bodies.", examples=[5])] = None
 
     def of(self, verb: str) -> int | None:
         """Return how many of the function of *verb* run at once; None: nothing is reserved for it."""

@@ -71,6 +71,8 @@ def told(error: ValidationError, settings_of: Callable[[Sequence[str | int]], li
             words = f"there is no such setting{nearest(str(steps[-1]), settings_of(steps[:-1]))}"
         elif it["type"] == "missing":
             words = "is missing: " + _WANTED.get(str(steps[-1]), "set it")
+        elif it["type"] == "model_type" and not it["msg"].endswith("Destination") and (known := settings_of(steps)):
+            words = f"must be a table of {', '.join(sorted(known))}"
         else:
             words = it["msg"]
             if it["type"] != "value_error":  # our own words

@@ -225,6 +225,7 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ("[url_groups.g.flow_control]\nrate = 3", "url_groups.g.flow_control.key", "is missing"),
         ('[url_groups.g.destinations]\n"a.b" = "https://a.example.com"', "url_groups.g.destinations.a.b", "letters"),
         ("[url_groups.g.destinations]\nd = 3", "url_groups.g.destinations.d", "must be a URL"),
+        ("[url_groups]\ng = 3", "url_groups.g", "must be a table of callbacks, "),
         ('[url_groups.g.destinations]\nd = "http://a.example"', "url_groups.g.destinations.d.url", "https"),
         ("[url_groups.g.destinations.d]", "url_groups.g.destinations.d", "exactly one of url, eventbridge"),
         (
