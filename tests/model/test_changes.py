@@ -12,6 +12,7 @@ from tests.model.configuration import CHANGES, FIRST, NAMES, SOURCES, add
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations
 from tests.model.protocol import PUBLISHES
+from tests.model.test_protocol import ASKED
 from tests.model.world import FUNCTIONS, World
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 
 UNHEARD: dict[str, Any] = {"on": "call", "do": "void", "match": {"path": PUBLISHES}, "seconds": 30.0, "count": 1}
 AWAY: dict[str, Any] = {"on": "call", "do": "answer", "match": {"path": PUBLISHES}, "status": 503, "count": 100}
+# `make model` tries all pairs; else each change is the first of three, and the second of three.
+PAIRS = [
+    (first, second)
+    for row, first in enumerate(CHANGES)
+    for column, second in enumerate(CHANGES)
+    if ASKED or (row + column) % 3 == 0
+]
 ENDS = {Status.DELIVERED, Status.REMOVED, Status.DEAD_LETTERED}
 
 
@@ -106,8 +114,7 @@ def test_a_change_loses_and_doubles_nothing(change: Change, order: tuple[str, ..
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("second", CHANGES)
-@pytest.mark.parametrize("first", CHANGES)
+@pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_two_changes_lose_and_double_nothing(first: Change, second: Change) -> None:
     """The second comes while what was before the first is still owed."""
     with closing(World(seed=CHANGES.index(first) * len(CHANGES) + CHANGES.index(second))) as world:
