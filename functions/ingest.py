@@ -165,7 +165,7 @@ def _quarantine(request: Request, it: Relay) -> Response:
 
     deadline = monotonic() + QUARANTINE_S
     source = it.settings.source(request.path_parameters.get("source", ""))
-    it.refresh_signing_secrets()
+    it.read_signing_secrets()
     readmission = Readmission(
         source,
         settings=it.settings,

@@ -59,16 +59,19 @@ class Vault:
                 return kept.value
         return self._again(name)
 
-    def refreshed(self, name: str) -> bool:
-        """Read the secret *name* again unless that was tried in the last 10 s; tell whether it changed.
+    def refreshed(self, name: str, *, after_s: float = REFRESHED_S) -> bool:
+        """Read the secret *name* again unless that was tried just before; tell whether it changed.
 
         For a signature that fits none of the secrets, which may be newer than what is known.
+
+        Args:
+            after_s: How long ago it must have been tried: who isn't known mustn't cause a call each time.
 
         Raises:
             OperatorError, UpstreamError: As `read`.
         """
         kept = self._kept.get(name)
-        if kept is not None and self._clock() - kept.tried_at < REFRESHED_S:
+        if kept is not None and self._clock() - kept.tried_at < after_s:
             return False
         return self._again(name) != (kept.value if kept else {})
 

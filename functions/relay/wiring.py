@@ -74,6 +74,10 @@ class Relay:
         """Read the signing secrets again, if that wasn't done just now; tell whether they changed."""
         return self.vault.refreshed(self._sources_secret)
 
+    def read_signing_secrets(self) -> None:
+        """Read the signing secrets as they are now: for an operator, who may have set one a second ago."""
+        self.vault.refreshed(self._sources_secret, after_s=0)
+
     @property
     def _sources_secret(self) -> str:
         return self.settings.environment["RELAY_SOURCES_SECRET"]

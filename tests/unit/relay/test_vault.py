@@ -374,3 +374,14 @@ def test_a_secret_of_bytes_is_no_secret(world: World) -> None:
 
     with pytest.raises(OperatorError, match="not JSON"):
         world.vault.read(world.name)
+
+
+def test_an_operator_sees_a_secret_that_was_set_a_second_ago(world: World) -> None:
+    """What strangers can cause is bounded; who signs in with IAM isn't told of a secret from before."""
+    world.hold_secrets("old")
+    assert world.secrets() == ["old"]
+    world.hold_secrets("new", "old")
+
+    assert not world.vault.refreshed(world.name)
+    assert world.vault.refreshed(world.name, after_s=0)
+    assert world.secrets() == ["new", "old"]
