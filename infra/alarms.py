@@ -49,6 +49,7 @@ class Alarms(Construct):
         self._relay = relay
         self.topic = self._topic(emails)
         self._watch_functions(functions, ingest=ingest, sweep=sweep, audit=audit, gateway=gateway)
+        self._watch_publishing()
         self._watch_deliveries()
         if reconcile is not None:
             self._watch_reconciliation()
@@ -159,8 +160,8 @@ class Alarms(Construct):
             below=True,
         )
 
-    def _watch_deliveries(self) -> None:
-        """Tell of what waits, died, or can't be told of any more."""
+    def _watch_publishing(self) -> None:
+        """Tell of what waits, and of what is never published as it is."""
         self._alarm(
             "DueAge",
             self._metric("DueAge", "sweep", "Maximum"),
@@ -204,6 +205,9 @@ class Alarms(Construct):
                 f" {verb} says where (`defects`, `publish_failed`): that is a bug to report. What can't be published"
                 " for half an hour ends as unpublishable or unaccounted: `relay delivery list --status unpublishable`.",
             )
+
+    def _watch_deliveries(self) -> None:
+        """Tell of what died, or can't be told of any more, and where QStash doesn't hold what it should."""
         self._alarm(
             "DeadLettered",
             self._metric("DeadLettered", "record"),

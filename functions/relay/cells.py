@@ -42,10 +42,11 @@ class QuarantineCells:
     table: Table
     now: Callable[[], datetime]
     bucket: str
+    _given_s3: S3Client | None
 
     @property
     def _s3(self) -> S3Client:
-        raise NotImplementedError
+        return self._given_s3 or aws.client("s3")
 
     def take_room(self, source: str, size: int, expires_at: datetime) -> bool:
         """Count a request of *size* bytes to what is kept of *source*, where there is room; return whether there was.

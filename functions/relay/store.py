@@ -80,10 +80,6 @@ class Store(ReplayJobs, RefusalSlots, QuarantineCells, Upkeep):
         self.now = now
         self._given_s3 = s3
 
-    @property
-    def _s3(self) -> S3Client:
-        return self._given_s3 or aws.client("s3")
-
     # -- bodies ---------------------------------------------------------------------------------------------------
 
     def save_body(self, event: EventId, sha256: str, body: bytes, expires_at: datetime) -> None:
