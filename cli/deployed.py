@@ -88,6 +88,8 @@ class Deployed:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.url = stack.outputs["RelayUrl"].rstrip("/")
+        # IAM's signature is for the gateway's own host; a relay of before had no output of it.
+        self._api_url = stack.outputs.get("ApiUrl", self.url).rstrip("/")
         timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         self._http = httpx.Client(timeout=timeout, transport=transport(self.url))
         click.get_current_context().call_on_close(self._http.close)
@@ -151,7 +153,7 @@ class Deployed:
             return self._http.send(httpx.Request(method, url, headers=dict(headers), content=body))
 
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        url = f"{self.url}/v1/{path}"
+        url = f"{self._api_url}/v1/{path}"
         with translating(url):
             response = self._http.request(method, url, auth=SigV4(), **request)
         answer = _json(response)
@@ -186,7 +188,7 @@ class Deployed:
                 f" group that begins with {self.stack.name}-{'Ingest' if '/quarantine' in asked else 'Query'}Logs"
             )
         if answer is None:
-            return Failure(f"what answers at {self.url} isn't the relay: not JSON ({asked}): run `relay doctor`")
+            return Failure(f"what answers at {self._api_url} isn't the relay: not JSON ({asked}): run `relay doctor`")
         return Failure(f"{message or 'the relay gave an answer that can not be read'} ({asked}): run `relay doctor`")
 
 

@@ -52,7 +52,14 @@ def built(
         (directory / "relay.json").write_text(json.dumps(flat, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         for lock in locks if bundled else ():
             shutil.copytree(wheels(lock, cache), directory, dirs_exist_ok=True)
+        _open_to_all(directory)
         yield directory
+
+
+def _open_to_all(directory: Path) -> None:
+    """Let everybody read what is in *directory*, whatever this shell's umask: Lambda runs it as a user of its own."""
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def wheels(lock: Path = LOCK, cache: Path = CACHE) -> Path:

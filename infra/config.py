@@ -11,6 +11,7 @@ import json
 import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -63,9 +64,15 @@ def _relay_name(text: str) -> str:
 
 
 def _base_url(text: str) -> str:
-    if "?" in text:
-        raise ValueError("must have no query: paths like /webhooks/github are appended")
-    return text.rstrip("/")
+    parts = urlsplit(text)
+    if parts.path.strip("/") or "?" in text:
+        raise ValueError(
+            f"must be a domain alone, like https://{parts.hostname}: API Gateway hands a path of a domain's mapping on,"
+            " so that no route fits; map the domain without a path, as docs/domains.md says"
+        )
+    host = (parts.hostname or "").rstrip(".")
+    port = f":{parts.port}" if parts.port not in (None, 443 if parts.scheme == "https" else 80) else ""
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
 # -- tables -------------------------------------------------------------------------------------------------------
@@ -89,7 +96,7 @@ class Relay(Table):
     url: Annotated[
         Annotated[PublicUrl, AfterValidator(_base_url)] | None,
         Field(
-            description="Your own domain in front of the relay; without it, API Gateway's URL.",
+            description="Your own domain in front of the relay, without a path; without it, API Gateway's URL.",
             examples=["https://hooks.example.com"],
         ),
     ] = None

@@ -268,6 +268,7 @@ class RelayStack(Stack):
         )
         outputs: dict[str, Any] = {
             "RelayUrl": url,
+            "ApiUrl": self.gateway.url,  # operators' requests are signed for its host, and a proxy has another
             "RelayName": self._config.relay.name,
             "TableName": self.storage.table.table_name,
             "BucketName": self.storage.bucket.bucket_name,

@@ -5,6 +5,7 @@ The less time is left (`relay.deadline`), the earlier: what is begun while some 
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
@@ -64,10 +65,20 @@ def made(service: str, region: str | None, patience: Patience) -> Any:
             connect_timeout=patience.connect_s,
             read_timeout=patience.read_s,
             retries={"total_max_attempts": patience.tries, "mode": "standard"},
-            # Of presigned URLs; without it some regions get a signature that S3 takes in no other.
-            signature_version="s3v4" if service == "s3" else None,
+            **(_presigning() if service == "s3" else {}),
         ),
     )
+
+
+def _presigning() -> dict[str, Any]:
+    """Return what makes a presigned URL of S3 good in every region.
+
+    A region takes no other signature than its own version's, and under the bucket's global name regions from 2019 on
+    answer 400, older ones redirect to where the signature isn't good, as long as the bucket is new.  An endpoint of
+    one's own has no names below its own.
+    """
+    own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return {"signature_version": "s3v4", **({} if own else {"s3": {"addressing_style": "virtual"}})}
 
 
 @contextmanager

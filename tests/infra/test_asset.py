@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import stat
 import struct
 from typing import TYPE_CHECKING
 
@@ -109,6 +111,19 @@ def test_two_builds_from_nothing_are_the_same(tmp_path: Path) -> None:
             digests.append(digest(directory))
 
     assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_everybody_may_read_it_whatever_this_shells_umask(tmp_path: Path, umask: int) -> None:
+    """Lambda runs the functions as a user of its own."""
+    before = os.umask(umask)
+    try:
+        with asset.built(FLAT, cache=tmp_path) as directory:
+            modes = {(it.is_dir(), stat.S_IMODE(it.stat().st_mode)) for it in (directory, *directory.rglob("*"))}
+    finally:
+        os.umask(before)
+
+    assert modes == {(True, 0o755), (False, 0o644)}
 
 
 def test_a_lock_is_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,7 @@ def test_nothing_differs_but_what_is_listed(real: Synthesized, local: Synthesize
 def test_outputs_differ_in_the_relays_url_only(real: Synthesized, local: Synthesized) -> None:
     assert changes(real.template["Outputs"], local.template["Outputs"]) == {
         "RelayUrl.Value",
+        "ApiUrl.Value",
         "WebhookGithub.Value",
         "WebhookMyAcme.Value",
     }

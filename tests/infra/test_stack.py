@@ -303,14 +303,15 @@ def test_an_own_domain_is_given_to_qstash_and_the_apis_url_still_accepted(
 ) -> None:
     from tests.infra.conftest import CONFIG, LOCAL, synthesize
 
-    config = CONFIG.replace("[relay]", '[relay]\nurl = "https://hooks.example.com/in/"')
+    config = CONFIG.replace("[relay]", '[relay]\nurl = "https://Hooks.example.com/"')
     stack = synthesize(tmp_path_factory.mktemp("domain"), config, local=True)
 
     urls = stack.function("record")["Properties"]["Environment"]["Variables"]["RELAY_BASE_URLS"]
 
-    assert urls == f"https://hooks.example.com/in,{LOCAL['base_url']}"
-    assert "https://hooks.example.com/in/qstash/deliver/ledger" in stack.one("Custom::QStash")["Properties"]["Desired"]
-    assert stack.template["Outputs"]["WebhookGithub"]["Value"] == "https://hooks.example.com/in/webhooks/github"
+    assert urls == f"https://hooks.example.com,{LOCAL['base_url']}"
+    assert "https://hooks.example.com/qstash/deliver/ledger" in stack.one("Custom::QStash")["Properties"]["Desired"]
+    assert stack.template["Outputs"]["RelayUrl"]["Value"] == "https://hooks.example.com"
+    assert stack.template["Outputs"]["ApiUrl"]["Value"] == LOCAL["base_url"]
 
 
 # -- alarms and outputs -------------------------------------------------------------------------------------------
@@ -482,6 +483,7 @@ def test_the_outputs_are_what_a_person_needs(real: Synthesized) -> None:
 
     assert outputs == {
         "RelayUrl": URL,
+        "ApiUrl": URL,
         "RelayName": "shop",
         "TableName": "<StorageTable>",
         "BucketName": "<StorageBucket>",

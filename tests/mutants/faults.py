@@ -786,4 +786,25 @@ FAULTS = (
         "store, done = publisher.store, Taken()",
         ("tests/unit/relay/test_accept.py",),
     ),
+    Fault(
+        "presigned-url-without-its-region",
+        f"{RELAY}aws.py",
+        '**({} if own else {"s3": {"addressing_style": "virtual"}})',
+        "**{}",
+        ("tests/unit/relay/test_claims.py",),
+    ),
+    Fault(
+        "asset-for-its-owner-alone",
+        "infra/asset.py",
+        "path.chmod(0o755 if path.is_dir() else 0o644)",
+        "path.stat()",
+        ("tests/infra/test_asset.py",),
+    ),
+    Fault(
+        "operators-sign-for-the-proxys-host",
+        "cli/deployed.py",
+        'stack.outputs.get("ApiUrl", self.url)',
+        "self.url",
+        ("tests/unit/cli/test_errors.py",),
+    ),
 )

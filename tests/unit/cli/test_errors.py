@@ -215,3 +215,18 @@ def test_help_loads_nothing_slow() -> None:
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
 
     assert not heavy & set(loaded.stdout.split())
+
+
+def test_operators_requests_go_to_the_gateway_itself_where_a_domain_stands_before_it(undeployed: Relay) -> None:
+    """IAM's signature is for the host that API Gateway sees."""
+    undeployed.deploy(RelayUrl="https://hooks.example.com", ApiUrl=undeployed.server.url)
+    undeployed.server.says("GET", "/v1/events", {"events": []})
+
+    assert undeployed.run("event", "list", "--json").exit_code == 0
+
+
+def test_a_relay_of_before_has_one_url_for_both(undeployed: Relay) -> None:
+    undeployed.deploy()
+    undeployed.server.says("GET", "/v1/events", {"events": []})
+
+    assert undeployed.run("event", "list", "--json").exit_code == 0

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.local_aws
 
+OBJECT = {"Bucket": "b-1", "Key": "bodies/x"}
 LARGE = random.Random(413).randbytes(BODY_MAX_BYTES)  # noqa: S311  # the same each time
 
 
@@ -169,3 +170,42 @@ def test_neither_a_callbacks_mac_nor_a_claims_opens_the_other(world: World) -> N
     mac = callback.rpartition("/")[2]
 
     assert ask(f"{BASE}/claims/{event.id}/{event.sha256}/{mac}")["statusCode"] == 404
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("us-east-1", "b-1.s3.amazonaws.com"),  # its own, too
+        ("eu-central-1", "b-1.s3.eu-central-1.amazonaws.com"),
+        ("af-south-1", "b-1.s3.af-south-1.amazonaws.com"),
+        ("cn-north-1", "b-1.s3.cn-north-1.amazonaws.com.cn"),
+        ("us-gov-west-1", "b-1.s3.us-gov-west-1.amazonaws.com"),
+    ],
+)
+def test_a_presigned_url_names_the_buckets_region(monkeypatch: pytest.MonkeyPatch, region: str, host: str) -> None:
+    """Elsewhere S3 answers 400, or redirects to where the signature isn't good."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+
+    made = aws.made.__wrapped__("s3", region, aws.PATIENCES[0])
+    urls = [urlsplit(made.generate_presigned_url(it, Params=OBJECT)) for it in ("get_object", "head_object")]
+
+    assert {it.netloc for it in urls} == {host}
+    assert {parse_qs(it.query)["X-Amz-Credential"][0].split("/")[2] for it in urls} == {region}
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_an_endpoint_of_ones_own_has_the_bucket_in_the_path(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """A name below it would be nobody's."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:4566")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+
+    made = aws.made.__wrapped__("s3", "eu-central-1", aws.PATIENCES[0])
+
+    url = made.generate_presigned_url("get_object", Params=OBJECT)
+    assert url.startswith("http://127.0.0.1:4566/b-1/bodies/x?")
