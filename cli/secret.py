@@ -8,7 +8,6 @@ import sys
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -34,9 +33,9 @@ def secret() -> None:
 
 @secret.command("set")
 @click.argument("what", metavar="NAME")
-@click.option("--url", metavar="URL", help="For qstash: where it is, if not at https://qstash.upstash.io.")
+@click.option("--url", metavar="URL", help="For qstash: its region's URL, if not the EU's.")
 @click.option("--replace", is_flag=True, help="Of a source: forget the signing secrets before at once.")
-@click.option("--force", is_flag=True, help="Of a source: whatever its name, and whatever its scheme wants.")
+@click.option("--force", is_flag=True, help="Keep it unchecked: a source's name and scheme, QStash's answer.")
 @asking
 def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -> None:  # noqa: FBT001
     """Set a secret, asked for without an echo, or read from standard input.
@@ -47,11 +46,13 @@ def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -
     retire` then takes the old ones away.  A signing secret of several parts is a JSON object of texts: {"username":
     "…", "password": "…"}.
 
-    Where the source is deployed, a secret that its scheme can't use is refused, unless --force.
+    Where the source is deployed, a secret that its scheme can't use is refused, and QStash's token where QStash refuses
+    it or can't be asked, unless --force.  QStash's URL stays what it was until --url says another: the EU's is
+    https://qstash.upstash.io, that of the US https://qstash-us-east-1.upstash.io.
     """
-    _check(what, url, replace=replace, force=force)
+    url = _checked(what, url, replace=replace, force=force)
     if what == QSTASH:
-        name, count, changed = _set_token(asked.name, url)
+        name, count, changed = _set_token(asked.name, url, force=force)
     elif what == GITHUB_API:
         name, count, changed = _set_github_token(asked.name)
     elif what.startswith(DESTINATION):
@@ -68,12 +69,15 @@ def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -
         line(f"{name}: {what} is set{also}" if changed else f"{name}: {what} was so already{also}")
 
 
-def _set_token(relay: str, url: str | None) -> tuple[str, int, bool]:
-    """Ask for QStash's token and keep it; return the secret's name, its number of values and whether it changed."""
+def _set_token(relay: str, url: str | None, *, force: bool) -> tuple[str, int, bool]:
+    """Ask for QStash's token, try it and keep it; return the secret's name, how many values, whether that changed."""
     value = _given("QStash token", parts=False)
     _check_token(value, "QStash")
-    from cli import secrets
+    from cli import qstash_account, secrets
+    from relay.caller import DEFAULT_URL
 
+    if not force:
+        qstash_account.check(value, url or secrets.qstash(relay)[1] or DEFAULT_URL)
     return secrets.qstash_secret(relay), 1, secrets.set_qstash(relay, value, url)
 
 
@@ -323,7 +327,8 @@ def _check_form(source: str, value: str, deployed: Mapping[str, Any]) -> None:
         )
 
 
-def _check(what: str, url: str | None, *, replace: bool, force: bool) -> None:
+def _checked(what: str, url: str | None, *, replace: bool, force: bool) -> str | None:
+    """Return *url* as it is kept, if it and what is asked for with it make sense."""
     if not re.fullmatch(rf"({DESTINATION})?[A-Za-z0-9_-]{{1,64}}", what):
         raise click.BadParameter("a source's name is letters, digits, '-' and '_'", param_hint="NAME")
     if what != QSTASH and url is not None:
@@ -331,15 +336,16 @@ def _check(what: str, url: str | None, *, replace: bool, force: bool) -> None:
     is_one = what in {QSTASH, GITHUB_API} or what.startswith(DESTINATION)
     if is_one and replace:
         raise click.UsageError(f"--replace belongs to a source: {what} is one value, which is always replaced")
-    if is_one and force:
-        raise click.UsageError("--force belongs to a source")
+    if is_one and what != QSTASH and force:
+        raise click.UsageError("--force belongs to a source, or to QStash")
+    if url is None:
+        return None
+    from cli import qstash_account
+
     try:
-        parts = urlsplit(url or "https://qstash.upstash.io")
-        good = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and "@" not in parts.netloc
-    except ValueError:
-        good = False
-    if not good:
-        raise click.BadParameter("must be like https://qstash.upstash.io", param_hint="--url")
+        return qstash_account.base_url(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--url") from error
 
 
 def _given(prompt: str, *, parts: bool) -> str:
@@ -407,6 +413,8 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_token(value: str, whose: str) -> None:
+    if re.match(r"[\"'`]|Bearer|[A-Z_]+=[^=]", value):
+        raise Failure(f"that is more than {whose}'s token: give what stands after = or Bearer, without quotes")
     if not value.isascii() or " " in value:
         raise Failure(f"that is no {whose} token, which has neither spaces nor accents: copy it from {whose} once more")
 

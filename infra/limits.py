@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 Plan = Literal["free", "payg", "fixed"]
 SCHEDULE_RETRIES = 5  # of QStash's posts to the relay itself
 _OLD_RETRIES: dict[Plan, int] = {"free": 3, "payg": 5, "fixed": 20}  # QStash's documentation until 2024
+_REFUSED: dict[Plan, str] = {
+    "free": "once the limit of QStash's plan 'free' (qstash.plan): QStash may refuse to publish",
+    "payg": "which QStash is reported to refuse on its free plan, and nobody can ask it for its plan: all would be"
+    " unpublishable; lower it, or say [qstash] plan = \"fixed\" where yours is one",
+    "fixed": "the most that QStash's documentation gives any plan",
+}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -74,7 +80,7 @@ def warnings(config: Config, tables: Sequence[tuple[str, PublishSettings]]) -> I
     most = _OLD_RETRIES[plan]
     for at, table in tables:
         if table.retries is not None and table.retries > most:
-            yield f"{at}.retries", f"is above {most}, once the limit of {_plan(plan)}: QStash may refuse to publish"
+            yield f"{at}.retries", f"is above {most}, {_REFUSED[plan]}"
     unsaid = [group for group, it in config.url_groups.items() if it.retries is None]
     if most < SCHEDULE_RETRIES:
         for group in unsaid:

@@ -807,4 +807,18 @@ FAULTS = (
         "self.url",
         ("tests/unit/cli/test_errors.py",),
     ),
+    Fault(
+        "secret-changed-without-a-condition",
+        "cli/stored.py",
+        "VersionStages=[label])",
+        'VersionStages=["AWSCURRENT"])',
+        ("tests/unit/cli/test_stored.py",),
+    ),
+    Fault(
+        "qstashs-token-kept-untried",
+        "cli/secret.py",
+        "qstash_account.check(value, url or",
+        "str(url or",
+        ("tests/unit/cli/test_secret_qstash.py",),
+    ),
 )

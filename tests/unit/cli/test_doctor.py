@@ -149,7 +149,7 @@ def test_a_token_that_qstash_refuses_is_to_be_set_again(whole: Relay) -> None:
 def test_a_qstash_that_does_not_answer_is_named(whole: Relay) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    whole.run("secret", "set", "qstash", "--url", url, stdin=TOKEN)
+    whole.run("secret", "set", "qstash", "--url", url, "--force", stdin=TOKEN)
 
     missing = _only_missing(whole)
 

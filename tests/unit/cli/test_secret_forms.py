@@ -184,6 +184,6 @@ def test_parts_that_are_no_texts_are_refused_without_being_shown(undeployed: Rel
 
 
 def test_qstash_has_one_token_and_no_parts(undeployed: Relay) -> None:
-    undeployed.run("secret", "set", "qstash", stdin='{"b":"x","a":"y"}')
+    undeployed.run("secret", "set", "qstash", "--force", stdin='{"b":"x","a":"y"}')
 
     assert undeployed.kept("qstash") == {"token": '{"b":"x","a":"y"}'}

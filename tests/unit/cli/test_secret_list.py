@@ -69,7 +69,7 @@ def test_list_shows_names_counts_and_ages_and_who_has_none(deployed: Relay) -> N
 @pytest.mark.usefixtures("far_east")
 def test_list_tells_a_program_the_times(deployed: Relay) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    deployed.run("secret", "set", "qstash", stdin="s3cr3t-token")
+    deployed.run("secret", "set", "qstash", "--force", stdin="s3cr3t-token")
     deployed.run("secret", "set", "github", stdin="s3cr3t-new")
 
     shown = deployed.run("secret", "list", "--json")

@@ -90,13 +90,6 @@ def test_replace_forgets_the_one_before(undeployed: Relay) -> None:
     }
 
 
-def test_a_new_qstash_token_keeps_the_url(undeployed: Relay) -> None:
-    undeployed.run("secret", "set", "qstash", "--url", "https://qstash-eu.example.com", stdin="token-one\r\n")
-    undeployed.run("secret", "set", "qstash", stdin="token-two")
-
-    assert undeployed.kept("qstash") == {"token": "token-two", "url": "https://qstash-eu.example.com"}
-
-
 @pytest.mark.parametrize(
     "value", ["", "\n", "   ", "\t\n", " padded", "padded \n", "two\nlines", "\x00", b"\xff\xfe", "x" * 5000]
 )
@@ -116,7 +109,7 @@ def test_a_secret_that_can_not_be_meant_is_refused(undeployed: Relay, value: str
         ("",),
         ("github", "--url", "https://qstash.upstash.io"),
         ("qstash", "--replace"),
-        ("qstash", "--force"),
+        ("github-api", "--force"),
         ("qstash", "--url", "qstash.upstash.io"),
         ("qstash", "--url", "https://user:pass@example.com"),
         ("qstash", "--url", "http://[::1"),

@@ -26,7 +26,7 @@ def test_no_command_ever_prints_a_secret(deployed: Relay) -> None:
         deployed.run("secret", "set", "acme", *flag, stdin='{"secret": "s3cr3t-a", "secondary": "s3cr3t-b"}')
         deployed.run("secret", "set", "acme", "--force", *flag, stdin='{"primary": "s3cr3t-a", "other": "s3cr3t-b"}')
         deployed.run("doctor", *flag)
-        deployed.run("secret", "set", "qstash", *flag, stdin="s3cr3t-token")
+        deployed.run("secret", "set", "qstash", "--force", *flag, stdin="s3cr3t-token")
         deployed.run("secret", "set", "github-api", *flag, stdin="s3cr3t-api")
         deployed.run("secret", "set", "github", *flag, stdin=" s3cr3t-padded")
         deployed.run("secret", "list", *flag)
