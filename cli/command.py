@@ -73,6 +73,24 @@ def asking(function: Callable[Concatenate[Asked, P], None]) -> Callable[P, None]
     return command
 
 
+def event_named(text: str, param_hint: str = "ID") -> str:
+    """Return the id that *text* is, an event's or a delivery's; or that of the event that it names, SOURCE:ID.
+
+    Raises:
+        BadParameter: It is none of these.
+    """
+    if text.startswith(("rly_", "dlv_")):
+        return text
+    source, _, own_id = text.partition(":")
+    if not source or not own_id:
+        raise click.BadParameter(
+            f"{printable(text)!r}: an id is rly_…, dlv_… or SOURCE:ID, with the source's own id", param_hint=param_hint
+        )
+    from relay.model import event_id  # a path takes no own id that is long or has a slash in it
+
+    return event_id(source, own_id)
+
+
 class Moment(click.ParamType[datetime]):
     """A moment: an age such as 30m, 2h or 1d, an ISO 8601 time with its zone, or epoch seconds."""
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import click
 
-from cli.command import Asked, Failure, Moment, aside, asking, iso, json_line
+from cli.command import Asked, Failure, Moment, aside, asking, event_named, iso, json_line
 from cli.listing import STATUSES, UNROUTED
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def replay() -> None:
 @click.option("--reason", metavar="TEXT", help="Kept with the replay.")
 @asking
 def start(asked: Asked, /, ids: tuple[str, ...], reason: str | None, **given: Any) -> None:
-    """Start a replay of events (rly_…: their dead deliveries), of single deliveries (dlv_….DESTINATION), or of many.
+    """Start a replay of events (rly_… or SOURCE:ID: what died), of deliveries (dlv_….DESTINATION), or of many.
 
     Without an ID: of all deliveries that the options choose, at a bounded rate; count them first with --dry-run.
 
@@ -61,6 +61,7 @@ def start(asked: Asked, /, ids: tuple[str, ...], reason: str | None, **given: An
 
 def _start_named(asked: Asked, ids: tuple[str, ...], reason: str | None, given: Mapping[str, Any]) -> None:
     destinations, include_delivered = given["destinations"], given["include_delivered"]
+    ids = tuple(map(event_named, ids))
     _check(ids, narrowed=bool(destinations or include_delivered))
     from cli.deployed import Deployed
 
@@ -196,8 +197,6 @@ def _tell_one(asked: Asked, found: Mapping[str, Any]) -> None:
 
 def _check(ids: tuple[str, ...], *, narrowed: bool) -> None:
     for text in ids:
-        if not text.startswith(("rly_", "dlv_")):
-            raise click.BadParameter(f"{text!r}: an id is rly_… or dlv_….DESTINATION", param_hint="ID")
         if text.startswith("dlv_") and "." not in text:
             raise click.BadParameter(f"{text!r} names no destination: dlv_….DESTINATION", param_hint="ID")
         if text.startswith("dlv_") and narrowed:

@@ -92,17 +92,18 @@ def _found(refusal: Refusal, facts: Facts) -> str:
 
 
 def _bad_signature(refusal: Refusal, facts: Facts) -> str:
-    if facts.accepted_at is not None and facts.accepted_at > refusal.at:
-        return "webhooks of this source were accepted since: it is over, or somebody else sent this one; nothing to do"
+    since = facts.accepted_at is not None and facts.accepted_at > refusal.at
     which = (
         f"{_set(refusal)} with the secret that {_scheme(facts)} shows for this very webhook (each endpoint and mode may"
         " have its own; not an API key)"
     )
     if facts.signs_body and ("content-encoding" in refusal.headers or _length_differs(refusal)):
-        return (
-            f"the body isn't the one that was signed: {_changed_by(refusal)}; have it passed on byte for byte; failing"
-            f" that, {which}"
-        )
+        changed = f"the body isn't the one that was signed: {_changed_by(refusal)}; have it passed on byte for byte"
+        if since:
+            return f"{changed}; the secret is right: others of this source were accepted since"
+        return f"{changed}; failing that, {which}"
+    if since:
+        return "webhooks of this source were accepted since: it is over, or somebody else sent this one; nothing to do"
     if facts.signs_url:
         return f"{_url(refusal, facts)}; if that is right, {which}"
     if facts.accepted_at is not None:

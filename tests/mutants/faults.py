@@ -821,4 +821,18 @@ FAULTS = (
         "str(url or",
         ("tests/unit/cli/test_secret_qstash.py",),
     ),
+    Fault(
+        "sources-own-id-goes-into-the-path",
+        "cli/event.py",
+        "named = event_named(event_id)",
+        "named = event_named(event_id) and event_id",
+        ("tests/unit/cli/test_event_ids.py",),
+    ),
+    Fault(
+        "encoding-of-the-terminal-is-a-traceback",
+        "cli/main.py",
+        'stream.reconfigure(errors="replace")',
+        'stream.reconfigure(errors="strict")',
+        ("tests/unit/cli/test_streams.py",),
+    ),
 )

@@ -419,7 +419,7 @@ def test_a_replay_that_replays_nothing_is_an_error(deployed: Relay) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("evt_1",), ("github:1",), ("dlv_1",), ("dlv_1.x", "--destination", "x"), ("dlv_1.x", "--include-delivered")],
+    [(), ("evt_1",), ("github:",), ("dlv_1",), ("dlv_1.x", "--destination", "x"), ("dlv_1.x", "--include-delivered")],
     ids=" ".join,
 )
 def test_a_replay_of_what_can_not_be_replayed_is_an_error_of_usage(undeployed: Relay, words: tuple[str, ...]) -> None:

@@ -208,16 +208,6 @@ def test_a_body_that_is_no_text_is_shown_in_base64(deployed: Relay) -> None:
     assert deployed.run("event", "show", event(1)["id"], "--body").stdout.endswith("/w==\n")
 
 
-def test_an_event_is_found_by_its_sources_own_id(deployed: Relay) -> None:
-    """The id is one step of the path, whatever is in it."""
-    shown_by_relay = {**event(1), "headers": {}, "deliveries": []}
-    deployed.server.says("GET", "/v1/events/acme%3Aa%2Fb%20%3F", shown_by_relay)
-
-    shown = deployed.run("event", "show", "acme:a/b ?", "--json")
-
-    assert json.loads(shown.stdout) == shown_by_relay
-
-
 @pytest.mark.parametrize("text", ["evt_1", "..", ":", "github:"])
 def test_what_is_no_id_is_an_error_of_usage(undeployed: Relay, text: str) -> None:
     assert undeployed.run("event", "show", text).exit_code == 2

@@ -81,6 +81,15 @@ def test_a_handshake_that_failed_says_what_couldnt_be_fetched_and_whom_to_ask() 
     assert "SNS: request confirmation again" in told
 
 
+@pytest.mark.parametrize("headers", [{"content-encoding": "gzip"}, {"content-length": "17"}])
+def test_what_is_encoded_is_told_before_it_is_said_to_be_over(headers: dict[str, str]) -> None:
+    """Those that come as they were signed are accepted, these never."""
+    told = cause(Reason.BAD_SIGNATURE, replace(FACTS, accepted_at=NOW + timedelta(minutes=1)), headers=headers)
+
+    assert told.startswith("the body isn't the one that was signed: ")
+    assert told.endswith("the secret is right: others of this source were accepted since")
+
+
 def test_what_is_over_is_told_so() -> None:
     """A webhook was accepted after this one was refused."""
     assert "it is over" in cause(Reason.BAD_SIGNATURE, replace(FACTS, accepted_at=NOW + timedelta(minutes=1)))
