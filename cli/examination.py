@@ -153,7 +153,8 @@ class Examination:
             else:
                 unusable = len(problems) - usable
                 found = f"{usable}, of which any may sign" if usable > 1 else "one"
-                yield Finding(check, "ok", found + (f"; {unusable} older can't be used" if unusable else ""))
+                found += f"; {unusable} older can't be used" if unusable else ""
+                yield Finding(check, "ok", f"{found}; its URL is {settings['url']}")
 
     def _secret_github(self) -> Iterator[Finding]:
         """Look for GitHub's token where a source asks for reconciliation; else there is nothing to find."""

@@ -13,8 +13,8 @@ from aws_cdk.aws_sns_subscriptions import EmailSubscription
 from constructs import Construct
 
 from infra.canaries import silence
-from infra.config import output_name
 from infra.functions import METRICS_NAMESPACE
+from infra.gateway import ACCESS_LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,7 +82,7 @@ class Alarms(Construct):
             wait = silence(source["schedule"]["cron"], source["schedule"]["timezone"])
             hours = wait.period_s * wait.periods / 3600
             self._alarm(
-                output_name(name).replace("Webhook", "Canary", 1),
+                f"Canary-{name}",
                 cloudwatch.Metric(
                     namespace=METRICS_NAMESPACE,
                     metric_name="CanaryTime",
@@ -132,7 +132,8 @@ class Alarms(Construct):
         self._alarm(
             "GatewayErrors",
             gateway.api.metric_server_error(period=PERIOD, statistic="Sum"),
-            "A caller got a 5xx. A source may not send again: look at the access log for the route.",
+            "A caller got a 5xx. A source may not send again: look for the route in the access log, the log group that"
+            f" begins with {ACCESS_LOGS}{self._relay}-.",
         )
         self._alarm(
             "TooLarge",
