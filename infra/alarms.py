@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from infra.gateway import Gateway
 
 PERIOD = Duration.minutes(5)
+DRIFT_PERIOD = Duration.minutes(15)  # longer than from one audit to the next
 MISSING_PERIOD = Duration.hours(1)  # longer than from one run to the next: the alarm stays on until nothing is missing
 DUE_AGE_MAX_S = 300  # sweep publishes what is due every minute; five missed in a row are a standstill
 SPOOL_AGE_MAX_S = 900  # three sweeps and more: a table that is back has taken all in
@@ -228,10 +229,11 @@ class Alarms(Construct):
         )
         self._alarm(
             "Drift",
-            self._metric("Drift", "audit", "Maximum"),
+            self._metric("Drift", "audit", "Maximum", DRIFT_PERIOD),
             "QStash doesn't hold what the last deploy said: somebody changed it there, or another deployment has this"
-            " name. `relay sync --plan` says what differs, `relay sync` mends it.",
-            periods=3,  # a deploy is none
+            " name. `relay sync --plan` says what differs, `relay sync` mends it. (Looked for once an hour, and every"
+            " five minutes while anything differs.)",
+            periods=2,  # what a deploy has begun and the table doesn't know of yet is none
         )
         self._alarm(
             "Orphans",

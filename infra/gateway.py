@@ -40,8 +40,8 @@ _ACCESS_LOG = {
     "integration_latency_ms": "$context.integrationLatency",
     "error": "$context.error.responseType",
 }
-# What begins so stands in the account's resource policy of CloudWatch Logs but once.  Of others it has each name, and once
-# its 5,120 characters are full, deploys fail.
+# What begins so stands in the account's resource policy of CloudWatch Logs but once.  Of others it has each name, and
+# when its 5,120 characters are full, deploys fail.
 # Source: https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
 ACCESS_LOGS = "/aws/vendedlogs/apigateway/"
 

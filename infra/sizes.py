@@ -46,8 +46,8 @@ def mistakes(flat: Mapping[str, Any], *, url: str | None, emails: int) -> Iterat
     arns = {arn_of(it["target"], **_LONGEST) for it in flat["destinations"].values() if it["target"]}
     if sum(map(len, arns)) > ARNS_MAX_CHARS:
         wrong = (
-            f"has AWS targets whose ARNs have over {ARNS_MAX_CHARS} characters together, more than the policies of a role"
-            " hold: make two relays of it"
+            f"has AWS targets whose ARNs have over {ARNS_MAX_CHARS} characters together, more than the policies of a"
+            " role hold: make two relays of it"
         )
         yield "url_groups", wrong
     canaries = sum(bool(it.get("canary")) for it in flat["sources"].values())

@@ -364,6 +364,18 @@ def test_alarms_watch_what_the_functions_of_this_relay_count(real: Synthesized) 
     assert {name for name, *_ in own} <= {*COUNTED, *(it.value for it in Metric)}
 
 
+def test_the_alarm_on_drift_is_on_while_any_look_in_half_an_hour_finds_some(real: Synthesized) -> None:
+    """While anything differs there is a look every five minutes; what a deploy is at for seconds is no alarm."""
+    (alarm,) = [
+        it["Properties"]
+        for it in real.of_type("AWS::CloudWatch::Alarm").values()
+        if it["Properties"]["MetricName"] == "Drift"
+    ]
+
+    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (900, 2, "notBreaching")
+    assert "relay sync --plan" in alarm["AlarmDescription"]
+
+
 def test_every_alarm_is_of_something_of_this_relay_alone(real: Synthesized) -> None:
     """Two relays in one account share no alarm: each looks at its own functions and API, or at its own name."""
     for alarm in real.of_type("AWS::CloudWatch::Alarm").values():

@@ -166,6 +166,7 @@ class Relay:
                 "erp": url("audit", "https://erp.example.com/in"),
             },
             "counts": {"orphans": 0},
+            "drift": None,
             **changes,
         }
         self.server.says("GET", "/v1/config", config)
