@@ -1,6 +1,7 @@
 """The look for drift: does QStash still hold what the last deploy said?  A deploy of the same relay.toml doesn't ask.
 
-Hides when there is one: once an hour; and at each audit while anything differs, so that its alarm ends once it is mended.
+Hides when there is one: once an hour; and at each audit while anything differs, so that its alarm ends once that is
+mended.
 """
 
 from __future__ import annotations

@@ -821,11 +821,4 @@ FAULTS = (
         "if False:",
         ("tests/infra/test_size.py",),
     ),
-    Fault(
-        "config-of-make-is-spelled-out",
-        "Makefile",
-        'npx cdk deploy --context "config=$$CONFIG"',
-        "npx cdk deploy --context config=$(CONFIG)",
-        ("tests/infra/test_make.py",),
-    ),
 )
