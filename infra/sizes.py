@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from infra.mistakes import Wrong
 
-# An update's event has what is desired twice, as text in JSON.  CloudFormation invokes asynchronously: 262,144 bytes.
-# Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+# An update's event has what is desired twice, as text in JSON, and CloudFormation invokes asynchronously.  Lambda takes
+# 1 MB so by Invoke, and 262,144 bytes by InvokeAsync; which of them CloudFormation calls is said nowhere.  And an item
+# of DynamoDB, 400 KB, has the states of two deploys, and of one that failed between them.
+# Source: https://docs.aws.amazon.com/lambda/latest/dg/API_InvokeAsync.html
 DESIRED_MAX_BYTES = 110_000
 # A role has ten managed policies beside its own, of 6,144 characters each, of which a statement fills 4,000 at least.
 # Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html

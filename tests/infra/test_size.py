@@ -139,8 +139,8 @@ def test_no_output_is_of_one_source(stack: Synthesized) -> None:
 def test_what_sync_is_told_fits_into_an_event_and_an_item(stack: Synthesized) -> None:
     """CloudFormation invokes asynchronously, and tells of an update what was desired before, too.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, and DynamoDB's 400 KB of an item, which has
-    the states of two deploys and the one that failed between them.
+    262,144 bytes are the less of two limits: https://docs.aws.amazon.com/lambda/latest/dg/API_InvokeAsync.html.
+    DynamoDB's 400 KB of an item have the states of two deploys and the one that failed between them.
     """
     properties = deployed(stack.one("Custom::QStash")["Properties"])
     texts = ("RequestType", "ResponseURL", "StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId")
