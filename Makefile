@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= relay.toml
+# As it was typed, and in the environment: a path may have blanks, quotes and dollars in it, so no recipe spells it out.
+override CONFIG := $(value CONFIG)
+export CONFIG
 EXAMPLES ?= 2000
 # What `make test` leaves to `make check`: three of four examples, what takes minutes, and the local QStash's own tests.
 EXTENT := -m "not slow"
@@ -23,8 +26,8 @@ help:
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
 	@echo "make mutants  plant faults in a copy of the code, one at a time, and say which test catches each"
 	@echo "make chaos    send webhooks under the faults of SEED (1), count what arrives, write docs/reliability.md's tables"
-	@echo "make deploy   deploy into the AWS account of AWS_PROFILE (CONFIG=FILE, default relay.toml; TAKE_OVER=1: a first"
-	@echo "              deploy takes over what QStash holds of the relay's name)"
+	@echo "make deploy   deploy into the AWS account of AWS_PROFILE, then \`relay sync\` (CONFIG=FILE, default relay.toml;"
+	@echo "              TAKE_OVER=1: a first deploy takes over what QStash holds of the relay's name)"
 	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
 
 # Python reads and keeps compiled modules here as anywhere else, and no others than ours, whatever this shell is set to.
@@ -105,7 +108,7 @@ types: setup
 	$(BIN)/mypy
 
 synth: setup
-	npx cdk synth --quiet --context config=$(CONFIG)
+	npx cdk synth --quiet --context "config=$$CONFIG"
 
 gate: setup .venv-sdks/.ready tests/gate/provider_sdks/js/node_modules/.ready
 	$(BIN)/pytest tests/gate
@@ -127,8 +130,14 @@ mutants: setup
 chaos: setup
 	$(BIN)/python -m tests.chaos $(SEED) --count $(COUNT) --write
 
+# CloudFormation asks QStash nothing where relay.toml says of it what the last deploy said: so it is asked here.  A deploy
+# that takes over removes nothing of what another may still use; `relay sync` does so once that one is gone.
 deploy: setup
-	npx cdk deploy --context config=$(CONFIG) $(if $(TAKE_OVER),--context take_over=$(TAKE_OVER))
+	npx cdk deploy --context "config=$$CONFIG" $(if $(TAKE_OVER),--context "take_over=$$TAKE_OVER")
+	$(if $(TAKE_OVER),,@$(BIN)/relay sync --config "$$CONFIG" || { echo $(DEPLOYED) >&2; exit 1; })
+
+DEPLOYED := "The deploy itself is done. What failed is the look at QStash after it, for what somebody changed there: once" \
+	"that is mended, \`relay sync --config FILE\` does it."
 
 lock: .venv/.uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --python-version 3.11 $(LOCK) --output-file requirements/dev.txt

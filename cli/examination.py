@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 WAITS_MAX = timedelta(minutes=5)
+LOOKED_MAX = timedelta(hours=3)  # an hour from look to look, and an hour in which a deploy may keep it from that
 State = Literal["ok", "missing", "look", "skipped"]
 
 
@@ -153,7 +154,8 @@ class Examination:
             else:
                 unusable = len(problems) - usable
                 found = f"{usable}, of which any may sign" if usable > 1 else "one"
-                yield Finding(check, "ok", found + (f"; {unusable} older can't be used" if unusable else ""))
+                found += f"; {unusable} older can't be used" if unusable else ""
+                yield Finding(check, "ok", f"{found}; its URL is {settings['url']}")
 
     def _secret_github(self) -> Iterator[Finding]:
         """Look for GitHub's token where a source asks for reconciliation; else there is nothing to find."""
@@ -195,7 +197,7 @@ class Examination:
 
     def _state(self) -> Iterator[Finding]:
         """Have the relay compare what it put into QStash with what is there: groups, schedules, queues, pins."""
-        relay, _, _ = self._deployed_with_qstash()
+        relay, config, _ = self._deployed_with_qstash()
         changes = relay.get("sync")["differs"]
         if changes:
             wanting = "; ".join(it["change"] for it in changes)
@@ -203,7 +205,16 @@ class Examination:
                 "QStash's state", "missing", f"differs from what was deployed: {wanting}", self._command("sync")
             )
         else:
-            yield Finding("QStash's state", "ok", "what was deployed: URL groups, schedules, queues, flow controls")
+            found = "what was deployed: URL groups, schedules, queues, flow controls"
+            at = (config.get("drift") or {}).get("at")
+            if at is None:
+                yield Finding("QStash's state", "ok", f"{found}; the audit hasn't looked for drift yet")
+            elif at >= iso(datetime.now(UTC) - LOOKED_MAX):
+                yield Finding("QStash's state", "ok", f"{found}; the audit last looked for drift {time_text(at)}")
+            else:
+                found = f"{found}; but the audit, which looks for drift once an hour, last did so {time_text(at)}"
+                todo = f"read the log group that begins with {self._name}-AuditLogs: it says why"
+                yield Finding("QStash's state", "look", found, todo)
 
     def _signing_keys(self) -> Iterator[Finding]:
         relay, _, qstash = self._deployed_with_qstash()

@@ -132,7 +132,7 @@ def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) 
         aside(
             f"note: whether the relay can use it isn't known: what it has been deployed with can't be asked: {trouble}"
         )
-    if _is_unknown(relay, source) if deployed is None else source not in deployed:
+    if deployed is not None and source not in deployed:
         aside(f"note: the deployed relay {relay} has no source {source} yet")
     return secrets.sources_secret(relay), count, changed
 
@@ -417,15 +417,3 @@ def _check_token(value: str, whose: str) -> None:
         raise Failure(f"that is more than {whose}'s token: give what stands after = or Bearer, without quotes")
     if not value.isascii() or " " in value:
         raise Failure(f"that is no {whose} token, which has neither spaces nor accents: copy it from {whose} once more")
-
-
-def _is_unknown(relay: str, source: str) -> bool:
-    """Tell whether a relay is deployed and surely has no such source; where it can't be asked, nothing is sure."""
-    from cli.deployed import find_stack
-    from infra.config import output_name
-
-    try:
-        stack = find_stack(relay)
-    except Failure:
-        return False
-    return stack is not None and "RelayUrl" in stack.outputs and output_name(source) not in stack.outputs

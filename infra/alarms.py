@@ -13,8 +13,8 @@ from aws_cdk.aws_sns_subscriptions import EmailSubscription
 from constructs import Construct
 
 from infra.canaries import silence
-from infra.config import output_name
 from infra.functions import METRICS_NAMESPACE
+from infra.gateway import ACCESS_LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from infra.gateway import Gateway
 
 PERIOD = Duration.minutes(5)
+DRIFT_PERIOD = Duration.minutes(15)  # longer than from one audit to the next
 MISSING_PERIOD = Duration.hours(1)  # longer than from one run to the next: the alarm stays on until nothing is missing
 DUE_AGE_MAX_S = 300  # sweep publishes what is due every minute; five missed in a row are a standstill
 SPOOL_AGE_MAX_S = 900  # three sweeps and more: a table that is back has taken all in
@@ -82,7 +83,7 @@ class Alarms(Construct):
             wait = silence(source["schedule"]["cron"], source["schedule"]["timezone"])
             hours = wait.period_s * wait.periods / 3600
             self._alarm(
-                output_name(name).replace("Webhook", "Canary", 1),
+                f"Canary-{name}",
                 cloudwatch.Metric(
                     namespace=METRICS_NAMESPACE,
                     metric_name="CanaryTime",
@@ -132,7 +133,8 @@ class Alarms(Construct):
         self._alarm(
             "GatewayErrors",
             gateway.api.metric_server_error(period=PERIOD, statistic="Sum"),
-            "A caller got a 5xx. A source may not send again: look at the access log for the route.",
+            "A caller got a 5xx. A source may not send again: look for the route in the access log, the log group that"
+            f" begins with {ACCESS_LOGS}{self._relay}-.",
         )
         self._alarm(
             "TooLarge",
@@ -227,10 +229,11 @@ class Alarms(Construct):
         )
         self._alarm(
             "Drift",
-            self._metric("Drift", "audit", "Maximum"),
+            self._metric("Drift", "audit", "Maximum", DRIFT_PERIOD),
             "QStash doesn't hold what the last deploy said: somebody changed it there, or another deployment has this"
-            " name. `relay sync --plan` says what differs, `relay sync` mends it.",
-            periods=3,  # a deploy is none
+            " name. `relay sync --plan` says what differs, `relay sync` mends it. (Looked for once an hour, and every"
+            " five minutes while anything differs.)",
+            periods=2,  # what a deploy has begun and the table doesn't know of yet is none
         )
         self._alarm(
             "Orphans",

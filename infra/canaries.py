@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 from infra.local.qstash.cron import read_cron
@@ -38,7 +39,7 @@ def silence(cron: str, timezone: str) -> Silence:
         ValueError: It ticks too seldom for CloudWatch to tell its silence, or *cron* is no expression.
     """
     try:
-        gap_s = longest_gap_s(read_cron(f"CRON_TZ={timezone} {cron}"))
+        gap_s = known_gap_s(f"CRON_TZ={timezone} {cron}")
     except Refused as refused:
         raise ValueError(refused.text) from None
     if 2 * gap_s > SILENCE_MAX_S:
@@ -47,6 +48,16 @@ def silence(cron: str, timezone: str) -> Silence:
     period_s = min(PERIOD_MAX_S, wanted_s)
     periods = -(-wanted_s // period_s)
     return Silence(period_s, periods)
+
+
+@cache
+def known_gap_s(expression: str) -> int:
+    """Return `longest_gap_s` of the cron *expression*: a year of ticks takes a second, and it is asked for again.
+
+    Raises:
+        Refused: It is none.
+    """
+    return longest_gap_s(read_cron(expression))
 
 
 def longest_gap_s(cron: Cron) -> int:

@@ -20,12 +20,11 @@ from pydantic import (
     ValidationError,
 )
 
-from infra import hooks, lint, shape
+from infra import hooks, lint, shape, sizes
 from infra.capacity import Concurrency, Emails, Throttle
 from infra.destinations import Destination, PublicUrl
 from infra.grammar import Expression, Glob, Name, Seconds
 from infra.limits import Plan, schedule_retries
-from infra.lint import output_name
 from infra.mistakes import ConfigError, Mistake, located, steps_of, told
 from infra.publishing import Limits, PublishSettings, Queue, resolved
 from infra.rows import Scheme, Table, built_in_schemes
@@ -44,7 +43,6 @@ __all__ = [
     "flatten",
     "load",
     "needs_public_keys",
-    "output_name",
 ]
 
 RELAY_NAME_MAX_CHARS = 30
@@ -289,6 +287,9 @@ def load(path: Path, *, allow_local: bool = False) -> Config:
     wrong += [it for it in lint.mistakes(config, raw) if not any(_within(at, it[0]) for at in known)]
     found = located(wrong, text)
     found |= {Mistake("", line, words) for line, words in lint.in_comments(text)}
+    if not found:
+        too_large = sizes.mistakes(flatten(config), url=config.relay.url, emails=len(config.relay.alarm_emails))
+        found = located(too_large, text)
     if found:
         raise ConfigError(path, found)
     config.warn(text)

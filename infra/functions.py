@@ -76,6 +76,10 @@ class RelayFunction(lambda_.Function):
         )
 
 
-def relay_logs(scope: Construct, id_: str) -> logs.LogGroup:
-    """Return a log group that forgets after a month and goes with the stack: records are in the table, not in logs."""
-    return logs.LogGroup(scope, id_, retention=LOG_RETENTION, removal_policy=RemovalPolicy.DESTROY)
+def relay_logs(scope: Construct, id_: str, *, name: str | None = None) -> logs.LogGroup:
+    """Return a log group that forgets after a month and goes with the stack: records are in the table, not in logs.
+
+    Args:
+        name: What it is called, if CloudFormation isn't to name it.
+    """
+    return logs.LogGroup(scope, id_, log_group_name=name, retention=LOG_RETENTION, removal_policy=RemovalPolicy.DESTROY)

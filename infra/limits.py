@@ -22,7 +22,7 @@ _OLD_RETRIES: dict[Plan, int] = {"free": 3, "payg": 5, "fixed": 20}  # QStash's 
 _REFUSED: dict[Plan, str] = {
     "free": "once the limit of QStash's plan 'free' (qstash.plan): QStash may refuse to publish",
     "payg": "which QStash is reported to refuse on its free plan, and nobody can ask it for its plan: all would be"
-    " unpublishable; lower it, or say [qstash] plan = \"fixed\" where yours is one",
+    ' unpublishable; lower it, or say [qstash] plan = "fixed" where yours is one',
     "fixed": "the most that QStash's documentation gives any plan",
 }
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))

@@ -36,11 +36,6 @@ class Share(NamedTuple):
     group: str
 
 
-def output_name(source: str) -> str:
-    """Return the stack output that tells the URL of *source*: `my-shop` is `WebhookMyShop`."""
-    return "Webhook" + "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]+", source))
-
-
 def mistakes(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
     """Yield what can't be deployed.
 
@@ -73,10 +68,9 @@ def warnings(config: Config) -> Iterator[Wrong]:
 
 
 def _sources(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
-    """A source has a scheme that there is or is a schedule, and a name of its own."""
+    """A source has a scheme that there is or is a schedule, and a name that is no other secret's."""
     known = [*rows.built_in_schemes(), *_names(raw, "schemes")]
     schemes = {**rows.built_in_schemes(), **config.schemes}
-    outputs: dict[str, str] = {}
     hooked: set[str] = set()
     for name, source in config.sources.items():
         at, said = f"sources.{name}", raw["sources"][name]
@@ -85,9 +79,6 @@ def _sources(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
             yield at, f"'{name}' is what `relay secret set` calls {_TOKENS[name]} token: choose another name"
         yield from hooks.mistakes(f"{at}.reconcile", said, hooked)
         yield from quarantine.mistakes(f"{at}.quarantine", source, schemes, config.relay.retention_days)
-        twin = outputs.setdefault(output_name(name), name)
-        if twin != name:
-            yield at, f"'{name}' and '{twin}' would share the stack output {output_name(name)}: rename one"
 
 
 def _webhook(at: str, source: Source, said: Mapping[str, Any], known: Sequence[str]) -> Iterator[Wrong]:

@@ -11,7 +11,7 @@ from aws_cdk.aws_events_targets import LambdaFunction
 
 from infra import quarantine
 from infra.alarms import Alarms
-from infra.config import flatten, output_name
+from infra.config import flatten
 from infra.destinations import arn_of
 from infra.functions import RelayFunction
 from infra.gateway import Gateway
@@ -21,6 +21,7 @@ from infra.sync import QStashSync
 from relay.vault import named_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from aws_cdk import IStackSynthesizer
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from infra.config import Config
 
 
+# What is too much for a role's own policy, the CDK puts into managed ones, of 6,144 characters each; a statement whole.
+# Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+STATEMENT_MAX_CHARS = 4000
 _GIVES = {  # what handing a delivery over to each kind of target takes
     "eventbridge": ["events:PutEvents"],
     "sqs": ["sqs:GetQueueUrl", "sqs:SendMessage"],
@@ -183,7 +187,9 @@ class RelayStack(Stack):
                 arn = arn_of(it["target"], partition=self.partition, region=self.region, account=self.account)
                 arns.setdefault(it["target"]["kind"], set()).add(arn)
         for kind, them in sorted(arns.items()):
-            function.allow(f"HandOver{kind.title().replace('_', '')}", _GIVES[kind], sorted(them))
+            for number, some in enumerate(_of_a_statement(sorted(them)), 1):
+                more = str(number) if number > 1 else ""
+                function.allow(f"HandOver{kind.title().replace('_', '')}{more}", _GIVES[kind], some)
 
     def _reconcile(self, github_api_url: str | None) -> RelayFunction | None:
         """Make what holds GitHub's lists to the ledger, where a source names hooks."""
@@ -266,6 +272,7 @@ class RelayStack(Stack):
                 *("POST/v1/sources/*/quarantine", "POST/v1/sync"),
             ],
         )
+        # Of each source none, for a template has 200 outputs at most: `relay source list` tells their URLs.
         outputs: dict[str, Any] = {
             "RelayUrl": url,
             "ApiUrl": self.gateway.url,  # operators' requests are signed for its host, and a proxy has another
@@ -279,7 +286,17 @@ class RelayStack(Stack):
             "OperatorOperatePolicy": operate.managed_policy_arn,
             "AlarmTopic": alarms.topic.topic_arn,
             **({"ReconcileFunction": self.reconcile.function_name} if self.reconcile else {}),
-            **{output_name(source): f"{url}/webhooks/{source}" for source in self._config.sources},
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
+
+
+def _of_a_statement(arns: Sequence[str]) -> Iterator[list[str]]:
+    """Yield *arns* in parts, each as long as one statement may be."""
+    part: list[str] = []
+    for arn in arns:
+        if part and sum(map(len, part)) + len(arn) > STATEMENT_MAX_CHARS:
+            yield part
+            part = []
+        part.append(arn)
+    yield part

@@ -268,6 +268,7 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "held_until": None if hold is None else iso(hold),
         "paused": store.paused(),
         "spool": _spool(store),
+        "drift": store.last_look(),
     }
 
 

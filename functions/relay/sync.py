@@ -206,6 +206,15 @@ def drift(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     return plan(_with_queues(wanted, there), there, pinning=False)
 
 
+def under_way(store: Store) -> bool:
+    """Tell whether a deploy has put what is new beside what is old.
+
+    One that failed may leave both for ever: after as long as a deploy takes at most, none is under way.
+    """
+    states = store.desired()
+    return len(states) > 1 and store.now() < from_iso(_newest(states)["at"]) + DEPLOY_LASTS
+
+
 def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     """Make QStash what the last deploy said; return what was done."""
     states = store.desired()

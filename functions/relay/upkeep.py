@@ -171,6 +171,15 @@ class Upkeep:
         """Leave word for the next audit."""
         self.table.put({"pk": "AUDIT", "sk": "AUDIT", "kind": "AUDIT", **said})
 
+    def last_look(self) -> Item | None:
+        """Return `at` and `differs`, a number, of the last look for drift; None where there was none yet."""
+        said = self.last_audit().get("drift")
+        return None if said is None else {"at": said["at"], "differs": int(said["differs"])}
+
+    def save_look(self, differs: int) -> None:
+        """Add to the audit's word how many things differed just now; only whoever holds its lease may."""
+        self.save_audit({**self.last_audit(), "drift": {"at": iso(self.now()), "differs": differs}})
+
     def sweep_words(self) -> dict[str, int]:
         """Return what the last sweep had no time for, and the shard at which to go on with it: `publish`, `watch`."""
         item = self.table.get("SWEEP", "SWEEP")

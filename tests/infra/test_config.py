@@ -408,14 +408,6 @@ def test_a_url_group_has_as_many_destinations_as_qstash_takes(told: Told) -> Non
     assert "101 destinations" in told(BASE + many)["url_groups.audit.destinations"]
 
 
-def test_sources_that_would_share_an_output_are_told(told: Told) -> None:
-    rest = '[sources.{}]\nscheme = "github"\nto = ["audit"]\n'
-
-    mistakes = told(BASE + rest.format("a-b") + rest.format("a_b"))
-
-    assert "share the stack output WebhookAB" in mistakes["sources.a_b"]
-
-
 def test_a_source_is_not_named_like_qstashs_own_secret(told: Told) -> None:
     mistakes = told(BASE + '[sources.qstash]\nscheme = "github"\nto = ["audit"]\n')
 

@@ -53,13 +53,8 @@ def test_nothing_differs_but_what_is_listed(real: Synthesized, local: Synthesize
 
 
 def test_outputs_differ_in_the_relays_url_only(real: Synthesized, local: Synthesized) -> None:
-    assert changes(real.template["Outputs"], local.template["Outputs"]) == {
-        "RelayUrl.Value",
-        "ApiUrl.Value",
-        "WebhookGithub.Value",
-        "WebhookMyAcme.Value",
-    }
-    assert local.template["Outputs"]["WebhookGithub"]["Value"] == f"{LOCAL['base_url']}/webhooks/github"
+    assert changes(real.template["Outputs"], local.template["Outputs"]) == {"RelayUrl.Value", "ApiUrl.Value"}
+    assert local.template["Outputs"]["RelayUrl"]["Value"] == LOCAL["base_url"]
 
 
 def test_the_local_stack_needs_no_bootstrap_and_keeps_nothing(local: Synthesized) -> None:

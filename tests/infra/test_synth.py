@@ -8,8 +8,6 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.infra.conftest import CONFIG, ROOT
 
 if TYPE_CHECKING:
@@ -86,14 +84,3 @@ def test_to_take_over_is_said_as_1_and_no_other_way(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("take_over is yes: it is 1 where")
-
-
-@pytest.mark.parametrize(("said", "handed_on"), [(("TAKE_OVER=1",), ["take_over=1"]), ((), [])])
-def test_make_deploy_hands_on_that_it_is_to_take_over(said: tuple[str, ...], handed_on: list[str]) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
-    command = ["make", "--dry-run", "deploy", "CONFIG=my.toml", *said]
-
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
-
-    (line,) = [it for it in done.stdout.splitlines() if "cdk deploy" in it]
-    assert [it for it in line.split() if "=" in it] == ["config=my.toml", *handed_on]

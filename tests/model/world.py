@@ -20,11 +20,11 @@ from urllib.parse import quote
 import httpx
 import jwt.api_jwt
 
+from infra.desired import desired
 from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Answer, Outgoing, documented_users
 from infra.local.qstash.state import Settings as QStashSettings
-from infra.sync import desired
 from relay import pauses, sync
 from relay.accept import Acceptance, accept_or_spool
 from relay.audit import Audited, audit

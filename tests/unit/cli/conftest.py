@@ -137,7 +137,6 @@ class Relay:
             "SweepFunction": "the-sweep",
             "OperatorReadPolicy": "arn:aws:iam::000000000000:policy/read",
             "OperatorOperatePolicy": "arn:aws:iam::000000000000:policy/operate",
-            "WebhookGithub": f"{self.server.url}/webhooks/github",
             **outputs,
         }
         self.stack({name: {"Value": value} for name, value in told.items() if value})
@@ -167,6 +166,7 @@ class Relay:
                 "erp": url("audit", "https://erp.example.com/in"),
             },
             "counts": {"orphans": 0},
+            "drift": None,
             **changes,
         }
         self.server.says("GET", "/v1/config", config)

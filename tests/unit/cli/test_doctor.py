@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli.command import iso
+from cli.tables import time_text
 from infra.config import built_in_schemes
 from relay.store import Store
 from tests.local_table import make_table
@@ -134,7 +137,8 @@ def test_a_slip_that_was_set_right_is_no_failure(whole: Relay, values: tuple[str
 
     looked = _examined(whole)["signing secret of acme"]
 
-    assert (looked["state"], looked["found"]) == ("ok", found)
+    its_url = f"; its URL is {whole.server.url}/webhooks/acme"
+    assert (looked["state"], looked["found"]) == ("ok", found + its_url)
 
 
 def test_a_token_that_qstash_refuses_is_to_be_set_again(whole: Relay) -> None:
@@ -166,6 +170,27 @@ def test_all_that_differs_in_qstash_is_named_and_mended_by_the_command_told(whol
     assert missing["check"] == "QStash's state"
     assert all(it in missing["found"] for it in changes)
     assert missing["next"] == f"relay --name {whole.name} sync"
+
+
+@pytest.mark.parametrize(
+    ("ago", "state", "found"),
+    [
+        (None, "ok", "the audit hasn't looked for drift yet"),
+        (timedelta(minutes=65), "ok", "the audit last looked for drift {}"),
+        (timedelta(hours=3, minutes=1), "look", "but the audit, which looks for drift once an hour, last did so {}"),
+    ],
+)
+def test_when_the_audit_last_looked_for_drift_is_told(
+    whole: Relay, ago: timedelta | None, state: str, found: str
+) -> None:
+    at = None if ago is None else (datetime.now(UTC) - ago)
+    whole.configure(drift=None if at is None else {"at": iso(at), "differs": 0})
+
+    looked = _examined(whole)["QStash's state"]
+
+    assert looked["state"] == state
+    assert looked["found"].endswith(found.format(at and time_text(iso(at))))
+    assert (looked["next"] is not None) == (state == "look")
 
 
 def test_a_relay_that_can_not_read_qstash_is_named(whole: Relay) -> None:

@@ -237,9 +237,10 @@ def test_source_list_counts_the_signing_secrets_and_shows_none(deployed: Relay) 
         ["github", "github", "audit", *UNSIGNED_ID, "1", f"{deployed.server.url}/webhooks/github"],
         ["acme", "acme", "audit", *SIGNED_ID, "none", f"{deployed.server.url}/webhooks/acme"],
     ]
-    assert [(json.loads(it)["name"], json.loads(it)["secrets"]) for it in as_json.stdout.splitlines()] == [
-        ("github", 1),
-        ("acme", 0),
+    records = [json.loads(it) for it in as_json.stdout.splitlines()]
+    assert [(it["name"], it["secrets"], it["url"]) for it in records] == [
+        ("github", 1, f"{deployed.server.url}/webhooks/github"),
+        ("acme", 0, f"{deployed.server.url}/webhooks/acme"),
     ]
     assert SECRET not in shown.output + as_json.output
 

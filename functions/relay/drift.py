@@ -1,0 +1,48 @@
+"""The look for drift: does QStash still hold what the last deploy said?  A deploy of the same relay.toml doesn't ask.
+
+Hides when there is one: once an hour; and at each audit while anything differs, so that its alarm ends once that is
+mended.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from relay import sync
+from relay.audit import LEASE, LEASE_LENGTH
+from relay.deadline import regardless
+from relay.model import from_iso
+
+if TYPE_CHECKING:
+    from relay.changes import Change
+    from relay.publish import Publisher
+    from relay.store import Store
+
+EVERY = timedelta(hours=1)
+
+
+def look(publisher: Publisher, *, owner: str) -> list[Change] | None:
+    """Return what differs in QStash from what the last deploy said; None where there was no look.
+
+    There is none before its time, nor while a deploy is under way, when old and new are there side by side.
+
+    Raises:
+        UpstreamError: QStash or the table didn't answer; the next audit looks.
+    """
+    store = publisher.store
+    if not _is_time(store) or sync.under_way(store):
+        return None
+    changes = sync.drift(publisher.settings.name, qstash=publisher.qstash, store=store)
+    if store.take_lease(LEASE, owner, LEASE_LENGTH):  # else another run is at it, whose word this would be lost in
+        try:
+            store.save_look(len(changes))
+        finally:
+            with regardless():
+                store.give_back_lease(LEASE, owner)
+    return changes
+
+
+def _is_time(store: Store) -> bool:
+    last = store.last_look()
+    return last is None or bool(last["differs"]) or store.now() - from_iso(last["at"]) >= EVERY

@@ -1,0 +1,38 @@
+"""What a deploy says that QStash should hold.  No CDK here, so that `relay check` can tell how much it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from relay.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+    """Return what QStash should hold, each under its name there; `relay.changes` has the form."""
+    own = flat["name"]
+    settings = Settings.of({"RELAY_BASE_URLS": base_url}, flat)
+    endpoints = {group: settings.endpoints(group) for group in settings.groups}
+    grouped = {name for names in endpoints.values() for name in names}
+    groups = {
+        group: [{"name": it, "url": settings.destination_url(it)} for it in names] for group, names in endpoints.items()
+    }
+    schedules = {
+        name: {
+            "cron": f"CRON_TZ={it['timezone']} {it['cron']}",
+            "destination": f"{base_url}/webhooks/{name}",
+            **{part: it[part] for part in ("body", "content_type", "retries")},
+        }
+        for name, source in flat["sources"].items()
+        if (it := source.get("schedule"))
+    }
+    return {
+        "relay": own,
+        "groups": {f"{own}.{name}": it for name, it in groups.items() if it},
+        "alone": {it: settings.destination_url(it) for it in settings.destinations if it not in grouped},
+        "schedules": {f"{own}.{name}": it for name, it in schedules.items()},
+        "queues": {f"{own}.{name}": it for name, it in flat.get("queues", {}).items()},
+        "flow_controls": {f"{own}.{name}": it for name, it in flat.get("flow_controls", {}).items()},
+    }
