@@ -29,7 +29,8 @@ def destination() -> None:
 def list_(asked: Asked, since: datetime | None) -> None:
     """List the destinations: which look dead, how much fails, how long it takes, what waits.
 
-    What is held or in flight counts however old it is; what has ended, of the events since --since.
+    WAIT is what is pending or held (`show` tells them apart): that and what is in flight counts however old it is; what
+    has ended, of the events since --since.
     """
     from cli.deployed import Deployed
     from cli.tables import Column, ago_text, span_text, table
@@ -47,7 +48,7 @@ def list_(asked: Asked, since: datetime | None) -> None:
             Column("FAILED", lambda it: _percent(it["failure_rate"])),
             Column("P95", lambda it: span_text(it["p95_s"]), whole=True),
             Column("DEAD", lambda it: it["dead_letters"]),
-            Column("HELD", lambda it: it["counts"]["held"]),
+            Column("WAIT", lambda it: it["counts"]["pending"] + it["counts"]["held"]),
             Column("IN FLIGHT", _in_flight),
             Column("LAST OK", lambda it: ago_text(it["last_success_at"]), whole=True),
         ]

@@ -57,16 +57,27 @@ class Feed:
         return page, floor or None
 
     def newest(
-        self, partition: str, since: str, below: str, equal: Mapping[str, str], limit: int
+        self,
+        partition: str,
+        since: str,
+        below: str,
+        equal: Mapping[str, str],
+        limit: int,
+        *,
+        unpublished: bool = False,
     ) -> tuple[list[Item], str | None]:
         """Return the newest entries of one partition (with its shard), and where to go on below; None at the end.
 
         At least *limit* of them, where there are so many; fewer, where reading on found too few of *equal*.
+
+        Args:
+            unpublished: Of events, only those that are to be published first.
         """
         names = {"#expires": "expires_at", **{f"#f{n}": name for n, name in enumerate(equal)}}
         values = {":pk": partition, ":since": since, ":below": below, ":now": ttl(self.now())}
         values |= {f":f{n}": value for n, value in enumerate(equal.values())}
-        kept = " AND ".join(["#expires > :now", *(f"#f{n} = :f{n}" for n in range(len(equal)))])
+        only = ["attribute_exists(unpublished)"] if unpublished else []
+        kept = " AND ".join(["#expires > :now", *(f"#f{n} = :f{n}" for n in range(len(equal))), *only])
         request: Any = {
             "IndexName": "feed",
             "FilterExpression": kept,
@@ -85,6 +96,22 @@ class Feed:
             if len(found) > limit:
                 break
         return found, last["feed_sk"] if last else None
+
+    def marks(self, shard: int, most: int) -> list[str] | None:
+        """Return the ids of the events of *shard* that are to be published first; None where they may be over *most*.
+
+        The index lags by moments.
+        """
+        found: list[str] = []
+        last: Item | None = None
+        for _ in range(PAGE_READS_MAX):
+            items, last = self.table.page("due_pk = :pk", {":pk": f"{OUTBOX}#{shard}"}, after=last, IndexName="due")
+            found += [it["pk"] for it in items if it["sk"] == "EVENT"]
+            if len(found) > most:
+                return None
+            if last is None:
+                return found
+        return None
 
     def entries(self, partition: str, above: str, below: str, limit: int | None = None) -> tuple[list[Item], bool]:
         """Return the entries of one partition between two sort keys, the oldest first, and whether there are more.

@@ -12,6 +12,7 @@ from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from relay import implied
 from relay.errors import BadRequest, NotFound
 from relay.items import SHARDS
 from relay.model import DEAD, OPEN, Status, from_iso, iso
@@ -102,6 +103,7 @@ def look(store: Store, *, since: datetime, seconds_left: Callable[[], float], de
     """
     equal: Mapping[str, str] = {} if destination is None else {"destination": destination}
     found, read = Look(), 0
+    waiting = _without_record(store, found, seconds_left, destination)
     left = deque((status, shard, HIGHEST) for status in Status for shard in range(SHARDS))
     while left:
         if seconds_left() <= 0 or read >= ENTRIES_MAX:
@@ -112,10 +114,35 @@ def look(store: Store, *, since: datetime, seconds_left: Callable[[], float], de
         entries, stopped_at = store.newest(f"{status.value}#{shard}", oldest, below, equal, SLICE)
         for it in entries:
             found.by_destination.setdefault(it["destination"], Health()).add(it)
+            waiting.discard((it["pk"], it["destination"]))
         read += len(entries)
         if stopped_at is not None:
             left.append((status, shard, stopped_at))
+    for _, name in waiting:
+        found.by_destination.setdefault(name, Health()).counts[Status.PENDING] += 1
     return found
+
+
+def _without_record(
+    store: Store, found: Look, seconds_left: Callable[[], float], destination: str | None
+) -> set[tuple[str, str]]:
+    """Return the deliveries, event and destination, that their events are to be published first for.
+
+    Those among them that have a record already are counted by it.
+    """
+    waiting: set[tuple[str, str]] = set()
+    left = deque((shard, HIGHEST) for shard in range(SHARDS))
+    while left:
+        if seconds_left() <= 0 or len(waiting) >= ENTRIES_MAX:
+            found.complete = False
+            break
+        shard, below = left.popleft()
+        events, stopped_at = implied.marked(store, shard, since=LOWEST, below=below, equal={}, limit=SLICE)
+        places = (it for event in events for it in implied.places(event))
+        waiting |= {(it.event, it.destination) for it in places if destination in {None, it.destination}}
+        if stopped_at is not None:
+            left.append((shard, stopped_at))
+    return waiting
 
 
 def list_destinations(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay import VERSION, shown
+from relay import VERSION, implied, shown
 from relay.causes import Facts, likely_cause
 from relay.errors import BadRequest, NotFound
 from relay.items import EVENTS, SHARDS, UNROUTED
@@ -168,16 +168,42 @@ def list_events(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
     if filters.statuses == (UNROUTED,) or (filters.destination is None and "status" not in query):
         items, at = _page(store, [UNROUTED] if "status" in query else [EVENTS, UNROUTED], filters)
         return {"events": [shown.event_row(it) for it in items], "cursor": filters.cursor(at)}
-    items, at = _page(store, filters.statuses, filters)
-    ids = list(dict.fromkeys(EventId(it["pk"]) for it in items))
+    rows, at = _deliveries(store, filters)
+    ids = list(dict.fromkeys(EventId(it["event_id"]) for it in rows))
     return {"events": [shown.event_json(event) for event in store.events(ids)], "cursor": filters.cursor(at)}
 
 
 def list_deliveries(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return one page of deliveries: `{"deliveries": […], "cursor": … or null}`."""
+    """Return one page of deliveries: `{"deliveries": […], "cursor": … or null}`; those without a record, too."""
     filters = Filters.of(query)
-    items, at = _page(store, filters.statuses, filters)
-    return {"deliveries": [shown.delivery_row(it) for it in items], "cursor": filters.cursor(at)}
+    rows, at = _deliveries(store, filters)
+    return {"deliveries": rows, "cursor": filters.cursor(at)}
+
+
+def _deliveries(store: Store, filters: Filters) -> tuple[list[dict[str, Any]], str | None]:
+    """Return one page of deliveries as they are shown, and the sort key to go on below."""
+    items, recorded_at = _page(store, filters.statuses, filters)
+    rows = {(it["pk"], it["destination"]): (it["feed_sk"], shown.delivery_row(it)) for it in items}
+    if Status.PENDING not in filters.statuses:
+        return [row for _, row in rows.values()], recorded_at
+    places, implied_at = implied.newest(
+        store,
+        since=filters.since,
+        below=filters.below,
+        equal=filters.equal,
+        destination=filters.destination,
+        limit=filters.limit,
+    )
+    floor = max(recorded_at or "", implied_at or "")
+    waiting = [it for it in places if (it.event, it.destination) not in rows]
+    keys = sorted(key for key in (*(at for at, _ in rows.values()), *(it.at for it in waiting)) if key >= floor)
+    if len(keys) > filters.limit:
+        floor = keys[-filters.limit]
+    for it in waiting:
+        if it.at >= floor and (found := implied.delivery(store, it)) is not None:
+            rows[it.event, it.destination] = it.at, shown.delivery_json(found)
+    page = sorted((it for it in rows.values() if it[0] >= floor), key=lambda it: it[0], reverse=True)
+    return [row for _, row in page], floor or None
 
 
 def _page(store: Store, partitions: Iterable[str], filters: Filters) -> tuple[list[Item], str | None]:

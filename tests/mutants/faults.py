@@ -870,4 +870,25 @@ FAULTS = (
         "if False:",
         ("tests/infra/test_size.py",),
     ),
+    Fault(
+        "what-waits-without-a-record-is-not-listed",
+        f"{RELAY}query.py",
+        "if Status.PENDING not in filters.statuses:",
+        "if filters.statuses:",
+        ("tests/unit/relay/test_implied.py",),
+    ),
+    Fault(
+        "what-has-a-record-by-now-is-listed-as-waiting",
+        f"{RELAY}implied.py",
+        "return found if found.status is Status.PENDING else None",
+        "return found",
+        ("tests/unit/relay/test_implied.py",),
+    ),
+    Fault(
+        "what-has-a-record-is-counted-twice",
+        f"{RELAY}health.py",
+        'waiting.discard((it["pk"], it["destination"]))',
+        "pass",
+        ("tests/unit/relay/test_implied.py",),
+    ),
 )

@@ -104,13 +104,14 @@ def test_its_state_is_what_must_be_known_first(deployed: Relay, changes: dict[st
 
 def test_a_narrow_terminal_shows_a_line_each(deployed: Relay) -> None:
     """All of it fits in 80 columns."""
-    says(deployed, dead(), fine(), a_destination("builder", counts={"held": 1204}, paused=PAUSED))
+    says(deployed, dead(), fine(), a_destination("builder", counts={"held": 1200, "pending": 4}, paused=PAUSED))
 
     shown = on_columns(80, "--name", deployed.name, "destination", "list")
 
     lines = plain(shown).splitlines()[:4]
     assert [it.split()[0] for it in lines] == ["NAME", "erp", "ledger", "builder"]
     assert max(len(it) for it in lines) <= 80
+    assert "1204" in lines[3].split()
 
 
 def test_a_program_gets_one_object_a_destination(deployed: Relay) -> None:

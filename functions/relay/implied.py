@@ -1,0 +1,88 @@
+"""Deliveries that have no record yet: an event is to be published first, and names them in what it expects.
+
+No entry of an index stands for one of them.  They are found by what owes them, the outbox mark of their event: where
+few events of a shard have one, by these; else by walking the shard's events, among which they are then many.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from relay.items import EVENTS, SHARDS
+from relay.model import Delivery, EventId, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from relay.items import Item
+    from relay.store import Store
+
+MARKS_MAX = 50  # of a shard, whose events are read one by one
+
+
+class Place(NamedTuple):
+    """Where a delivery stands in the listings, as its record's entry would.
+
+    Attributes:
+        at: Its sort key.
+    """
+
+    at: str
+    event: EventId
+    destination: str
+
+
+def newest(
+    store: Store, *, since: str, below: str, equal: Mapping[str, str], destination: str | None, limit: int
+) -> tuple[list[Place], str | None]:
+    """Return the newest deliveries without a record, and the sort key to go on below; None at the end.
+
+    One that got a record since is among them; `delivery` tells.  A page may be short before the end.
+
+    Args:
+        since: Lowest sort key, inclusive.
+        below: Sort key that all must be below.
+        equal: Attributes that their events must have.
+        destination: That they must have; None: any.
+    """
+    found: list[Place] = []
+    floor = ""
+    for shard in range(SHARDS):
+        events, stopped_at = marked(store, shard, since=since, below=below, equal=equal, limit=limit)
+        found += [it for event in events for it in places(event) if it.at < below]
+        floor = max(floor, stopped_at or "")
+    wanted = (it for it in found if it.at >= floor and destination in {None, it.destination})
+    page = sorted(wanted, reverse=True)
+    if len(page) > limit:
+        return page[:limit], page[limit - 1].at
+    return page, floor or None
+
+
+def marked(
+    store: Store, shard: int, *, since: str, below: str, equal: Mapping[str, str], limit: int
+) -> tuple[list[Item], str | None]:
+    """Return the newest events of *shard* that are to be published first, and where to go on below; None at the end."""
+    marks = store.marks(shard, MARKS_MAX)
+    if marks is None:
+        return store.newest(f"{EVENTS}#{shard}", since, below, equal, limit, unpublished=True)
+    read = (store.table.get(event, "EVENT") for event in marks)
+    there = (it for it in read if it is not None and it.get("unpublished"))
+    return [
+        it for it in there if since <= it["feed_sk"] < below and all(it[name] == value for name, value in equal.items())
+    ], None
+
+
+def places(event: Item) -> Iterator[Place]:
+    """Yield the deliveries that *event*, an item or its entry, owes its first publish."""
+    for name, group in event["expected"].items():
+        if group in event["unpublished"]:
+            yield Place(f"{event['feed_sk']}#{name}", EventId(event["pk"]), name)
+
+
+def delivery(store: Store, place: Place) -> Delivery | None:
+    """Return the delivery at *place* as it stands, if it is pending; else None: another listing has it."""
+    event = store.event(place.event)
+    if event is None or place.destination not in event.expected:
+        return None
+    found = store.delivery(event, place.destination)
+    return found if found.status is Status.PENDING else None
