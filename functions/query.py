@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 REASON_MAX_CHARS = 500
 LISTED_MAX = 100
+TEXT_MAX_BYTES = 1000  # of what names or chooses something: no key of the table is longer
+CURSOR_MAX_BYTES = 8000
 COUNT_S = 20.0  # the gateway waits 30
 
 
@@ -138,6 +140,8 @@ def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
     given, rate, dry_run = asked["query"], _rate(asked), asked.get("dry_run", False)
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
         raise BadRequest("query must be an object of texts, the filters of a listing")
+    for name, text in given.items():
+        _bounded(name, text)
     if not isinstance(dry_run, bool):
         raise BadRequest("dry_run must be true or false")
     if {"destinations", "include_delivered"} & set(asked):
@@ -160,6 +164,7 @@ def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
     event_id, include_delivered = asked["event_id"], asked.get("include_delivered", False)
     if not isinstance(event_id, str) or not event_id or not isinstance(include_delivered, bool):
         raise BadRequest("event_id must be text, include_delivered true or false")
+    _bounded("event_id", event_id)
     return replay_event(
         it.store,
         EventId(query.resolve(event_id, it.settings)),
@@ -185,11 +190,18 @@ def _rate(asked: dict[str, Any]) -> int:
     return rate
 
 
+def _bounded(name: str, text: str, most_bytes: int = TEXT_MAX_BYTES) -> str:
+    """Return *text*, which the caller gave as *name*, if it isn't longer than anything that it could be."""
+    if len(text.encode()) > most_bytes:
+        raise BadRequest(f"{name} has over {most_bytes} bytes: ask for an event with a long id by its rly_…")
+    return text
+
+
 def _texts(asked: dict[str, Any], name: str) -> list[str]:
     value = asked[name]
     if not isinstance(value, list) or not value or not all(isinstance(it, str) for it in value):
         raise BadRequest(f"{name} must be a list of texts")
-    return list(dict.fromkeys(value))
+    return [_bounded(name, it) for it in dict.fromkeys(value)]
 
 
 def _nudge_sweep(it: Relay) -> None:
@@ -226,4 +238,6 @@ def handler(request: Request) -> Response:
     """Answer the route's question."""
     if request.route not in ROUTES:
         raise NotFound("there is no such route")
+    for name, text in (*request.path_parameters.items(), *request.query.items()):
+        _bounded(name, text, CURSOR_MAX_BYTES if name == "cursor" else TEXT_MAX_BYTES)
     return ROUTES[request.route](relay("RELAY_BUCKET"), request)

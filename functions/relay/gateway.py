@@ -55,9 +55,9 @@ class Request:
             route=event.get("routeKey", ""),
             path=event.get("rawPath", ""),
             query_string=event.get("rawQueryString", ""),
-            path_parameters=event.get("pathParameters") or {},
-            query=event.get("queryStringParameters") or {},
-            headers={name.lower(): _text(value) for name, value in (event.get("headers") or {}).items()},
+            path_parameters=_texts(event.get("pathParameters")),
+            query=_texts(event.get("queryStringParameters")),
+            headers={name.lower(): value for name, value in _texts(event.get("headers")).items()},
             body=base64.b64decode(text) if event.get("isBase64Encoded") else text.encode(errors="replace"),
             caller=iam.get("userArn"),
             source_ip=context.get("http", {}).get("sourceIp"),
@@ -79,6 +79,10 @@ class Request:
         if not isinstance(value, dict):
             raise BadRequest("the body must be a JSON object")
         return value
+
+
+def _texts(given: Mapping[str, str] | None) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in (given or {}).items()}
 
 
 def _text(value: str) -> str:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ AUDIT_SINCE = timedelta(days=1)
 LIMIT_DEFAULT = 50
 UNROUTED_MAX = 1000
 LIMIT_MAX = 200
+SORT_KEY_MAX_BYTES = 1024  # DynamoDB's
 FILTERS = ("source", "type", "destination", "status", "since", "until", "limit", "cursor")
 LOWEST = "0"
 HIGHEST = "~"
@@ -75,7 +77,9 @@ class Filters:
         since, until = time_of(query, "since"), time_of(query, "until")
         if since and until and since >= until:
             raise BadRequest("since must be before until", code="bad_filter")
-        below = _cursor(query["cursor"], digest) if query.get("cursor") else until or HIGHEST
+        below = until or HIGHEST
+        if query.get("cursor"):
+            below = _between(_cursor(query["cursor"], digest), since or LOWEST, below)
         names = {"source": "source", "type": "event_type"}
         return cls(
             equal={names[name]: query[name] for name in names if name in query},
@@ -121,7 +125,7 @@ def _status(text: str, also: str) -> str:
 
 def _limit(query: Mapping[str, str]) -> int:
     text = query.get("limit", str(LIMIT_DEFAULT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LIMIT_MAX):
+    if not (re.fullmatch(r"[0-9]{1,6}", text) and 1 <= int(text) <= LIMIT_MAX):
         raise BadRequest(f"limit must be a number from 1 to {LIMIT_MAX}", code="bad_filter")
     return int(text)
 
@@ -140,19 +144,24 @@ def _cursor(text: str, digest: str) -> str:
     return at
 
 
-def _positions(text: str) -> list[str | None]:
-    """Return where each shard of the ledger goes on, as a cursor says it."""
+def _between(at: str, low: str, high: str) -> str:
+    """Return the sort key *at*, which a cursor says, if one of its query can be so."""
+    if not (at.isascii() and low <= at <= high and len(at) <= SORT_KEY_MAX_BYTES):
+        raise _no_cursor()
+    return at
+
+
+def _positions(text: str, since: str, until: str) -> list[str | None]:
+    """Return where each shard of the ledger goes on, as a cursor of a balance of these times says it."""
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, list) or len(found) != SHARDS or not all(map(_is_position, found)):
+    if not isinstance(found, list) or len(found) != SHARDS:
         raise _no_cursor()
-    return list(found)
-
-
-def _is_position(value: object) -> bool:
-    return value is None or (isinstance(value, str) and value != "")
+    if not all(it is None or isinstance(it, str) for it in found):
+        raise _no_cursor()
+    return [None if it is None else _between(it, since, until) for it in found]
 
 
 def _no_cursor() -> BadRequest:
@@ -333,7 +342,7 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
     if since >= until:
         raise BadRequest("since must be before until", code="bad_filter")
     digest = hashlib.sha256(f"{since}{until}".encode()).hexdigest()[:12]
-    positions = _positions(_cursor(query["cursor"], digest)) if query.get("cursor") else None
+    positions = _positions(_cursor(query["cursor"], digest), since, until) if query.get("cursor") else None
     found = balance(store, since=since, until=until, positions=positions, seconds_left=seconds_left)
     cursor = None if found.complete else _encoded(digest, json.dumps(found.positions))
     return {

@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from .expressions import (
     update,
 )
 from .roles import ROLES, Denied, allows
-from .tables import MemoryTable, copied, item_bytes
+from .tables import KEY_MAX_BYTES, MemoryTable, copied, item_bytes
 
 if TYPE_CHECKING:
     import random
@@ -251,6 +252,7 @@ class MemoryDynamoDB:
             raise Invalid("Consistent reads are not supported on global secondary indexes")
         if Limit is not None and Limit < 1:
             raise Invalid("Limit must be greater than or equal to 1")
+        _check_bounds(KeyConditionExpression, values)
         keys = table.indexes[IndexName].keys if IndexName else table.keys
         rows = table.indexes[IndexName].read() if IndexName else table.items
         in_range, kept = condition(KeyConditionExpression), condition(FilterExpression) if FilterExpression else None
@@ -297,6 +299,19 @@ def _shown(item: WireItem, text: str, names: Mapping[str, str]) -> Any:
     if any(len(it) > 1 for it in paths):
         raise NotImplementedError("a projection into an attribute")
     return {str(path[0]): copied(value) for path in paths if (value := at(item, path)) is not None}
+
+
+def _check_bounds(key_condition: str, values: Mapping[str, Attribute]) -> None:
+    """Refuse what no key can be, and a range whose end is before its beginning."""
+    for name in placeholders(key_condition):
+        if name.startswith(":") and len(values[name].get("S", "").encode()) > max(KEY_MAX_BYTES):
+            raise Invalid("One or more parameter values were invalid: Size of a key has exceeded its limit")
+    for low, high in re.findall(r"BETWEEN (:\w+) AND (:\w+)", key_condition):
+        if comparable(values[low]) > comparable(values[high]):
+            raise Invalid(
+                "Invalid KeyConditionExpression: The BETWEEN operator requires upper bound to be greater than or equal"
+                " to lower bound"
+            )
 
 
 def _checked_names(given: Mapping[str, str] | None, *expressions: str) -> Mapping[str, str]:

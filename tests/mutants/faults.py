@@ -891,4 +891,18 @@ FAULTS = (
         "pass",
         ("tests/unit/relay/test_implied.py",),
     ),
+    Fault(
+        "forged-cursor-reaches-the-table",
+        f"{RELAY}query.py",
+        "low <= at <= high and ",
+        "",
+        ("tests/unit/relay/test_query_hostile.py",),
+    ),
+    Fault(
+        "id-of-any-length-reaches-the-table",
+        "functions/query.py",
+        "if len(text.encode()) > most_bytes:",
+        "if len(text.encode()) > 10**6:",
+        ("tests/unit/relay/test_query_hostile.py",),
+    ),
 )

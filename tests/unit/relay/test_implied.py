@@ -150,8 +150,8 @@ def test_listings_say_what_the_events_say(ops: list[str], most: int, limit: str)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(implied, "MARKS_MAX", most)
         assert listed(world, limit=limit) == wanted
-        for status in Status:
-            assert listed(world, limit=limit, status=status) == [it for it in wanted if it["status"] == status]
+        for one in Status:
+            assert listed(world, limit=limit, status=one) == [it for it in wanted if it["status"] == one]
         look = health.look(world.store, since=World.began, seconds_left=lambda: 20.0)
 
     until = iso(world.clock.at + timedelta(seconds=1))
