@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from infra import hooks, limits, quarantine, rows, schedule, urls
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from infra.mistakes import Wrong
 
 CANARY_GAP_S = 6 * 3_600
-HOUR_S = 3_600
+HOUR_S, DAY_S = 3_600, 86_400
+DEFAULT_RETRIES, DEFAULT_TIMEOUT_S = 5, 30
 _TOKENS = {"qstash": "QStash's own", "github-api": "GitHub's API"}
 _OF_A_SCHEDULE = ("timezone", "body", "canary")
 
@@ -51,6 +53,7 @@ def mistakes(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
     yield from _places(config)
     yield from _schemes(config)
     yield from _secrets(raw)
+    yield from _outlived(config)
     yield from limits.mistakes(config, tables)
 
 
@@ -144,9 +147,6 @@ def _settings(config: Config, raw: Mapping[str, Any], tables: Sequence[tuple[str
         if table.queue is not None and table.queue not in queues:
             yield f"{at}.queue", f"there is no queue '{table.queue}'{nearest(table.queue, queues) or _made('queues')}"
         yield from _flow_control(f"{at}.flow_control", table.flow_control, controls)
-        kept_s = config.relay.retention_days * 86_400
-        if isinstance(table.delay, int) and table.delay > kept_s:
-            yield f"{at}.delay", f"is longer than the {limits.span(kept_s)} that events are kept (relay.retention_days)"
 
 
 def _flow_control(at: str, control: str | FlowControl | None, known: Sequence[str]) -> Iterator[Wrong]:
@@ -212,6 +212,43 @@ def _secrets(raw: Mapping[str, Any]) -> Iterator[Wrong]:
             yield dotted(steps), "holds what looks like a secret, which would be stored in the clear: take it out"
 
 
+def _outlived(config: Config) -> Iterator[Wrong]:
+    """What is published ends before its record expires: else nobody could tell what became of it."""
+    kept_s = config.relay.retention_days * DAY_S
+    told, shares = set(), list(_shares(config))
+    used = {it.group for it in shares}
+    for share in (*shares, *(it for it in _shares(config, alone=True) if it.group not in used)):
+        said = dict(pair for _, table in reversed(share.tables) for pair in table.own())
+        waits_s, tries_s = _starts_after_s(said), _last_attempt_s(said, kept_s)
+        if waits_s + tries_s <= kept_s:
+            continue
+        longest = ("not_before", "delay") if waits_s > tries_s else ("retries", "retry_delay")
+        owns = (f"{at}.{name}" for at, table in share.tables for name, _ in table.own() if name in longest)
+        where, lasts = next(owns, "relay.retention_days"), limits.span(waits_s + tries_s)
+        if where not in told:
+            told.add(where)
+            message = (
+                f"lets what goes to '{share.group}' be under way for {lasts} or longer, and events are kept for"
+                f" {config.relay.retention_days} d (relay.retention_days): shorten the one or raise the other"
+            )
+            yield where, message
+
+
+def _starts_after_s(said: Mapping[str, Any]) -> float:
+    """Return how long an event that comes now waits for its first attempt; 0 where each says that itself."""
+    moment, delay = said.get("not_before"), said.get("delay")
+    if isinstance(moment, datetime):
+        return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    return float(delay) if isinstance(delay, int) and moment is None else 0.0
+
+
+def _last_attempt_s(said: Mapping[str, Any], most_s: float) -> float:
+    """Return how long after the first attempt the last one ends, in seconds, or the first of them past *most_s*."""
+    retries = said.get("retries", DEFAULT_RETRIES)
+    answers_s: float = (retries + 1) * said.get("timeout", DEFAULT_TIMEOUT_S)
+    return answers_s + retries_last_s(retries, said.get("retry_delay"), most_s)
+
+
 def in_comments(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file's *text* whose comments hold a secret, and what to do."""
     for number, line in enumerate(text.splitlines(), 1):
@@ -256,17 +293,17 @@ def _short_retries(config: Config) -> Iterator[Wrong]:
     for share in _shares(config, alone=True):
         said = dict(pair for _, table in reversed(share.tables) for pair in table.own())
         at = next((f"{at}.{it}" for at, table in share.tables for it, _ in table.own() if it.startswith("retr")), None)
-        lasts = retries_last_s(said.get("retries", 5), said.get("retry_delay"))
+        lasts = retries_last_s(said.get("retries", DEFAULT_RETRIES), said.get("retry_delay"))
         if at and lasts < HOUR_S:
             said_so = f"lets retries end {limits.span(lasts)} after the first attempt: a destination that is down for"
             yield at, f"{said_so} an hour gets dead letters (5 retries without retry_delay last 31 h)"
 
 
-def retries_last_s(retries: int, retry_delay: str | None) -> float:
-    """Return how long after the first attempt the last retry comes, in seconds, or the first of them past a day."""
+def retries_last_s(retries: int, retry_delay: str | None, most_s: float = DAY_S) -> float:
+    """Return how long after the first attempt the last retry comes, in seconds, or the first of them past *most_s*."""
     total = 0.0
     for number in range(retries):
-        if total > 86_400:
+        if total > most_s:
             break
         total += evaluate(retry_delay, number) / 1000 if retry_delay else min(86_400.0, math.exp(2.5 * (number + 1)))
     return total
