@@ -72,7 +72,7 @@ def _delete(state: str, desired: str) -> None:
     """
     may_be_left = sync.said_in(desired)
     with deadline.leaving(min(FORGET_S, deadline.seconds_left() / 4)):
-        done = done_or_told(lambda: _remove(state), "nothing removed from QStash", may_be_left=may_be_left)
+        done = done_or_told(lambda: _remove(state), "not removed from QStash", may_be_left=may_be_left)
     if not done:
         done_or_told(lambda: _forget(state), "the table still has the state, or is gone")
 

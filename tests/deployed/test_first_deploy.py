@@ -13,12 +13,10 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import WaiterError
 
-from tests.deployed.test_sync import needed_for
+from tests.deployed.test_sync import STORAGE, needed_for
 
 if TYPE_CHECKING:
     from tests.deployed.clients import Relay
-
-STORAGE = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
 
 
 class FirstDeploy:
