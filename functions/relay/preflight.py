@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from relay import aws
 from relay.again import again
 from relay.caller import DEFAULT_URL
-from relay.changes import PINS
+from relay.changes import PINS, refuse_others
 from relay.concern import Concern
 from relay.errors import OperatorError, QStashError
-from relay.sync import BELONGING, actual, refuse_others
+from relay.sync import BELONGING, actual
 
 if TYPE_CHECKING:
     from collections.abc import Callable

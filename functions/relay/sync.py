@@ -36,10 +36,12 @@ from relay.changes import (
     of_others,
     perform,
     plan,
+    refuse_others,
     removals,
+    shortened,
 )
 from relay.deadline import leaving, seconds_left
-from relay.errors import OperatorError, RelayError
+from relay.errors import RelayError
 from relay.model import from_iso, iso
 from relay.schedules import tick_url
 from relay.steps import ALONE, Steps, at_first
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
 
 BELONGING = (GROUPS, SCHEDULES, QUEUES)  # what only a deploy makes; a flow control stays after all that used it
 DEPLOY_LASTS = timedelta(hours=1)  # from sync on, until the functions of before have ended: far more than it takes
-FOUND_MAX_CHARS = 1500  # CloudFormation takes 4 KB of answer
 TAKE_BACK_S = 60.0  # of the time that a deploy has here, at most, to take back what it changed
 
 
@@ -109,7 +110,8 @@ def add(
         wanted = again(lambda: _state(desired, store))
         state = physical_id(desired)
         known, tried = again(store.desired), again(store.tried)
-        states = {name: it for name, it in known.items() if current != state or name == state}
+        is_known = current == state and state in known  # then nothing else is, for CloudFormation
+        states = {state: known[state]} if is_known else known
         first = not any(map(_uses, states.values()))
         asked = again(lambda: _kinds(store, wanted)) | set(BELONGING if first else ())
         there = again(lambda: actual(qstash, relay, asked))
@@ -152,26 +154,7 @@ def add(
 def _still_to_do(left: Iterable[str], *, first: bool) -> str:
     """Return what a deploy that failed *left* in QStash otherwise than it was, for people."""
     who = "`make deploy TAKE_OVER=1` takes it over" if first else "the rollback does that, or else `relay sync`"
-    return f"What it changed in QStash couldn't all be taken back ({who}): {_shortened('; '.join(left))}"
-
-
-def refuse_others(there: State, relay: str) -> None:
-    """Raise where QStash holds anything of the relay's name before its first deploy.
-
-    Raises:
-        OperatorError: It does; the message says what.
-    """
-    if found := "; ".join(described(there)):
-        raise OperatorError(
-            f"this is the first deploy here of a relay called {relay}, and QStash holds something of that name already:"
-            f" {_shortened(found)}. Nothing was changed. Where another deployment uses it, in another region or"
-            " account, give this one another name ([relay] name). Where none does any more, or this one is to replace"
-            " it, `make deploy TAKE_OVER=1` takes over what is there"
-        )
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= FOUND_MAX_CHARS else f"{text[:FOUND_MAX_CHARS]} …"
+    return f"What it changed in QStash couldn't all be taken back ({who}): {shortened('; '.join(left))}"
 
 
 def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> list[str]:

@@ -635,7 +635,7 @@ FAULTS = (
     Fault(
         "first-deploy-joins-another-relay",
         f"{RELAY}sync.py",
-        "_refuse_others({**there, PINS: {}}, relay)",
+        "refuse_others({**there, PINS: {}}, relay)",
         "pass",
         ("tests/unit/relay/test_sync_first.py",),
     ),
@@ -648,9 +648,9 @@ FAULTS = (
     ),
     Fault(
         "failed-first-deploy-leaves-its-groups",
-        f"{RELAY}sync.py",
-        "_take_back(wanted, actual(qstash, relay, kinds), qstash=qstash, store=store)",
-        "pass",
+        f"{RELAY}steps.py",
+        'if added := [it for it in new if it.get("name") in put - _names(old)]:',
+        "if added := list[Any]():",
         ("tests/unit/relay/test_sync_first.py",),
     ),
     Fault(
@@ -711,7 +711,7 @@ FAULTS = (
     ),
     Fault(
         "moved-endpoint-stays-while-functions-change",
-        f"{RELAY}sync.py",
+        f"{RELAY}steps.py",
         "moving = {name for name, place in old.items() if new.get(name, place) != place}",
         "moving: set[str] = set()",
         ("tests/unit/relay/test_urls_changed.py", "tests/model/test_changes.py"),
@@ -805,13 +805,13 @@ FAULTS = (
         f"{RELAY}sync.py",
         "never_left = states.keys() == {state} and (states != known or tried not in {None, state})",
         "never_left = False",
-        ("tests/model/test_deploys.py",),
+        ("tests/unit/relay/test_sync_handler.py",),
     ),
     Fault(
         "state-nobody-heard-of-is-kept",
         f"{RELAY}sync.py",
-        "if current != state or name == state}",
-        "if name}",
+        "is_known = current == state and state in known",
+        "is_known = False",
         ("tests/unit/relay/test_sync_handler.py",),
     ),
     Fault(
