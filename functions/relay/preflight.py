@@ -79,6 +79,7 @@ def check_token(connect: Callable[[str], QStash], url: str, relay: str) -> QStas
         again(qstash.signing_keys)
     except QStashError as error:
         if not _is_refused(error):
+            error.args = (f"{error} (asked at {url}: is QStash there, and up?)",)
             raise
         other = OTHER_REGION.get(url)
         if other and _takes(connect(other)):

@@ -150,7 +150,7 @@ def test_a_qstash_elsewhere_has_no_other_region() -> None:
 
 @pytest.mark.parametrize("there", [httpx.ConnectError("no"), httpx.Response(500), httpx.Response(429)], ids=str)
 def test_a_qstash_that_is_away_has_refused_nothing(there: Any) -> None:
-    with pytest.raises(QStashError):
+    with pytest.raises(QStashError, match=f"asked at {EU}: is QStash there"):
         check_token(qstash_at({EU: there, US: httpx.Response(200, json=KEYS)}), EU, "relay")
 
 
