@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from relay import deadline, sweep, sync
-from relay.errors import OperatorError, QStashError
+from relay.again import again
 from relay.gateway import Request, Response, answering, logger, note
+from relay.resource import done_or_told, telling
 from relay.wiring import relay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MARGIN_S = 10.0  # CloudFormation must hear of it
+FORGET_S = 20.0  # of a delete's time, at most, to take its state out of the table though QStash keeps what it put
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -23,28 +25,32 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
     `TakeOver`, if it is 1, has a first deploy take over what QStash holds of the relay's name.  It is no part of the
     state: with or without it the physical id is the same.
+
+    What fails in passing is tried again while there is time.  A delete never fails: it says in the log what it left.
     """
     if "routeKey" in event:
         return answer(event, context)
+    state = event.get("PhysicalResourceId")
+    logger.info("sync", extra={"request": event["RequestType"], "state": state})
     with deadline.within(deadline.of(context, MARGIN_S)):
-        return _change(event)
+        if event["RequestType"] == "Delete":
+            _delete(event["PhysicalResourceId"], event["ResourceProperties"]["Desired"])
+            return {"PhysicalResourceId": state}
+        with telling(context):
+            return {"PhysicalResourceId": _add(event["ResourceProperties"], state)}
 
 
-def _change(event: Mapping[str, Any]) -> dict[str, Any]:
+def _add(said: Mapping[str, Any], current: str | None) -> str:
     it = relay("RELAY_QSTASH_SECRET")
-    logger.info("sync", extra={"request": event["RequestType"], "state": event.get("PhysicalResourceId")})
-    if event["RequestType"] == "Delete":
-        return _delete(event["PhysicalResourceId"])
-    sweep.refresh_keys(it.store, it.qstash)
-    said = event["ResourceProperties"]
-    state = sync.add(
+    again(lambda: sweep.refresh_keys(it.store, it.qstash))
+    return sync.add(
         said["Desired"],
         it.settings.name,
         qstash=it.qstash,
         store=it.store,
         take_over=said.get("TakeOver") == "1",
+        current=current,
     )
-    return {"PhysicalResourceId": state}
 
 
 @answering
@@ -59,15 +65,25 @@ def answer(request: Request) -> Response:
     return Response(200, {"done" if mends else "differs": shown})
 
 
-def _delete(state: str) -> dict[str, Any]:
-    """Remove what is ours; without a token that QStash takes, nothing can be, and nobody is kept from leaving."""
+def _delete(state: str, desired: str) -> None:
+    """Remove what is ours, as far as that can be done: nobody is kept from leaving, and no deploy from its end.
+
+    What couldn't be removed the table forgets all the same, where it can be reached: nobody is to put it there again.
+    """
+    may_be_left = sync.said_in(desired)
+    with deadline.leaving(min(FORGET_S, deadline.seconds_left() / 4)):
+        done = done_or_told(lambda: _remove(state), "not removed from QStash", may_be_left=may_be_left)
+    if not done:
+        done_or_told(lambda: _forget(state), "the table still has the state, or is gone")
+
+
+def _remove(state: str) -> None:
     it = relay("RELAY_QSTASH_SECRET")
-    try:
-        left = sync.remove(state, it.settings.name, qstash=it.qstash, store=it.store)
-        if left:
-            logger.warning("not as this relay said, or in use: left in QStash", extra={"left": left})
-    except (OperatorError, QStashError) as error:
-        if isinstance(error, QStashError) and error.answered not in {401, 403}:
-            raise
-        logger.warning("nothing removed from QStash", extra={"reason": str(error)})
-    return {"PhysicalResourceId": state}
+    left = again(lambda: sync.remove(state, it.settings.name, qstash=it.qstash, store=it.store))
+    if left:
+        logger.warning("not as this relay said, or in use: left in QStash", extra={"left": left})
+
+
+def _forget(state: str) -> None:
+    it = relay("RELAY_QSTASH_SECRET")
+    again(lambda: sync.forget(state, store=it.store))

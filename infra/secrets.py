@@ -21,6 +21,10 @@ class Secrets(Construct):
         self.github = f"{relay}/github"
         self.destinations = f"{relay}/destinations"
 
+    def grant_preflight(self, function: RelayFunction) -> None:
+        """Let *function* look whether QStash takes the relay's token."""
+        self._grant(function, "QStashToken", self.qstash)
+
     def grant_publish(self, function: RelayFunction) -> None:
         """Let *function* speak to QStash with the relay's token."""
         self._grant(function, "QStashToken", self.qstash)

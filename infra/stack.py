@@ -15,6 +15,7 @@ from infra.config import flatten
 from infra.destinations import arn_of
 from infra.functions import RelayFunction
 from infra.gateway import Gateway
+from infra.preflight import Preflight
 from infra.secrets import Secrets
 from infra.storage import Storage
 from infra.sync import QStashSync
@@ -83,6 +84,7 @@ class RelayStack(Stack):
             self, "Storage", retention_days=config.relay.retention_days, quarantine_days=self._quarantine_days
         )
         self.secrets = Secrets(self, "Secrets", relay=config.relay.name)
+        self._preflight(take_over=take_over)
         self.gateway = Gateway(self, "Gateway", base_url=base_url, throttle=config.relay.throttle)
         self._base_urls = list(filter(None, (config.relay.url, self.gateway.url)))
         self._functions()
@@ -107,6 +109,20 @@ class RelayStack(Stack):
         if self._quarantine_days:
             alarms.watch_quarantine()
         self._outputs(alarms)
+
+    def _preflight(self, *, take_over: bool) -> None:
+        """Have what most often makes a first deploy fail be looked at before anything is made that then stays."""
+        function = RelayFunction(
+            self,
+            "preflight",
+            code=self._code,
+            timeout_s=120,
+            description="Looks whether a deploy can succeed",
+            environment={},
+        )
+        relay = self._config.relay.name
+        preflight = Preflight(self, "Before", function=function, relay=relay, secrets=self.secrets, take_over=take_over)
+        preflight.comes_before(self.storage.table, self.storage.bucket)
 
     def _functions(self) -> None:
         self.ingest = self._function(

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from relay.errors import OperatorError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -20,6 +22,7 @@ GROUPS, SCHEDULES, QUEUES, PINS = KINDS = ("groups", "schedules", "queues", "flo
 _WORDS = {GROUPS: "URL group", SCHEDULES: "schedule", QUEUES: "queue", PINS: "flow control"}
 _OF_A_SCHEDULE = ("cron", "destination", "body", "content_type", "retries")
 _LOGIN = re.compile("//[^/@]*@")
+FOUND_MAX_CHARS = 1500  # CloudFormation takes 4 KB of answer
 
 
 @dataclass(frozen=True)
@@ -179,3 +182,23 @@ def perform(change: Change, qstash: QStash) -> None:
         qstash.unpin(name)
     else:
         qstash.pin(name, what)
+
+
+def refuse_others(there: State, relay: str) -> None:
+    """Raise where QStash holds anything of the relay's name before its first deploy.
+
+    Raises:
+        OperatorError: It does; the message says what.
+    """
+    if found := "; ".join(described(there)):
+        raise OperatorError(
+            f"this is the first deploy here of a relay called {relay}, and QStash holds something of that name already:"
+            f" {shortened(found)}. Nothing was changed. Where another deployment uses it, in another region or"
+            " account, give this one another name ([relay] name). Where none does any more, or this one is to replace"
+            " it, `make deploy TAKE_OVER=1` takes over what is there"
+        )
+
+
+def shortened(text: str) -> str:
+    """Return *text*, no longer than CloudFormation shows it."""
+    return text if len(text) <= FOUND_MAX_CHARS else f"{text[:FOUND_MAX_CHARS]} …"

@@ -172,6 +172,7 @@ class QStashError(UpstreamError):
         concerns_all: It is due to QStash, the account or the relay's token: no other may be taken now.
         quota: Which of the account's quotas is used up: `daily` (messages) or `burst` (calls); None: neither.
         after_doubt: It was asked the same before, and nobody knows whether QStash took it then.
+        wait_s: How long it asked to be left alone, in seconds; 0: it didn't say.
     """
 
     def __init__(
@@ -191,6 +192,7 @@ class QStashError(UpstreamError):
         self.concerns_the_message = self.refused or self.concern is Concern.PLACE
         self.concerns_all = not self.concerns_the_message
         self.after_doubt = False
+        self.wait_s = retry_after_s or 0
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
 

@@ -50,8 +50,9 @@ class Holdings(Caller):
         self.call("POST", f"/v2/topics/{quote(group)}/endpoints", json={"endpoints": list(endpoints)})
 
     def remove_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
-        """Remove *endpoints* from *group*; QStash deletes a group with its last endpoint."""
-        self.call("DELETE", f"/v2/topics/{quote(group)}/endpoints", json={"endpoints": list(endpoints)})
+        """Remove *endpoints* from *group*, which goes with its last; where there is no such group, that is fine."""
+        path = f"/v2/topics/{quote(group)}/endpoints"
+        self.call("DELETE", path, json={"endpoints": list(endpoints)}, absent_is_fine=True)
 
     def remove_group(self, group: str) -> None:
         """Delete *group*; one that isn't there is fine."""

@@ -20,10 +20,10 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from relay.again import again
 from relay.changes import (
     GROUPS,
     KINDS,
@@ -36,23 +36,26 @@ from relay.changes import (
     of_others,
     perform,
     plan,
+    refuse_others,
     removals,
+    shortened,
 )
-from relay.errors import OperatorError, RelayError
+from relay.deadline import leaving, seconds_left
+from relay.errors import RelayError
 from relay.model import from_iso, iso
 from relay.schedules import tick_url
+from relay.steps import ALONE, Steps, at_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from relay.items import Item
     from relay.qstash import QStash
     from relay.store import Store
 
-ALONE = "alone"
 BELONGING = (GROUPS, SCHEDULES, QUEUES)  # what only a deploy makes; a flow control stays after all that used it
 DEPLOY_LASTS = timedelta(hours=1)  # from sync on, until the functions of before have ended: far more than it takes
-FOUND_MAX_CHARS = 1500  # CloudFormation takes 4 KB of answer
+TAKE_BACK_S = 60.0  # of the time that a deploy has here, at most, to take back what it changed
 
 
 def actual(qstash: QStash, relay: str, kinds: Collection[str] = KINDS) -> State:
@@ -72,84 +75,86 @@ def physical_id(desired: str) -> str:
     return "qstash-" + hashlib.sha256(canonical.encode()).hexdigest()[:24]
 
 
-def add(desired: str, relay: str, *, qstash: QStash, store: Store, take_over: bool = False) -> str:
+def add(
+    desired: str,
+    relay: str,
+    *,
+    qstash: QStash,
+    store: Store,
+    take_over: bool = False,
+    current: str | None = None,
+) -> str:
     """Put into QStash what *desired* has, and remember it as the newest; return its physical id.
 
     Nothing is removed but what would be doubled: of a URL group that stays, a destination that stays and has another
     place.  Old functions and new ones publish to that group alike, and one of them to the other place, too: so until
     `remove`, when all functions know the new one, the group has it neither at its old place nor at its new one.  What
-    goes to the group meanwhile is still owed to it, and published to it alone.
+    goes to the group meanwhile is still owed to it, and published to it alone.  And where QStash takes no more URL
+    groups, those that leave make room (`relay.steps`).
 
-    Where it is the first that says anything and fails, what it put is taken back: nobody asks for its removal.
+    Where it fails, what it changed is taken back at once: nobody asks for the removal of what failed to be made.  Where
+    that fails, too, the error says what is left; and where CloudFormation's rollback then asks for the state of before,
+    which no function left, all of QStash is made that.
 
     Args:
         take_over: What a first deploy finds of the relay's name is the relay's from now on.
+        current: The physical id that CloudFormation knows now.
 
     Raises:
         OperatorError: A first deploy finds something of its name; nothing was changed.
         QStashError: QStash can't be read, or refused.
+        UpstreamError: The table can't be read or written.
     """
-    wanted = _state(desired, store)
-    states = store.desired()
-    first = not any(map(_uses, states.values()))
-    there = actual(qstash, relay, _kinds(store, wanted) | set(BELONGING if first else ()))
-    if first and not take_over:
-        _refuse_others({**there, PINS: {}}, relay)
-    kinds = _kinds(store, wanted, there)
-    store.save_desired(states, kinds)  # before anything is put, so that what a failure leaves is found again
-    changes, before = plan(wanted, there), json.loads(_newest(states)["state"]) if states else {}
-    moves = bool(states) and _urls(desired) != _urls(_newest(states)["state"])
-    if states and (moves or _changes_groups(changes)):
-        store.save_urls_changed(under_way=moves)
-    state = physical_id(desired)
-    try:
-        for change in _at_first(changes, there, before, json.loads(desired)):
-            perform(change, qstash)
-        store.save_desired(states | {state: {"state": desired, "at": iso(store.now())}}, kinds)
-    except RelayError:
+    reserve_s = min(TAKE_BACK_S, seconds_left() / 4)
+    with leaving(reserve_s):
+        wanted = again(lambda: _state(desired, store))
+        state = physical_id(desired)
+        known, tried = again(store.desired), again(store.tried)
+        is_known = current == state and state in known  # then nothing else is, for CloudFormation
+        states = {state: known[state]} if is_known else known
+        first = not any(map(_uses, states.values()))
+        asked = again(lambda: _kinds(store, wanted)) | set(BELONGING if first else ())
+        there = again(lambda: actual(qstash, relay, asked))
         if first and not take_over:
-            with suppress(RelayError):
-                _take_back(wanted, actual(qstash, relay, kinds), qstash=qstash, store=store)
+            refuse_others({**there, PINS: {}}, relay)
+        kinds = again(lambda: _kinds(store, wanted, there))
+        # Before anything is put, so that what a failure leaves is found again.
+        again(lambda: store.save_desired(states, kinds, tried=state))
+        before = json.loads(_newest(states)["state"]) if states else {}
+        never_left = states.keys() == {state} and (states != known or tried not in {None, state})
+        if never_left:  # by any function, since what came after it failed
+            changes = plan(again(lambda: _sparing(wanted, there, states[state], store)), there)
+        else:
+            changes = list(at_first(plan(wanted, there), there, before, json.loads(desired)))
+        moves = bool(states) and _urls(desired) != _urls(_newest(states)["state"])
+        says = bool(states) and (moves or never_left or _changes_groups(changes))
+        if says:
+            again(lambda: store.save_urls_changed(under_way=moves or never_left))
+    steps = Steps(qstash, there, there[GROUPS].keys() - wanted.get(GROUPS, {}).keys() if states else ())
+    try:
+        with leaving(reserve_s):
+            for change in changes:
+                steps.do(change)
+            newest = states | {state: {"state": desired, "at": iso(store.now())}}
+            again(lambda: store.save_desired(newest, kinds))
+            if never_left:
+                again(store.save_urls_changed)
+    except RelayError as error:
+        left = steps.take_back(lambda: actual(qstash, relay, kinds))
+        with suppress(RelayError):
+            again(lambda: store.save_desired(states, kinds, tried=state if left else None))
+            if says:
+                again(lambda: store.save_urls_changed(under_way=bool(left) or len(states) > 1))
+        if left:
+            error.args = (f"{error}. {_still_to_do(left, first=first)}",)
         raise
     return state
 
 
-def _refuse_others(there: State, relay: str) -> None:
-    """Raise where there is anything."""
-    if found := "; ".join(described(there)):
-        shown = found if len(found) <= FOUND_MAX_CHARS else f"{found[:FOUND_MAX_CHARS]} …"
-        raise OperatorError(
-            f"this is the first deploy here of a relay called {relay}, and QStash holds something of that name already:"
-            f" {shown}. Nothing was changed. Where another deployment uses it, in another region or account, give this"
-            " one another name ([relay] name). Where none does any more, or this one is to replace it,"
-            " `make deploy TAKE_OVER=1` takes over what is there"
-        )
-
-
-def _at_first(changes: Iterable[Change], there: State, before: State, after: State) -> Iterator[Change]:
-    """Yield those of *changes* that are right while functions publish as *before*, or as *after*."""
-    stay = before.get(GROUPS, {}).keys() & after.get(GROUPS, {}).keys()
-    old, new = _places(before), _places(after)
-    moving = {name for name, place in old.items() if new.get(name, place) != place}
-    for group in stay & there[GROUPS].keys():
-        if leaving := [it for it in there[GROUPS][group] if it.get("name") in moving]:
-            yield Change(GROUPS, group, removes=True, what=leaving)
-    for change in changes:
-        if not change.removes and change.kind == GROUPS and change.name in stay:
-            if joining := [it for it in change.what if it["name"] not in moving]:
-                yield replace(change, what=joining)
-        elif not change.removes:
-            yield change
-
-
-def _places(state: State) -> dict[str, object]:
-    """Return where *state* has each destination: in which URL group, and whether as an AWS target; or alone."""
-    grouped = {
-        it["name"]: (group, it["url"].endswith(f"/qstash/deliver/{it['name']}"))
-        for group, endpoints in state.get(GROUPS, {}).items()
-        for it in endpoints
-    }
-    return grouped | dict.fromkeys(state.get(ALONE, {}), ALONE)
+def _still_to_do(left: Iterable[str], *, first: bool) -> str:
+    """Return what a deploy that failed *left* in QStash otherwise than it was, for people."""
+    who = "`make deploy TAKE_OVER=1` takes it over" if first else "the rollback does that, or else `relay sync`"
+    return f"What it changed in QStash couldn't all be taken back ({who}): {shortened('; '.join(left))}"
 
 
 def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> list[str]:
@@ -178,6 +183,29 @@ def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> list[str]
         perform(change, qstash)
     store.save_desired(states, _of(there).union(*map(_uses, states.values())))
     return []
+
+
+def forget(state: str, *, store: Store) -> None:
+    """Take *state* out of what QStash should hold, though it couldn't be removed from there: what is left is a drift.
+
+    Else the end of a later state would put it into QStash again.
+
+    Raises:
+        UpstreamError: The table can't be read or written.
+    """
+    known = store.desired()
+    if state in known:
+        store.save_desired({name: it for name, it in known.items() if name != state}, store.used_kinds(KINDS))
+        store.save_urls_changed()  # whatever QStash holds, the functions are others now
+
+
+def said_in(desired: str) -> list[str]:
+    """Return what *desired*, JSON, has of QStash, for people; nothing where it isn't read."""
+    try:
+        state = json.loads(desired)
+    except ValueError:
+        return []
+    return described({kind: state.get(kind) or {} for kind in KINDS})
 
 
 def _take_back(said: State, there: State, *, qstash: QStash, store: Store) -> list[str]:

@@ -89,10 +89,18 @@ class Upkeep:
         item = self.table.get("DESIRED", "DESIRED")
         return set(item.get("kinds", all_kinds)) if item else set()
 
-    def save_desired(self, states: Mapping[str, Item], kinds: Iterable[str]) -> None:
-        """Save the states that QStash should hold from now on, the newest of which counts, and the kinds it may."""
+    def tried(self) -> str | None:
+        """Return the state that a deploy began to put into QStash, and hasn't said that it is there; None: none."""
+        return (self.table.get("DESIRED", "DESIRED") or {}).get("tried")
+
+    def save_desired(self, states: Mapping[str, Item], kinds: Iterable[str], *, tried: str | None = None) -> None:
+        """Save the states that QStash should hold from now on, the newest of which counts, and the kinds it may.
+
+        Args:
+            tried: The state that is about to be put there, too.
+        """
         item = {"pk": "DESIRED", "sk": "DESIRED", "kind": "DESIRED", "states": states, "kinds": sorted(kinds)}
-        self.table.put(item)
+        self.table.put({**item, "tried": tried})
 
     def urls_changed_at(self) -> datetime | None:
         """Return when a deploy last changed where anything is published to, read consistently; None: none has.

@@ -74,6 +74,7 @@ EXPECTED = {
     },
     "audit": {"Records": RECORDS, "Indexes": INDEXES, "QStashToken": TOKEN},
     "sync": {"Records": RECORDS, "Indexes": INDEXES, "QStashToken": TOKEN},
+    "preflight": {"FindStack": (["cloudformation:DescribeStacks"], ["<AWS::StackId>"]), "QStashToken": TOKEN},
 }
 
 
@@ -135,11 +136,12 @@ def test_a_function_has_a_role_of_its_own_without_managed_policies(real: Synthes
 
 
 def test_there_are_no_roles_and_policies_but_the_functions_and_the_custom_resources(real: Synthesized) -> None:
-    assert len(real.of_type("AWS::IAM::Role")) == len(EXPECTED) + 1
-    assert len(real.of_type("AWS::IAM::Policy")) == len(EXPECTED) + 1
-    (framework,) = [it for id_, it in real.of_type("AWS::IAM::Policy").items() if id_.startswith("QStashProvider")]
-    actions = {str(it["Action"]) for it in framework["Properties"]["PolicyDocument"]["Statement"]}
-    assert actions == {"lambda:InvokeFunction", "lambda:GetFunction"}
+    assert len(real.of_type("AWS::IAM::Role")) == len(EXPECTED) + 2
+    assert len(real.of_type("AWS::IAM::Policy")) == len(EXPECTED) + 2
+    for provider in ("QStashProvider", "BeforeProvider"):
+        (framework,) = [it for id_, it in real.of_type("AWS::IAM::Policy").items() if id_.startswith(provider)]
+        actions = {str(it["Action"]) for it in framework["Properties"]["PolicyDocument"]["Statement"]}
+        assert actions == {"lambda:InvokeFunction", "lambda:GetFunction"}
 
 
 @pytest.mark.parametrize(

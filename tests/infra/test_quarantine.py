@@ -56,6 +56,7 @@ retention_days = {retention_days}
 {scheme}
 to = ["audit"]
 quarantine = "{kept}"
+retries = 3
 [url_groups.audit.destinations]
 ledger = "https://example.com/in"
 """

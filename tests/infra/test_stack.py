@@ -155,7 +155,8 @@ def test_a_functions_environment_names_what_it_needs_and_holds_no_secret(real: S
 def test_every_function_is_one_of_the_verbs_or_the_custom_resources(real: Synthesized) -> None:
     handlers = sorted(it["Properties"]["Handler"] for it in real.of_type("AWS::Lambda::Function").values())
 
-    assert handlers == sorted([*(f"{verb}.handler" for verb in VERBS), "framework.onEvent"])
+    framework = ["framework.onEvent"] * 2
+    assert handlers == sorted([*(f"{verb}.handler" for verb in VERBS), "preflight.handler", *framework])
 
 
 def test_every_function_writes_to_a_log_group_that_forgets_after_a_month(real: Synthesized) -> None:
@@ -173,7 +174,7 @@ def test_every_function_writes_to_a_log_group_that_forgets_after_a_month(real: S
 def test_nothing_calls_a_function_twice_by_itself(real: Synthesized) -> None:
     limits = real.of_type("AWS::Lambda::EventInvokeConfig").values()
 
-    assert len(limits) == len(VERBS)
+    assert len(limits) == len(VERBS) + 1  # and the preflight
     assert {it["Properties"]["MaximumRetryAttempts"] for it in limits} == {0}
 
 
@@ -286,6 +287,45 @@ def test_sync_is_told_the_whole_desired_state_in_one_property(real: Synthesized)
     }
     assert set(properties) == {"ServiceToken", "ServiceTimeout", "Desired"}
     assert VERBS["sync"][0] < int(properties["ServiceTimeout"]) < 3600
+
+
+def test_whatever_stays_after_a_failed_first_deploy_is_made_once_the_preflight_has_succeeded(
+    real: Synthesized,
+) -> None:
+    """And the preflight waits for nothing that stays, or it would come too late."""
+    resources = real.template["Resources"]
+    (preflight,) = real.of_type("Custom::Preflight")
+    stays = {id_ for id_, it in resources.items() if it.get("DeletionPolicy", "Delete") != "Delete"}
+
+    late = {id_ for id_ in stays if preflight not in _needed_for(id_, resources)}
+
+    assert {resources[id_]["Type"] for id_ in stays} == {"AWS::DynamoDB::Table", "AWS::S3::Bucket"}
+    assert late == set()
+    assert _needed_for(preflight, resources) & stays == set()
+
+
+def _needed_for(id_: str, resources: dict[str, Any]) -> set[str]:
+    """Return the logical ids of all that is there before *id_* is made."""
+    found: set[str] = set()
+    todo = [id_]
+    while todo:
+        names = set(re.findall(r'"([A-Za-z0-9]+)"', json.dumps(resources[todo.pop()]))) & resources.keys()
+        todo += names - found
+        found |= names
+    return found
+
+
+def test_the_preflight_is_told_what_it_looks_at_and_has_nothing_of_storage(real: Synthesized) -> None:
+    properties = real.one("Custom::Preflight")["Properties"]
+    function = real.function("preflight")["Properties"]
+
+    assert {name: it for name, it in properties.items() if name != "ServiceToken"} == {
+        "ServiceTimeout": "180",
+        "Relay": "shop",
+        "Secret": "shop/qstash",
+    }
+    assert function["Timeout"] < int(properties["ServiceTimeout"])
+    assert not [it for it in function["Environment"]["Variables"] if it.startswith("RELAY_")]
 
 
 def test_qstash_changes_before_the_functions_do(real: Synthesized) -> None:

@@ -102,6 +102,7 @@ class World:
         self.calls = Calls()
         self.layouts: list[Layout] = [FIRST]
         self._settings: dict[str, Settings] = {}
+        self._state: str | None = None  # the physical id that CloudFormation knows
         self._known = dict.fromkeys(FUNCTIONS, (FIRST, False))
         names = {url: name for urls in (URLS, OTHER_URLS) for name, url in urls.items()}
         self.destinations = Destinations(names, self.clock)
@@ -193,9 +194,17 @@ class World:
         self.end_deploy()
         if len(self.store.desired()) > 1 or layout == self.layout:
             return  # what was before couldn't be cleaned up: CloudFormation tries again
-        with suppress(RelayError):
+        try:
             self._add(layout)
+        except RelayError:
+            self.fail_deploy()
+        else:
             self.layouts.append(layout)
+
+    def fail_deploy(self) -> None:
+        """Do what CloudFormation does where QStash couldn't be changed: it asks for the state that it knows again."""
+        with suppress(RelayError):
+            self._add(self.layout)
 
     def roll_back(self) -> None:
         """Have a deploy that is under way fail: what was before is deployed again, in the same order."""
@@ -220,7 +229,7 @@ class World:
     def _add(self, layout: Layout) -> None:
         """Have QStash have what *layout* wants of it before the functions know it."""
         wanted = json.dumps(desired(flat(layout), BASE))
-        sync.add(wanted, "relay", qstash=self.qstash, store=self.store)
+        self._state = sync.add(wanted, "relay", qstash=self.qstash, store=self.store, current=self._state)
 
     def _function(self, name: str) -> Relay:
         """Return what the Lambda function *name* keeps while it is warm."""

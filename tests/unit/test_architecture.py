@@ -106,7 +106,7 @@ def all_imports(paths: list[Path]) -> list[Import]:
 
 def test_the_rules_are_about_code_that_is_there() -> None:
     """A folder that moved would make every rule below true of nothing."""
-    verbs = {"ingest", "record", "deliver", "query", "sweep", "audit", "sync", "reconcile", "claim"}
+    verbs = {"ingest", "record", "deliver", "query", "sweep", "audit", "sync", "reconcile", "claim", "preflight"}
     assert {path.stem for path in HANDLERS} == verbs
     assert {"aws", "errors", "model", "qstash", "signing", "store", "wiring"} <= {path.stem for path in RELAY}
     assert (QSTASH / "server.py") in QSTASH.rglob("*.py")

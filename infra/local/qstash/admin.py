@@ -36,6 +36,7 @@ class Changes(BaseModel):
     deduplication_scope: Literal["account", "destination"] = "account"
     cancel_count_ignored: bool = False
     batch_refused: Literal["whole", "by_item"] = "whole"
+    url_groups: int | None = Field(None, ge=0)
     unresolvable_hosts: list[str] = []
     log_lag_s: float = Field(0, ge=0)
     log_rows: int | None = Field(None, ge=0)

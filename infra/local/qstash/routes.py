@@ -328,9 +328,12 @@ def _endpoints(call: Call) -> list[tuple[str | None, str | None]]:
 
 @_route("POST", "/v2/topics/{name}/endpoints")
 def put_endpoints(call: Call) -> Response:
-    group_name, groups, limits = name(call.path("name"), "topic name"), call.user.groups, call.engine.settings.limits
+    group_name, groups, settings = name(call.path("name"), "topic name"), call.user.groups, call.engine.settings
+    limits = settings.limits
     old = groups.get(group_name) or Group(group_name, call.now_ms, call.now_ms)
-    within(len(groups.keys() | {group_name}), limits.groups, "maxTopics")
+    if group_name not in groups:
+        most = limits.groups if settings.url_groups is None else settings.url_groups
+        within(len(groups) + 1, most, "maxTopics")
     group = Group(group_name, old.created_ms, call.now_ms, list(old.endpoints), old.headers)
     for url, endpoint_name in _endpoints(call):
         if url is None:

@@ -35,6 +35,7 @@ class Settings:
     """What may differ between two servers, and may be changed while one runs."""
 
     limits: Limits = field(default_factory=Limits)
+    url_groups: int | None = None  # how many an account may have; None: as many as its plan says
     grace_s: float = 10.0  # how long a delivered message stays readable
     deduplication_window_s: float = 600.0
     deduplication_scope: Literal["account", "destination"] = "account"  # of an explicit id

@@ -242,3 +242,19 @@ async def test_all_attempts_of_a_message_that_is_struck_come_from_one_other_addr
         await server.clock.advance(10)
         addresses = [f"127.0.0.{number}" for number in range(2, 10)]
         assert server.destination.came_from == [*addresses, addresses[0], "", addresses[0]]
+
+
+# -- what a plan allows ---------------------------------------------------------------------------------------------
+
+
+@run
+async def test_an_account_has_as_many_url_groups_as_it_is_told_and_those_it_has_can_be_changed() -> None:
+    async with local(admin=True) as server:
+        await call(server, "POST", "topics/one/endpoints", {"endpoints": [{"url": URL}]})
+        await server.admin("PATCH", "settings", {"url_groups": 1})
+        await refused(server, 412, "POST", "topics/two/endpoints", {"endpoints": [{"url": URL}]})
+        await call(server, "POST", "topics/one/endpoints", {"endpoints": [{"url": f"{URL}2"}]})
+        await call(server, "DELETE", "topics/one")
+        await call(server, "POST", "topics/two/endpoints", {"endpoints": [{"url": URL}]})
+        await server.admin("PATCH", "settings", {"url_groups": None})
+        await call(server, "POST", "topics/one/endpoints", {"endpoints": [{"url": URL}]})

@@ -395,4 +395,4 @@ def test_without_a_token_a_destroy_succeeds_and_removes_nothing(
     assert ask("Delete", state) == state
 
     assert world.wire.topics == there
-    assert "nothing removed from QStash" in log.getvalue()
+    assert "not removed from QStash" in log.getvalue()

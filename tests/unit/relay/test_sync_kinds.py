@@ -135,11 +135,11 @@ def fails_second(save: Any) -> Any:
     """Return what saves once, and then no more."""
     times: list[int] = []
 
-    def saving(*args: Any) -> None:
+    def saving(*args: Any, **how: Any) -> None:
         times.append(1)
         if len(times) > 1:
             raise ConnectionError
-        save(*args)
+        save(*args, **how)
 
     return saving
 

@@ -1,0 +1,42 @@
+"""The custom resource that a deploy begins with: it fails before anything is made that stays; see `relay.preflight`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from relay import deadline
+from relay.again import again
+from relay.gateway import logger
+from relay.preflight import check_names, check_token, is_first, token_and_url
+from relay.qstash import QStash
+from relay.resource import telling
+from relay.vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MARGIN_S = 10.0  # CloudFormation must hear of it
+PHYSICAL_ID = "preflight"  # always the same: nothing of it is ever replaced
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Look whether the deploy of the relay `ResourceProperties.Relay` can succeed; a delete has nothing to do.
+
+    `Secret` is the name of the secret with QStash's token.  `TakeOver`, if it is 1, lets a first deploy find something
+    of the relay's name.
+    """
+    if event["RequestType"] == "Delete":
+        return {"PhysicalResourceId": event["PhysicalResourceId"]}
+    with deadline.within(deadline.of(context, MARGIN_S)), telling(context):
+        _check(event)
+    return {"PhysicalResourceId": PHYSICAL_ID}
+
+
+def _check(event: Mapping[str, Any]) -> None:
+    said, vault = event["ResourceProperties"], Vault()
+    token, url = again(lambda: token_and_url(vault, said["Secret"], said["Relay"]))
+    qstash = check_token(lambda where: QStash(token, where), url, said["Relay"])
+    makes_it = event["RequestType"] == "Create" and again(lambda: is_first(event["StackId"]))
+    logger.info("preflight", extra={"url": url, "first": makes_it})
+    if makes_it and said.get("TakeOver") != "1":
+        check_names(qstash, said["Relay"])

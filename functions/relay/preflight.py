@@ -1,0 +1,135 @@
+"""The verb of preflight: what must be right before the first thing is made that stays when a deploy fails.
+
+A table and a bucket outlive a failed first deploy.  So what it most often fails for is looked at before: QStash's
+token, where it is taken, and whether QStash holds something of the relay's name already.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from relay import aws
+from relay.again import again
+from relay.caller import DEFAULT_URL, REGIONS
+from relay.changes import PINS, refuse_others
+from relay.concern import Concern
+from relay.errors import OperatorError, QStashError
+from relay.sync import BELONGING, actual
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.qstash import QStash
+    from relay.vault import Vault
+
+EU, US = REGIONS["EU"], REGIONS["US"]
+OTHER_REGION = {EU: US, "https://qstash-eu-central-1.upstash.io": US, US: EU}
+DEFAULT_NAME = "relay"  # what the command takes for the relay's name where nobody says it
+
+
+def token_and_url(vault: Vault, secret: str, relay: str) -> tuple[str, str]:
+    """Return QStash's token and URL as the *secret* of the *relay* has them.
+
+    Raises:
+        OperatorError: It isn't set, or can't be used; the message says what to run.
+        UpstreamError: It can't be read, for now.
+    """
+    how = f"run `{_command(relay)}`"
+    held = vault.read(secret)
+    token, url = held.get("token"), held.get("url") or DEFAULT_URL
+    if not held:
+        raise OperatorError(f"there is no secret {secret} in this region: {how}, then deploy again")
+    if not _is_token(token):
+        raise OperatorError(f"the secret {secret} has no token that can be used: {how}, then deploy again")
+    if not _is_url(url):
+        raise OperatorError(f"the url in the secret {secret} is none of QStash's, like {EU}: {how} --url URL")
+    return str(token), str(url).rstrip("/")
+
+
+def _is_token(token: object) -> bool:
+    return isinstance(token, str) and token.isascii() and token.isprintable() and bool(token) and " " not in token
+
+
+def _is_url(url: object) -> bool:
+    """Tell whether a QStash may be at *url*: by https, or on this machine."""
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost"})
+    extra = parts.query or parts.fragment or parts.username is not None
+    return is_safe and bool(parts.hostname) and port_is_right and not extra and not set(str(url)) & set(" \t\r\n")
+
+
+def check_token(connect: Callable[[str], QStash], url: str, relay: str) -> QStash:
+    """Return QStash at *url*, which takes the token.
+
+    Args:
+        connect: Returns QStash at a URL, with the token.
+
+    Raises:
+        OperatorError: It refuses the token; that of the other region doesn't, or it does, too.
+        UpstreamError: It doesn't answer, or not in QStash's way.
+    """
+    qstash = connect(url)
+    try:
+        again(qstash.signing_keys)
+    except QStashError as error:
+        if not _is_refused(error):
+            error.args = (f"{error} (asked at {url}: is QStash there, and up?)",)
+            raise
+        other = OTHER_REGION.get(url)
+        if other and _takes(connect(other)):
+            raise OperatorError(
+                f"that token is of the other region: {_command(relay)} --url {other}, then deploy again"
+            ) from error
+        raise OperatorError(
+            f"QStash at {url} refuses the token ({error.answered}): copy it from its console again, run"
+            f" `{_command(relay)}`, then deploy again"
+        ) from error
+    return qstash
+
+
+def _is_refused(error: QStashError) -> bool:
+    """Tell whether QStash surely refuses; one that doesn't know an account says 404."""
+    return error.answered is not None and error.concern is not Concern.MOMENT
+
+
+def _takes(qstash: QStash) -> bool:
+    try:
+        qstash.signing_keys()
+    except QStashError:
+        return False
+    return True
+
+
+def check_names(qstash: QStash, relay: str) -> None:
+    """Raise where QStash holds something of the *relay*'s name before its first deploy.
+
+    Raises:
+        OperatorError: It does.
+        UpstreamError: QStash can't be read.
+    """
+    refuse_others({**again(lambda: actual(qstash, relay, BELONGING)), PINS: {}}, relay)
+
+
+def is_first(stack: str, client: Any = None) -> bool:
+    """Tell whether the deploy that is under way makes the *stack*, by its id.
+
+    A stack that was deployed before there was a preflight has things in QStash, and they are its own.
+
+    Raises:
+        UpstreamError: CloudFormation can't be asked.
+
+    Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
+    """
+    with aws.speaking_to("CloudFormation"):
+        found = (client or aws.client("cloudformation")).describe_stacks(StackName=stack)["Stacks"]
+    return bool(found) and found[0]["StackStatus"] == "CREATE_IN_PROGRESS"
+
+
+def _command(relay: str) -> str:
+    named = "" if relay == DEFAULT_NAME else f" --name {relay}"
+    return f"relay{named} secret set qstash"

@@ -1,0 +1,56 @@
+"""The custom resource that a deploy begins with: what can't succeed fails before anything is made that stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk.custom_resources import Provider
+from constructs import Construct, IConstruct
+
+from infra.functions import relay_logs
+
+if TYPE_CHECKING:
+    from infra.functions import RelayFunction
+    from infra.secrets import Secrets
+
+SERVICE_TIMEOUT_S = 180  # more than the function's own 120 s, and far less than CloudFormation's hour of waiting
+
+
+class Preflight(Construct):
+    """What has *function* look at QStash's token and at QStash.
+
+    It needs nothing that stays when a first deploy fails; what does stay waits for it (`comes_before`).
+
+    Args:
+        take_over: Whether a first deploy takes over what QStash holds of the relay's name.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        function: RelayFunction,
+        relay: str,
+        secrets: Secrets,
+        take_over: bool = False,
+    ) -> None:
+        super().__init__(scope, id_)
+        secrets.grant_preflight(function)
+        # Whether this deploy is the first: of no other stack.
+        function.allow("FindStack", ["cloudformation:DescribeStacks"], [Stack.of(self).stack_id])
+        provider = Provider(self, "Provider", on_event_handler=function, log_group=relay_logs(self, "ProviderLogs"))
+        self._resource = CustomResource(
+            self,
+            "Check",
+            resource_type="Custom::Preflight",
+            service_token=provider.service_token,
+            properties={"Relay": relay, "Secret": secrets.qstash, **({"TakeOver": "1"} if take_over else {})},
+            service_timeout=Duration.seconds(SERVICE_TIMEOUT_S),
+        )
+
+    def comes_before(self, *them: IConstruct) -> None:
+        """Have *them* made once it has succeeded."""
+        for it in them:
+            it.node.add_dependency(self._resource)
