@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.aws import Denied
 from cli.command import Failure
-from cli.secrets import read_object, write_object
+from cli.kept import change_object, read_object
 from relay.vault import named_secrets
 
 if TYPE_CHECKING:
@@ -57,9 +57,8 @@ def times(relay: str, wanted: Iterable[str], denied: list[str]) -> dict[str, Tim
 
 def keep(relay: str, what: str, value: str) -> bool:
     """Keep *value* as the secret *what*; tell whether that changed anything."""
-    before = read_object(secret_name(relay))
-    after = {**(before or {}), what.removeprefix(PREFIX): value}
-    return write_object(secret_name(relay), before, after, DESCRIPTION)
+    name = what.removeprefix(PREFIX)
+    return change_object(secret_name(relay), lambda held: {**held, name: value}, DESCRIPTION)
 
 
 def take_away(relay: str, what: str) -> None:
@@ -68,8 +67,11 @@ def take_away(relay: str, what: str) -> None:
     Raises:
         Failure: There is none.
     """
-    before, name = read_object(secret_name(relay)) or {}, what.removeprefix(PREFIX)
-    if name not in before:
-        raise Failure(f"there is no {what} in {secret_name(relay)}: `relay secret list` shows which there are")
-    left = {key: value for key, value in before.items() if key != name}
-    write_object(secret_name(relay), before, left, DESCRIPTION)
+    name = what.removeprefix(PREFIX)
+
+    def change(held: dict[str, Any]) -> dict[str, Any]:
+        if name not in held:
+            raise Failure(f"there is no {what} in {secret_name(relay)}: `relay secret list` shows which there are")
+        return {key: value for key, value in held.items() if key != name}
+
+    change_object(secret_name(relay), change, DESCRIPTION)

@@ -7,26 +7,21 @@ it.
 
 from __future__ import annotations
 
-import json
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from cli import aws
 from cli.command import Failure
+from cli.kept import answer_of, change_object, object_in, read_object
 from relay.scheme import JWTS, TOKEN, Row
 from relay.secret import Secret, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from relay.scheme import Template
 
+DESCRIPTION = "Signing secrets of sources"
 VALUES_MAX = 5  # of a source: a new one, the one it still signs with, and a few set by mistake between them
-# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
-SECRET_MAX_BYTES = 65_536
 
 Times = list[datetime | None]  # when each value of a secret was set, newest first; None where that isn't known
 
@@ -83,17 +78,16 @@ def github_times(relay: str) -> Times:
 
 
 def _token_times(name: str) -> Times:
-    answer = _answer(name)
-    if answer is None or _text_of(name, _object(name, answer), "token") is None:
+    answer = answer_of(name)
+    if answer is None or _text_of(name, object_in(name, answer), "token") is None:
         return []
     return [answer["CreatedDate"].astimezone(UTC)]
 
 
 def set_qstash(relay: str, token: str, url: str | None) -> bool:
-    """Keep *token*, and *url* where one is given; tell whether that changed anything."""
-    held = read_object(qstash_secret(relay))
-    wanted = {**(held or {}), "token": token, **({"url": url} if url else {})}
-    return write_object(qstash_secret(relay), held, wanted, "QStash's token, for the relay")
+    """Keep *token* and, unless that is None, *url*; tell whether that changed anything."""
+    said = {"token": token} | ({} if url is None else {"url": url})
+    return change_object(qstash_secret(relay), lambda held: {**held, **said}, "QStash's token, for the relay")
 
 
 def github(relay: str) -> str | None:
@@ -104,9 +98,8 @@ def github(relay: str) -> str | None:
 
 def set_github(relay: str, token: str) -> bool:
     """Keep *token* for GitHub's API; tell whether that changed anything."""
-    held = read_object(github_secret(relay))
-    return write_object(
-        github_secret(relay), held, {**(held or {}), "token": token}, "A token for GitHub's API, for the relay"
+    return change_object(
+        github_secret(relay), lambda held: {**held, "token": token}, "A token for GitHub's API, for the relay"
     )
 
 
@@ -150,14 +143,19 @@ def add_signing_secret(relay: str, source: str, value: str, *, replace: bool) ->
     Returns:
         How many the source has now, whether anything changed, and when those were set that were one too many.
     """
-    held = read_object(sources_secret(relay))
-    before = _of_source(relay, held or {}, source)
-    same = next((it for it in before if it["value"] == value), None)
-    newest = same or {"value": value, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
-    others = [it for it in before if it["value"] != value]
-    kept = [newest] if replace else [newest, *others][:VALUES_MAX]
-    dropped = [] if replace else others[VALUES_MAX - 1 :]
-    changed = write_object(sources_secret(relay), held, {**(held or {}), source: kept}, "Signing secrets of sources")
+    new = {"value": value, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    kept: list[dict[str, str]] = []
+    dropped: list[dict[str, str]] = []
+
+    def change(held: dict[str, Any]) -> dict[str, Any]:
+        before = _of_source(relay, held, source)
+        newest = next((it for it in before if it["value"] == value), new)
+        others = [it for it in before if it["value"] != value]
+        kept[:] = [newest] if replace else [newest, *others][:VALUES_MAX]
+        dropped[:] = [] if replace else others[VALUES_MAX - 1 :]
+        return {**held, source: list(kept)}
+
+    changed = change_object(sources_secret(relay), change, DESCRIPTION)
     return len(kept), changed, [_time_of(it) for it in dropped]
 
 
@@ -171,18 +169,23 @@ def retire(relay: str, source: str, *, everything: bool) -> tuple[int, Times]:
         Failure: It has none, or one that would have to stay.
     """
     name = sources_secret(relay)
-    held = read_object(name) or {}
-    before = _of_source(relay, held, source)
-    if not before:
-        raise Failure(f"{source} has no signing secret in {name}: `relay secret list` shows which there are")
-    if len(before) == 1 and not everything:
-        raise Failure(
-            f"{source} has only one signing secret, and without it what it sends is refused: set the next with"
-            f" `relay secret set {source}` first, or take it away with --all"
-        )
-    left = [] if everything else before[:1]
-    others = {key: value for key, value in held.items() if key != source}
-    write_object(name, held, {**held, source: left} if left else others, "Signing secrets of sources")
+    before: list[dict[str, str]] = []
+    left: list[dict[str, str]] = []
+
+    def change(held: dict[str, Any]) -> dict[str, Any]:
+        before[:] = _of_source(relay, held, source)
+        if not before:
+            raise Failure(f"{source} has no signing secret in {name}: `relay secret list` shows which there are")
+        if len(before) == 1 and not everything:
+            raise Failure(
+                f"{source} has only one signing secret, and without it what it sends is refused: set the next with"
+                f" `relay secret set {source}` first, or take it away with --all"
+            )
+        left[:] = [] if everything else before[:1]
+        others = {key: value for key, value in held.items() if key != source}
+        return {**held, source: list(left)} if left else others
+
+    change_object(name, change, DESCRIPTION)
     return len(before) - len(left), [_time_of(it) for it in left]
 
 
@@ -304,67 +307,3 @@ def _text_of(name: str, held: dict[str, Any], key: str) -> str | None:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
-
-
-def read_object(name: str) -> dict[str, Any] | None:
-    """Return the JSON object in the secret *name*; None where there is no such secret."""
-    answer = _answer(name)
-    return None if answer is None else _object(name, answer)
-
-
-def _answer(name: str) -> dict[str, Any] | None:
-    """Return what Secrets Manager says of the secret *name*; None where there is no such secret."""
-    client = aws.client("secretsmanager")
-    with aws.speaking_to("Secrets Manager"), _deleted_told(name):
-        try:
-            return dict(client.get_secret_value(SecretId=name))
-        except client.exceptions.ResourceNotFoundException:
-            return None
-
-
-def _object(name: str, answer: dict[str, Any]) -> dict[str, Any]:
-    try:
-        held = json.loads(answer.get("SecretString", ""))
-    except (ValueError, RecursionError):
-        held = None
-    if not isinstance(held, dict):
-        raise Failure(f"the secret {name} is no JSON object: mend it in Secrets Manager, or delete it and set it again")
-    return held
-
-
-def write_object(name: str, before: dict[str, Any] | None, after: dict[str, Any], description: str) -> bool:
-    """Make or change the secret *name*; tell whether there was anything to change.
-
-    Raises:
-        Failure: It would be larger than Secrets Manager takes.
-    """
-    if before == after:
-        return False
-    text = json.dumps(after, separators=(",", ":"))
-    size_bytes = len(text)  # it is ASCII
-    if size_bytes > SECRET_MAX_BYTES:
-        raise Failure(
-            f"the secret {name} would have {size_bytes:,} bytes, and Secrets Manager takes {SECRET_MAX_BYTES:,}:"
-            " `relay secret list` shows who has several or needs none any more; take old ones away with"
-            " `relay secret retire NAME`, and set this one again"
-        )
-    client = aws.client("secretsmanager")
-    with aws.speaking_to("Secrets Manager"), _deleted_told(name):
-        if before is None:
-            client.create_secret(Name=name, Description=description, SecretString=text)
-        else:
-            client.put_secret_value(SecretId=name, SecretString=text)
-    return True
-
-
-@contextmanager
-def _deleted_told(name: str) -> Iterator[None]:
-    """Translate AWS's answer about a secret that waits for its deletion."""
-    try:
-        yield
-    except ClientError as error:
-        if aws.code_of(error) != "InvalidRequestException":
-            raise
-        raise Failure(
-            f"the secret {name} is marked for deletion: run `aws secretsmanager restore-secret --secret-id {name}`"
-        ) from error

@@ -786,4 +786,18 @@ FAULTS = (
         "store, done = publisher.store, Taken()",
         ("tests/unit/relay/test_accept.py",),
     ),
+    Fault(
+        "secret-written-over-anothers",
+        "cli/kept.py",
+        "VersionStages=[LABEL]",
+        'VersionStages=["AWSCURRENT"]',
+        ("tests/unit/cli/test_kept.py",),
+    ),
+    Fault(
+        "lost-race-for-a-secret-told-as-won",
+        "cli/kept.py",
+        "client.exceptions.ResourceNotFoundException):\n            return False",
+        "client.exceptions.ResourceNotFoundException):\n            return True",
+        ("tests/unit/cli/test_kept.py",),
+    ),
 )
