@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cli import aws, destination_secrets, secrets
+from cli import aws, destination_secrets, qstash_token, secrets
 from cli.command import Failure, iso
 from cli.deployed import Deployed, Stack, find_stack, transport
 from cli.tables import time_text
@@ -49,6 +49,7 @@ class Examination:
         self._name = name
         self._relay: Deployed | None = None
         self._config: dict[str, Any] | None = None
+        self._token = ""
         self._qstash: QStash | None = None
 
     def findings(self) -> Iterator[Finding]:
@@ -98,6 +99,7 @@ class Examination:
         if token is None:
             yield Finding("secret qstash", "missing", f"no QStash token in {name}", self._command("secret set qstash"))
             return
+        self._token = token
         way = transport(url or DEFAULT_URL)
         if way is not None:
             click.get_current_context().call_on_close(way.close)
@@ -181,17 +183,13 @@ class Examination:
     def _look_at_qstash(self) -> Iterator[Finding]:
         if self._qstash is None:
             raise _Skipped("the secret qstash")
-        try:
-            self._qstash.signing_keys()
-        except RelayError as error:
-            answered = getattr(error, "answered", None)
-            known = answered in {401, 403}
-            todo = self._command("secret set qstash") if known else f"curl -sS {shlex.quote(self._qstash.url)}/v2/keys"
-            found = "QStash refuses the token" if known else f"{self._qstash.url}: {error}"
-            self._qstash = None
-            yield Finding("QStash", "missing", found, todo)
-        else:
+        wrong = qstash_token.trouble(self._token, self._qstash.url)
+        if wrong is None:
             yield Finding("QStash", "ok", f"{self._qstash.url} takes the token")
+            return
+        todo = wrong.command(self._name) or f"curl -sS {shlex.quote(self._qstash.url)}/v2/keys"
+        self._qstash = None
+        yield Finding("QStash", "missing", wrong.found, todo)
 
     def _state(self) -> Iterator[Finding]:
         """Have the relay compare what it put into QStash with what is there: groups, schedules, queues, pins."""

@@ -8,7 +8,6 @@ import sys
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -17,6 +16,7 @@ from cli.command import Asked, Failure, aside, asking, json_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cli.qstash_token import Trouble
     from cli.secrets import Times
 
 QSTASH = "qstash"
@@ -34,24 +34,28 @@ def secret() -> None:
 
 @secret.command("set")
 @click.argument("what", metavar="NAME")
-@click.option("--url", metavar="URL", help="For qstash: where it is, if not at https://qstash.upstash.io.")
+@click.option("--url", metavar="URL", help="For qstash: its region, such as https://qstash-us-east-1.upstash.io.")
 @click.option("--replace", is_flag=True, help="Of a source: forget the signing secrets before at once.")
-@click.option("--force", is_flag=True, help="Of a source: whatever its name, and whatever its scheme wants.")
+@click.option("--force", is_flag=True, help="Whatever the source's name and scheme, and whatever QStash says.")
 @asking
 def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -> None:  # noqa: FBT001
     """Set a secret, asked for without an echo, or read from standard input.
 
     NAME is `qstash` or `github-api` (docs/github.md), whose token is then set, `destination:` and the name of a secret
-    that a destination's headers have in relay.toml, or a source.  A source's new signing
-    secret is valid beside up to four before, so that nothing is refused while you change it over there; `relay secret
-    retire` then takes the old ones away.  A signing secret of several parts is a JSON object of texts: {"username":
-    "…", "password": "…"}.
+    that a destination's headers have in relay.toml, or a source.
+
+    QStash's token is tried before it is kept: at --url, else where QStash was said to be before, else at
+    https://qstash.upstash.io (EU), which --url goes back to.
+
+    A source's new signing secret is valid beside up to four before, so that nothing is refused while you change it
+    over there; `relay secret retire` then takes the old ones away.  A signing secret of several parts is a JSON object
+    of texts: {"username": "…", "password": "…"}.
 
     Where the source is deployed, a secret that its scheme can't use is refused, unless --force.
     """
     _check(what, url, replace=replace, force=force)
     if what == QSTASH:
-        name, count, changed = _set_token(asked.name, url)
+        name, count, changed = _set_token(asked.name, url, force=force)
     elif what == GITHUB_API:
         name, count, changed = _set_github_token(asked.name)
     elif what.startswith(DESTINATION):
@@ -68,13 +72,39 @@ def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -
         line(f"{name}: {what} is set{also}" if changed else f"{name}: {what} was so already{also}")
 
 
-def _set_token(relay: str, url: str | None) -> tuple[str, int, bool]:
-    """Ask for QStash's token and keep it; return the secret's name, its number of values and whether it changed."""
-    value = _given("QStash token", parts=False)
-    _check_token(value, "QStash")
-    from cli import secrets
+def _set_token(relay: str, given: str | None, *, force: bool) -> tuple[str, int, bool]:
+    """Ask for QStash's token and keep it; return the secret's name, its number of values and whether it changed.
 
-    return secrets.qstash_secret(relay), 1, secrets.set_qstash(relay, value, url)
+    Args:
+        given: Where QStash is; None: where it was.
+        force: Keep it even where QStash doesn't take it, or can't be asked.
+    """
+    from cli import qstash_token, secrets
+
+    url = None if given is None else qstash_token.url_of(given)
+    value = _given("QStash token", parts=False)
+    qstash_token.check_form(value)
+    _check_token(value, "QStash")
+    kept = secrets.qstash(relay)[1]
+    trouble = qstash_token.trouble(value, url or kept or qstash_token.REGIONS["EU"])
+    if trouble is not None and not force:
+        raise Failure(f"{trouble.found}: {_mend(trouble)}")
+    if trouble is not None:
+        aside(f"note: {trouble.found}; it is kept all the same")
+    if url is None and kept is not None:
+        aside(f"note: QStash stays at {kept}; --url {qstash_token.REGIONS['EU']} goes back to where it is by default")
+    where = "" if url == qstash_token.REGIONS["EU"] else url
+    return secrets.qstash_secret(relay), 1, secrets.set_qstash(relay, value, where)
+
+
+def _mend(trouble: Trouble) -> str:
+    from cli.qstash_token import REGIONS
+
+    if trouble.region is not None:
+        return f"add --url {REGIONS[trouble.region]}"
+    if trouble.is_refusal:
+        return "copy QSTASH_TOKEN from QStash's console once more, of the region that --url says"
+    return "check the network, HTTPS_PROXY and --url, or keep it untried with --force"
 
 
 def _set_github_token(relay: str) -> tuple[str, int, bool]:
@@ -331,15 +361,8 @@ def _check(what: str, url: str | None, *, replace: bool, force: bool) -> None:
     is_one = what in {QSTASH, GITHUB_API} or what.startswith(DESTINATION)
     if is_one and replace:
         raise click.UsageError(f"--replace belongs to a source: {what} is one value, which is always replaced")
-    if is_one and force:
-        raise click.UsageError("--force belongs to a source")
-    try:
-        parts = urlsplit(url or "https://qstash.upstash.io")
-        good = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and "@" not in parts.netloc
-    except ValueError:
-        good = False
-    if not good:
-        raise click.BadParameter("must be like https://qstash.upstash.io", param_hint="--url")
+    if is_one and force and what != QSTASH:
+        raise click.UsageError("--force belongs to a source, and to qstash")
 
 
 def _given(prompt: str, *, parts: bool) -> str:

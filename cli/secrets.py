@@ -85,9 +85,13 @@ def _token_times(name: str) -> Times:
 
 
 def set_qstash(relay: str, token: str, url: str | None) -> bool:
-    """Keep *token* and, unless that is None, *url*; tell whether that changed anything."""
-    said = {"token": token} | ({} if url is None else {"url": url})
-    return change_object(qstash_secret(relay), lambda held: {**held, **said}, "QStash's token, for the relay")
+    """Keep *token*, and *url* ("": none; None: the one before); tell whether that changed anything."""
+
+    def change(held: dict[str, Any]) -> dict[str, Any]:
+        others = held if url is None else {key: it for key, it in held.items() if key != "url"}
+        return {**others, "token": token} | ({"url": url} if url else {})
+
+    return change_object(qstash_secret(relay), change, "QStash's token, for the relay")
 
 
 def github(relay: str) -> str | None:

@@ -800,4 +800,18 @@ FAULTS = (
         "client.exceptions.ResourceNotFoundException):\n            return True",
         ("tests/unit/cli/test_kept.py",),
     ),
+    Fault(
+        "token-kept-untried",
+        "cli/secret.py",
+        "if trouble is not None and not force:",
+        "if trouble is not None and trouble.region and not force:",
+        ("tests/unit/cli/test_secret_qstash.py",),
+    ),
+    Fault(
+        "wrong-region-taken-for-no-qstash",
+        "cli/qstash_token.py",
+        "(of_upstash and status == _NO_SUCH_USER)",
+        "False",
+        ("tests/unit/cli/test_secret_qstash.py",),
+    ),
 )

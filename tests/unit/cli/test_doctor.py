@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli import qstash_token
 from infra.config import built_in_schemes
 from relay.store import Store
 from tests.local_table import make_table
-from tests.unit.cli.conftest import SECRET, TOKEN, aws_variables
+from tests.unit.cli.conftest import SECRET, TOKEN, aws_variables, serving
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Relay
@@ -146,10 +147,25 @@ def test_a_token_that_qstash_refuses_is_to_be_set_again(whole: Relay) -> None:
     assert missing["next"].endswith("secret set qstash")
 
 
+def test_a_token_of_another_region_is_told_with_the_command_that_says_so(
+    whole: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QStash says 404 then, in words that people take for a token that is wrong."""
+    whole.server.says("GET", "/v2/keys", {"error": "user (x) not found in this region (eu-central-1)."}, status=404)
+    with serving() as america:
+        america.says("GET", "/v2/keys", {"current": "sig_1", "next": "sig_2"})
+        monkeypatch.setattr(qstash_token, "REGIONS", {"EU": whole.server.url, "US": america.url})
+
+        missing = _only_missing(whole)
+
+    assert (missing["check"], missing["found"]) == ("QStash", "that token is of the US region")
+    assert missing["next"] == f"relay --name {whole.name} secret set qstash --url {america.url}"
+
+
 def test_a_qstash_that_does_not_answer_is_named(whole: Relay) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    whole.run("secret", "set", "qstash", "--url", url, stdin=TOKEN)
+    whole.run("secret", "set", "qstash", "--url", url, "--force", stdin=TOKEN)
 
     missing = _only_missing(whole)
 
