@@ -128,6 +128,7 @@ chaos: setup
 	$(BIN)/python -m tests.chaos $(SEED) --count $(COUNT) --write
 
 deploy: setup
+	$(BIN)/relay check "$(CONFIG)" --account
 	npx cdk deploy --context config=$(CONFIG) $(if $(TAKE_OVER),--context take_over=$(TAKE_OVER))
 
 lock: .venv/.uv

@@ -59,6 +59,7 @@ def test_a_relay_that_lacks_nothing_is_all_ok_and_ends_with_0(whole: Relay) -> N
         "configuration",
         "signing secret of github",
         "signing secret of acme",
+        "Lambda concurrency",
         "QStash",
         "QStash's state",
         "signing keys",
@@ -76,7 +77,7 @@ def test_for_people_the_next_commands_follow_the_table(undeployed: Relay) -> Non
     assert shown.exit_code == 1
     assert f"secret qstash: relay --name {undeployed.name} secret set qstash" in shown.stdout.splitlines()
     assert "stack: make deploy" in shown.stdout.splitlines()
-    assert shown.stderr.startswith("error: 2 of 12 checks failed")
+    assert shown.stderr.startswith("error: 2 of 14 checks failed")
 
 
 def test_without_credentials_nothing_else_is_asked(undeployed: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
