@@ -39,13 +39,23 @@ erp = "https://erp.example.com/in"
 
 @pytest.fixture
 def ready(undeployed: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Relay:
-    """Give a relay with all that a deploy needs: a Node, a token, and a bootstrapped account."""
+    """Give a relay with all that a deploy needs: a Node, the pinned CDK, a token, and a bootstrapped account."""
     undeployed.keep("qstash", {"token": TOKEN})
     parameter = f"/{undeployed.name}/version"  # each test has its own
     monkeypatch.setattr(account, "BOOTSTRAP", parameter)
     aws.client("ssm").put_parameter(Name=parameter, Value="6", Type="String")
     make_node(tmp_path, monkeypatch, "v22.11.0")
+    monkeypatch.setattr(account, "HOME", tmp_path)
+    make_cdk(tmp_path, "2.5.0")
     return undeployed
+
+
+def make_cdk(home: Path, version: str | None) -> None:
+    """Have 2.5.0 of the CDK's command line pinned in *home*, and *version* installed."""
+    (home / "package.json").write_text('{"devDependencies": {"aws-cdk": "2.5.0"}}')
+    installed = home / "node_modules" / "aws-cdk" / "package.json"
+    installed.parent.mkdir(parents=True, exist_ok=True)
+    installed.write_text(json.dumps({"version": version} if version else {}))
 
 
 def make_node(folder: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
@@ -143,18 +153,13 @@ def test_a_warning_of_the_account_fails_a_strict_check(
 
 
 @pytest.mark.parametrize(("version", "state"), [(None, "missing"), ("2.0.0", "missing"), ("2.5.0", "ok")])
-def test_the_pinned_cdk_has_to_be_there(
-    ready: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None, state: str
-) -> None:
-    monkeypatch.setattr(account, "HOME", tmp_path)
-    (tmp_path / "package.json").write_text('{"devDependencies": {"aws-cdk": "2.5.0"}}')
-    if version is not None:
-        (tmp_path / "node_modules" / "aws-cdk").mkdir(parents=True)
-        (tmp_path / "node_modules" / "aws-cdk" / "package.json").write_text(json.dumps({"version": version}))
+def test_the_pinned_cdk_has_to_be_there(ready: Relay, tmp_path: Path, version: str | None, state: str) -> None:
+    make_cdk(tmp_path, version)
 
     status, found = finding(ready, tmp_path, "CDK")
 
     assert (status, found["state"]) == (int(state == "missing"), state)
+    assert found["next"] == (None if state == "ok" else "make setup")
 
 
 # -- the account ------------------------------------------------------------------------------------------------------
