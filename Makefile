@@ -133,6 +133,7 @@ chaos: setup
 # CloudFormation asks QStash nothing where relay.toml says of it what the last deploy said: so it is asked here.  A deploy
 # that takes over removes nothing of what another may still use; `relay sync` does so once that one is gone.
 deploy: setup
+	$(BIN)/relay check --account -- "$$CONFIG"
 	npx cdk deploy --context "config=$$CONFIG" $(if $(TAKE_OVER),--context "take_over=$$TAKE_OVER")
 	$(if $(TAKE_OVER),,@$(BIN)/relay sync --config "$$CONFIG" || { echo $(DEPLOYED) >&2; exit 1; })
 

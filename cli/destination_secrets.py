@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.aws import Denied
 from cli.command import Failure
-from cli.stored import change, read_object
+from cli.kept import change_object, read_object
 from relay.vault import named_secrets
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def times(relay: str, wanted: Iterable[str], denied: list[str]) -> dict[str, Tim
 def keep(relay: str, what: str, value: str) -> bool:
     """Keep *value* as the secret *what*; tell whether that changed anything."""
     name = what.removeprefix(PREFIX)
-    before, after = change(secret_name(relay), lambda held: {**held, name: value}, DESCRIPTION)
-    return before != after
+    return change_object(secret_name(relay), lambda held: {**held, name: value}, DESCRIPTION)
 
 
 def take_away(relay: str, what: str) -> None:
@@ -70,9 +69,9 @@ def take_away(relay: str, what: str) -> None:
     """
     name = what.removeprefix(PREFIX)
 
-    def without(held: dict[str, Any]) -> dict[str, Any]:
+    def change(held: dict[str, Any]) -> dict[str, Any]:
         if name not in held:
             raise Failure(f"there is no {what} in {secret_name(relay)}: `relay secret list` shows which there are")
         return {key: value for key, value in held.items() if key != name}
 
-    change(secret_name(relay), without, DESCRIPTION)
+    change_object(secret_name(relay), change, DESCRIPTION)

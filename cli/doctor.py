@@ -9,7 +9,7 @@ import click
 from cli.command import Asked, Failure, asking, json_line
 
 if TYPE_CHECKING:
-    from cli.examination import Finding
+    from cli.finding import Finding
 
 
 @click.command()

@@ -6,15 +6,15 @@ Each look is a generator of findings; what can't be looked at, since something b
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import aws, destination_secrets, secrets
+from cli import account, aws, destination_secrets, qstash_token, secrets
 from cli.command import Failure, iso
 from cli.deployed import Deployed, Stack, find_stack, transport
+from cli.finding import Finding, split
 from cli.tables import time_text
 from relay.caller import DEFAULT_URL
 from relay.errors import RelayError
@@ -25,22 +25,6 @@ if TYPE_CHECKING:
 
 WAITS_MAX = timedelta(minutes=5)
 LOOKED_MAX = timedelta(hours=3)  # an hour from look to look, and an hour in which a deploy may keep it from that
-State = Literal["ok", "missing", "look", "skipped"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-        state: `missing` keeps the relay from working; `look` doesn't, and is worth a look; `skipped` can't be told.
-        todo: The exact next command, or what else to do.
-    """
-
-    check: str
-    state: State
-    found: str
-    todo: str | None = None
 
 
 class Examination:
@@ -50,11 +34,12 @@ class Examination:
         self._name = name
         self._relay: Deployed | None = None
         self._config: dict[str, Any] | None = None
+        self._token = ""
         self._qstash: QStash | None = None
 
     def findings(self) -> Iterator[Finding]:
         """Yield what each check finds; what a failed one leaves unknown isn't asked for."""
-        credentials = self._credentials()
+        credentials = account.credentials()
         yield credentials
         steps: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
             ("secret qstash", self._secret_qstash),
@@ -63,6 +48,7 @@ class Examination:
             ("signing secrets", self._signing_secrets),
             ("secret github-api", self._secret_github),
             ("secrets of destinations", self._secret_destinations),
+            ("Lambda concurrency", self._concurrency),
             ("QStash", self._look_at_qstash),
             ("QStash's state", self._state),
             ("signing keys", self._signing_keys),
@@ -82,16 +68,7 @@ class Examination:
             except _Skipped as needs:
                 yield Finding(check, "skipped", f"needs {needs}")
             except Failure as error:
-                yield Finding(check, "missing", *_split(error.message))
-
-    def _credentials(self) -> Finding:
-        try:
-            sts = aws.client("sts")
-            with aws.speaking_to("AWS"):
-                caller = sts.get_caller_identity()
-        except Failure as error:
-            return Finding("AWS credentials", "missing", *_split(error.message))
-        return Finding("AWS credentials", "ok", f"{caller['Arn']} in {aws.session().region_name}")
+                yield Finding(check, "missing", *split(error.message))
 
     def _secret_qstash(self) -> Iterator[Finding]:
         name = secrets.qstash_secret(self._name)
@@ -99,6 +76,7 @@ class Examination:
         if token is None:
             yield Finding("secret qstash", "missing", f"no QStash token in {name}", self._command("secret set qstash"))
             return
+        self._token = token
         way = transport(url or DEFAULT_URL)
         if way is not None:
             click.get_current_context().call_on_close(way.close)
@@ -110,6 +88,7 @@ class Examination:
         if stack is None:
             found = f"no stack {self._name} in {aws.session().region_name}"
             yield Finding("stack", "missing", found, "make deploy")
+            yield account.bootstrap()  # which the first deploy needs
             return
         if "RelayUrl" in stack.outputs:
             self._relay = Deployed(stack)
@@ -183,17 +162,16 @@ class Examination:
     def _look_at_qstash(self) -> Iterator[Finding]:
         if self._qstash is None:
             raise _Skipped("the secret qstash")
-        try:
-            self._qstash.signing_keys()
-        except RelayError as error:
-            answered = getattr(error, "answered", None)
-            known = answered in {401, 403}
-            todo = self._command("secret set qstash") if known else f"curl -sS {shlex.quote(self._qstash.url)}/v2/keys"
-            found = "QStash refuses the token" if known else f"{self._qstash.url}: {error}"
-            self._qstash = None
-            yield Finding("QStash", "missing", found, todo)
-        else:
+        wrong = qstash_token.trouble(self._token, self._qstash.url)
+        if wrong is None:
             yield Finding("QStash", "ok", f"{self._qstash.url} takes the token")
+            return
+        todo = wrong.command(self._name) or f"curl -sS {shlex.quote(self._qstash.url)}/v2/keys"
+        self._qstash = None
+        yield Finding("QStash", "missing", wrong.found, todo)
+
+    def _concurrency(self) -> Iterator[Finding]:
+        yield account.concurrency(self._name)
 
     def _state(self) -> Iterator[Finding]:
         """Have the relay compare what it put into QStash with what is there: groups, schedules, queues, pins."""
@@ -336,9 +314,3 @@ class Examination:
 
 class _Skipped(Exception):
     """A check can't be made, since what it needs is missing; that is told elsewhere."""
-
-
-def _split(message: str) -> tuple[str, str | None]:
-    """Return a failure's message as what was found and, after its last colon, what to do."""
-    found, colon, todo = message.rpartition(": ")
-    return (found, todo) if colon else (message, None)

@@ -16,6 +16,7 @@ from cli.command import Asked, Failure, aside, asking, json_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cli.qstash_token import Trouble
     from cli.secrets import Times
 
 QSTASH = "qstash"
@@ -33,24 +34,26 @@ def secret() -> None:
 
 @secret.command("set")
 @click.argument("what", metavar="NAME")
-@click.option("--url", metavar="URL", help="For qstash: its region's URL, if not the EU's.")
+@click.option("--url", metavar="URL", help="For qstash: its region, such as https://qstash-us-east-1.upstash.io.")
 @click.option("--replace", is_flag=True, help="Of a source: forget the signing secrets before at once.")
-@click.option("--force", is_flag=True, help="Keep it unchecked: a source's name and scheme, QStash's answer.")
+@click.option("--force", is_flag=True, help="Whatever the source's name and scheme, and whatever QStash says.")
 @asking
 def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -> None:  # noqa: FBT001
     """Set a secret, asked for without an echo, or read from standard input.
 
     NAME is `qstash` or `github-api` (docs/github.md), whose token is then set, `destination:` and the name of a secret
-    that a destination's headers have in relay.toml, or a source.  A source's new signing
-    secret is valid beside up to four before, so that nothing is refused while you change it over there; `relay secret
-    retire` then takes the old ones away.  A signing secret of several parts is a JSON object of texts: {"username":
-    "…", "password": "…"}.
+    that a destination's headers have in relay.toml, or a source.
 
-    Where the source is deployed, a secret that its scheme can't use is refused, and QStash's token where QStash refuses
-    it or can't be asked, unless --force.  QStash's URL stays what it was until --url says another: the EU's is
-    https://qstash.upstash.io, that of the US https://qstash-us-east-1.upstash.io.
+    QStash's token is tried before it is kept: at --url, else where QStash was said to be before, else at
+    https://qstash.upstash.io (EU), which --url goes back to.
+
+    A source's new signing secret is valid beside up to four before, so that nothing is refused while you change it
+    over there; `relay secret retire` then takes the old ones away.  A signing secret of several parts is a JSON object
+    of texts: {"username": "…", "password": "…"}.
+
+    Where the source is deployed, a secret that its scheme can't use is refused, unless --force.
     """
-    url = _checked(what, url, replace=replace, force=force)
+    _check(what, url, replace=replace, force=force)
     if what == QSTASH:
         name, count, changed = _set_token(asked.name, url, force=force)
     elif what == GITHUB_API:
@@ -69,16 +72,39 @@ def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -
         line(f"{name}: {what} is set{also}" if changed else f"{name}: {what} was so already{also}")
 
 
-def _set_token(relay: str, url: str | None, *, force: bool) -> tuple[str, int, bool]:
-    """Ask for QStash's token, try it and keep it; return the secret's name, how many values, whether that changed."""
-    value = _given("QStash token", parts=False)
-    _check_token(value, "QStash")
-    from cli import qstash_account, secrets
-    from relay.caller import DEFAULT_URL
+def _set_token(relay: str, given: str | None, *, force: bool) -> tuple[str, int, bool]:
+    """Ask for QStash's token and keep it; return the secret's name, its number of values and whether it changed.
 
-    if not force:
-        qstash_account.check(value, url or secrets.qstash(relay)[1] or DEFAULT_URL)
-    return secrets.qstash_secret(relay), 1, secrets.set_qstash(relay, value, url)
+    Args:
+        given: Where QStash is; None: where it was.
+        force: Keep it even where QStash doesn't take it, or can't be asked.
+    """
+    from cli import qstash_token, secrets
+
+    url = None if given is None else qstash_token.url_of(given)
+    value = _given("QStash token", parts=False)
+    qstash_token.check_form(value)
+    _check_token(value, "QStash")
+    kept = secrets.qstash(relay)[1]
+    trouble = qstash_token.trouble(value, url or kept or qstash_token.REGIONS["EU"])
+    if trouble is not None and not force:
+        raise Failure(f"{trouble.found}: {_mend(trouble)}")
+    if trouble is not None:
+        aside(f"note: {trouble.found}; it is kept all the same")
+    if url is None and kept is not None:
+        aside(f"note: QStash stays at {kept}; --url {qstash_token.REGIONS['EU']} goes back to where it is by default")
+    where = "" if url == qstash_token.REGIONS["EU"] else url
+    return secrets.qstash_secret(relay), 1, secrets.set_qstash(relay, value, where)
+
+
+def _mend(trouble: Trouble) -> str:
+    from cli.qstash_token import REGIONS
+
+    if trouble.region is not None:
+        return f"add --url {REGIONS[trouble.region]}"
+    if trouble.is_refusal:
+        return "copy QSTASH_TOKEN from QStash's console once more, of the region that --url says"
+    return "check the network, HTTPS_PROXY and --url, or keep it untried with --force"
 
 
 def _set_github_token(relay: str) -> tuple[str, int, bool]:
@@ -327,8 +353,7 @@ def _check_form(source: str, value: str, deployed: Mapping[str, Any]) -> None:
         )
 
 
-def _checked(what: str, url: str | None, *, replace: bool, force: bool) -> str | None:
-    """Return *url* as it is kept, if it and what is asked for with it make sense."""
+def _check(what: str, url: str | None, *, replace: bool, force: bool) -> None:
     if not re.fullmatch(rf"({DESTINATION})?[A-Za-z0-9_-]{{1,64}}", what):
         raise click.BadParameter("a source's name is letters, digits, '-' and '_'", param_hint="NAME")
     if what != QSTASH and url is not None:
@@ -336,16 +361,8 @@ def _checked(what: str, url: str | None, *, replace: bool, force: bool) -> str |
     is_one = what in {QSTASH, GITHUB_API} or what.startswith(DESTINATION)
     if is_one and replace:
         raise click.UsageError(f"--replace belongs to a source: {what} is one value, which is always replaced")
-    if is_one and what != QSTASH and force:
-        raise click.UsageError("--force belongs to a source, or to QStash")
-    if url is None:
-        return None
-    from cli import qstash_account
-
-    try:
-        return qstash_account.base_url(url)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--url") from error
+    if is_one and force and what != QSTASH:
+        raise click.UsageError("--force belongs to a source, and to qstash")
 
 
 def _given(prompt: str, *, parts: bool) -> str:

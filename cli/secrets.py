@@ -1,4 +1,4 @@
-"""The relay's secrets: their names, their JSON and form, and rotation that overlaps.
+"""The relay's secrets in Secrets Manager: their names, their JSON, their form and size, and rotation that overlaps.
 
 `{relay}/qstash` is `{"token": …, "url": … (optional)}`, `{relay}/github` is `{"token": …}`.  `{relay}/sources` is, by
 source, a list of `{"value": …, "created_at": ISO 8601}`, newest first.  No error, and nothing printed, has a value in
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cli.command import Failure
-from cli.stored import answer_of, change, object_of, read_object
+from cli.kept import answer_of, change_object, object_in, read_object
 from relay.scheme import JWTS, TOKEN, Row
 from relay.secret import Secret, key_of
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from relay.scheme import Template
 
+DESCRIPTION = "Signing secrets of sources"
 VALUES_MAX = 5  # of a source: a new one, the one it still signs with, and a few set by mistake between them
 
 Times = list[datetime | None]  # when each value of a secret was set, newest first; None where that isn't known
@@ -78,16 +79,19 @@ def github_times(relay: str) -> Times:
 
 def _token_times(name: str) -> Times:
     answer = answer_of(name)
-    if answer is None or _text_of(name, object_of(name, answer), "token") is None:
+    if answer is None or _text_of(name, object_in(name, answer), "token") is None:
         return []
     return [answer["CreatedDate"].astimezone(UTC)]
 
 
 def set_qstash(relay: str, token: str, url: str | None) -> bool:
-    """Keep *token*, and *url* where one is given; tell whether that changed anything."""
-    new = {"token": token, **({"url": url} if url else {})}
-    before, after = change(qstash_secret(relay), lambda held: {**held, **new}, "QStash's token, for the relay")
-    return before != after
+    """Keep *token*, and *url* ("": none; None: the one before); tell whether that changed anything."""
+
+    def change(held: dict[str, Any]) -> dict[str, Any]:
+        others = held if url is None else {key: it for key, it in held.items() if key != "url"}
+        return {**others, "token": token} | ({"url": url} if url else {})
+
+    return change_object(qstash_secret(relay), change, "QStash's token, for the relay")
 
 
 def github(relay: str) -> str | None:
@@ -98,10 +102,9 @@ def github(relay: str) -> str | None:
 
 def set_github(relay: str, token: str) -> bool:
     """Keep *token* for GitHub's API; tell whether that changed anything."""
-    before, after = change(
+    return change_object(
         github_secret(relay), lambda held: {**held, "token": token}, "A token for GitHub's API, for the relay"
     )
-    return before != after
 
 
 def signing_secrets(relay: str, source: str) -> list[str]:
@@ -144,20 +147,20 @@ def add_signing_secret(relay: str, source: str, value: str, *, replace: bool) ->
     Returns:
         How many the source has now, whether anything changed, and when those were set that were one too many.
     """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    new = {"value": value, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    kept: list[dict[str, str]] = []
+    dropped: list[dict[str, str]] = []
 
-    def kept(values: list[dict[str, str]]) -> list[dict[str, str]]:
-        newest = next((it for it in values if it["value"] == value), {"value": value, "created_at": now})
-        others = [it for it in values if it["value"] != value]
-        return [newest] if replace else [newest, *others][:VALUES_MAX]
+    def change(held: dict[str, Any]) -> dict[str, Any]:
+        before = _of_source(relay, held, source)
+        newest = next((it for it in before if it["value"] == value), new)
+        others = [it for it in before if it["value"] != value]
+        kept[:] = [newest] if replace else [newest, *others][:VALUES_MAX]
+        dropped[:] = [] if replace else others[VALUES_MAX - 1 :]
+        return {**held, source: list(kept)}
 
-    before, after = change(
-        sources_secret(relay),
-        lambda held: {**held, source: kept(_of_source(relay, held, source))},
-        "Signing secrets of sources",
-    )
-    dropped = [] if replace else [it for it in before.get(source, []) if it not in after[source]]
-    return len(after[source]), before != after, [_time_of(it) for it in dropped]
+    changed = change_object(sources_secret(relay), change, DESCRIPTION)
+    return len(kept), changed, [_time_of(it) for it in dropped]
 
 
 def retire(relay: str, source: str, *, everything: bool) -> tuple[int, Times]:
@@ -170,22 +173,24 @@ def retire(relay: str, source: str, *, everything: bool) -> tuple[int, Times]:
         Failure: It has none, or one that would have to stay.
     """
     name = sources_secret(relay)
+    before: list[dict[str, str]] = []
+    left: list[dict[str, str]] = []
 
-    def without(held: dict[str, Any]) -> dict[str, Any]:
-        values = _of_source(relay, held, source)
-        if not values:
+    def change(held: dict[str, Any]) -> dict[str, Any]:
+        before[:] = _of_source(relay, held, source)
+        if not before:
             raise Failure(f"{source} has no signing secret in {name}: `relay secret list` shows which there are")
-        if len(values) == 1 and not everything:
+        if len(before) == 1 and not everything:
             raise Failure(
                 f"{source} has only one signing secret, and without it what it sends is refused: set the next with"
                 f" `relay secret set {source}` first, or take it away with --all"
             )
+        left[:] = [] if everything else before[:1]
         others = {key: value for key, value in held.items() if key != source}
-        return others if everything else {**held, source: values[:1]}
+        return {**held, source: list(left)} if left else others
 
-    before, after = change(name, without, "Signing secrets of sources")
-    left = after.get(source, [])
-    return len(before[source]) - len(left), [_time_of(it) for it in left]
+    change_object(name, change, DESCRIPTION)
+    return len(before) - len(left), [_time_of(it) for it in left]
 
 
 def problem_of(value: str, row: Mapping[str, Any]) -> str | None:

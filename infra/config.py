@@ -24,7 +24,7 @@ from infra import hooks, lint, shape, sizes
 from infra.capacity import Concurrency, Emails, Throttle
 from infra.destinations import Destination, PublicUrl
 from infra.grammar import Expression, Glob, Name, Seconds
-from infra.limits import Plan, schedule_retries
+from infra.limits import SCHEDULE_RETRIES, Plan
 from infra.mistakes import ConfigError, Mistake, located, steps_of, told
 from infra.publishing import Limits, PublishSettings, Queue, resolved
 from infra.rows import Scheme, Table, built_in_schemes
@@ -383,7 +383,7 @@ def _flat_source(config: Config, source: Source) -> dict[str, Any]:
         **({"reconcile": source.reconcile} if source.reconcile else {}),
         "reopen": source.reopen,
         "routes": routes,
-        **({"schedule": _flat_schedule(config, source)} if source.cron else {}),
+        **({"schedule": _flat_schedule(source)} if source.cron else {}),
         **({"canary": True} if source.canary else {}),
         **({"quarantine_s": source.quarantine} if source.quarantine else {}),
     }
@@ -399,7 +399,7 @@ def _flat_route(config: Config, source: Source, name: str, route: Route) -> dict
     }
 
 
-def _flat_schedule(config: Config, source: Source) -> dict[str, Any]:
+def _flat_schedule(source: Source) -> dict[str, Any]:
     try:
         json.loads(source.body)
     except (ValueError, RecursionError):
@@ -411,7 +411,7 @@ def _flat_schedule(config: Config, source: Source) -> dict[str, Any]:
         "timezone": source.timezone,
         "body": source.body,
         "content_type": content_type,
-        "retries": schedule_retries(config.qstash.plan),
+        "retries": SCHEDULE_RETRIES,
     }
 
 

@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 
 Plan = Literal["free", "payg", "fixed"]
 SCHEDULE_RETRIES = 5  # of QStash's posts to the relay itself
-_OLD_RETRIES: dict[Plan, int] = {"free": 3, "payg": 5, "fixed": 20}  # QStash's documentation until 2024
-_REFUSED: dict[Plan, str] = {
-    "free": "once the limit of QStash's plan 'free' (qstash.plan): QStash may refuse to publish",
-    "payg": "which QStash is reported to refuse on its free plan, and nobody can ask it for its plan: all would be"
-    ' unpublishable; lower it, or say [qstash] plan = "fixed" where yours is one',
-    "fixed": "the most that QStash's documentation gives any plan",
-}
+# Of the free plan, as people report it: more is answered "quota maxRetries exceeded".  Of the others, QStash's
+# documentation until 2024; its price list says nothing of retries any more.
+RETRIES: dict[Plan, int] = {"free": 5, "payg": 5, "fixed": 20}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -75,22 +71,13 @@ def _figures(
 
 
 def warnings(config: Config, tables: Sequence[tuple[str, PublishSettings]]) -> Iterator[Wrong]:
-    """Yield retries above what QStash's documentation gave as the limit of the plan until 2024."""
+    """Yield retries that QStash may refuse: what has them is then never published."""
     plan = config.qstash.plan
-    most = _OLD_RETRIES[plan]
+    most = RETRIES[plan]
     for at, table in tables:
         if table.retries is not None and table.retries > most:
-            yield f"{at}.retries", f"is above {most}, {_REFUSED[plan]}"
-    unsaid = [group for group, it in config.url_groups.items() if it.retries is None]
-    if most < SCHEDULE_RETRIES:
-        for group in unsaid:
-            said = f"has 5 retries by default, above {most}, once the limit of {_plan(plan)}: set retries = {most}"
-            yield f"url_groups.{group}", said
-
-
-def schedule_retries(plan: Plan) -> int:
-    """Return how often QStash tries again to post what a schedule makes to the relay."""
-    return min(SCHEDULE_RETRIES, _OLD_RETRIES[plan])
+            told = f'is above {most}: QStash may refuse to publish ("quota maxRetries exceeded")'
+            yield f"{at}.retries", f"{told} under {_plan(plan)}; the free plan does, people report"
 
 
 def span(seconds: float) -> str:

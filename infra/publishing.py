@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 WEEK_S = 7 * 86_400  # QStash: a flow control's period at most
 MAX_RETRIES = 999  # QStash: of any account
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "retries": 5,
     "timeout": 30,
     "method": "POST",
@@ -204,7 +204,7 @@ class PublishSettings(Table):
 
 def resolved(flow_controls: Mapping[str, Limits], *nearest: PublishSettings) -> dict[str, Any]:
     """Return the publish settings as the functions read them: of the tables *nearest*, the first that says one wins."""
-    said: dict[str, Any] = _DEFAULTS | {name: value for table in reversed(nearest) for name, value in table.own()}
+    said: dict[str, Any] = DEFAULTS | {name: value for table in reversed(nearest) for name, value in table.own()}
     return {
         "retries": said["retries"],
         "retry_delay": said.get("retry_delay"),

@@ -35,6 +35,9 @@ _BY_STATUS = {
 }
 
 # Texts of production, as people have reported them; the words beside them say the same in other ways.
+_ELSEWHERE = (
+    "not found in this region"  # the token is of another one: `user (…) not found in this region (eu-central-1)`
+)
 _OURS = re.compile(r"callback")  # its URL is the relay's own
 _ENDPOINT = re.compile(
     r"destination url|resolve|no such host|dial tcp|lookup |loopback|private|link-local|not public"
@@ -50,9 +53,11 @@ def concern_of(status: int | None, text: str) -> Concern:
     """Return whom QStash's answer *status*, with *text*, concerns; None: no answer came."""
     if status is None or not 400 <= status < 500:
         return Concern.MOMENT
+    said = text.lower()
+    if status == 404 and _ELSEWHERE in said:
+        return Concern.ACCOUNT
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    said = text.lower()
     about_url = _ENDPOINT.search(said) is not None
     if about_url and _OURS.search(said):
         return Concern.ACCOUNT

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra import reference, shape
+from infra import limits, publishing, reference, shape
 from infra.config import Config, ConfigError, flatten, load
+from relay.qstash import CALLBACK_RETRIES
 from relay.settings import Settings
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ ROUTE = f'{SOURCE}[[sources.s.routes]]\nto = ["audit"]\n'
 CRON = '[sources.s]\nto = ["audit"]\n'
 GROUP = '[url_groups.g.destinations]\nd = "https://a.example.com"\n[url_groups.g]\n'
 FREE = '[qstash]\nplan = "free"\n'
+FIXED = '[qstash]\nplan = "fixed"\n'
 
 
 @pytest.mark.parametrize(
@@ -219,7 +221,10 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             "sources.s.canary",
             "every 6 h at least",
         ),
-        (FREE + "", "url_groups.audit", "set retries = 3"),
+        (FREE + SOURCE + 'to = ["audit"]\nretries = 6', "sources.s.retries", "is above 5: QStash may refuse"),
+        (ROUTE + "retries = 6", "sources.s.routes[0].retries", "quota maxRetries exceeded"),
+        (CRON + 'cron = "0 3 * * *"\ntimezone = "UTC"\nretries = 6', "sources.s.retries", "is above 5"),
+        (FIXED + SOURCE + 'to = ["audit"]\nretries = 21', "sources.s.retries", "is above 20"),
     ],
 )
 def test_what_is_likely_to_be_meant_otherwise_is_a_warning(tmp_path: Path, text: str, path: str, words: str) -> None:
@@ -229,8 +234,17 @@ def test_what_is_likely_to_be_meant_otherwise_is_a_warning(tmp_path: Path, text:
     assert words in found.get(path, ""), found
 
 
-def test_a_file_without_doubts_has_no_warning(tmp_path: Path) -> None:
-    assert read(tmp_path, BASE).warnings == ()
+@pytest.mark.parametrize("plan", ["", *(f'[qstash]\nplan = "{it}"\n' for it in limits.RETRIES)])
+def test_a_file_without_doubts_has_no_warning(tmp_path: Path, plan: str) -> None:
+    """Nor one that says as many retries as every plan takes."""
+    for text in (BASE, BASE + SOURCE + 'to = ["audit"]\nretries = 5'):
+        assert read(tmp_path, plan + text).warnings == ()
+
+
+def test_what_the_relay_says_itself_is_in_every_plan() -> None:
+    said = (limits.SCHEDULE_RETRIES, CALLBACK_RETRIES, publishing.DEFAULTS["retries"])
+
+    assert max(said) <= min(limits.RETRIES.values())
 
 
 WORDS = [*Config.model_fields, *{it for one in shape.schema()["$defs"].values() for it in one.get("properties", {})}]

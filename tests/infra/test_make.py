@@ -29,7 +29,7 @@ ODD = [
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str], list[list[str]]]]:
-    """Return what runs make where npx and relay only note how they were called, and end with the statuses given."""
+    """Return what runs make where npx and relay only note how they were called; npx and relay's verbs end as is given."""
     told, tools = tmp_path / "told", tmp_path / "bin"
     tools.mkdir()
 
@@ -39,7 +39,7 @@ def make(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str]
 import json, sys
 with open({str(told)!r}, "a", encoding="utf-8") as file:
     file.write(json.dumps([{tool!r}, *sys.argv[1:]]) + "\\n")
-sys.exit({statuses.get(tool, 0)})
+sys.exit({statuses!r}.get(sys.argv[1] if {tool!r} == "relay" else {tool!r}, 0))
 """
             (tools / tool).write_text(script, encoding="utf-8")
             (tools / tool).chmod(0o755)
@@ -59,6 +59,7 @@ def test_the_file_is_the_one_that_was_typed(make: Any, file: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert told == [
+        ["relay", "check", "--account", "--", file],
         ["npx", "cdk", "deploy", "--context", f"config={file}"],
         ["relay", "sync", "--config", file],
     ]
@@ -75,6 +76,7 @@ def test_without_a_file_it_is_relay_toml(make: Any) -> None:
     _, told = make("deploy")
 
     assert told == [
+        ["relay", "check", "--account", "--", "relay.toml"],
         ["npx", "cdk", "deploy", "--context", "config=relay.toml"],
         ["relay", "sync", "--config", "relay.toml"],
     ]
@@ -85,19 +87,26 @@ def test_a_deploy_that_takes_over_removes_nothing_that_another_relay_may_still_u
     done, told = make("deploy", "TAKE_OVER=1")
 
     assert done.returncode == 0, done.stderr
-    assert told == [["npx", "cdk", "deploy", "--context", "config=relay.toml", "--context", "take_over=1"]]
+    assert told[1:] == [["npx", "cdk", "deploy", "--context", "config=relay.toml", "--context", "take_over=1"]]
 
 
 def test_a_deploy_that_failed_asks_nothing_more(make: Any) -> None:
     done, told = make("deploy", npx=1)
 
     assert done.returncode != 0
-    assert [it[0] for it in told] == ["npx"]
+    assert [it[0] for it in told] == ["relay", "npx"]
     assert "is done" not in done.stderr
 
 
+def test_where_the_account_can_not_take_it_nothing_is_deployed(make: Any) -> None:
+    done, told = make("deploy", check=1)
+
+    assert done.returncode != 0
+    assert [it[:2] for it in told] == [["relay", "check"]]
+
+
 def test_where_qstash_can_not_be_asked_afterwards_it_says_that_the_deploy_is_done(make: Any) -> None:
-    done, _ = make("deploy", relay=1)
+    done, _ = make("deploy", sync=1)
 
     assert done.returncode != 0
     said = "The deploy itself is done. What failed is the look at QStash after it, for what somebody changed there:"

@@ -808,20 +808,6 @@ FAULTS = (
         ("tests/unit/cli/test_errors.py",),
     ),
     Fault(
-        "secret-changed-without-a-condition",
-        "cli/stored.py",
-        "VersionStages=[label])",
-        'VersionStages=["AWSCURRENT"])',
-        ("tests/unit/cli/test_stored.py",),
-    ),
-    Fault(
-        "qstashs-token-kept-untried",
-        "cli/secret.py",
-        "qstash_account.check(value, url or",
-        "str(url or",
-        ("tests/unit/cli/test_secret_qstash.py",),
-    ),
-    Fault(
         "sources-own-id-goes-into-the-path",
         "cli/event.py",
         "named = event_named(event_id)",
@@ -967,5 +953,56 @@ FAULTS = (
         'return bool(found) and found[0]["StackStatus"] == "CREATE_IN_PROGRESS"',
         "return bool(found)",
         ("tests/unit/relay/test_preflight.py",),
+    ),
+    Fault(
+        "secret-written-over-anothers",
+        "cli/kept.py",
+        "VersionStages=[LABEL]",
+        'VersionStages=["AWSCURRENT"]',
+        ("tests/unit/cli/test_kept.py",),
+    ),
+    Fault(
+        "lost-race-for-a-secret-told-as-won",
+        "cli/kept.py",
+        "client.exceptions.ResourceNotFoundException):\n            return False",
+        "client.exceptions.ResourceNotFoundException):\n            return True",
+        ("tests/unit/cli/test_kept.py",),
+    ),
+    Fault(
+        "token-kept-untried",
+        "cli/secret.py",
+        "if trouble is not None and not force:",
+        "if trouble is not None and trouble.region and not force:",
+        ("tests/unit/cli/test_secret_qstash.py",),
+    ),
+    Fault(
+        "wrong-region-taken-for-no-qstash",
+        "cli/qstash_token.py",
+        "(of_upstash and status == _NO_SUCH_USER)",
+        "False",
+        ("tests/unit/cli/test_secret_qstash.py",),
+    ),
+    Fault(
+        "six-retries-on-the-free-plan-unwarned",
+        "infra/limits.py",
+        '"free": 5,',
+        '"free": 20,',
+        ("tests/infra/test_fanout_config.py",),
+    ),
+    Fault(
+        "own-reservations-counted-twice",
+        "cli/account.py",
+        "(_reserved(name) if wanted else 0)",
+        "0",
+        ("tests/unit/cli/test_account.py",),
+    ),
+    Fault(
+        "who-may-not-ask-is-stopped",
+        "cli/account.py",
+        """    except aws.Denied as error:
+        return Finding(check, "skipped", f"can't be looked at: {error.message}")
+    except""",
+        "    except",
+        ("tests/unit/cli/test_account.py",),
     ),
 )

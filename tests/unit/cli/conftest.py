@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cli import aws
+from cli import aws, qstash_token
 from cli.main import relay
 from infra.local.aws import client
 from relay.scheme import Row
@@ -80,6 +81,13 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
+    with serving() as playing:
+        yield playing
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """Give a server for a while."""
     playing = Server()
 
     class Handler(BaseHTTPRequestHandler):
@@ -93,7 +101,7 @@ def server() -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_POST = do_PUT = _any  # noqa: N815  # the names that the library looks for
+        do_GET = do_POST = do_PUT = do_CONNECT = _any  # noqa: N815  # the names that the library looks for
 
         def log_message(self, *_: object) -> None:
             """Stay silent."""
@@ -191,8 +199,10 @@ def clients(local_clients: LocalClients) -> tuple[Any, Any]:
 def undeployed(
     local_clients: LocalClients, clients: tuple[Any, Any], server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> Relay:
-    """Give a relay that there is only the name of, and AWS credentials."""
+    """Give a relay that there is only the name of, AWS credentials, and a QStash that takes any token."""
     name = local_clients.new_name()
+    monkeypatch.setattr(qstash_token, "REGIONS", {"EU": server.url})
+    server.says("GET", "/v2/keys", {"current": "sig_1", "next": "sig_2"})
     aws_variables(monkeypatch, AWS_ENDPOINT_URL=local_clients.url, RELAY_NAME=name)
     return Relay(name, server, *clients, local_clients.dynamodb)
 
@@ -218,6 +228,7 @@ _AWS_VARIABLES = {
     "AWS_SESSION_TOKEN": "",
     "AWS_ENDPOINT_URL": "",
     "HTTP_PROXY": "",
+    "HTTPS_PROXY": "",
 }
 
 

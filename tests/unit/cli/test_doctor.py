@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli import qstash_token
 from cli.command import iso
 from cli.tables import time_text
 from infra.config import built_in_schemes
 from relay.store import Store
 from tests.local_table import make_table
-from tests.unit.cli.conftest import SECRET, TOKEN, aws_variables
+from tests.unit.cli.conftest import SECRET, TOKEN, aws_variables, serving
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Relay
@@ -61,6 +62,7 @@ def test_a_relay_that_lacks_nothing_is_all_ok_and_ends_with_0(whole: Relay) -> N
         "configuration",
         "signing secret of github",
         "signing secret of acme",
+        "Lambda concurrency",
         "QStash",
         "QStash's state",
         "signing keys",
@@ -78,7 +80,7 @@ def test_for_people_the_next_commands_follow_the_table(undeployed: Relay) -> Non
     assert shown.exit_code == 1
     assert f"secret qstash: relay --name {undeployed.name} secret set qstash" in shown.stdout.splitlines()
     assert "stack: make deploy" in shown.stdout.splitlines()
-    assert shown.stderr.startswith("error: 2 of 12 checks failed")
+    assert shown.stderr.startswith("error: 2 of 14 checks failed")
 
 
 def test_without_credentials_nothing_else_is_asked(undeployed: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +150,21 @@ def test_a_token_that_qstash_refuses_is_to_be_set_again(whole: Relay) -> None:
 
     assert missing["check"] == "QStash"
     assert missing["next"].endswith("secret set qstash")
+
+
+def test_a_token_of_another_region_is_told_with_the_command_that_says_so(
+    whole: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QStash says 404 then, in words that people take for a token that is wrong."""
+    whole.server.says("GET", "/v2/keys", {"error": "user (x) not found in this region (eu-central-1)."}, status=404)
+    with serving() as america:
+        america.says("GET", "/v2/keys", {"current": "sig_1", "next": "sig_2"})
+        monkeypatch.setattr(qstash_token, "REGIONS", {"EU": whole.server.url, "US": america.url})
+
+        missing = _only_missing(whole)
+
+    assert (missing["check"], missing["found"]) == ("QStash", "that token is of the US region")
+    assert missing["next"] == f"relay --name {whole.name} secret set qstash --url {america.url}"
 
 
 def test_a_qstash_that_does_not_answer_is_named(whole: Relay) -> None:

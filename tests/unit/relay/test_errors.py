@@ -19,6 +19,7 @@ SCHEME = "invalid destination url: endpoint has invalid scheme, add http:// or h
         *((status, "no", Concern.MOMENT) for status in (302, 408, 425, 429, 500, 502, 503)),
         *((status, "no", Concern.ACCOUNT) for status in (401, 402, 403)),
         (404, "topic a not found", Concern.PLACE),
+        (404, "user (x) not found in this region (eu-central-1). Check that …", Concern.ACCOUNT),
         *((status, "no", Concern.MESSAGE) for status in (413, 414, 431)),
         *((status, "something new", Concern.UNKNOWN) for status in (400, 405, 409, 412, 422, 499)),
         *((400, text, Concern.ENDPOINT) for text in (DNS, LOOPBACK, SCHEME)),
