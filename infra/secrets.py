@@ -46,11 +46,15 @@ class Secrets(Construct):
         function.add_environment("RELAY_DESTINATIONS_SECRET", self.destinations)
 
     def _grant(self, function: RelayFunction, sid: str, name: str) -> None:
-        # Secrets Manager ends a secret's ARN with a dash and six characters of its own.
-        arn = Stack.of(self).format_arn(
-            service="secretsmanager",
-            resource="secret",
-            resource_name=f"{name}-??????",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
-        function.allow(sid, ["secretsmanager:GetSecretValue"], [arn])
+        # Secrets Manager ends a secret's ARN with a dash and six characters of its own.  What isn't there is asked for
+        # by an ARN without them: who may not ask for that is told that access is denied, and not that there is none.
+        arns = [
+            Stack.of(self).format_arn(
+                service="secretsmanager",
+                resource="secret",
+                resource_name=resource_name,
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            )
+            for resource_name in (name, f"{name}-??????")
+        ]
+        function.allow(sid, ["secretsmanager:GetSecretValue"], arns)

@@ -29,7 +29,7 @@ ODD = [
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str], list[list[str]]]]:
-    """Return what runs make where npx and relay only note how they were called; npx and relay's verbs end as is given."""
+    """Return what runs make where npx and relay only note their words; npx, and each verb of relay, end as is given."""
     told, tools = tmp_path / "told", tmp_path / "bin"
     tools.mkdir()
 

@@ -28,7 +28,7 @@ INDEXES = (["dynamodb:Query"], ["<StorageTable>/index/*"])
 SAVE_BODIES = (["s3:PutObject"], ["<StorageBucket>/bodies/*"])
 READ_BODIES = (["s3:GetObject"], ["<StorageBucket>/bodies/*"])
 SECRET = "arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:shop"
-TOKEN = (["secretsmanager:GetSecretValue"], [f"{SECRET}/qstash-??????"])
+TOKEN = (["secretsmanager:GetSecretValue"], [f"{SECRET}/qstash", f"{SECRET}/qstash-??????"])
 BUS = "arn:<AWS::Partition>:events:<AWS::Region>:<AWS::AccountId>:event-bus"
 TRACES = (["xray:PutTelemetryRecords", "xray:PutTraceSegments"], ["*"])  # X-Ray has nothing narrower
 
@@ -46,7 +46,10 @@ EXPECTED = {
         "SaveBodies": SAVE_BODIES,
         "Spool": (["s3:PutObject"], ["<StorageBucket>/spool/*"]),
         "QStashToken": TOKEN,
-        "SigningSecrets": (["secretsmanager:GetSecretValue"], [f"{SECRET}/sources-??????"]),
+        "SigningSecrets": (
+            ["secretsmanager:GetSecretValue"],
+            [f"{SECRET}/sources", f"{SECRET}/sources-??????"],
+        ),
     },
     "record": {"Read": READ, "Write": writes("rly_*", "ORPHAN#*", "COUNT")},
     "deliver": {

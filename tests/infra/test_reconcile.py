@@ -59,7 +59,7 @@ def test_it_may_read_and_write_records_and_read_its_own_secret(asking: Synthesiz
     assert asking.statements("reconcile") == {
         "Records": RECORDS,
         "LookUp": (["dynamodb:BatchGetItem"], ["<StorageTable>"]),
-        "GitHubToken": (["secretsmanager:GetSecretValue"], [f"{SECRET}/github-??????"]),
+        "GitHubToken": (["secretsmanager:GetSecretValue"], [f"{SECRET}/github", f"{SECRET}/github-??????"]),
         "Logs": (["logs:CreateLogStream", "logs:PutLogEvents"], ["<ReconcileLogs>"]),
         "": TRACES,
     }
