@@ -101,6 +101,25 @@ class Moment(click.ParamType[datetime]):
             self.fail(f"{value!r} is before or after all time", param, ctx)
 
 
+def event_named(text: str) -> str:
+    """Return the id (rly_…) of the event that *text* names: by it, by a delivery's (dlv_…), or as SOURCE:ID.
+
+    It is reckoned here, since no path can carry all that a source may call an event: a `/`, or 1,000 characters.
+
+    Raises:
+        click.BadParameter: It is none of them.
+    """
+    from relay.model import event_id, split_delivery_id
+
+    source, colon, key = text.partition(":")
+    if colon and source and key:  # bytes that are no text came as the relay reads them from anybody
+        return event_id(source, key.encode(errors="replace").decode())
+    found = split_delivery_id(text)[0] if text.startswith("dlv_") else text
+    if not colon and re.fullmatch("rly_[a-z0-9]+", found):
+        return found
+    raise click.BadParameter("an id is rly_…, dlv_… or SOURCE:ID, with the source's own id", param_hint="ID")
+
+
 def iso(moment: datetime) -> str:
     """Return *moment* as the relay takes it: ISO 8601, UTC."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Failure, asking, json_line, printable
+from cli.command import Asked, Failure, asking, event_named, json_line, printable
 from cli.listing import UNROUTED, filters, listing
 
 if TYPE_CHECKING:
@@ -49,11 +49,10 @@ def show(asked: Asked, event_id: str, body: bool, sha256: str | None) -> None:  
 
     ID is rly_…, dlv_… or the source's own, such as github:72d3162e-cc78-11e3-81ab-4c9367dc0958.
     """
-    if not event_id.startswith(("rly_", "dlv_")) and ":" not in event_id.strip(":"):
-        raise click.BadParameter("an id is rly_…, dlv_… or SOURCE:ID, with the source's own id", param_hint="ID")
+    event = event_named(event_id)
     from cli.deployed import Deployed
 
-    found = Deployed.find(asked.name).get("events", event_id, body="true" if body or sha256 else None, sha256=sha256)
+    found = Deployed.find(asked.name).get("events", event, body="true" if body or sha256 else None, sha256=sha256)
     if asked.as_json:
         json_line(found)
     else:
