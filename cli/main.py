@@ -6,6 +6,7 @@ import click
 
 from cli import audit, check, delivery, destination, doctor, event, local, replay, scheme, secret, send, source, sync
 from cli.command import json_option, name_option
+from cli.streams import standing
 from infra.local.qstash.__main__ import main as qstash
 from relay import VERSION
 
@@ -43,4 +44,5 @@ for _command in (
 
 def main() -> None:
     """Run the command and end the process."""
-    relay(prog_name="relay")
+    with standing():
+        relay(prog_name="relay")
