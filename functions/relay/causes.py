@@ -209,6 +209,18 @@ def _unknown(refusal: Refusal, facts: Facts) -> str:
     )
 
 
+def _elsewhere(refusal: Refusal, facts: Facts) -> str:
+    base = facts.base_urls[0] if facts.base_urls else ""
+    steps = refusal.path.partition("?")[0].split("/")
+    for name in facts.sources:
+        if name in steps:
+            return f"nothing is at {refusal.path}: the sender must have meant {base}/webhooks/{name}; register that"
+    return (
+        f"nothing is at {refusal.path}: webhooks go to {base}/webhooks/ and the name of their source, as `relay source"
+        " list` shows it; or a stranger looks around"
+    )
+
+
 _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
     Reason.MISSING_HEADER: _missing,
     Reason.MALFORMED_HEADER: _malformed,
@@ -241,6 +253,7 @@ _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
     ),
     Reason.NO_SECRET: lambda it, _: f"the source has no signing secret that can be read yet: set it with {_set(it)}",
     Reason.UNKNOWN_SOURCE: _unknown,
+    Reason.UNKNOWN_PATH: _elsewhere,
     Reason.BODY_TOO_LARGE: lambda it, _: (
         f"the body has {it.size_bytes:,} bytes, more than the relay takes: have the provider send less, or a link"
     ),

@@ -179,3 +179,15 @@ def test_a_header_that_lacks_or_is_malformed_is_named_with_what_is_expected(reas
     assert told.startswith("X-A is amiss; github expects `X-A: {hex}` or `X-B: v1={hex}`; ")
     assert bare.startswith("clientState is amiss; ")
     assert "expects" not in bare
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/webhook/github", "must have meant https://relay.example.com/webhooks/github"),
+        ("/github?...", "must have meant https://relay.example.com/webhooks/github"),
+        ("/.env", "a stranger looks around"),
+    ],
+)
+def test_a_wrong_path_is_told_the_right_one(path: str, told: str) -> None:
+    assert told in cause(Reason.UNKNOWN_PATH, path=path)
