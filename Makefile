@@ -34,38 +34,61 @@ help:
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONWARNINGS PYTHONIOENCODING PYTHONUTF8
 unexport PYTEST_ADDOPTS PYTEST_PLUGINS NODE_OPTIONS MODEL_EXAMPLES FUZZ_CASES
 
+# Every tool tells why it failed; this is what to do about it.
+or_say = || { echo "error: $(1)" >&2; exit 1; }
+OFFLINE = $(call or_say,the Python packages could not be installed: the lines above say why; check the network and its proxies)
+define NODE
+@command -v node >/dev/null $(call or_say,there is no Node: install Node 20 or newer (https://nodejs.org))
+@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
+	$(call or_say,the relay needs Node 20 or newer and this is $$(node --version): install it (https://nodejs.org) or put it first on the path)
+@command -v npm >/dev/null $(call or_say,there is no npm: it comes with Node from https://nodejs.org; Debian and Ubuntu have it apart: apt install npm)
+endef
+
 setup: .venv/.ready .venv-aws/.ready node_modules/.ready
 
 .venv/.uv: requirements/uv.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the relay needs Python 3.11 or newer: make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt
+	@command -v "$(PYTHON)" >/dev/null $(call or_say,there is no \"$(PYTHON)\": install Python 3.11 or newer or say where it is: make PYTHON=python3.11)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: this is Python %d.%d" % sys.version_info[:2])' \
+		$(call or_say,the relay needs Python 3.11 or newer: make PYTHON=python3.11)
+	@echo "making .venv with $(PYTHON)"
+	@"$(PYTHON)" -m venv .venv \
+		$(call or_say,this Python can make no virtual environment: install its venv and ensurepip (Debian and Ubuntu: apt install python3-venv))
+	@echo "installing requirements/uv.txt"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt $(OFFLINE)
 	@touch $@
 
 .venv/.ready: .venv/.uv requirements/dev.txt pyproject.toml
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@echo "installing requirements/dev.txt"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt $(OFFLINE)
+	@echo "installing the relay"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . $(OFFLINE)
 	@touch $@
 
 # The local AWS pins its own botocore, so it cannot share an environment with the relay's boto3.
 .venv-aws/.ready: .venv/.uv requirements/local-aws.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-aws
-	$(BIN)/uv pip install --quiet --python .venv-aws/bin/python --require-hashes --requirement requirements/local-aws.txt
+	@echo "installing requirements/local-aws.txt"
+	@$(BIN)/uv pip install --quiet --python .venv-aws/bin/python --require-hashes --requirement requirements/local-aws.txt $(OFFLINE)
 	@touch $@
 
 node_modules/.ready: package-lock.json
-	npm ci --silent --no-audit --no-fund
+	$(NODE)
+	@echo "installing $<"
+	@npm ci --loglevel=error --no-audit --no-fund >/dev/null $(call or_say,npm could not install the packages: the lines above say why; check the network and its proxies and what \"npm config get registry\" says)
 	@touch $@
 
 # The providers' own SDKs, which judge the signature schemes: Python's in an environment of their own.
 .venv-sdks/.ready: .venv/.uv requirements/sdks.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-sdks
-	$(BIN)/uv pip install --quiet --python .venv-sdks/bin/python --require-hashes --requirement requirements/sdks.txt
+	@echo "installing requirements/sdks.txt"
+	@$(BIN)/uv pip install --quiet --python .venv-sdks/bin/python --require-hashes --requirement requirements/sdks.txt $(OFFLINE)
 	@touch $@
 
 # And JavaScript's, none of whose scripts is run.
 tests/gate/provider_sdks/js/node_modules/.ready: tests/gate/provider_sdks/js/package-lock.json
-	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(@D)/..
+	$(NODE)
+	@echo "installing $<"
+	@npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix $(@D)/.. >/dev/null $(call or_say,npm could not install the packages: the lines above say why; check the network and its proxies and what \"npm config get registry\" says)
 	@touch $@
 
 demo: setup

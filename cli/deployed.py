@@ -10,7 +10,7 @@ import ssl
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import click
 import httpx
@@ -154,6 +154,9 @@ class Deployed:
 
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         url = f"{self._api_url}/v1/{path}"
+        if steps := [it for it in path.partition("?")[0].split("/") if it in {"", ".", ".."} or "%2F" in it]:
+            # The gateway would look for another route.
+            raise Failure(f"there is nothing called '{unquote(steps[0])}': no name and no id is empty or holds a '/'")
         with translating(url):
             response = self._http.request(method, url, auth=SigV4(), **request)
         answer = _json(response)

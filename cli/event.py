@@ -49,10 +49,10 @@ def show(asked: Asked, event_id: str, body: bool, sha256: str | None) -> None:  
 
     ID is rly_…, dlv_… or the source's own, such as github:72d3162e-cc78-11e3-81ab-4c9367dc0958.
     """
-    named = event_named(event_id)
+    event = event_named(event_id)
     from cli.deployed import Deployed
 
-    found = Deployed.find(asked.name).get("events", named, body="true" if body or sha256 else None, sha256=sha256)
+    found = Deployed.find(asked.name).get("events", event, body="true" if body or sha256 else None, sha256=sha256)
     if asked.as_json:
         json_line(found)
     else:

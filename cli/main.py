@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import os
-import sys
-from pathlib import Path
-
 import click
 
 from cli import audit, check, delivery, destination, doctor, event, local, replay, scheme, secret, send, source, sync
 from cli.command import json_option, name_option
+from cli.streams import standing
 from infra.local.qstash.__main__ import main as qstash
 from relay import VERSION
 
@@ -48,15 +44,5 @@ for _command in (
 
 def main() -> None:
     """Run the command and end the process."""
-    _open_streams()
-    relay(prog_name="relay")
-
-
-def _open_streams() -> None:
-    """Have a character that the terminal's encoding lacks shown as `?`, and a stream that is closed lead nowhere."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # until the end
-        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    with standing():
+        relay(prog_name="relay")

@@ -43,7 +43,9 @@ def replay() -> None:
 @click.option("--reason", metavar="TEXT", help="Kept with the replay.")
 @asking
 def start(asked: Asked, /, ids: tuple[str, ...], reason: str | None, **given: Any) -> None:
-    """Start a replay of events (rly_… or SOURCE:ID: what died), of deliveries (dlv_….DESTINATION), or of many.
+    """Start a replay of events (their dead deliveries), of single deliveries, or of many.
+
+    ID is an event's, rly_… or SOURCE:ID with the source's own, or a delivery's, dlv_….DESTINATION.
 
     Without an ID: of all deliveries that the options choose, at a bounded rate; count them first with --dry-run.
 
@@ -61,8 +63,7 @@ def start(asked: Asked, /, ids: tuple[str, ...], reason: str | None, **given: An
 
 def _start_named(asked: Asked, ids: tuple[str, ...], reason: str | None, given: Mapping[str, Any]) -> None:
     destinations, include_delivered = given["destinations"], given["include_delivered"]
-    ids = tuple(map(event_named, ids))
-    _check(ids, narrowed=bool(destinations or include_delivered))
+    ids = _checked(ids, narrowed=bool(destinations or include_delivered))
     from cli.deployed import Deployed
 
     relay = Deployed.find(asked.name)
@@ -195,12 +196,16 @@ def _tell_one(asked: Asked, found: Mapping[str, Any]) -> None:
         click.echo(it["delivery_id"])
 
 
-def _check(ids: tuple[str, ...], *, narrowed: bool) -> None:
+def _checked(ids: tuple[str, ...], *, narrowed: bool) -> tuple[str, ...]:
+    """Return *ids* with those of events as rly_…."""
     for text in ids:
-        if text.startswith("dlv_") and "." not in text:
+        if not text.startswith("dlv_") or ":" in text:
+            continue
+        if "." not in text:
             raise click.BadParameter(f"{text!r} names no destination: dlv_….DESTINATION", param_hint="ID")
-        if text.startswith("dlv_") and narrowed:
+        if narrowed:
             raise click.UsageError("--destination and --include-delivered choose from an event's deliveries (rly_…)")
+    return tuple(it if it.startswith("dlv_") and ":" not in it else event_named(it) for it in ids)
 
 
 def _bodies(

@@ -94,8 +94,8 @@ def _schedule_text(record: Mapping[str, Any]) -> str:
 def refusals(asked: Asked, wanted: str | None, reason: str | None) -> None:
     """Show why requests to sources were refused: how many, the last of them, and the likely cause.
 
-    Without SOURCE those of all sources, and of (unknown): whatever was sent to a source that there isn't.  What a
-    refused request says of itself is untrusted: nobody knows who wrote it.
+    Without SOURCE those of all sources, and of (unknown): whatever was sent to a source that there isn't, or to another
+    path than a webhook's.  What a refused request says of itself is untrusted: nobody knows who wrote it.
 
     The counts are short of what an ended function had not written yet.  CloudWatch has the exact ones: namespace
     FanoutRelay, metric Refused, dimensions relay, source, reason.

@@ -44,6 +44,8 @@ PIPE_WIDTH_MAX = 10_000
 TENTHS_BELOW_S = 10
 GAP = 2
 NARROWEST = 8  # of a column that wraps
+WHOLE_MAX = 64  # of a word in what is no table's: a hash fits
+WIDTH_MIN = 20  # of a terminal
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,17 @@ def table(columns: Iterable[Column], records: Iterable[Mapping[str, Any]]) -> No
 
 def facts(pairs: Mapping[str, object]) -> None:
     """Print *pairs* as two columns; what is None is left out."""
-    shown = Table.grid(padding=(0, 2, 0, 0))
+    shown = Table.grid(padding=(0, GAP, 0, 0))
     shown.add_column(style="bold", no_wrap=True)
     shown.add_column(overflow="fold")
+    needed = 0
     for name, value in pairs.items():
         if value is not None:
-            shown.add_row(name, _text(value))
-    _print(shown)
+            text = _text(value)
+            widest = max((len(word) for word in text.plain.split()), default=0)  # an id, that one copies
+            needed = max(needed, len(name) + GAP + min(widest, WHOLE_MAX))
+            shown.add_row(name, text)
+    _print(shown, needed)
 
 
 def heading(text: str) -> None:
@@ -156,7 +162,7 @@ def _print(shown: Table | Text, needed: int = 0) -> None:
     if not terminal:
         wide = Console(file=sys.stdout, width=PIPE_WIDTH_MAX)
         needed = Measurement.get(wide, wide.options, shown).maximum
-    width = max(needed, Console().width if terminal else 1)
+    width = max(needed, Console().width if terminal else 1, WIDTH_MIN)
     console = Console(file=sys.stdout, width=width, highlight=False, no_color=not terminal)
     if terminal:
         console.print(shown, crop=False)

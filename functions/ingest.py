@@ -1,14 +1,18 @@
-"""ANY /webhooks/{source}: takes a webhook in.  And, for operators: what was refused, kept, and can be proven now."""
+"""ANY /webhooks/{source}: takes a webhook in, and refuses what no other route takes.
+
+And, for operators: what was refused, kept, and can be proven now.
+"""
 
 from __future__ import annotations
 
 from time import monotonic, time
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from relay.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
 from relay.deadline import at_most
-from relay.errors import Defect, HandshakeFailed, OperatorError, SenderError, UpstreamError
-from relay.gateway import Request, Response, answering, note
+from relay.errors import Defect, HandshakeFailed, OperatorError, SenderError, UnknownPath, UpstreamError
+from relay.gateway import DEFAULT_ROUTE, Request, Response, answering, note
 from relay.judgement import Described
 from relay.metrics import Metric, count, count_routing
 from relay.received import Received
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 AGE_MAX_S = 30.0  # the gateway waits no longer: what is older was told by another clock
 QUARANTINE = ("GET /v1/sources/{source}/quarantine", "POST /v1/sources/{source}/quarantine")  # IAM lets operators in
+NO_WEBHOOKS = frozenset({"v1", "qstash", "claims"})  # the first steps of what other functions answer
 QUARANTINE_S = 20.0  # the gateway waits 30
 
 
@@ -34,8 +39,12 @@ def handler(request: Request) -> Response:
     it = relay("RELAY_BUCKET", "RELAY_QSTASH_SECRET", "RELAY_SOURCES_SECRET")
     if request.route in QUARANTINE:
         return _quarantine(request, it)
+    if request.route == DEFAULT_ROUTE and _is_of_others(request.path):
+        return Response(404, {"message": "Not Found"})  # as the gateway says it
     source: Source | None = None
     try:
+        if request.route == DEFAULT_ROUTE:
+            raise UnknownPath("nothing is at this path: a webhook's is /webhooks/ and the name of its source")
         source = it.settings.source(request.path_parameters.get("source", ""))
         with at_most(budget_s(source, _age_s(request))):
             return _taken_in(source, request, it)
@@ -48,6 +57,11 @@ def handler(request: Request) -> Response:
         if source is not None and source.row.bare:
             return Response(error.status, "")
         raise
+
+
+def _is_of_others(path: str) -> bool:
+    """Tell whether *path* may have been meant for no webhook: a callback's and a claim's hold a MAC, not to be kept."""
+    return not NO_WEBHOOKS.isdisjoint(unquote(path).lower().split("/"))
 
 
 def _age_s(request: Request) -> float:

@@ -92,6 +92,16 @@ class Gateway(Construct):
         """Send *routes*, (method, path), to *function*, which checks signatures itself."""
         self._add(function, routes, authorizer=None)
 
+    def catch(self, function: RelayFunction) -> None:
+        """Send to *function* what no route takes, so that a wrong path leaves a trace."""
+        apigateway.HttpRoute(
+            self,
+            "Default",
+            http_api=self.api,
+            route_key=apigateway.HttpRouteKey.DEFAULT,
+            integration=HttpLambdaIntegration(f"{function.verb.capitalize()}Rest", function),
+        )
+
     def guard(self, function: RelayFunction, *routes: tuple[str, str]) -> None:
         """Send *routes*, (method, path), to *function*, for callers whom IAM lets through."""
         self._add(function, routes, authorizer=self._iam)

@@ -228,6 +228,7 @@ class RelayStack(Stack):
 
     def _routes(self) -> None:
         self.gateway.open(self.ingest, ("ANY", "/webhooks/{source}"))
+        self.gateway.catch(self.ingest)
         self.gateway.open(self.record, ("POST", "/qstash/callback/{proxy+}"), ("POST", "/qstash/failure/{proxy+}"))
         self.gateway.open(self.deliver, ("POST", "/qstash/deliver/{destination}"))
         claims = "/claims/{event_id}/{sha256}/{mac}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from relay.refusals import Refusal
 
+_UTF_8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _READS = frozenset({"GET", "HEAD"})
 
 
@@ -92,18 +93,24 @@ def _found(refusal: Refusal, facts: Facts) -> str:
 
 
 def _bad_signature(refusal: Refusal, facts: Facts) -> str:
-    since = facts.accepted_at is not None and facts.accepted_at > refusal.at
+    over = facts.accepted_at is not None and facts.accepted_at > refusal.at
+    changed = facts.signs_body and bool(_marks(refusal))  # that is asked first: such a body fails each time it comes
+    if over and changed:
+        return (
+            "webhooks of this source were accepted since, so the secret is right, and the body isn't the one that was"
+            f" signed: {_changed_by(refusal)}; have it passed on byte for byte"
+        )
+    if over:
+        return "webhooks of this source were accepted since: it is over, or somebody else sent this one; nothing to do"
     which = (
         f"{_set(refusal)} with the secret that {_scheme(facts)} shows for this very webhook (each endpoint and mode may"
         " have its own; not an API key)"
     )
-    if facts.signs_body and ("content-encoding" in refusal.headers or _length_differs(refusal)):
-        changed = f"the body isn't the one that was signed: {_changed_by(refusal)}; have it passed on byte for byte"
-        if since:
-            return f"{changed}; the secret is right: others of this source were accepted since"
-        return f"{changed}; failing that, {which}"
-    if since:
-        return "webhooks of this source were accepted since: it is over, or somebody else sent this one; nothing to do"
+    if changed:
+        return (
+            f"the body isn't the one that was signed: {_changed_by(refusal)}; have it passed on byte for byte; failing"
+            f" that, {which}"
+        )
     if facts.signs_url:
         return f"{_url(refusal, facts)}; if that is right, {which}"
     if facts.accepted_at is not None:
@@ -113,7 +120,10 @@ def _bad_signature(refusal: Refusal, facts: Facts) -> str:
             f" {facts.accepted_at:%Y-%m-%d %H:%M}Z; {which}"
         )
     never = "no webhook of this source was ever accepted" if facts.surely else "none of the latest accepted is its"
-    told = f"wrong secret: {never}; {which}"
+    told = (
+        f"wrong secret: {never}; {which}, copied whole: prefix and all, no quotes (of a scheme of your own its `key`"
+        " may have to be hex or base64)"
+    )
     if facts.signs_body and refusal.passed_on_by:
         return f"{told}; if it is the right one, {_changed_by(refusal)}, and may change the body"
     return told
@@ -141,17 +151,40 @@ def _length_differs(refusal: Refusal) -> bool:
 
 def _changed_by(refusal: Refusal) -> str:
     """Say what speaks for a body that something on the way changed."""
-    marks = []
-    if _length_differs(refusal):
-        marks.append(f"{refusal.headers['content-length']} bytes were announced and {refusal.size_bytes} came")
-    if encoding := refusal.headers.get("content-encoding"):
-        marks.append(f"it is encoded ({encoding})")
+    marks = _marks(refusal)
     if refusal.passed_on_by:
         marks.append(f"a proxy passed it on ({', '.join(refusal.passed_on_by)})")
     if not marks:
         json = "json" in refusal.headers.get("content-type", "").lower()
         return "perhaps a proxy that writes the JSON anew" if json else "perhaps a proxy that encodes it anew"
     return " and ".join(marks)
+
+
+def _marks(refusal: Refusal) -> list[str]:
+    """Say what shows in the body itself, of which the first bytes are kept, and in what was said of it."""
+    marks, body = [], refusal.body
+    content_type = refusal.headers.get("content-type", "").lower()
+    if _length_differs(refusal):
+        marks.append(f"{refusal.headers['content-length']} bytes were announced and {refusal.size_bytes} came")
+    if encoding := refusal.headers.get("content-encoding"):
+        marks.append(f"it is encoded ({encoding})")
+    elif body.startswith(b"\x1f\x8b"):
+        marks.append("it is gzip and doesn't say so")
+    if b"\xef\xbf\xbd" in body:
+        marks.append("what wasn't UTF-8 in it was replaced (U+FFFD), as AWS's gateway does with text")
+    charset = content_type.partition("charset=")[2].partition(";")[0].strip(' "')
+    if charset and charset not in _UTF_8:
+        marks.append(f"its charset is {charset}, not UTF-8")
+    if body.startswith(b"\xef\xbb\xbf"):
+        marks.append("it begins with a byte order mark")
+    is_object = body.lstrip()[:1] in {b"{", b"["}
+    if ("json" in content_type and body and not is_object and b"=" in body.partition(b"&")[0]) or (
+        "x-www-form-urlencoded" in content_type and is_object
+    ):
+        marks.append(
+            f"it is {'JSON' if is_object else 'a form'} and says that it is {'a form' if is_object else 'JSON'}"
+        )
+    return marks
 
 
 def _clock(refusal: Refusal, _: Facts) -> str:
@@ -210,6 +243,18 @@ def _unknown(refusal: Refusal, facts: Facts) -> str:
     )
 
 
+def _elsewhere(refusal: Refusal, facts: Facts) -> str:
+    base = facts.base_urls[0] if facts.base_urls else ""
+    steps = refusal.path.partition("?")[0].split("/")
+    for name in facts.sources:
+        if name in steps:
+            return f"nothing is at {refusal.path}: the sender must have meant {base}/webhooks/{name}; register that"
+    return (
+        f"nothing is at {refusal.path}: webhooks go to {base}/webhooks/ and the name of their source, as `relay source"
+        " list` shows it; or a stranger looks around"
+    )
+
+
 _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
     Reason.MISSING_HEADER: _missing,
     Reason.MALFORMED_HEADER: _malformed,
@@ -242,6 +287,7 @@ _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
     ),
     Reason.NO_SECRET: lambda it, _: f"the source has no signing secret that can be read yet: set it with {_set(it)}",
     Reason.UNKNOWN_SOURCE: _unknown,
+    Reason.UNKNOWN_PATH: _elsewhere,
     Reason.BODY_TOO_LARGE: lambda it, _: (
         f"the body has {it.size_bytes:,} bytes, more than the relay takes: have the provider send less, or a link"
     ),

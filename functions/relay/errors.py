@@ -90,6 +90,10 @@ class NotFound(SenderError):
     code = "not_found"
 
 
+class UnknownPath(NotFound):
+    """Nothing is at that path of the relay's URL."""
+
+
 class Conflict(SenderError):
     """The thing is in a state that doesn't allow this."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MARGIN_S = 1.5  # the last call that was begun, and the answer
+WEBHOOKS = "ANY /webhooks/{source}"
+DEFAULT_ROUTE = "$default"  # of whatever no other route takes
+_SLASHED = re.compile("/webhooks/([^/]+)/")
 logger = Logger()  # its service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL
 
 
@@ -25,6 +29,8 @@ class Request:
     """One HTTP request.
 
     Attributes:
+        route: The gateway's; of a webhook with one slash more at its end, that of the same without.
+        path: As it was called, which some schemes sign.
         headers: Names in lower case; of a repeated header the values, joined by commas.
         body: The bytes as they came.
         caller: The IAM principal that signed it, on routes that ask for one.
@@ -48,14 +54,17 @@ class Request:
     def of(cls, event: Mapping[str, Any]) -> Request:
         """Return the request that *event* describes."""
         context = event.get("requestContext", {})
+        route, path, parameters = event.get("routeKey", ""), event.get("rawPath", ""), event.get("pathParameters") or {}
+        if route == DEFAULT_ROUTE and (slashed := _SLASHED.fullmatch(path)):  # the gateway takes it for another path
+            route, parameters = WEBHOOKS, {"source": slashed[1]}
         text = event.get("body") or ""
         iam = (context.get("authorizer") or {}).get("iam") or {}
         return cls(
             method=context.get("http", {}).get("method", ""),
-            route=event.get("routeKey", ""),
-            path=event.get("rawPath", ""),
+            route=route,
+            path=path,
             query_string=event.get("rawQueryString", ""),
-            path_parameters=_texts(event.get("pathParameters")),
+            path_parameters=_texts(parameters),
             query=_texts(event.get("queryStringParameters")),
             headers={name.lower(): value for name, value in _texts(event.get("headers")).items()},
             body=base64.b64decode(text) if event.get("isBase64Encoded") else text.encode(errors="replace"),

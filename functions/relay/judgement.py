@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from relay.content import ENTITY_HEADERS
-from relay.model import EVENT_TYPE_MAX_CHARS, EVENT_TYPE_UNKNOWN, IDEMPOTENCY_KEY_MAX_CHARS
+from relay.model import EVENT_TYPE_MAX_CHARS, EVENT_TYPE_UNKNOWN, kept_key
 from relay.signatures import verify
 
 if TYPE_CHECKING:
@@ -92,10 +92,7 @@ def describe(row: Row, received: Received) -> Described:
     parts = [received.find_id(place) for place in row.id]
     key = ":".join(it or "" for it in parts) if any(parts) else None
     has_id, event_type = key is not None, _type(row, received)
-    if key is None:
-        key = "sha256:" + identity(row, received, event_type)
-    elif len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
-        key = "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+    key = "sha256:" + identity(row, received, event_type) if key is None else kept_key(key)
     named, secret = row.headers | ENTITY_HEADERS, row.secret_headers
     wanted = {
         name: value

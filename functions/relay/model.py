@@ -52,9 +52,16 @@ OPEN = frozenset({Status.PENDING, Status.IN_FLIGHT})  # the relay still owes it 
 DEAD = frozenset({Status.UNPUBLISHABLE, Status.DEAD_LETTERED})  # what a redelivery of its source opens again
 
 
+def kept_key(key: str) -> str:
+    """Return *key*, a source's own id of an event, as it is kept: whole, or the hash of what is too long for that."""
+    if len(key) <= IDEMPOTENCY_KEY_MAX_CHARS:
+        return key
+    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+
+
 def event_id(source: str, idempotency_key: str) -> EventId:
     """Return the id of the event that *source* calls *idempotency_key*: the same pair is the same event, for ever."""
-    digest = hashlib.sha256(f"{source}\0{idempotency_key}".encode()).digest()[:20]
+    digest = hashlib.sha256(f"{source}\0{kept_key(idempotency_key)}".encode()).digest()[:20]
     return EventId("rly_" + base64.b32encode(digest).decode().lower())
 
 

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     UNUSABLE_SECRET = "unusable_secret"  # noqa: S105  # a word, no secret
     NO_SECRET = "no_secret"  # noqa: S105  # a word, no secret
     UNKNOWN_SOURCE = "unknown_source"
+    UNKNOWN_PATH = "unknown_path"
     BODY_TOO_LARGE = "body_too_large"
     UNREADABLE = "unreadable"
     HANDSHAKE_FAILED = "handshake_failed"

@@ -30,6 +30,7 @@ from relay.errors import (
     RelayError,
     SenderError,
     SignatureError,
+    UnknownPath,
     UpstreamError,
 )
 from relay.gateway import logger, note
@@ -46,6 +47,7 @@ GAP_MIN = timedelta(seconds=1)
 GAP_MAX = timedelta(seconds=60)
 WRITES_PER_MINUTE = 30
 QUIET = timedelta(minutes=1)  # without a refusal of a source and reason: the next is its first
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 Key = tuple[str, Reason]
@@ -117,6 +119,10 @@ def record_refusal(
     source = name if name in settings.sources else UNKNOWN_SOURCE_NAME
     note(source=source, refused=reason.value)
     count_refused(source, reason)
+    if reason is Reason.UNKNOWN_PATH and request.method in READS and not _names_source(request, settings):
+        return (
+            reason  # what scanners ask of every host all day is counted; kept, it would push out what tells something
+        )
     now = store.now()
     amount = pace.take((source, reason), now)
     if not amount:
@@ -143,6 +149,10 @@ def record_refusal(
     return reason
 
 
+def _names_source(request: Request, settings: Settings) -> bool:
+    return any(step in settings.sources for step in request.path.split("/"))
+
+
 def _may_hold_secret(source: str, settings: Settings) -> bool:
     """Tell whether a secret may stand in the body of a request to *source*; if unknown, to any that it may mean."""
     meant = [settings.sources[source]] if source in settings.sources else settings.sources.values()
@@ -165,6 +175,8 @@ def reason_of(error: RelayError) -> Reason | None:
                 return Reason(error.reason)
             except ValueError:  # a word that isn't one of the fixed set would be a new dimension and a new key
                 return Reason.BAD_SIGNATURE
+        case UnknownPath():
+            return Reason.UNKNOWN_PATH
         case NotFound():
             return Reason.UNKNOWN_SOURCE
         case BodyTooLarge():

@@ -51,6 +51,22 @@ def test_a_signing_secret_is_the_one_given_or_made_up(relay: Relay) -> None:
     assert [relay.send("acme", b"{}").status_code, relay.push().status_code] == [202, 202]
 
 
+def test_one_slash_at_the_end_is_the_same_source(relay: Relay) -> None:
+    """And more is another path."""
+    body = b'{"slash":1}'
+    signature = base64.b64encode(hmac.digest(GIVEN_SECRET.encode(), body, "sha512")).decode()
+    headers = {"X-Acme-Signature": signature, "X-Acme-Id": uuid4().hex}
+
+    first, again = relay.post("/webhooks/acme/", body, headers), relay.post("/webhooks/acme", body, headers)
+
+    assert (first.status_code, again.status_code) == (202, 200), first.text
+    assert again.json()["event_id"] == first.json()["event_id"]
+    for path in ("/webhooks/acme//", "/webhooks/acme/more", "/acme/", "/webhooks/", "/"):
+        answer = relay.post(path, body, headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+        assert "acme" not in answer.text
+
+
 def test_an_unknown_source_gets_404(relay: Relay) -> None:
     answer = relay.post("/webhooks/gitlab", b"{}", {})
 

@@ -89,6 +89,26 @@ def test_an_unknown_source_is_kept_with_the_nearest_name(relay: Relay) -> None:
     assert f"{relay.local.relay_url}/webhooks/github" in kept["likely_cause"]
 
 
+def test_a_wrong_path_leaves_a_trace(relay: Relay) -> None:
+    """As an unknown source does: else nobody could tell why nothing comes."""
+    kept = refused(relay, "/webhook/github", 404, kept_as="%28unknown%29")
+
+    assert (kept["source"], kept["reason"], kept["path"]) == ("(unknown)", "unknown_path", "/webhook/github")
+    assert f"{relay.local.relay_url}/webhooks/github" in kept["likely_cause"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/nonsense", "/qstash/callback", "/qstash/nonsense/a/mac", "/claims/a", "/a/QSTASH/b"]
+)
+def test_what_was_meant_for_no_webhook_is_answered_as_the_gateway_does(relay: Relay, path: str) -> None:
+    """And not kept: a MAC may stand in it."""
+    answer = relay.post(path, b"{}", {})
+
+    assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
+    kept = relay.ask("sources/%28unknown%29/refusals").json()["refusals"]
+    assert not [it for it in kept if it["path"] == path]
+
+
 def test_a_source_without_a_secret_is_told_how_to_get_one(relay: Relay) -> None:
     kept = refused(relay, "/webhooks/mute", 503, kept_as="mute", headers={"X-Acme-Signature": "AAAA"})
 

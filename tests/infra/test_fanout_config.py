@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -305,3 +308,17 @@ def test_editors_are_shown_no_mistake_in_what_is_right(text: str) -> None:
 def test_editors_are_shown_what_the_schema_can_say(text: str) -> None:
     with pytest.raises(jsonschema_rs.ValidationError):
         jsonschema_rs.Draft202012Validator(shape.schema()).validate(tomllib.loads(text))
+
+
+def test_time_zones_are_known_on_a_machine_that_has_none() -> None:
+    """As in a slim container: they come with the relay."""
+    code = (
+        "from infra.schedule import mistakes\n"
+        "for zone in ('UTC', 'Europe/Berlin'): print(list(mistakes('sources.s', '0 3 * * *', zone)))"
+    )
+
+    told = subprocess.run(  # noqa: S603  # our own Python
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONTZPATH": ""}, capture_output=True, text=True, check=True
+    )
+
+    assert told.stdout == "[]\n[]\n"

@@ -206,6 +206,7 @@ def test_several_sweeps_a_minute_can_share_what_is_due(tmp_path_factory: pytest.
 
 OPEN = {
     "ANY /webhooks/{source}": "<Ingest>",
+    "$default": "<Ingest>",
     "POST /qstash/callback/{proxy+}": "<Record>",
     "POST /qstash/failure/{proxy+}": "<Record>",
     "POST /qstash/deliver/{destination}": "<Deliver>",

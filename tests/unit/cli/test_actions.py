@@ -13,6 +13,7 @@ import pytest
 from infra.config import built_in_schemes
 from infra.local.made_up import made_up
 from relay.judgement import Described, judge
+from relay.model import event_id
 from relay.received import Received
 from relay.scheme import Row
 from relay.secret import Secret
@@ -387,6 +388,17 @@ def test_single_deliveries_go_in_one_replay_and_as_json_it_is_one_line(deployed:
     assert json.loads(shown.stdout) == answer
 
 
+def test_an_event_is_replayed_by_its_sources_own_id(deployed: Relay) -> None:
+    """As `relay event show` finds it."""
+    answer = {"id": "rpl_1", "deliveries": [delivery(1, status="pending")], "skipped": []}
+    deployed.server.says("POST", "/v1/replays", answer, status=202)
+
+    deployed.run("replay", "start", "acme:a/b", event_id("acme", "a/b"), "acme:" + "x" * 1000)
+
+    named = [event_id("acme", "a/b"), event_id("acme", "x" * 1000)]
+    assert [it.json["event_id"] for it in deployed.server.calls] == named
+
+
 def test_more_deliveries_than_one_replay_takes_are_several(deployed: Relay) -> None:
     answer = {"id": "rpl_1", "deliveries": [delivery(1)], "skipped": []}
     deployed.server.says("POST", "/v1/replays", answer, status=202)
@@ -419,7 +431,15 @@ def test_a_replay_that_replays_nothing_is_an_error(deployed: Relay) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("evt_1",), ("github:",), ("dlv_1",), ("dlv_1.x", "--destination", "x"), ("dlv_1.x", "--include-delivered")],
+    [
+        (),
+        ("evt_1",),
+        ("github:",),
+        ("rly_a/b",),
+        ("dlv_1",),
+        ("dlv_1.x", "--destination", "x"),
+        ("dlv_1.x", "--include-delivered"),
+    ],
     ids=" ".join,
 )
 def test_a_replay_of_what_can_not_be_replayed_is_an_error_of_usage(undeployed: Relay, words: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote
 
 import pytest
 
-from tests.unit.cli.conftest import aws_variables, event
+from tests.unit.cli.conftest import aws_variables
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Call, Relay
@@ -165,14 +165,28 @@ def test_an_unknown_event_is_told_with_where_to_look(deployed: Relay) -> None:
     assert "relay event list" in shown.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("replay", "show", "a/b"), ("replay", "stop", "a/b"), ("destination", "show", ".."), ("destination", "show", "")],
+    ids=" ".join,
+)
+def test_what_no_path_can_name_is_nothing_there_is(deployed: Relay, words: tuple[str, ...]) -> None:
+    """Asked for, it would be a route that there isn't, and the advice to deploy again."""
+    shown = deployed.run(*words)
+
+    assert shown.exit_code == 1
+    assert shown.stderr.startswith("error: there is nothing called '")
+    assert deployed.server.calls == []
+
+
 def test_every_question_is_signed_as_aws_documents_it(deployed: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """The signature is computed here again, from what came over the wire."""
     aws_variables(monkeypatch, AWS_SESSION_TOKEN="a session")
-    deployed.server.says("GET", "/v1/events/acme%3Aa%2Fb", {**event(1), "headers": {}, "deliveries": []})
+    deployed.server.says("GET", "/v1/replays/%281%29%20%3F", {"id": "(1) ?"})
     deployed.server.says("GET", "/v1/events", {"events": [], "cursor": None})
     deployed.server.says("POST", "/v1/replays", {"id": "rpl_1", "deliveries": [{}], "skipped": []}, status=202)
 
-    deployed.run("event", "show", "acme:a/b", "--json")
+    deployed.run("replay", "show", "(1) ?", "--json")
     deployed.run("event", "list", "--type", "grüß dich", "--source", "github")
     deployed.run("replay", "start", "rly_1", "--json")
 

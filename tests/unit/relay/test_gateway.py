@@ -60,3 +60,25 @@ def test_the_caller_is_whom_the_api_saw(ip: str | None, shown: str | None) -> No
     http = {"method": "POST"} | ({"sourceIp": ip} if ip else {})
 
     assert Request.of({"requestContext": {"http": http}, "headers": {"X-Forwarded-For": "10.0.0.1"}}).source_ip == shown
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("/webhooks/github/", "github"),
+        ("/webhooks/github//", None),
+        ("/webhooks//", None),
+        ("/webhooks/github/x", None),
+        ("/webhooks/github/\n", None),
+        ("/x/webhooks/github/", None),
+        ("/github/", None),
+        ("/", None),
+    ],
+)
+def test_only_one_slash_more_is_the_same_source(path: str, source: str | None) -> None:
+    """Its URL stays the one that was called: some schemes sign it."""
+    request = Request.of({"routeKey": "$default", "rawPath": path, "rawQueryString": "a=1"})
+
+    assert request.route == ("ANY /webhooks/{source}" if source else "$default")
+    assert request.path_parameters.get("source") == source
+    assert request.urls(("https://relay.example.com",)) == [f"https://relay.example.com{path}?a=1"]

@@ -9,6 +9,7 @@ import pytest
 
 from relay import query
 from relay.errors import BadRequest
+from relay.model import event_id, kept_key
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
@@ -70,6 +71,7 @@ def test_an_event_is_found_by_its_sources_own_id(world: World) -> None:
     event = world.post(key="guid:1").event
 
     assert query.resolve("github:guid:1", world.settings) == event.id
+    assert query.resolve("github:" + "x" * 1000, world.settings) == event_id("github", kept_key("x" * 1000))
     assert query.resolve(f"dlv_{event.id[4:]}.erp", world.settings) == event.id
     assert query.resolve(event.id, world.settings) == event.id
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from relay.errors import (
     QStashError,
     RelayError,
     SignatureError,
+    UnknownPath,
     UnusableSecret,
     UpstreamError,
 )
@@ -77,6 +79,7 @@ def lost() -> OperatorError:
         (SignatureError("x", reason="a word of tomorrow"), Reason.BAD_SIGNATURE),
         (UnusableSecret("x"), Reason.UNUSABLE_SECRET),
         (NotFound("x"), Reason.UNKNOWN_SOURCE),
+        (UnknownPath("x"), Reason.UNKNOWN_PATH),
         (BodyTooLarge("x"), Reason.BODY_TOO_LARGE),
         (OperatorError("x"), Reason.NO_SECRET),
         (BadRequest("x"), Reason.UNREADABLE),
@@ -204,3 +207,30 @@ def test_an_upstream_failure_is_no_refusal(world: World, capsys: pytest.CaptureF
 
     assert world.items() == []
     assert "Refused" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kept"),
+    [
+        ("POST", "/", True),
+        ("POST", "/.env", True),
+        ("GET", "/", False),
+        ("GET", "/.env", False),
+        ("HEAD", "/favicon.ico", False),
+        ("OPTIONS", "/api", False),
+        ("GET", "/webhook/github", True),
+    ],
+)
+def test_of_wrong_paths_what_scanners_ask_for_is_counted_and_not_kept(
+    world: World,
+    capsys: pytest.CaptureFixture[str],
+    method: str,
+    path: str,
+    kept: bool,  # noqa: FBT001
+) -> None:
+    """It would push out what tells somebody why nothing comes."""
+    request = replace(asked(method=method), path=path, path_parameters={})
+
+    assert world.refuse(UnknownPath("x"), request) is Reason.UNKNOWN_PATH
+    assert '"reason":"unknown_path"' in capsys.readouterr().out
+    assert bool(world.shown(UNKNOWN_SOURCE_NAME)["refusals"]) is kept
