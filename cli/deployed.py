@@ -90,9 +90,8 @@ class Deployed:
         self.url = stack.outputs["RelayUrl"].rstrip("/")
         # IAM's signature is for the gateway's own host; a relay of before had no output of it.
         self._api_url = stack.outputs.get("ApiUrl", self.url).rstrip("/")
-        timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-        self._http = httpx.Client(timeout=timeout, transport=transport(self.url))
-        click.get_current_context().call_on_close(self._http.close)
+        self._asking = _client(self._api_url)
+        self._posting = self._asking if self.url == self._api_url else _client(self.url)
 
     @classmethod
     def find(cls, name: str) -> Deployed:
@@ -150,7 +149,7 @@ class Deployed:
         """Send a webhook to *source* as a stranger would: exactly these headers, no AWS signature."""
         url = f"{self.url}/webhooks/{quote(source, safe='')}" + (f"?{query}" if query else "")
         with translating(url):
-            return self._http.send(httpx.Request(method, url, headers=dict(headers), content=body))
+            return self._posting.send(httpx.Request(method, url, headers=dict(headers), content=body))
 
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         url = f"{self._api_url}/v1/{path}"
@@ -158,7 +157,7 @@ class Deployed:
             # The gateway would look for another route.
             raise Failure(f"there is nothing called '{unquote(steps[0])}': no name and no id is empty or holds a '/'")
         with translating(url):
-            response = self._http.request(method, url, auth=SigV4(), **request)
+            response = self._asking.request(method, url, auth=SigV4(), **request)
         answer = _json(response)
         if response.is_success and isinstance(answer, dict):
             return answer
@@ -193,6 +192,14 @@ class Deployed:
         if answer is None:
             return Failure(f"what answers at {self._api_url} isn't the relay: not JSON ({asked}): run `relay doctor`")
         return Failure(f"{message or 'the relay gave an answer that can not be read'} ({asked}): run `relay doctor`")
+
+
+def _client(url: str) -> httpx.Client:
+    """Return what calls *url*, until the command ends: on this machine without a proxy, which can't reach it."""
+    timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    client = httpx.Client(timeout=timeout, transport=transport(url))
+    click.get_current_context().call_on_close(client.close)
+    return client
 
 
 def transport(url: str) -> httpx.HTTPTransport | None:

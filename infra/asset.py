@@ -49,9 +49,11 @@ def built(
     with tempfile.TemporaryDirectory(prefix="relay-asset-") as temporary:
         directory = Path(temporary) / "asset"
         shutil.copytree(FUNCTIONS, directory, ignore=shutil.ignore_patterns(*_NOISE))
+        _open_to_all(directory)  # a copy of what is read-only is, too
         (directory / "relay.json").write_text(json.dumps(flat, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         for lock in locks if bundled else ():
             shutil.copytree(wheels(lock, cache), directory, dirs_exist_ok=True)
+            _open_to_all(directory)
         _open_to_all(directory)
         yield directory
 
@@ -97,7 +99,8 @@ def _install(lock: Path, target: Path) -> None:
     done = subprocess.run(  # noqa: S603  # our own command, no shell
         [*command, "--requirement", str(lock)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",  # whatever this shell's locale says of what uv draws
         check=False,
         env={**os.environ, "NO_COLOR": "1"},
     )

@@ -29,6 +29,7 @@ from infra.mistakes import ConfigError, Mistake, located, steps_of, told
 from infra.publishing import Limits, PublishSettings, Queue, resolved
 from infra.rows import Scheme, Table, built_in_schemes
 from infra.schedule import CronText
+from relay.addresses import address_of, is_public
 from relay.scheme import Row
 
 if TYPE_CHECKING:
@@ -65,10 +66,12 @@ def _base_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.path.strip("/") or "?" in text:
         raise ValueError(
-            f"must be a domain alone, like https://{parts.hostname}: API Gateway hands a path of a domain's mapping on,"
-            " so that no route fits; map the domain without a path, as docs/domains.md says"
+            f"must be a domain alone, like https://{parts.hostname}: whether API Gateway hands a path of a domain's mapping"
+            " on isn't to be relied on; map the domain without a path, as docs/domains.md says"
         )
     host = (parts.hostname or "").rstrip(".")
+    if (address := address_of(host)) and is_public(address):
+        raise ValueError(f"{host} is an address, for which nothing in AWS has a certificate: give your domain's name")
     port = f":{parts.port}" if parts.port not in (None, 443 if parts.scheme == "https" else 80) else ""
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 

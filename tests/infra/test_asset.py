@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import struct
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,6 +125,38 @@ def test_everybody_may_read_it_whatever_this_shells_umask(tmp_path: Path, umask:
         os.umask(before)
 
     assert modes == {(True, 0o755), (False, 0o644)}
+
+
+@pytest.mark.parametrize("modes", [(0o700, 0o600), (0o500, 0o400), (0o2775, 0o775)])
+def test_everybody_may_read_it_whatever_the_checkouts_modes(
+    modes: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions, cached = tmp_path / "functions", tmp_path / "cached"
+    shutil.copytree(asset.FUNCTIONS, functions, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(asset.wheels(), cached)
+    for top in (functions, cached):
+        for path in sorted((top, *top.rglob("*")), reverse=True):
+            path.chmod(modes[0] if path.is_dir() else modes[1])
+    monkeypatch.setattr(asset, "FUNCTIONS", functions)
+    monkeypatch.setattr(asset, "wheels", lambda *_: cached)
+
+    with asset.built(FLAT) as directory:
+        found = {(it.is_dir(), stat.S_IMODE(it.stat().st_mode)) for it in (directory, *directory.rglob("*"))}
+
+    assert found == {(True, 0o755), (False, 0o644)}
+
+
+def test_a_checkout_has_the_same_bytes_whatever_git_is_set_to(tmp_path: Path) -> None:
+    """Else the asset's hash is another one, and neither make nor a shell can read what is theirs."""
+    if not (asset.ROOT / ".git").exists():
+        pytest.skip("this is no clone")
+    clone = ["git", "clone", "--quiet", "--config", "core.autocrlf=true", str(asset.ROOT), str(tmp_path / "clone")]
+    subprocess.run(clone, check=True)  # noqa: S603
+
+    listed = subprocess.run(["git", "ls-files", "--eol"], cwd=tmp_path / "clone", capture_output=True, check=True)  # noqa: S607
+
+    assert listed.stdout
+    assert [line for line in listed.stdout.splitlines() if b"w/crlf" in line or b"w/mixed" in line] == []
 
 
 def test_a_lock_is_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

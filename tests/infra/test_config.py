@@ -120,6 +120,8 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ('[relay]\nurl = "https://bücher.example.com"', "relay.url", "xn--"),
         ('[relay]\nurl = "https://u:p@a.example.com"', "relay.url", "user name or password"),
         ('[relay]\nurl = "https://10.1.2.3"', "relay.url", "not a public address"),
+        ('[relay]\nurl = "https://8.8.8.8"', "relay.url", "8.8.8.8 is an address"),
+        ('[relay]\nurl = "https://[2606:4700:4700::1111]"', "relay.url", "is an address"),
         ('[relay]\nurl = "https://relay.local"', "relay.url", "not a public name"),
         ("relay = 3", "relay", "table"),
         ("[source.x]", "source", "did you mean 'sources'?"),
