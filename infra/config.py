@@ -66,8 +66,8 @@ def _base_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.path.strip("/") or "?" in text:
         raise ValueError(
-            f"must be a domain alone, like https://{parts.hostname}: whether API Gateway hands a path of a domain's mapping"
-            " on isn't to be relied on; map the domain without a path, as docs/domains.md says"
+            f"must be a domain alone, like https://{parts.hostname}: whether API Gateway hands a path of a domain's"
+            " mapping on isn't to be relied on; map the domain without a path, as docs/domains.md says"
         )
     host = (parts.hostname or "").rstrip(".")
     if (address := address_of(host)) and is_public(address):

@@ -239,6 +239,17 @@ def test_operators_requests_go_to_the_gateway_itself_where_a_domain_stands_befor
     assert undeployed.run("event", "list", "--json").exit_code == 0
 
 
+def test_a_gateway_on_this_machine_is_asked_without_a_proxy_whatever_domain_there_is(
+    undeployed: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `relay dev` and a file that has a `url`."""
+    undeployed.deploy(RelayUrl="https://hooks.example.com", ApiUrl=undeployed.server.url)
+    undeployed.server.says("GET", "/v1/events", {"events": []})
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+
+    assert undeployed.run("event", "list", "--json").exit_code == 0
+
+
 def test_a_relay_of_before_has_one_url_for_both(undeployed: Relay) -> None:
     undeployed.deploy()
     undeployed.server.says("GET", "/v1/events", {"events": []})
