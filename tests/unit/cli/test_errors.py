@@ -245,7 +245,8 @@ def test_a_gateway_on_this_machine_is_asked_without_a_proxy_whatever_domain_ther
     """As with `relay dev` and a file that has a `url`."""
     undeployed.deploy(RelayUrl="https://hooks.example.com", ApiUrl=undeployed.server.url)
     undeployed.server.says("GET", "/v1/events", {"events": []})
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    for name, value in {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "", "NO_PROXY": "", "no_proxy": ""}.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
 
     assert undeployed.run("event", "list", "--json").exit_code == 0
 
