@@ -240,4 +240,6 @@ def handler(request: Request) -> Response:
         raise NotFound("there is no such route")
     for name, text in (*request.path_parameters.items(), *request.query.items()):
         _bounded(name, text, CURSOR_MAX_BYTES if name == "cursor" else TEXT_MAX_BYTES)
+    if empty := [name for name, text in request.path_parameters.items() if not text]:
+        raise BadRequest(f"{empty[0]} is empty")
     return ROUTES[request.route](relay("RELAY_BUCKET"), request)

@@ -305,7 +305,8 @@ def retries_last_s(retries: int, retry_delay: str | None, most_s: float = DAY_S)
     for number in range(retries):
         if total > most_s:
             break
-        total += evaluate(retry_delay, number) / 1000 if retry_delay else min(86_400.0, math.exp(2.5 * (number + 1)))
+        backoff_s = min(86_400.0, math.exp(2.5 * min(number + 1, 9)))
+        total += evaluate(retry_delay, number) / 1000 if retry_delay else backoff_s
     return total
 
 

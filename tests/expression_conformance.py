@@ -309,6 +309,52 @@ class ExpressionConformance:
         assert (counted["Count"], counted.get("Items")) == (1, None)
         assert shown["Items"] == [{"x_text": ITEM["x_text"]}]
 
+    @pytest.mark.parametrize(
+        ("condition", "low", "high"),
+        [
+            ("feed_pk = :a AND feed_sk BETWEEN :low AND :high", "2", "1"),
+            ("feed_pk = :a AND feed_sk BETWEEN :low AND :high", "1", "2" * 1025),
+            ("feed_pk = :a AND feed_sk BETWEEN :low AND :high", "", "1"),
+            ("feed_pk = :low AND feed_sk < :high", "", "1"),
+            ("pk = :a AND sk < :high", "1", "2" * 1025),
+        ],
+    )
+    def test_bounds_that_no_key_can_have_are_refused(self, table: Table, condition: str, low: str, high: str) -> None:
+        """Whatever there is between them."""
+        values = {":low": {"S": low}, ":high": {"S": high}, ":a": {"S": "x"}}
+        used = {name: it for name, it in values.items() if name in condition}
+        index = {"IndexName": "feed"} if condition.startswith("feed") else {}
+
+        with pytest.raises(ClientError) as refused:
+            table.query(**index, KeyConditionExpression=condition, ExpressionAttributeValues=used)
+
+        assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+    @pytest.mark.parametrize(
+        "start",
+        [
+            KEY,
+            {"feed_pk": {"S": "x"}, "feed_sk": {"S": "1"}},
+            {**KEY, "feed_pk": {"S": "x"}, "feed_sk": {"S": "1"}, "more": {"S": "1"}},
+            {**KEY, "feed_pk": {"S": "x"}, "feed_sk": {"N": "1"}},
+            {**KEY, "feed_pk": {"S": "another"}, "feed_sk": {"S": "1"}},
+        ],
+        ids=str,
+    )
+    def test_a_page_begins_after_a_whole_key_of_its_partition(self, table: Table, start: Any) -> None:
+        """The table's two, and the index's two."""
+        table.put(feed_pk={"S": "x"}, feed_sk={"S": "1"})
+        request: Any = {
+            "IndexName": "feed",
+            "KeyConditionExpression": "feed_pk = :x",
+            "ExpressionAttributeValues": {":x": {"S": "x"}},
+        }
+
+        with pytest.raises(ClientError) as refused:
+            table.query(**request, ExclusiveStartKey=start)
+
+        assert refused.value.response["Error"]["Code"] == "ValidationException"
+
     @staticmethod
     def sort_keys(table: Table, **request: Any) -> list[str]:
         """Return the sort keys of the partition, in their order."""

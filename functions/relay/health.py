@@ -103,7 +103,8 @@ def look(store: Store, *, since: datetime, seconds_left: Callable[[], float], de
     """
     equal: Mapping[str, str] = {} if destination is None else {"destination": destination}
     found, read = Look(), 0
-    waiting = _without_record(store, found, seconds_left, destination)
+    spared_s = seconds_left() / 2  # for what has a record
+    waiting = _without_record(store, found, lambda: seconds_left() - spared_s, destination)
     left = deque((status, shard, HIGHEST) for status in Status for shard in range(SHARDS))
     while left:
         if seconds_left() <= 0 or read >= ENTRIES_MAX:

@@ -41,8 +41,10 @@ def replay_deliveries(store: Store, ids: Iterable[str], *, by: str | None, reaso
         BadRequest: One of *ids* names no destination, or there are too many.
         NotFound: There is no such delivery.
     """
+    named = list(ids)
+    _check_number(len(named))
     chosen = []
-    for text in ids:
+    for text in named:
         event_id, destination = split_delivery_id(text)
         if destination is None:
             raise BadRequest(f"{text} names no destination: a delivery's id is dlv_….<destination>")
@@ -110,6 +112,11 @@ def _one(store: Store, event_id: EventId, destination: str) -> tuple[Event, Deli
     return event, store.delivery(event, destination)
 
 
+def _check_number(number: int) -> None:
+    if number > DELIVERIES_MAX:
+        raise BadRequest(f"one replay takes up to {DELIVERIES_MAX} deliveries")
+
+
 def _start(
     store: Store,
     chosen: list[tuple[Event, Delivery]],
@@ -118,8 +125,7 @@ def _start(
     reason: str | None,
     routed: Iterable[Delivery] = (),
 ) -> Replay:
-    if len(chosen) > DELIVERIES_MAX:
-        raise BadRequest(f"one replay takes up to {DELIVERIES_MAX} deliveries")
+    _check_number(len(chosen))
     replay_id = new_replay_id()
     started: list[Delivery] = list(routed)
     skipped: list[tuple[str, str]] = []

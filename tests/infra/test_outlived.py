@@ -46,6 +46,7 @@ def mistakes(folder: Path, days: int, *, source: str = "", group: str = "") -> d
         (3, "", "retries = 8", "url_groups.audit.retries"),
         (30, "retries = 40", "", "sources.github.retries"),
         (30, "retries = 999", "", "sources.github.retries"),
+        (365, "retries = 400", "", "sources.github.retries"),  # the backoff is a day each, however far it is reckoned
         (2, "", 'retry_delay = "86400000"', "url_groups.audit.retry_delay"),
         (7, 'delay = "6d"', "", "sources.github.delay"),
         (30, "", f"not_before = {FAR}", "url_groups.audit.not_before"),

@@ -30,7 +30,7 @@ from .expressions import (
     update,
 )
 from .roles import ROLES, Denied, allows
-from .tables import KEY_MAX_BYTES, MemoryTable, copied, item_bytes
+from .tables import KEY_MAX_BYTES, MemoryTable, check_key, copied, item_bytes
 
 if TYPE_CHECKING:
     import random
@@ -252,8 +252,10 @@ class MemoryDynamoDB:
             raise Invalid("Consistent reads are not supported on global secondary indexes")
         if Limit is not None and Limit < 1:
             raise Invalid("Limit must be greater than or equal to 1")
-        _check_bounds(KeyConditionExpression, values)
         keys = table.indexes[IndexName].keys if IndexName else table.keys
+        partition = _check_bounds(KeyConditionExpression, values, keys)
+        if ExclusiveStartKey:
+            _check_start(ExclusiveStartKey, table, keys, partition)
         rows = table.indexes[IndexName].read() if IndexName else table.items
         in_range, kept = condition(KeyConditionExpression), condition(FilterExpression) if FilterExpression else None
 
@@ -301,17 +303,33 @@ def _shown(item: WireItem, text: str, names: Mapping[str, str]) -> Any:
     return {str(path[0]): copied(value) for path in paths if (value := at(item, path)) is not None}
 
 
-def _check_bounds(key_condition: str, values: Mapping[str, Attribute]) -> None:
-    """Refuse what no key can be, and a range whose end is before its beginning."""
+def _check_bounds(key_condition: str, values: Mapping[str, Attribute], keys: tuple[str, str]) -> str:
+    """Return the partition of a key condition; refuse what no key can be, and a range that ends before it begins."""
+    found = re.search(rf"\b{keys[0]} = (:\w+)", key_condition)
+    if found is None:
+        raise Invalid(f"Query condition missed key schema element: {keys[0]}")
     for name in placeholders(key_condition):
-        if name.startswith(":") and len(values[name].get("S", "").encode()) > max(KEY_MAX_BYTES):
-            raise Invalid("One or more parameter values were invalid: Size of a key has exceeded its limit")
+        if name.startswith(":"):
+            which = 0 if name == found[1] else 1
+            check_key(keys[which], KEY_MAX_BYTES[which], values[name])
     for low, high in re.findall(r"BETWEEN (:\w+) AND (:\w+)", key_condition):
         if comparable(values[low]) > comparable(values[high]):
             raise Invalid(
                 "Invalid KeyConditionExpression: The BETWEEN operator requires upper bound to be greater than or equal"
                 " to lower bound"
             )
+    return str(values[found[1]]["S"])
+
+
+def _check_start(start: WireItem, table: MemoryTable, keys: tuple[str, str], partition: str) -> None:
+    """Refuse a key to go on after that is none of the table and its index, or another partition's."""
+    if start.keys() != {*keys, *table.keys}:
+        raise Invalid("The provided starting key is invalid")
+    for pair in (keys, table.keys):
+        for name, most in zip(pair, KEY_MAX_BYTES, strict=True):
+            check_key(name, most, start[name])
+    if start[keys[0]]["S"] != partition:
+        raise Invalid("The provided starting key is outside query boundaries based on provided conditions")
 
 
 def _checked_names(given: Mapping[str, str] | None, *expressions: str) -> Mapping[str, str]:

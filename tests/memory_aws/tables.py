@@ -61,6 +61,16 @@ def item_bytes(item: WireItem) -> int:
     return sum(len(name.encode()) + size_bytes(value) for name, value in item.items())
 
 
+def check_key(name: str, most: int, value: Attribute) -> None:
+    """Refuse *value* where it is no key: no text, an empty one, or one of more than *most* bytes."""
+    if not isinstance(value.get("S"), str):
+        raise Invalid(f"Type mismatch for key {name} expected: S actual: {next(iter(value))}")
+    if not value["S"]:
+        raise Invalid(f"The AttributeValue for a key attribute cannot contain an empty string value. Key: {name}")
+    if len(value["S"].encode()) > most:
+        raise Invalid(f"One or more parameter values were invalid: Size of {name} has exceeded {most} bytes")
+
+
 @dataclass
 class Index:
     """A table's view by other keys: an item that lacks one of them isn't in it.
@@ -141,14 +151,7 @@ class MemoryTable:
         for name, most in zip(self.keys, KEY_MAX_BYTES, strict=True):
             if name not in key:
                 raise Invalid(f"One of the required keys was not given a value: {name}")
-            if not isinstance(key[name].get("S"), str):
-                raise Invalid(f"Type mismatch for key {name} expected: S actual: {next(iter(key[name]))}")
-            if not key[name]["S"]:
-                raise Invalid(
-                    f"The AttributeValue for a key attribute cannot contain an empty string value. Key: {name}"
-                )
-            if len(key[name]["S"].encode()) > most:
-                raise Invalid(f"One or more parameter values were invalid: Size of {name} has exceeded {most} bytes")
+            check_key(name, most, key[name])
         return tuple(comparable(key[name]) for name in self.keys)
 
     def exactly(self, key: WireItem) -> Primary:
@@ -161,9 +164,9 @@ class MemoryTable:
         """Return the identity of *item*, or refuse what a table can't hold."""
         primary = self.primary(item)
         for index in self.indexes.values():
-            for name in index.keys:
-                if name in item and not item[name].get("S"):
-                    raise Invalid(f"One or more parameter values were invalid: {name} is no key of an index")
+            for name, most in zip(index.keys, KEY_MAX_BYTES, strict=True):
+                if name in item:
+                    check_key(name, most, item[name])
         if any(map(has_no_name, item.values())):
             raise Invalid("Empty attribute name")
         if any(next(iter(it)) in {"SS", "NS", "BS"} and not next(iter(it.values())) for it in item.values()):

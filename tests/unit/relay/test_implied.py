@@ -115,6 +115,24 @@ def test_without_time_what_waits_is_not_said_to_be_all(world: World) -> None:
     assert not health.look(world.store, since=world.clock.at, seconds_left=lambda: 0.0).complete
 
 
+def test_looking_for_what_waits_leaves_time_for_the_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many events are looked through for it, half of the time is for what has a record."""
+    world.report(world.post(key="1").event, "erp", "callback", status=200)
+    left_s = [20.0]
+    marked = implied.marked
+
+    def slow(*args: Any, **named: Any) -> Any:
+        left_s[0] -= 4
+        return marked(*args, **named)
+
+    monkeypatch.setattr(implied, "marked", slow)
+
+    found = health.look(world.store, since=World.began, seconds_left=lambda: left_s[0])
+
+    assert not found.complete
+    assert found.by_destination["erp"].counts[Status.DELIVERED] == 1
+
+
 OPS = st.lists(
     st.sampled_from(["post", "hold", "reject", "deliver", "die", "sweep", "pause", "resume"]), min_size=1, max_size=12
 )

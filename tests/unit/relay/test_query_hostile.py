@@ -148,3 +148,8 @@ def test_no_question_makes_the_relay_fail(
 
     assert status < 500, answer
     assert status < 400 or answer["error"]["message"]
+
+
+def test_an_empty_id_is_refused(operator: Operator) -> None:
+    """DynamoDB has no item under an empty key, and says that nobody may ask for one."""
+    assert operator.ask("GET /v1/events/{event_id}", event_id="")[0] == 400

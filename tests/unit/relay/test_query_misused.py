@@ -16,6 +16,7 @@ from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.replays import dead, known, start
 
 if TYPE_CHECKING:
+    from tests.conftest import Clients
     from tests.unit.relay.operator import Operator
     from tests.unit.relay.world import World
 
@@ -161,3 +162,16 @@ def test_what_chooses_of_an_event_does_not_go_with_single_deliveries(
 
     assert (status, answer["error"]["code"]) == (400, "bad_request")
     assert world.statuses(event.id)["erp"] is Status.DEAD_LETTERED
+
+
+def test_more_deliveries_than_a_replay_takes_are_refused_before_one_is_read(
+    world: World, operator: Operator, clients: Clients
+) -> None:
+    """A body holds tens of thousands of ids, and to read each of them takes longer than the gateway waits."""
+    world.post()
+    clients.dynamodb.calls.made.clear()
+
+    status, answer = operator.ask(START, {"delivery_ids": [f"dlv_{number}.erp" for number in range(101)]})
+
+    assert (status, answer["error"]["message"]) == (400, "one replay takes up to 100 deliveries")
+    assert clients.dynamodb.calls.made == []
