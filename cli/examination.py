@@ -273,16 +273,20 @@ class Examination:
             ("unaccounted", "there are deliveries of which nobody can tell what became"),
             ("unpublishable", "there are deliveries that can never be published as they are: each says why"),
         ):
-            if self._relay.get("deliveries", status=status, limit="1")["deliveries"]:
+            if self._is_any(status=status):
                 yield Finding("ledger", "look", found, self._command(f"delivery list --status {status}"))
                 return
         waiting_since = iso(datetime.now(UTC) - WAITS_MAX)
-        if self._relay.get("deliveries", status="pending", until=waiting_since, limit="1")["deliveries"]:
+        if self._is_any(status="pending", until=waiting_since):
             minutes = WAITS_MAX.seconds // 60
             found = f"deliveries have waited over {minutes} min to be published: `relay event show` says why"
             yield Finding("ledger", "look", found, self._command("delivery list --status pending"))
             return
         yield Finding("ledger", "ok", "no delivery is unaccounted, unpublishable, or waits long to be published")
+
+    def _is_any(self, **query: str) -> bool:
+        """Tell whether there is such a delivery: the first pages may be empty."""
+        return self._relay is not None and any(self._relay.pages("deliveries", 1, **query))
 
     def _spool(self) -> Iterator[Finding]:
         if self._config is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from relay.items import EVENTS, SHARDS
-from relay.model import Delivery, EventId, Status
+from relay.model import Delivery, EventId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ def newest(
 ) -> tuple[list[Place], str | None]:
     """Return the newest deliveries without a record, and the sort key to go on below; None at the end.
 
-    One that got a record since is among them; `delivery` tells.  A page may be short before the end.
+    One that got a record since is among them: `delivery` tells how it stands.  A page may be short before the end.
 
     Args:
         since: Lowest sort key, inclusive.
@@ -80,9 +80,8 @@ def places(event: Item) -> Iterator[Place]:
 
 
 def delivery(store: Store, place: Place) -> Delivery | None:
-    """Return the delivery at *place* as it stands, if it is pending; else None: another listing has it."""
+    """Return the delivery at *place* as it stands: it may have a record by now; None: its event has expired."""
     event = store.event(place.event)
     if event is None or place.destination not in event.expected:
         return None
-    found = store.delivery(event, place.destination)
-    return found if found.status is Status.PENDING else None
+    return store.delivery(event, place.destination)

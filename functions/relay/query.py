@@ -191,25 +191,27 @@ def list_deliveries(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
 
 def _deliveries(store: Store, filters: Filters) -> tuple[list[dict[str, Any]], str | None]:
     """Return one page of deliveries as they are shown, and the sort key to go on below."""
+    places: list[implied.Place] = []
+    implied_at: str | None = None
+    if Status.PENDING in filters.statuses:  # first: what gets a record from now on is found at its place, or by that
+        places, implied_at = implied.newest(
+            store,
+            since=filters.since,
+            below=filters.below,
+            equal=filters.equal,
+            destination=filters.destination,
+            limit=filters.limit,
+        )
     items, recorded_at = _page(store, filters.statuses, filters)
     rows = {(it["pk"], it["destination"]): (it["feed_sk"], shown.delivery_row(it)) for it in items}
-    if Status.PENDING not in filters.statuses:
-        return [row for _, row in rows.values()], recorded_at
-    places, implied_at = implied.newest(
-        store,
-        since=filters.since,
-        below=filters.below,
-        equal=filters.equal,
-        destination=filters.destination,
-        limit=filters.limit,
-    )
     floor = max(recorded_at or "", implied_at or "")
     waiting = [it for it in places if (it.event, it.destination) not in rows]
     keys = sorted(key for key in (*(at for at, _ in rows.values()), *(it.at for it in waiting)) if key >= floor)
     if len(keys) > filters.limit:
         floor = keys[-filters.limit]
     for it in waiting:
-        if it.at >= floor and (found := implied.delivery(store, it)) is not None:
+        found = implied.delivery(store, it) if it.at >= floor else None
+        if found is not None and found.status in filters.statuses:
             rows[it.event, it.destination] = it.at, shown.delivery_json(found)
     page = sorted((it for it in rows.values() if it[0] >= floor), key=lambda it: it[0], reverse=True)
     return [row for _, row in page], floor or None

@@ -845,15 +845,15 @@ FAULTS = (
     Fault(
         "what-waits-without-a-record-is-not-listed",
         f"{RELAY}query.py",
-        "if Status.PENDING not in filters.statuses:",
-        "if filters.statuses:",
+        "if Status.PENDING in filters.statuses:",
+        "if not filters.statuses:",
         ("tests/unit/relay/test_implied.py",),
     ),
     Fault(
         "what-has-a-record-by-now-is-listed-as-waiting",
-        f"{RELAY}implied.py",
-        "return found if found.status is Status.PENDING else None",
-        "return found",
+        f"{RELAY}query.py",
+        "if found is not None and found.status in filters.statuses:",
+        "if found is not None:",
         ("tests/unit/relay/test_implied.py",),
     ),
     Fault(
@@ -1025,5 +1025,19 @@ FAULTS = (
         "if over and changed:",
         "if over and changed and not over:",
         ("tests/unit/relay/test_likely_cause.py",),
+    ),
+    Fault(
+        "what-gets-a-record-within-a-page-is-lost",
+        f"{RELAY}query.py",
+        "if found is not None and found.status in filters.statuses:",
+        "if found is not None and found.status is Status.PENDING:",
+        ("tests/unit/relay/test_implied.py",),
+    ),
+    Fault(
+        "doctor-takes-an-empty-page-for-the-end",
+        "cli/examination.py",
+        'any(self._relay.pages("deliveries", 1, **query))',
+        'bool(self._relay.get("deliveries", limit="1", **query)["deliveries"])',
+        ("tests/unit/cli/test_doctor.py",),
     ),
 )

@@ -261,6 +261,16 @@ def test_what_can_never_be_published_is_worth_a_look(whole: Relay) -> None:
     )
 
 
+def test_an_empty_page_is_not_the_end_of_what_waits(whole: Relay) -> None:
+    """Events that were published long ago may lie before those that weren't."""
+    none: dict[str, Any] = {"deliveries": [], "cursor": None}
+    more = {"deliveries": [], "cursor": "further"}
+    whole.server.says("GET", "/v1/deliveries", none, none, more, {"deliveries": [{"id": "dlv_1.erp"}], "cursor": None})
+
+    assert _examined(whole)["ledger"]["state"] == "look"
+    assert "cursor=further" in whole.server.asked("/v1/deliveries")[-1].query
+
+
 def test_what_waits_long_to_be_published_is_worth_a_look(whole: Relay) -> None:
     """QStash refuses it, or doesn't answer: each record says why."""
     none: dict[str, Any] = {"deliveries": [], "cursor": None}

@@ -109,6 +109,29 @@ def test_what_is_let_go_is_listed_where_it_went(world: World) -> None:
     assert listed(world, status="in_flight") == truth(world, events)
 
 
+@pytest.mark.parametrize("reader", ["newest", "_page"])
+def test_one_that_gets_a_record_within_a_page_is_listed_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    """Whichever of the two was read before: the page after begins below it."""
+    (event,) = hold(world, 1)
+    module: Any = implied if reader == "newest" else query
+    read = getattr(module, reader)
+
+    def then_published(*given: Any, **asked: Any) -> Any:
+        found = read(*given, **asked)
+        world.publisher.publish_event(event, b"{}")
+        return found
+
+    monkeypatch.setattr(module, reader, then_published)
+
+    found = listed(world)
+
+    assert {it["id"] for it in found} == {it["id"] for it in truth(world, [event])}
+    assert len(found) == 3
+    assert listed(world, status="pending") == []
+
+
 def test_without_time_what_waits_is_not_said_to_be_all(world: World) -> None:
     hold(world, 3)
 
