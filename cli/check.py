@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.command import Asked, Failure, asking, json_line, printable
+from cli.config_file import checked, tell
 
 if TYPE_CHECKING:
     from infra.config import Config
-    from infra.mistakes import Mistake
 
 
 @click.command()
@@ -35,7 +35,7 @@ def check(asked: Asked, file: Path, strict: bool, account: bool, schema: bool) -
     config = checked(file, as_json=asked.as_json)
     warnings = config.warnings
     for it in warnings:
-        _tell(file, it, "warning", as_json=asked.as_json)
+        tell(file, it, "warning", as_json=asked.as_json)
     groups = config.url_groups.values()
     facts = {
         "sources": len(config.sources),
@@ -72,28 +72,3 @@ def _look_at_account(config: Config, *, as_json: bool) -> int:
     if missing:
         raise Failure(f"a deploy would fail for {missing} of these: do what each says, and run this again")
     return states.count("look")
-
-
-def _tell(file: Path, it: Mistake, level: str, *, as_json: bool) -> None:
-    if as_json:
-        told = {"level": level, "path": it.path, "line": it.line, "message": it.message}
-        json_line({"file": str(file), "ok": level != "mistake", **told})
-    else:
-        click.echo(printable(f"{'warning: ' if level == 'warning' else ''}{it.at(file)}"))
-
-
-def checked(file: Path, *, as_json: bool = False, allow_local: bool = False) -> Config:
-    """Return the configuration in *file*, or print each mistake in it and fail.
-
-    Args:
-        allow_local: Also take destinations on this machine, for `relay dev`.
-    """
-    from infra.config import ConfigError, load
-
-    try:
-        return load(file, allow_local=allow_local)
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            _tell(file, mistake, "mistake", as_json=as_json)
-        count = len(error.mistakes)
-        raise Failure(f"{file} has {count} mistake{'s' if count > 1 else ''}: mend and check it again") from error

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @asking
 def doctor(asked: Asked) -> None:
     """Say what is missing, and the next command; status 1 if anything is."""
-    from cli.examination import Examination
+    from cli.checks import Examination
 
     findings: list[Finding] = []
     for finding in Examination(asked.name).findings():

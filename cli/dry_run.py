@@ -12,7 +12,7 @@ from cli.command import Asked, json_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cli.send import Sample
+    from cli.samples import Sample
     from relay.model import Event
     from relay.parcels import Parcel
     from relay.settings import Settings

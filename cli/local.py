@@ -54,7 +54,7 @@ def dev(asked: Asked, file: Path, iam: bool, admin: bool, workers: int | None, o
 
 def _run(asked: Asked, file: Path, **how: Any) -> None:
     """Run the relay until a signal, which the sandbox makes an exception of: all is put away on its way here."""
-    from cli.check import checked
+    from cli.config_file import checked
     from infra.local.dev import running
     from infra.local.outside import shut_out
     from infra.local.sandbox import LocalError

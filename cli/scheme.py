@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.command import Asked, Failure, Moment, asking, json_line
+from cli.schemes import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,20 +122,6 @@ def verify(
         _tell(verdict)
     if verdict["verdict"] == "invalid":
         raise Failure(f"the relay would refuse it: {verdict['message']}")
-
-
-def identity(row: Mapping[str, Any]) -> str:
-    """Return by what the relay knows the same event again, in words, from a scheme's row."""
-    from relay.scheme import Row
-
-    it = Row.of(row)
-    hours = it.retries_for_s / 3600
-    span = f"{hours:.0f} h" if hours >= 1 else f"{it.retries_for_s // 60} min"
-    without = f"the same body within {span}" if it.retries_for_s else "nothing: every request is an event"
-    if not it.id:
-        return without
-    unsigned = " (which isn't signed)" if it.signs_body and not it.signs_id else ""
-    return f"its id{unsigned}, else {without}"
 
 
 # -- verify -------------------------------------------------------------------------------------------------------
@@ -270,7 +257,7 @@ def _read(file: Path) -> Mapping[str, Any]:
 
 def _of_api(file: Path, event: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the request that an HTTP API handed to a Lambda, at the host that it was sent to."""
-    from cli.send import read
+    from cli.samples import read
 
     sample = read(file)
     host = {str(name).lower(): it for name, it in event["headers"].items()}.get("host", "localhost")
@@ -310,7 +297,7 @@ def _known(config: Path | None) -> Mapping[str, Scheme]:
 
     if config is None:
         return built_in_schemes()
-    from cli.check import checked
+    from cli.config_file import checked
 
     return {**built_in_schemes(), **checked(config, allow_local=True).schemes}
 

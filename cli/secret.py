@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli import schemes
 from cli.command import Asked, Failure, aside, asking, json_line
 
 if TYPE_CHECKING:
@@ -343,9 +344,8 @@ def _check_is_no_schedule(source: str, deployed: Mapping[str, Any]) -> None:
 
 def _check_form(source: str, value: str, deployed: Mapping[str, Any]) -> None:
     """Raise where the scheme of *source* can't use *value*."""
-    from cli import secrets
 
-    problem = secrets.problem_of(value, deployed[source].get("row")) if source in deployed else None
+    problem = schemes.problem_of(value, deployed[source].get("row")) if source in deployed else None
     if problem is not None:
         raise Failure(
             f"the secret can't be used with the scheme of {source}: {problem} (docs/schemes.md, What a secret looks"

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -13,6 +9,7 @@ from urllib.parse import quote
 import click
 
 from cli.command import Asked, Failure, asking, json_line
+from cli.samples import Sample, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,19 +23,6 @@ if TYPE_CHECKING:
 
 TIMES_MAX = 1000
 REFUSED = 401  # HTTP's "unauthorized": the relay's answer to what isn't signed by who it should be
-# What the network between a source and a Lambda adds; it is added again on the way.
-_NOT_THE_SOURCES = ("host", "content-length", "connection", "transfer-encoding", "via", "forwarded", "x-amzn-trace-id")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A recorded request.  *source* is the one it was sent to; header names are in lower case."""
-
-    source: str | None
-    method: str
-    query: str
-    headers: dict[str, str]
-    body: bytes
 
 
 @click.command()
@@ -80,44 +64,6 @@ def send(asked: Asked, /, file: Path, source: str | None, times: int, **how: boo
     ]
     _tell(asked, rows)
     _judge(asked, rows, must_be_refused=tamper or stale)
-
-
-def read(file: Path) -> Sample:
-    """Return the request in *file*.
-
-    Raises:
-        Failure: It isn't a request in payload format 2.0.
-    """
-    try:
-        event = json.loads(file.read_bytes())
-        http = event["requestContext"]["http"]
-        path = event.get("rawPath", http["path"])
-        headers = {str(name).lower(): str(value) for name, value in event["headers"].items()}
-        if event.get("cookies"):
-            headers["cookie"] = "; ".join(event["cookies"])
-        text = event.get("body") or ""
-        body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
-        _, webhooks, source = path.rpartition("/webhooks/")
-        return Sample(
-            source=source if webhooks and source and "/" not in source else None,
-            method=str(http["method"]),
-            query=str(event.get("rawQueryString", "")),
-            headers={name: value for name, value in headers.items() if _is_the_sources(name)},
-            body=body,
-        )
-    except OSError as error:
-        raise Failure(f"{file} can't be read: {error.strerror}") from error
-    except json.JSONDecodeError as error:
-        raise Failure(f"{file} isn't JSON (line {error.lineno}: {error.msg}): mend it") from error
-    except (KeyError, TypeError, AttributeError, ValueError, binascii.Error, RecursionError) as error:
-        raise Failure(
-            f"{file} isn't a request as an HTTP API hands it to a Lambda (payload format 2.0: requestContext.http,"
-            " headers, body, isBase64Encoded): see events/ for samples"
-        ) from error
-
-
-def _is_the_sources(name: str) -> bool:
-    return name not in _NOT_THE_SOURCES and not name.startswith("x-forwarded-")
 
 
 def _source(sources: Mapping[str, Any], wanted: str | None, scheme: str | None) -> tuple[str, Mapping[str, Any]]:

@@ -29,7 +29,7 @@ def list_(asked: Asked) -> None:
     from cli import secrets
     from cli.aws import Denied
     from cli.deployed import Deployed
-    from cli.scheme import identity
+    from cli.schemes import identity
     from cli.tables import Column, table
 
     config = Deployed.find(asked.name).config()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from cli.send import Sample, read
+from cli.samples import Sample, read
 from infra.config import built_in_schemes
 from infra.local.sources import Request, signed, tampered
 from relay.handshakes import Answer

@@ -1035,7 +1035,7 @@ FAULTS = (
     ),
     Fault(
         "doctor-takes-an-empty-page-for-the-end",
-        "cli/examination.py",
+        "cli/checks.py",
         'any(self._relay.pages("deliveries", 1, **query))',
         'bool(self._relay.get("deliveries", limit="1", **query)["deliveries"])',
         ("tests/unit/cli/test_doctor.py",),

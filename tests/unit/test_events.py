@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cli.send import read
+from cli.samples import read
 from infra.config import built_in_schemes
 
 EVENTS = Path(__file__).parents[2] / "events"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import secrets
+from cli import schemes
 from infra.config import built_in_schemes
 from infra.local.made_up import made_up
 from tests.unit.cli.conftest import values
@@ -63,7 +63,7 @@ RIGHT = [
 
 @pytest.mark.parametrize(("scheme", "value", "form"), WRONG)
 def test_what_a_scheme_can_not_use_is_told_with_the_form_that_it_wants(scheme: str, value: str, form: str) -> None:
-    problem = secrets.problem_of(value, built_in_schemes()[scheme].row())
+    problem = schemes.problem_of(value, built_in_schemes()[scheme].row())
 
     assert problem is not None
     assert problem.startswith("it must be ")
@@ -73,26 +73,26 @@ def test_what_a_scheme_can_not_use_is_told_with_the_form_that_it_wants(scheme: s
 
 @pytest.mark.parametrize(("scheme", "value"), RIGHT)
 def test_what_a_scheme_can_use_is_no_problem(scheme: str, value: str) -> None:
-    assert secrets.problem_of(value, built_in_schemes()[scheme].row()) is None
+    assert schemes.problem_of(value, built_in_schemes()[scheme].row()) is None
 
 
 @pytest.mark.parametrize("scheme", sorted(built_in_schemes()))
 def test_what_a_provider_would_show_is_no_problem(scheme: str) -> None:
     row = built_in_schemes()[scheme].row()
 
-    assert secrets.problem_of(made_up(row), row) is None
+    assert schemes.problem_of(made_up(row), row) is None
 
 
 def test_a_jwt_that_a_private_key_signs_wants_the_public_one_as_pem() -> None:
     row = {"signature": "Authorization: Bearer {jwt}", "algorithm": "jwt-es256"}
 
-    assert "PEM" in str(secrets.problem_of("s3cr3t", row))
-    assert secrets.problem_of(made_up(row), row) is None
+    assert "PEM" in str(schemes.problem_of("s3cr3t", row))
+    assert schemes.problem_of(made_up(row), row) is None
 
 
 @pytest.mark.parametrize("row", [None, {}, {"signature": "X: {hex}", "algorithm": "of a later version"}])
 def test_a_row_of_another_version_has_no_wishes(row: Any) -> None:
-    assert secrets.problem_of("s3cr3t", row) is None
+    assert schemes.problem_of("s3cr3t", row) is None
 
 
 def test_a_secret_that_the_deployed_scheme_can_not_use_is_refused_unless_forced(deployed: Relay) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.send import read
+from cli.samples import read
 from infra.local.made_up import made_up
 from infra.local.sources import CannotSign, Request, needs_signature, proofs, signed, stale_by_s, tampered
 from infra.rows import Scheme, built_in_schemes

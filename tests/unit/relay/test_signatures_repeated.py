@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.send import read
+from cli.samples import read
 from infra.config import built_in_schemes
 from infra.local.made_up import made_up
 from infra.local.sources import Request, needs_signature, signed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import account, aws, destination_secrets, qstash_token, secrets
+from cli import account, aws, destination_secrets, qstash_token, schemes, secrets
 from cli.command import Failure, iso
 from cli.deployed import Deployed, Stack, find_stack, transport
 from cli.finding import Finding, split
@@ -123,7 +123,7 @@ class Examination:
                 continue  # QStash signs it, with its own keys
             check = f"signing secret of {source}"
             todo = self._command(f"secret set {shlex.quote(source)}")
-            problems = [secrets.problem_of(it, settings.get("row")) for it in held.get(source, [])]
+            problems = [schemes.problem_of(it, settings.get("row")) for it in held.get(source, [])]
             usable = problems.count(None)
             if not problems:
                 yield Finding(check, "missing", f"none: the relay refuses what {source} sends", todo)

@@ -1,0 +1,131 @@
+"""What a scheme means to a person: how it knows an event again, and the form of secret that it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from relay.scheme import JWTS, TOKEN, Row
+from relay.secret import Secret, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from relay.scheme import Template
+
+
+def identity(row: Mapping[str, Any]) -> str:
+    """Return by what the relay knows the same event again, in words, from a scheme's row."""
+    from relay.scheme import Row
+
+    it = Row.of(row)
+    hours = it.retries_for_s / 3600
+    span = f"{hours:.0f} h" if hours >= 1 else f"{it.retries_for_s // 60} min"
+    without = f"the same body within {span}" if it.retries_for_s else "nothing: every request is an event"
+    if not it.id:
+        return without
+    unsigned = " (which isn't signed)" if it.signs_body and not it.signs_id else ""
+    return f"its id{unsigned}, else {without}"
+
+
+_KEY_FORMS = {  # how the text of a key is written, by the row's kind of key; any text is one of the other kinds
+    "base64": "base64",
+    "hex": "hex digits, two for each byte",
+    "whsec": "base64, with or without whsec_ before it",
+    "whsec-or-utf8": "base64 where whsec_ stands before it",
+    "whpk": "base64, with or without whpk_ before it",
+}
+_ED25519_BYTES = 32
+_P256 = bytes.fromhex("06072a8648ce3d0201" + "06082a8648ce3d030107")  # DER, RFC 5480: id-ecPublicKey, secp256r1
+_PEM = ("-----BEGIN ", "ecdsa-sha2-")
+
+
+def problem_of(value: str, row: Mapping[str, Any]) -> str | None:
+    """Return what the signing secret *value* would have to be for its source's scheme; None where it is that.
+
+    It is what the engine needs to verify anything at all: whether it is the source's own secret, nobody can tell.
+    Pure: it asks nobody, and nothing of *value* is in what it returns.
+
+    Args:
+        value: A text, or several parts as the text of a JSON object: as it is stored.
+        row: The scheme as a row of the flat configuration; one that can't be read, since another version wrote it, has
+            no wishes.
+    """
+    try:
+        scheme = Row.of(row)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    secret = Secret(value)
+    odd = _ODD_FORMS.get("plaid" if scheme.key == "plaid" else scheme.algorithms[0])
+    if odd is not None:
+        fits, form = odd
+        return None if fits(secret) else form
+    fields = [field for it in (*scheme.signs, *_templates(scheme)) for field in it.fields]
+    named = [it.removeprefix("secret:") for it in fields if it.startswith("secret:")]
+    named += [it.part for it in scheme.spots if it.part]
+    is_paired = len(scheme.spots) == len(scheme.parts) > 1  # a key for each signature: a text wouldn't say whose it is
+    has_key = not is_paired or any(map(secret.part, scheme.parts))
+    if not has_key or not all(map(secret.part, named)):
+        return _object_form(dict.fromkeys((*scheme.parts, *named)))
+    if scheme.algorithms[0] == TOKEN and "secret" not in fields:
+        return None
+    texts = [text for _, text in secret.key_texts(scheme.parts)]
+    if not texts:
+        return "it must be one text" + (f", or {_object_form(dict.fromkeys(scheme.parts))}" if scheme.parts else "")
+    return None if all(_is_key(scheme, it) for it in texts) else _key_form(scheme)
+
+
+def _templates(scheme: Row) -> list[Template]:
+    return [template for _, template in (*scheme.requires, *scheme.claims)]
+
+
+def _object_form(names: Mapping[str, None]) -> str:
+    shown = ", ".join(f'"{it}": "…"' for it in names)
+    either = ", or user:password" if set(names) == {"username", "password"} else ""
+    return f"it must be a JSON object like {{{shown}}}{either}"
+
+
+def _is_key(scheme: Row, text: str) -> bool:
+    algorithm = scheme.algorithms[0]
+    if algorithm == TOKEN:
+        return True
+    if algorithm in JWTS:  # of these the text itself is the key
+        return scheme.algorithms != ("jwt-es256",) or text.startswith(_PEM)
+    key = key_of(scheme.key, text)
+    if key is None:
+        return False
+    return {"ed25519": len(key) == _ED25519_BYTES, "ecdsa-p256-sha256": _P256 in key}.get(algorithm, True)
+
+
+def _key_form(scheme: Row) -> str:
+    written = _KEY_FORMS.get(scheme.key, "text")
+    match scheme.algorithms[0]:
+        case "ed25519":
+            return f"it must be the public key, {_ED25519_BYTES} bytes as {written}"
+        case "ecdsa-p256-sha256":
+            return f"it must be the public key (P-256, DER) as {written}"
+        case "jwt-es256":
+            return "it must be the public key (P-256) as PEM"
+    return f"it must be {written}"
+
+
+def _is_adyen(secret: Secret) -> bool:
+    texts = [text for _, text in secret.key_texts(())]
+    return bool(texts) and all(key_of("hex", it) for it in texts)
+
+
+_ODD_FORMS: dict[str, tuple[Callable[[Secret], bool], str]] = {
+    "@adyen": (_is_adyen, f"it must be {_KEY_FORMS['hex']}"),
+    "@aws-sns": (
+        lambda it: (it.text or it.part("topic_arn") or "").startswith("arn:"),
+        "it must be the topic's ARN, which begins with arn:",
+    ),
+    "@ms-graph": (
+        lambda it: bool(it.key_texts(("client_state", "clientState"))),
+        "it must be the subscription's clientState, one text",
+    ),
+    "@paypal": (lambda it: bool(it.text or it.part("webhook_id")), "it must be the webhook's id, one text"),
+    "plaid": (
+        lambda it: isinstance(it.parts.get("jwk"), dict) or bool(it.part("client_id") and it.part("secret")),
+        'it must be a JSON object like {"client_id": "…", "secret": "…"}',
+    ),
+}
