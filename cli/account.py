@@ -14,9 +14,9 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli import aws, qstash_token, secrets
+from cli.client import aws, qstash_token, secrets
+from cli.client.api import find_stack
 from cli.command import Failure
-from cli.deployed import find_stack
 from cli.finding import Finding, split
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ def audit(asked: Asked, since: datetime | None, until: datetime | None) -> None:
     Every expected delivery has one status; those of which nobody can tell what became are named, with the reason, and
     make the status 1.
     """
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     now = datetime.now(UTC)
     relay = Deployed.find(asked.name)

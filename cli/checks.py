@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import account, aws, destination_secrets, qstash_token, schemes, secrets
+from cli import account, schemes
+from cli.client import aws, destination_secrets, qstash_token, secrets
+from cli.client.api import Deployed, Stack, find_stack, transport
 from cli.command import Failure, iso
-from cli.deployed import Deployed, Stack, find_stack, transport
 from cli.finding import Finding, split
 from cli.tables import time_text
 from relay.caller import DEFAULT_URL

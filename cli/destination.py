@@ -32,7 +32,7 @@ def list_(asked: Asked, since: datetime | None) -> None:
     WAIT is what is pending or held (`show` tells them apart): that and what is in flight counts however old it is; what
     has ended, of the events since --since.
     """
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
     from cli.tables import Column, ago_text, span_text, table
 
     answer = Deployed.find(asked.name).get("destinations", since=iso(since) if since else None)
@@ -64,7 +64,7 @@ def list_(asked: Asked, since: datetime | None) -> None:
 @asking
 def show(asked: Asked, /, which: str, since: datetime | None) -> None:
     """Show how one destination is doing, and who paused it."""
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
     from cli.tables import facts, span_text, time_text
 
     answer = Deployed.find(asked.name).get("destinations", which, since=iso(since) if since else None)
@@ -146,7 +146,7 @@ def state(it: Mapping[str, Any]) -> str:
 
 
 def _turn(asked: Asked, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     return Deployed.find(asked.name).post(f"destinations/{quote(name, safe='')}", wanted)
 

@@ -50,7 +50,7 @@ def show(asked: Asked, event_id: str, body: bool, sha256: str | None) -> None:  
     ID is rly_…, dlv_… or the source's own, such as github:72d3162e-cc78-11e3-81ab-4c9367dc0958.
     """
     event = event_named(event_id)
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     found = Deployed.find(asked.name).get("events", event, body="true" if body or sha256 else None, sha256=sha256)
     if asked.as_json:

@@ -51,7 +51,7 @@ def listing(asked: Asked, what: str, columns: list[Column], given: Mapping[str, 
     """List the records of /v1/{what} that the options *given* choose."""
     if given["all_"] and given["limit"]:
         raise click.UsageError("--all and --limit contradict each other: choose one")
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
     from cli.tables import table
 
     query = _query(given)

@@ -15,7 +15,7 @@ from cli.command import Failure, aside, json_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
 IDS_MAX = 100  # what the relay takes in one call
 

@@ -64,7 +64,7 @@ def start(asked: Asked, /, ids: tuple[str, ...], reason: str | None, **given: An
 def _start_named(asked: Asked, ids: tuple[str, ...], reason: str | None, given: Mapping[str, Any]) -> None:
     destinations, include_delivered = given["destinations"], given["include_delivered"]
     ids = _checked(ids, narrowed=bool(destinations or include_delivered))
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     relay = Deployed.find(asked.name)
     answers: list[dict[str, Any]] = []
@@ -90,7 +90,7 @@ def _query_of(query: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, s
 
 
 def _start_many(asked: Asked, query: dict[str, str], reason: str | None, given: Mapping[str, Any]) -> None:
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     relay = Deployed.find(asked.name)
     if given["dry_run"]:
@@ -118,7 +118,7 @@ def _start_many(asked: Asked, query: dict[str, str], reason: str | None, given: 
 @asking
 def list_(asked: Asked) -> None:
     """List the newest replays: who started each, and why."""
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
     from cli.tables import Column, table, time_text
 
     found = Deployed.find(asked.name).get("replays")["replays"]
@@ -146,7 +146,7 @@ def list_(asked: Asked) -> None:
 @asking
 def show(asked: Asked, replay_id: str) -> None:
     """Show how far a replay (rpl_…) is, and the first of its deliveries."""
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     _tell_one(asked, Deployed.find(asked.name).get("replays", replay_id))
 
@@ -168,7 +168,7 @@ def resume(asked: Asked, replay_id: str) -> None:
 
 
 def _turn(asked: Asked, replay_id: str, action: str) -> None:
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     _tell_one(asked, Deployed.find(asked.name).post(f"replays/{quote(replay_id, safe='')}", {"action": action}))
 

@@ -17,8 +17,8 @@ from cli.command import Asked, Failure, aside, asking, json_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cli.qstash_token import Trouble
-    from cli.secrets import Times
+    from cli.client.qstash_token import Trouble
+    from cli.client.secrets import Times
 
 QSTASH = "qstash"
 GITHUB_API = "github-api"
@@ -80,7 +80,7 @@ def _set_token(relay: str, given: str | None, *, force: bool) -> tuple[str, int,
         given: Where QStash is; None: where it was.
         force: Keep it even where QStash doesn't take it, or can't be asked.
     """
-    from cli import qstash_token, secrets
+    from cli.client import qstash_token, secrets
 
     url = None if given is None else qstash_token.url_of(given)
     value = _given("QStash token", parts=False)
@@ -99,7 +99,7 @@ def _set_token(relay: str, given: str | None, *, force: bool) -> tuple[str, int,
 
 
 def _mend(trouble: Trouble) -> str:
-    from cli.qstash_token import REGIONS
+    from cli.client.qstash_token import REGIONS
 
     if trouble.region is not None:
         return f"add --url {REGIONS[trouble.region]}"
@@ -112,7 +112,7 @@ def _set_github_token(relay: str) -> tuple[str, int, bool]:
     """Ask for a token for GitHub's API and keep it; return what `_set_token` does."""
     value = _given("GitHub token", parts=False)
     _check_token(value, "GitHub")
-    from cli import secrets
+    from cli.client import secrets
 
     return secrets.github_secret(relay), 1, secrets.set_github(relay, value)
 
@@ -122,7 +122,7 @@ def _set_destination_secret(relay: str, what: str) -> tuple[str, int, bool]:
     value = _given(f"The secret {what}", parts=False)
     if not value.isascii():
         raise Failure("the secret has characters that no header takes: copy it again")
-    from cli import destination_secrets
+    from cli.client import destination_secrets
 
     changed = destination_secrets.keep(relay, what, value)
     config: Mapping[str, Any] | None = None
@@ -148,7 +148,7 @@ def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) 
     value = _given(f"Signing secret of {source}", parts=True)
     if deployed is not None and not force:
         _check_form(source, value, deployed)
-    from cli import secrets
+    from cli.client import secrets
     from cli.tables import age_text
 
     count, changed, dropped = secrets.add_signing_secret(relay, source, value, replace=replace)
@@ -189,7 +189,7 @@ def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT
         return
     if all_:
         _confirm(f"Take away all signing secrets of {what}? What it sends is refused until another is set", yes=yes)
-    from cli import secrets
+    from cli.client import secrets
     from cli.tables import age_text, line
 
     name = secrets.sources_secret(asked.name)
@@ -204,7 +204,7 @@ def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT
 
 def _take_away(asked: Asked, what: str) -> None:
     """Take away a secret that destinations' headers name."""
-    from cli import destination_secrets
+    from cli.client import destination_secrets
     from cli.tables import line
 
     destination_secrets.take_away(asked.name, what)
@@ -256,8 +256,8 @@ def _held(relay: str) -> dict[str, Times | None]:
     Raises:
         Denied: The caller may read none of them.
     """
-    from cli import destination_secrets, secrets
-    from cli.aws import Denied
+    from cli.client import destination_secrets, secrets
+    from cli.client.aws import Denied
 
     qstash: Times | None = None
     sources: dict[str, Times] | None = None
@@ -316,7 +316,7 @@ def _deployed(relay: str) -> dict[str, Any] | None:
     Raises:
         Failure: It can't be asked for.
     """
-    from cli.deployed import Deployed, find_stack
+    from cli.client.api import Deployed, find_stack
 
     stack = find_stack(relay)
     if stack is None or "RelayUrl" not in stack.outputs:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
     from infra.local.sources import Request
     from relay.scheme import Row
     from relay.secret import Secret
@@ -47,7 +47,7 @@ def send(asked: Asked, /, file: Path, source: str | None, times: int, **how: boo
     sample = read(file)
     if source is None and sample.source is None:
         raise click.UsageError(f"{file} isn't addressed to /webhooks/SOURCE: say --source")
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     relay = Deployed.find(asked.name)
     config = relay.config()
@@ -130,7 +130,7 @@ def _stale_by_s(name: str, scheme: Row, *, carried: bool) -> float:
 
 def _secret(relay: Deployed, name: str, scheme: Row, request: Request) -> Secret | None:
     """Return the newest signing secret of the source; None where there is none and the request needs none."""
-    from cli import secrets
+    from cli.client import secrets
     from infra.local.sources import needs_signature
     from relay.secret import Secret
 
@@ -142,7 +142,7 @@ def _secret(relay: Deployed, name: str, scheme: Row, request: Request) -> Secret
 
 def _row(source: str, row: Mapping[str, Any], response: httpx.Response) -> dict[str, Any]:
     """Return what is told of *response*.  A handshake has no event's id in it."""
-    from cli.deployed import MESSAGE_MAX_CHARS, told
+    from cli.client.api import MESSAGE_MAX_CHARS, told
 
     try:
         answer = response.json()

@@ -12,7 +12,7 @@ from relay.refusals import UNKNOWN_SOURCE_NAME, Reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
 AGENT_MAX_CHARS = 60
 
@@ -26,9 +26,9 @@ def source() -> None:
 @asking
 def list_(asked: Asked) -> None:
     """List the deployed sources: scheme, URL, URL groups, how the same event is known again, secrets, schedule."""
-    from cli import secrets
-    from cli.aws import Denied
-    from cli.deployed import Deployed
+    from cli.client import secrets
+    from cli.client.api import Deployed
+    from cli.client.aws import Denied
     from cli.schemes import identity
     from cli.tables import Column, table
 
@@ -100,7 +100,7 @@ def refusals(asked: Asked, wanted: str | None, reason: str | None) -> None:
     The counts are short of what an ended function had not written yet.  CloudWatch has the exact ones: namespace
     FanoutRelay, metric Refused, dimensions relay, source, reason.
     """
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     deployed = Deployed.find(asked.name)
     answers = [deployed.get("sources", it, "refusals") for it in _names(deployed, wanted)]
@@ -130,7 +130,7 @@ def handshake(asked: Asked, wanted: str) -> None:
 
     Whoever knew the URL may have sent it, so it is untrusted: the provider refuses a token that isn't its own.
     """
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     deployed = Deployed.find(asked.name)
     found = deployed.get("sources", _names(deployed, wanted)[0], "refusals")["handshake"]
@@ -159,7 +159,7 @@ def quarantine(asked: Asked, /, wanted: str, release: bool, discard: bool, ids: 
     (`relay secret set SOURCE`), then --release.  Nobody knows who wrote what doesn't pass.
     """
     from cli import quarantine
-    from cli.deployed import Deployed
+    from cli.client.api import Deployed
 
     if release and discard:
         raise click.UsageError("either --release or --discard")

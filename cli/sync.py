@@ -27,8 +27,8 @@ def sync(asked: Asked, plan: bool, file: Path | None) -> None:  # noqa: FBT001
     relay.toml is no difference: it goes with this, or with the next deploy that changes anything in QStash, once
     nothing is open that came before it left.
     """
+    from cli.client.api import Deployed
     from cli.config_file import checked
-    from cli.deployed import Deployed
 
     name = asked.name if file is None else checked(file, as_json=asked.as_json, allow_local=True).relay.name
     relay = Deployed.find(name)

@@ -802,7 +802,7 @@ FAULTS = (
     ),
     Fault(
         "operators-sign-for-the-proxys-host",
-        "cli/deployed.py",
+        "cli/client/api.py",
         'stack.outputs.get("ApiUrl", self.url)',
         "self.url",
         ("tests/unit/cli/test_errors.py",),
@@ -942,14 +942,14 @@ FAULTS = (
     ),
     Fault(
         "secret-written-over-anothers",
-        "cli/kept.py",
+        "cli/client/kept.py",
         "VersionStages=[LABEL]",
         'VersionStages=["AWSCURRENT"]',
         ("tests/unit/cli/test_kept.py",),
     ),
     Fault(
         "lost-race-for-a-secret-told-as-won",
-        "cli/kept.py",
+        "cli/client/kept.py",
         "client.exceptions.ResourceNotFoundException):\n            return False",
         "client.exceptions.ResourceNotFoundException):\n            return True",
         ("tests/unit/cli/test_kept.py",),
@@ -963,7 +963,7 @@ FAULTS = (
     ),
     Fault(
         "wrong-region-taken-for-no-qstash",
-        "cli/qstash_token.py",
+        "cli/client/qstash_token.py",
         "(of_upstash and status == _NO_SUCH_USER)",
         "False",
         ("tests/unit/cli/test_secret_qstash.py",),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cli import aws, qstash_token
+from cli.client import aws, qstash_token
 from cli.main import relay
 from infra.local.aws import client
 from relay.scheme import Row

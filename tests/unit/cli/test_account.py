@@ -12,7 +12,8 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from cli import account, aws, qstash_token
+from cli import account
+from cli.client import aws, qstash_token
 from tests.aws_wire import _Raw, refused
 from tests.unit.cli.conftest import TOKEN
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import qstash_token
+from cli.client import qstash_token
 from cli.command import iso
 from cli.tables import time_text
 from infra.config import built_in_schemes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import aws, kept
+from cli.client import aws, kept
 from tests.aws_wire import refused
 from tests.unit.cli.conftest import entry, values
 from tests.unit.cli.terminal import PROGRAM, TERMINAL_S

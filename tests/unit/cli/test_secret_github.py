@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import aws
+from cli.client import aws
 from tests.aws_wire import wire_of
 from tests.unit.cli.test_secret_list import rows
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import aws
+from cli.client import aws
 from tests.aws_wire import Wire, wire_of
 from tests.unit.cli.conftest import TOKEN, entry
 

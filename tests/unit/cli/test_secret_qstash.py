@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import qstash_token
+from cli.client import qstash_token
 from relay.caller import DEFAULT_URL
 from tests.unit.cli.conftest import TOKEN, serving
 

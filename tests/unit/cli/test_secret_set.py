@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import secrets
+from cli.client import secrets
 from tests.unit.cli.conftest import entry, values
 from tests.unit.cli.terminal import on_a_terminal
 

@@ -66,7 +66,7 @@ def url_of(given: str) -> str:
 
 
 def _is_plain_and_near(scheme: str, url: str) -> bool:
-    from cli.aws import is_loopback
+    from cli.client.aws import is_loopback
 
     return scheme == "http" and is_loopback(url)
 
@@ -116,7 +116,7 @@ def trouble(token: str, url: str) -> Trouble | None:
 
 def _asked(token: str, url: str) -> RelayError | None:
     """Ask for the signing keys, which any token may read and which changes nothing; return what went wrong."""
-    from cli.deployed import transport
+    from cli.client.api import transport
     from relay.errors import RelayError
     from relay.qstash import QStash
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from cli import aws
+from cli.client import aws
 from cli.command import Failure
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cli.aws import Denied
+from cli.client.aws import Denied
+from cli.client.kept import change_object, read_object
 from cli.command import Failure
-from cli.kept import change_object, read_object
 from relay.vault import named_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from cli.secrets import Times
+    from cli.client.secrets import Times
 
 PREFIX = "destination:"
 DESCRIPTION = "Secrets in destinations' own headers, for the relay"

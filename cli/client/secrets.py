@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from cli.client.kept import answer_of, change_object, object_in, read_object
 from cli.command import Failure
-from cli.kept import answer_of, change_object, object_in, read_object
 
 DESCRIPTION = "Signing secrets of sources"
 VALUES_MAX = 5  # of a source: a new one, the one it still signs with, and a few set by mistake between them

@@ -18,7 +18,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
-from cli import aws
+from cli.client import aws
 from cli.command import Failure, printable
 
 if TYPE_CHECKING:
