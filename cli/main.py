@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import click
 
-from cli import audit, check, delivery, destination, doctor, event, local, replay, scheme, secret, send, source, sync
 from cli.command import json_option, name_option
+from cli.commands import (
+    audit,
+    check,
+    delivery,
+    destination,
+    dev,
+    doctor,
+    event,
+    replay,
+    scheme,
+    secret,
+    send,
+    source,
+    sync,
+)
 from cli.streams import standing
 from infra.local.qstash.__main__ import main as qstash
 from relay import VERSION
@@ -36,7 +50,7 @@ for _command in (
     send.send,
     doctor.doctor,
     check.check,
-    local.dev,
+    dev.dev,
     qstash,
 ):
     relay.add_command(_command)

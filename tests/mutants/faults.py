@@ -956,7 +956,7 @@ FAULTS = (
     ),
     Fault(
         "token-kept-untried",
-        "cli/secret.py",
+        "cli/commands/secret.py",
         "if trouble is not None and not force:",
         "if trouble is not None and trouble.region and not force:",
         ("tests/unit/cli/test_secret_qstash.py",),

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from cli.audit import STATUSES
+from cli.commands.audit import STATUSES
 from relay.model import Status
 
 if TYPE_CHECKING:

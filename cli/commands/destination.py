@@ -8,7 +8,7 @@ from urllib.parse import quote
 import click
 
 from cli.command import Asked, Moment, aside, asking, iso, json_line
-from cli.replay import RATE_MAX
+from cli.commands.replay import RATE_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
