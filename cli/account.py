@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from cli.client import aws, qstash_token, secrets
 from cli.client.api import find_stack
-from cli.command import Failure
 from cli.finding import Finding, split
+from cli.terminal.options import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

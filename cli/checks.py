@@ -14,9 +14,9 @@ import click
 from cli import account, schemes
 from cli.client import aws, destination_secrets, qstash_token, secrets
 from cli.client.api import Deployed, Stack, find_stack, transport
-from cli.command import Failure, iso
 from cli.finding import Finding, split
-from cli.tables import time_text
+from cli.terminal.options import Failure, iso
+from cli.terminal.tables import time_text
 from relay.caller import DEFAULT_URL
 from relay.errors import RelayError
 from relay.qstash import QStash

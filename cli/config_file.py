@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.command import Failure, json_line, printable
+from cli.terminal.options import Failure, json_line, printable
 
 if TYPE_CHECKING:
     from pathlib import Path

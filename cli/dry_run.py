@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from cli.command import Asked, json_line
+from cli.terminal.options import Asked, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ def show(asked: Asked, config: Mapping[str, Any], source: str, sample: Sample) -
         for it in (*found.routes, *found.published):
             json_line(it)
         return
-    from cli.tables import Column, facts, heading, table
+    from cli.terminal.tables import Column, facts, heading, table
 
     facts({"source": source, "type": found.event.event_type, "source's id": found.event.idempotency_key})
     heading("Routes")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Moment, aside, iso, json_line
+from cli.terminal.options import Asked, Moment, aside, iso, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from cli.tables import Column
+    from cli.terminal.tables import Column
 
 LIMIT_DEFAULT = 50
 STATUSES = [
@@ -52,7 +52,7 @@ def listing(asked: Asked, what: str, columns: list[Column], given: Mapping[str, 
     if given["all_"] and given["limit"]:
         raise click.UsageError("--all and --limit contradict each other: choose one")
     from cli.client.api import Deployed
-    from cli.tables import table
+    from cli.terminal.tables import table
 
     query = _query(given)
     limit = None if given["all_"] else given["limit"] or LIMIT_DEFAULT

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from cli.command import json_option, name_option
 from cli.commands import (
     audit,
     check,
@@ -20,7 +19,8 @@ from cli.commands import (
     source,
     sync,
 )
-from cli.streams import standing
+from cli.terminal.options import json_option, name_option
+from cli.terminal.streams import standing
 from infra.local.qstash.__main__ import main as qstash
 from relay import VERSION
 

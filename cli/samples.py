@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli.command import Failure
+from cli.terminal.options import Failure
 
 if TYPE_CHECKING:
     from pathlib import Path

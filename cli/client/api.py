@@ -19,7 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
 from cli.client import aws
-from cli.command import Failure, printable
+from cli.terminal.options import Failure, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,7 @@ import boto3
 from botocore import exceptions as aws_errors
 from botocore.config import Config
 
-from cli.command import Failure
+from cli.terminal.options import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

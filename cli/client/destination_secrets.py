@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.client.aws import Denied
 from cli.client.kept import change_object, read_object
-from cli.command import Failure
+from cli.terminal.options import Failure
 from relay.vault import named_secrets
 
 if TYPE_CHECKING:

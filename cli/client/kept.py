@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from cli.client import aws
-from cli.command import Failure
+from cli.terminal.options import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

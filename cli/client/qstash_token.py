@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from cli.command import Failure
+from cli.terminal.options import Failure
 from relay import caller
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cli.client.kept import answer_of, change_object, object_in, read_object
-from cli.command import Failure
+from cli.terminal.options import Failure
 
 DESCRIPTION = "Signing secrets of sources"
 VALUES_MAX = 5  # of a source: a new one, the one it still signs with, and a few set by mistake between them

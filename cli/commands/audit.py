@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Failure, Moment, aside, asking, iso, json_line
+from cli.terminal.options import Asked, Failure, Moment, aside, asking, iso, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cli.tables import Column
+    from cli.terminal.tables import Column
 
 STATUSES = (
     *("delivered", "dead_lettered", "in_flight", "pending", "held"),
@@ -79,7 +79,7 @@ def _tell(
 
 
 def _show(lines: list[dict[str, Any]], unaccounted: list[dict[str, Any]], counts: Mapping[str, int]) -> None:
-    from cli.tables import Column, heading, table
+    from cli.terminal.tables import Column, heading, table
 
     if not lines:
         aside("no events in that time")
@@ -99,6 +99,6 @@ def _show(lines: list[dict[str, Any]], unaccounted: list[dict[str, Any]], counts
 
 
 def _counted(name: str) -> Column:
-    from cli.tables import Column
+    from cli.terminal.tables import Column
 
     return Column(name.replace("_", " ").upper(), lambda it: it[name])

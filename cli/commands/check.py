@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.command import Asked, Failure, asking, json_line, printable
 from cli.config_file import checked, tell
+from cli.terminal.options import Asked, Failure, asking, json_line, printable
 
 if TYPE_CHECKING:
     from infra.config import Config

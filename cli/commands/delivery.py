@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from cli.command import Asked, asking
 from cli.listing import filters, listing
+from cli.terminal.options import Asked, asking
 
 
 @click.group()
@@ -20,7 +20,7 @@ def delivery() -> None:
 @asking
 def list_(asked: Asked, /, **given: Any) -> None:
     """List deliveries, newest event first."""
-    from cli.tables import Column, time_text
+    from cli.terminal.tables import Column, time_text
 
     columns = [
         Column("DELIVERY", lambda it: it["id"], whole=True),

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import click
 
-from cli.command import Asked, Moment, aside, asking, iso, json_line
 from cli.commands.replay import RATE_MAX
+from cli.terminal.options import Asked, Moment, aside, asking, iso, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def list_(asked: Asked, since: datetime | None) -> None:
     has ended, of the events since --since.
     """
     from cli.client.api import Deployed
-    from cli.tables import Column, ago_text, span_text, table
+    from cli.terminal.tables import Column, ago_text, span_text, table
 
     answer = Deployed.find(asked.name).get("destinations", since=iso(since) if since else None)
     found = answer["destinations"]
@@ -65,7 +65,7 @@ def list_(asked: Asked, since: datetime | None) -> None:
 def show(asked: Asked, /, which: str, since: datetime | None) -> None:
     """Show how one destination is doing, and who paused it."""
     from cli.client.api import Deployed
-    from cli.tables import facts, span_text, time_text
+    from cli.terminal.tables import facts, span_text, time_text
 
     answer = Deployed.find(asked.name).get("destinations", which, since=iso(since) if since else None)
     (it,) = answer["destinations"]
@@ -107,7 +107,7 @@ def pause(asked: Asked, /, which: str, reason: str | None) -> None:
     if asked.as_json:
         json_line(answer)
         return
-    from cli.tables import line, time_text
+    from cli.terminal.tables import line, time_text
 
     paused = answer["paused"]
     if answer["changed"]:
@@ -152,14 +152,14 @@ def _turn(asked: Asked, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_flight(it: Mapping[str, Any]) -> str:
-    from cli.tables import span_text
+    from cli.terminal.tables import span_text
 
     count = it["counts"]["in_flight"]
     return f"{count}, {span_text(it['oldest_in_flight_s'])}" if count else "0"
 
 
 def _in_flight_age(it: Mapping[str, Any]) -> str | None:
-    from cli.tables import span_text
+    from cli.terminal.tables import span_text
 
     age = it["oldest_in_flight_s"]
     return None if age is None else f"its event came {span_text(age)} ago"

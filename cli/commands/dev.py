@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Failure, asking, json_line
+from cli.terminal.options import Asked, Failure, asking, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

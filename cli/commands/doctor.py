@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Failure, asking, json_line
+from cli.terminal.options import Asked, Failure, asking, json_line
 
 if TYPE_CHECKING:
     from cli.finding import Finding
@@ -35,7 +35,7 @@ def _record(finding: Finding) -> dict[str, Any]:
 
 
 def _tell(findings: list[Finding]) -> None:
-    from cli.tables import Column, heading, table
+    from cli.terminal.tables import Column, heading, table
 
     table(
         [

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Failure, asking, event_named, json_line, printable
 from cli.listing import UNROUTED, filters, listing
+from cli.terminal.options import Asked, Failure, asking, event_named, json_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ def event() -> None:
 @asking
 def list_(asked: Asked, /, **given: Any) -> None:
     """List events, newest first."""
-    from cli.tables import Column, size_text, time_text
+    from cli.terminal.tables import Column, size_text, time_text
 
     columns = [
         Column("EVENT", lambda it: it["id"], whole=True),
@@ -60,7 +60,7 @@ def show(asked: Asked, event_id: str, body: bool, sha256: str | None) -> None:  
 
 
 def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
-    from cli.tables import Column, facts, heading, size_text, table, time_text
+    from cli.terminal.tables import Column, facts, heading, size_text, table, time_text
 
     facts(
         {
@@ -123,7 +123,7 @@ def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
 
 
 def _reconciled(at: str) -> str:
-    from cli.tables import time_text
+    from cli.terminal.tables import time_text
 
     return f"{time_text(at)}: it had been lost, and came since the relay asked for it again"
 

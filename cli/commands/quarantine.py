@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from cli.command import Failure, aside, json_line
+from cli.terminal.options import Failure, aside, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -151,7 +151,7 @@ def _fail_where_it_failed(records: list[dict[str, Any]]) -> None:
 
 
 def _table(records: list[dict[str, Any]]) -> None:
-    from cli.tables import Column, size_text, table, time_text
+    from cli.terminal.tables import Column, size_text, table, time_text
 
     table(
         [

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import click
 
-from cli.command import Asked, Failure, Moment, aside, asking, event_named, iso, json_line
 from cli.listing import STATUSES, UNROUTED
+from cli.terminal.options import Asked, Failure, Moment, aside, asking, event_named, iso, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,7 +119,7 @@ def _start_many(asked: Asked, query: dict[str, str], reason: str | None, given: 
 def list_(asked: Asked) -> None:
     """List the newest replays: who started each, and why."""
     from cli.client.api import Deployed
-    from cli.tables import Column, table, time_text
+    from cli.terminal.tables import Column, table, time_text
 
     found = Deployed.find(asked.name).get("replays")["replays"]
     if asked.as_json:
@@ -174,7 +174,7 @@ def _turn(asked: Asked, replay_id: str, action: str) -> None:
 
 
 def _tell_one(asked: Asked, found: Mapping[str, Any]) -> None:
-    from cli.tables import facts, time_text
+    from cli.terminal.tables import facts, time_text
 
     if asked.as_json:
         json_line(found)
@@ -220,7 +220,7 @@ def _bodies(
 
 
 def _tell(asked: Asked, answers: list[dict[str, Any]]) -> None:
-    from cli.tables import Column, table
+    from cli.terminal.tables import Column, table
 
     if asked.as_json:
         for answer in answers:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Failure, Moment, asking, json_line
 from cli.schemes import identity
+from cli.terminal.options import Asked, Failure, Moment, asking, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ def scheme() -> None:
 @asking
 def list_(asked: Asked, config: Path | None) -> None:
     """List the schemes that a source can have."""
-    from cli.tables import Column, table
+    from cli.terminal.tables import Column, table
 
     known = _known(config)
     if asked.as_json:
@@ -67,7 +67,7 @@ def show(asked: Asked, scheme_name: str, config: Path | None) -> None:
     if asked.as_json:
         json_line({"name": scheme_name, "title": it.title, "proof": it.proof, **row})
         return
-    from cli.tables import line
+    from cli.terminal.tables import line
 
     never = "never sends an event again by itself"
     again = f"sends an event again for {it.retries_for_s / 3600:g} h" if it.retries_for_s else never
@@ -279,7 +279,7 @@ def _secret() -> str | None:
 
 
 def _tell(verdict: Mapping[str, Any]) -> None:
-    from cli.tables import line
+    from cli.terminal.tables import line
 
     shown = {"handshake": "a handshake, which makes no event", "valid": "valid", "invalid": "invalid"}
     line(f"verdict          {shown[verdict['verdict']]}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import schemes
-from cli.command import Asked, Failure, aside, asking, json_line
+from cli.terminal.options import Asked, Failure, aside, asking, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,7 @@ def set_(asked: Asked, what: str, url: str | None, replace: bool, force: bool) -
     if asked.as_json:
         json_line({"name": what, "secret": name, "values": count, "changed": changed})
     else:
-        from cli.tables import line
+        from cli.terminal.tables import line
 
         stay = "stays" if count - 1 == 1 else "stay"
         also = "" if count == 1 else f"; {count - 1} older {stay} valid until `relay secret retire {what}`"
@@ -149,7 +149,7 @@ def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) 
     if deployed is not None and not force:
         _check_form(source, value, deployed)
     from cli.client import secrets
-    from cli.tables import age_text
+    from cli.terminal.tables import age_text
 
     count, changed, dropped = secrets.add_signing_secret(relay, source, value, replace=replace)
     for time in dropped:
@@ -190,7 +190,7 @@ def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT
     if all_:
         _confirm(f"Take away all signing secrets of {what}? What it sends is refused until another is set", yes=yes)
     from cli.client import secrets
-    from cli.tables import age_text, line
+    from cli.terminal.tables import age_text, line
 
     name = secrets.sources_secret(asked.name)
     retired, left = secrets.retire(asked.name, what, everything=all_)
@@ -205,7 +205,7 @@ def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT
 def _take_away(asked: Asked, what: str) -> None:
     """Take away a secret that destinations' headers name."""
     from cli.client import destination_secrets
-    from cli.tables import line
+    from cli.terminal.tables import line
 
     destination_secrets.take_away(asked.name, what)
     name = destination_secrets.secret_name(asked.name)
@@ -231,7 +231,7 @@ def list_(asked: Asked) -> None:
 
     Newest first; a source may sign with any of its own.  No value is shown, nor a part of one.
     """
-    from cli.tables import Column, age_text, table
+    from cli.terminal.tables import Column, age_text, table
 
     held = _held(asked.name)
     if asked.as_json:

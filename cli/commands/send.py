@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import click
 
-from cli.command import Asked, Failure, asking, json_line
 from cli.samples import Sample, read
+from cli.terminal.options import Asked, Failure, asking, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -164,7 +164,7 @@ def _row(source: str, row: Mapping[str, Any], response: httpx.Response) -> dict[
 
 
 def _tell(asked: Asked, rows: list[dict[str, Any]]) -> None:
-    from cli.tables import Column, table
+    from cli.terminal.tables import Column, table
 
     if asked.as_json:
         for row in rows:
@@ -204,6 +204,6 @@ def _judge(asked: Asked, rows: list[dict[str, Any]], *, must_be_refused: bool) -
             f"the relay failed before it could refuse: {others[0]['status']} {others[0]['error']}: run `relay doctor`"
         )
     if not asked.as_json:
-        from cli.tables import line
+        from cli.terminal.tables import line
 
         line(f"refused, as it must be: {told}")

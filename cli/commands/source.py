@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.command import Asked, Failure, aside, asking, json_line
+from cli.terminal.options import Asked, Failure, aside, asking, json_line
 from relay.refusals import UNKNOWN_SOURCE_NAME, Reason
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def list_(asked: Asked) -> None:
     from cli.client.api import Deployed
     from cli.client.aws import Denied
     from cli.schemes import identity
-    from cli.tables import Column, table
+    from cli.terminal.tables import Column, table
 
     config = Deployed.find(asked.name).config()
     sources, kept = config["sources"], config.get("counts", {}).get("quarantined", {})
@@ -78,7 +78,7 @@ def _secrets_text(record: Mapping[str, Any]) -> object:
 
 
 def _quarantine_text(record: Mapping[str, Any]) -> str:
-    from cli.tables import span_text
+    from cli.terminal.tables import span_text
 
     return f"{record['quarantined']}, for {span_text(record['quarantine_s'])}" if record["quarantine_s"] else ""
 
@@ -137,7 +137,7 @@ def handshake(asked: Asked, wanted: str) -> None:
     if asked.as_json:
         json_line({"source": wanted, **(found or {"at": None, "kept": {}})})
     elif found:
-        from cli.tables import facts, time_text
+        from cli.terminal.tables import facts, time_text
 
         facts({"at": time_text(found["at"]), **found["kept"]})
         aside(f"paste it at the provider; once it takes it, set it with `relay secret set {wanted}`")
@@ -183,7 +183,7 @@ def _names(deployed: Deployed, wanted: str | None) -> list[str]:
 
 
 def _tell(counts: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
-    from cli.tables import Column, facts, heading, line, table, time_text
+    from cli.terminal.tables import Column, facts, heading, line, table, time_text
 
     table(
         [
@@ -207,7 +207,7 @@ def _sender(refused: Mapping[str, Any]) -> str:
 
 
 def _what(refused: Mapping[str, Any]) -> str:
-    from cli.tables import size_text
+    from cli.terminal.tables import size_text
 
     what = f"{refused['method']} {refused['path']} {size_text(refused['size_bytes'])}"
     return f"{what} {refused['content_type'] or 'no content type'}"

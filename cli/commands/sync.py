@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cli.command import Asked, Failure, aside, asking, json_line, printable
+from cli.terminal.options import Asked, Failure, aside, asking, json_line, printable
 
 
 @click.command()

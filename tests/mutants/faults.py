@@ -1000,7 +1000,7 @@ FAULTS = (
     ),
     Fault(
         "ascii-stream-is-written-in-utf-8",
-        "cli/streams.py",
+        "cli/terminal/streams.py",
         'if codecs.lookup(stream.encoding).name == "ascii":',
         'if codecs.lookup(stream.encoding).name == "us-ascii":',
         ("tests/unit/cli/test_streams.py",),

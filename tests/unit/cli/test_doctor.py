@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cli.client import qstash_token
-from cli.command import iso
-from cli.tables import time_text
+from cli.terminal.options import iso
+from cli.terminal.tables import time_text
 from infra.config import built_in_schemes
 from relay.store import Store
 from tests.local_table import make_table

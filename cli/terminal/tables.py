@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from cli.command import printable
+from cli.terminal.options import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
