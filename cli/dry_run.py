@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cli.samples import Sample
-    from relay.model import Event
+    from relay.model.event import Event
     from relay.parcels import Parcel
     from relay.settings import Settings
 
@@ -77,7 +77,8 @@ def worked_out(settings: Settings, source: str, sample: Sample) -> Shown:
 
 def _event(settings: Settings, source: str, sample: Sample) -> Event:
     from relay.judgement import describe
-    from relay.model import Event, event_id, new_generation
+    from relay.model.event import Event
+    from relay.model.ids import event_id, new_generation
     from relay.received import Received
 
     url = f"{settings.base_urls[0]}/webhooks/{source}" + (f"?{sample.query}" if sample.query else "")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from relay import aws, bulk, health, pauses, query, shown
 from relay.errors import BadRequest, NotFound, RelayError
 from relay.gateway import Request, Response, answering, note
-from relay.jobs import State
-from relay.model import EventId
+from relay.model.ids import EventId
+from relay.model.replay import State
 from relay.replay import Replay, Router, replay_deliveries, replay_event
 from relay.wiring import Relay, relay
 

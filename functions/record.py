@@ -6,7 +6,7 @@ from relay import canaries
 from relay.errors import SignatureError
 from relay.gateway import Request, Response, answering, note
 from relay.metrics import Metric, count
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.settle import settle
 from relay.wiring import relay
 

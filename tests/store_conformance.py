@@ -15,8 +15,10 @@ import pytest
 from relay import cells
 from relay.errors import UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH, shard_of
-from relay.model import Attempt, Conflict, Delivery, Event, Report, Status, event_id, iso, new_generation
-from relay.refusals import KEPT_FOR, SLOTS, Reason, Refusal
+from relay.model.delivery import Attempt, Delivery, Report, Status
+from relay.model.event import Conflict, Event
+from relay.model.ids import event_id, iso, new_generation
+from relay.model.refusal import KEPT_FOR, SLOTS, Reason, Refusal
 
 if TYPE_CHECKING:
     from relay.store import Store

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.terminal.options import Asked, Failure, aside, asking, json_line
-from relay.refusals import UNKNOWN_SOURCE_NAME, Reason
+from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -109,7 +109,7 @@ def event_named(text: str) -> str:
     Raises:
         click.BadParameter: It is none of them.
     """
-    from relay.model import event_id, split_delivery_id
+    from relay.model.ids import event_id, split_delivery_id
 
     source, colon, key = text.partition(":")
     if colon and source and key:  # bytes that are no text came as the relay reads them from anybody

@@ -16,7 +16,9 @@ from relay.deadline import at_most, leaving, regardless, seconds_left
 from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError, UpstreamError
 from relay.judgement import judge
 from relay.metrics import count_defect
-from relay.model import DEAD, SWEEP_AFTER, Conflict, Delivery, DeliveryId, Event, event_id, iso, new_generation
+from relay.model.delivery import DEAD, SWEEP_AFTER, Delivery
+from relay.model.event import Conflict, Event
+from relay.model.ids import DeliveryId, event_id, iso, new_generation
 from relay.replay import Cause, new_replay_id, start_again
 from relay.routes import expecting
 

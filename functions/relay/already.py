@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from relay.errors import OutOfTime, QStashError, Unready, Untraceable, UpstreamError
-from relay.model import SWEEP_AFTER
+from relay.model.delivery import SWEEP_AFTER
 from relay.tracks import Track, tracks
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from relay.deadline import regardless, seconds_left, within
 from relay.errors import AnswerTooLong, BadRequest, Defect, OutOfTime, QStashError, SignatureError, UpstreamError
 from relay.items import SHARDS
 from relay.ledger import Balance, Finding, balance, forgotten
-from relay.model import DEAD, OPEN, Attempt, Delivery, Generation, Report, Status, from_iso, iso
+from relay.model.delivery import DEAD, OPEN, Attempt, Delivery, Report, Status
+from relay.model.ids import Generation, from_iso, iso
 from relay.parallel import supervised
 from relay.pauses import release_strays
 from relay.settle import settle

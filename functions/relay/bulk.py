@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from relay.errors import BadRequest, Conflict, Defect, NotFound, UpstreamError
 from relay.items import UNROUTED
-from relay.jobs import Job, State
-from relay.model import EventId, Status, iso
+from relay.model.delivery import Status
+from relay.model.ids import EventId, iso
+from relay.model.replay import Job, State
 from relay.parallel import each
 from relay.query import Filters
 from relay.replay import DIED, KEPT_FOR, REPLAYABLE, Cause, new_replay_id, start_again

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import BadRequest, SignatureError
-from relay.model import RESPONSE_EXCERPT_MAX_CHARS, Attempt, EventId, Generation, Report
+from relay.model.delivery import RESPONSE_EXCERPT_MAX_CHARS, Attempt, Report
+from relay.model.ids import EventId, Generation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.metrics import time_canary
-from relay.model import Status
+from relay.model.delivery import Status
 
 if TYPE_CHECKING:
-    from relay.model import Delivery, Event
+    from relay.model.delivery import Delivery
+    from relay.model.event import Event
     from relay.settings import Settings
 
 

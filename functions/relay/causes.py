@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from relay.refusals import Reason
+from relay.model.refusal import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.refusals import Refusal
+    from relay.model.refusal import Refusal
 
 _UTF_8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _READS = frozenset({"GET", "HEAD"})

@@ -13,10 +13,10 @@ import re
 from typing import TYPE_CHECKING
 
 from relay.errors import Gone, NotFound
-from relay.model import EventId
+from relay.model.ids import EventId
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from relay.store import Store
 
 MAC_CHARS = 32

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from relay import sync
 from relay.audit import LEASE, LEASE_LENGTH
 from relay.deadline import regardless
-from relay.model import from_iso
+from relay.model.ids import from_iso
 
 if TYPE_CHECKING:
     from relay.changes import Change

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from relay.items import OUTBOX, SHARDS, Item, ttl
-from relay.model import Status, iso
+from relay.model.delivery import Status
+from relay.model.ids import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from relay import aws
-from relay.content import read
 from relay.errors import Undeliverable, UpstreamError
 from relay.expressions import Expression, ExpressionError
-from relay.model import DeliveryId, Event, Generation, iso
+from relay.model.content import read
+from relay.model.ids import DeliveryId, Generation, iso
 from relay.routes import facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from relay.model.event import Event
 
     Clients = Callable[[str, str | None], Any]
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from relay import implied
 from relay.errors import BadRequest, NotFound
 from relay.items import SHARDS
-from relay.model import DEAD, OPEN, Status, from_iso, iso
+from relay.model.delivery import DEAD, OPEN, Status
+from relay.model.ids import from_iso, iso
 from relay.query import time_of
 
 if TYPE_CHECKING:

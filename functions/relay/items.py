@@ -47,8 +47,10 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from relay.model import Attempt, Conflict, Delivery, Event, EventId, Generation, Status, from_iso, iso
-from relay.refusals import KEPT_FOR, Reason, Refusal, Slot
+from relay.model.delivery import Attempt, Delivery, Status
+from relay.model.event import Conflict, Event
+from relay.model.ids import EventId, Generation, from_iso, iso
+from relay.model.refusal import KEPT_FOR, Reason, Refusal, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

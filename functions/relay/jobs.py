@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from relay.feed import Feed
 from relay.items import Item, shard_of, ttl
-from relay.model import from_iso, iso
+from relay.model.ids import from_iso, iso
+from relay.model.replay import Job, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REPLAYS = "replays"  # the partitions of the feed
 RUNNING = "replays#running"  # the one partition of what is due
-
-
-class State(StrEnum):
-    """Whether a replay goes on."""
-
-    RUNNING = "running"
-    STOPPED = "stopped"  # a person stopped it, and may resume it
-    DONE = "done"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One replay.
-
-    Attributes:
-        query: The filters that choose its deliveries, as `GET /v1/deliveries` takes them; {}: named one by one.
-        rate: How many deliveries it starts in a minute, at most.
-        at: The feed's sort key below which it goes on; None: it hasn't begun.
-        replayed, skipped: How many deliveries it has started, and left alone.
-    """
-
-    id: str
-    state: State
-    by: str | None
-    reason: str | None
-    started_at: datetime
-    expires_at: datetime
-    query: Mapping[str, str] = field(default_factory=dict)
-    rate: int = 0
-    at: str | None = None
-    replayed: int = 0
-    skipped: int = 0
 
 
 class ReplayJobs(Feed):

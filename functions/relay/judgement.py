@@ -12,8 +12,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from relay.content import ENTITY_HEADERS
-from relay.model import EVENT_TYPE_MAX_CHARS, EVENT_TYPE_UNKNOWN, kept_key
+from relay.model.content import ENTITY_HEADERS
+from relay.model.event import EVENT_TYPE_MAX_CHARS, EVENT_TYPE_UNKNOWN
+from relay.model.ids import kept_key
 from relay.signatures import verify
 
 if TYPE_CHECKING:

@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from relay.items import EVENTS, SHARDS
-from relay.model import Delivery, DeliveryId, Event, EventId, Status, delivery_id
+from relay.model.delivery import Delivery, Status
+from relay.model.ids import DeliveryId, EventId, delivery_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from relay.items import Item
+    from relay.model.event import Event
     from relay.store import Store
 
 EVENTS_A_SLICE = 500

@@ -14,7 +14,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from relay.errors import Defect
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
 
 NAMESPACE = "FanoutRelay"
 _OWN = {"relay": "unnamed"}  # a process is a function of one relay, and the wiring says of which

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from relay.github import SENDS_AGAIN_FOR
 from relay.items import ttl
-from relay.model import EventId, event_id, from_iso, iso
+from relay.model.ids import EventId, event_id, from_iso, iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

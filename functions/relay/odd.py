@@ -14,15 +14,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from relay.content import BROKEN
 from relay.errors import SignatureError, UnusableSecret
+from relay.model.content import BROKEN
 from relay.received import as_text
 from relay.secret import is_one_of, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from relay.content import Pairs
+    from relay.model.content import Pairs
     from relay.received import Received
     from relay.secret import Secret
 

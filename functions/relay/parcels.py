@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 
 from relay import callbacks
 from relay.claims import claim_link
-from relay.content import ENTITY_HEADERS
 from relay.errors import OperatorError, Removed, Unready, Unsendable, UpstreamError
-from relay.model import (
-    Delivery,
-    Event,
+from relay.model.content import ENTITY_HEADERS
+from relay.model.ids import (
     EventId,
     Generation,
     deduplication_id,
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
+    from relay.model.delivery import Delivery
+    from relay.model.event import Event
     from relay.settings import Settings
 
 CARRIED_BODY_MAX_BYTES = 1024 * 1024  # QStash's free plan; and a callback, which holds it in base64, must fit 6 MB

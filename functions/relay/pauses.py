@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from relay import bulk
 from relay.errors import Conflict
 from relay.items import SHARDS
-from relay.jobs import State
-from relay.model import EventId, Status
+from relay.model.delivery import Status
+from relay.model.ids import EventId
+from relay.model.replay import State
 
 if TYPE_CHECKING:
     from relay.items import Item
-    from relay.jobs import Job
+    from relay.model.replay import Job
     from relay.store import Store
 
 RELAY = "relay"  # who lets go what nobody holds any more

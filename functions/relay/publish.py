@@ -20,7 +20,8 @@ from relay.concern import Concern
 from relay.deadline import leaving, seconds_left
 from relay.errors import QStashError, Removed, Untraceable, UpstreamError
 from relay.metrics import Metric, count
-from relay.model import SWEEP_AFTER, Delivery, Event, EventId, Generation, Status, from_iso
+from relay.model.delivery import SWEEP_AFTER, Delivery, Status
+from relay.model.ids import EventId, Generation, from_iso
 from relay.parallel import WORKERS, each
 from relay.parcels import Packer, Parcel
 from relay.sending import sent
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from relay.items import Item
+    from relay.model.event import Event
     from relay.qstash import Accepted, QStash
     from relay.settings import Settings
     from relay.store import Store

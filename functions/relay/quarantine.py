@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from relay.errors import OperatorError, RelayError, SignatureError, UpstreamError
 from relay.gateway import logger, note
 from relay.metrics import Metric, count
-from relay.model import from_iso, iso
+from relay.model.ids import from_iso, iso
 from relay.parallel import supervised
 from relay.received import Received
 from relay.signatures import check_form

@@ -17,23 +17,16 @@ from relay.errors import BadRequest, NotFound
 from relay.items import EVENTS, SHARDS, UNROUTED
 from relay.ledger import balance
 from relay.missing import Records
-from relay.model import (
-    Conflict,
-    Event,
-    EventId,
-    Status,
-    event_id,
-    from_iso,
-    iso,
-    split_delivery_id,
-)
-from relay.refusals import UNKNOWN_SOURCE_NAME, Reason
+from relay.model.delivery import Status
+from relay.model.ids import EventId, event_id, from_iso, iso, split_delivery_id
+from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason
 from relay.spool import backlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from relay.items import Item
+    from relay.model.event import Conflict, Event
     from relay.settings import Settings
     from relay.store import Store
 

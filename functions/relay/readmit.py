@@ -18,10 +18,10 @@ from relay.errors import BadRequest, Defect, SignatureError, UpstreamError
 from relay.gateway import note
 from relay.judgement import Described, judge
 from relay.metrics import Metric, count, count_routing
-from relay.model import iso
+from relay.model.ids import iso
+from relay.model.refusal import NAME_MAX_CHARS, VALUE_MAX_CHARS, plain
 from relay.parallel import WORKERS, each
 from relay.quarantine import Quarantined
-from relay.refusals import NAME_MAX_CHARS, VALUE_MAX_CHARS, plain
 from relay.spool import Spooled
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ A *place* says where a value stands:
 * `X-Gitea-Delivery|X-GitHub-Delivery`     the first of these that is there
 
 Until its signature is checked a body is the JSON that its bytes are, or the form that they say; from then on what
-`relay.content` makes of it.
+`relay.model.content` makes of it.
 
 Nothing here raises: what can't be read isn't there.
 """
@@ -23,13 +23,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from relay import content
-from relay.content import BROKEN, pairs, parsed
+from relay.model import content
+from relay.model.content import BROKEN, pairs, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from relay.content import Content, Pairs
+    from relay.model.content import Content, Pairs
 
     Reader = Callable[[Any, Sequence[str]], list[str]]
 

@@ -1,8 +1,8 @@
 """The verb of a refusal: count it, keep a sample, and never change the answer.
 
 What it costs.  The metric counts every refusal exactly: one line in the log.  The table is written in one update per
-sample (2 write units as a rule and 4 at most, since `relay.refusals` cuts what strangers write; up to 4 read units to
-find the oldest slot), which also adds what was counted since the last.  `Pace` decides how often:
+sample (2 write units as a rule and 4 at most, since `relay.model.refusal` cuts what strangers write; up to 4 read units
+to find the oldest slot), which also adds what was counted since the last.  `Pace` decides how often:
 
 * Refusals of one source and reason that come seconds apart are each kept: providers, and people trying things.
 * In a flood each function instance writes a source and reason 1, 2, 4 … s apart, soon once a minute, and all of them
@@ -35,7 +35,7 @@ from relay.errors import (
 )
 from relay.gateway import logger, note
 from relay.metrics import count_refused
-from relay.refusals import UNKNOWN_SOURCE_NAME, Reason, Refusal
+from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason, Refusal
 
 if TYPE_CHECKING:
     from relay.gateway import Request

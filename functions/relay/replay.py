@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from relay.errors import BadRequest, NotFound
 from relay.items import ttl
-from relay.jobs import Job, State
-from relay.model import OPEN, Delivery, Event, EventId, Status, iso, new_generation, split_delivery_id
+from relay.model.delivery import OPEN, Delivery, Status
+from relay.model.ids import EventId, iso, new_generation, split_delivery_id
+from relay.model.replay import Job, State
 from relay.routes import expecting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from relay.model.event import Event
     from relay.settings import Settings
     from relay.store import Store
 

@@ -14,16 +14,17 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from relay import content
 from relay.errors import Unsendable
 from relay.expressions import Expression, ExpressionError, Template
-from relay.model import EVENT_TYPE_UNKNOWN, from_iso, iso
+from relay.model import content
+from relay.model.event import EVENT_TYPE_UNKNOWN
+from relay.model.ids import from_iso, iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from relay.content import Content
-    from relay.model import Event
+    from relay.model.content import Content
+    from relay.model.event import Event
     from relay.settings import Publishing, Route, Settings, Source
 
 LABEL_MAX_CHARS = 100
@@ -39,8 +40,8 @@ _LONGEST_S = 100 * 366 * 86_400
 def facts(event: Event, body: bytes) -> dict[str, Any]:
     """Return what expressions can ask of *event*: `event_type`, `headers`, `query`, `body` and `source`.
 
-    Headers are those that are kept, their names in lower case and with `_` for `-`.  The body is what `relay.content`
-    reads in it; null where it can't.
+    Headers are those that are kept, their names in lower case and with `_` for `-`.  The body is what
+    `relay.model.content` reads in it; null where it can't.
     """
     headers = {"content-type": event.content_type or "", **event.headers}
     return {

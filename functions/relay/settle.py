@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from relay import callbacks
 
 if TYPE_CHECKING:
-    from relay.model import Delivery, Event, Status
+    from relay.model.delivery import Delivery, Status
+    from relay.model.event import Event
     from relay.settings import Settings
     from relay.store import Store
 

@@ -6,14 +6,16 @@ import base64
 import codecs
 from typing import TYPE_CHECKING, Any
 
-from relay.model import Conflict, Delivery, Event, EventId, delivery_id, iso
+from relay.model.ids import EventId, delivery_id, iso
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from relay.items import Item
-    from relay.jobs import Job
-    from relay.refusals import Reason, Refusal, Slot
+    from relay.model.delivery import Delivery
+    from relay.model.event import Conflict, Event
+    from relay.model.refusal import Reason, Refusal, Slot
+    from relay.model.replay import Job
 
 
 def conflict_json(conflict: Conflict) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.items import refusal_item, refusal_key, slot_of
-from relay.refusals import SLOTS, Refusal, Slot
+from relay.model.refusal import SLOTS, Refusal, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

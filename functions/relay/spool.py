@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from relay.judgement import Described
-from relay.model import from_iso, iso
+from relay.model.ids import from_iso, iso
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -30,7 +30,8 @@ from relay.items import (
     ttl,
 )
 from relay.jobs import ReplayJobs
-from relay.model import Conflict, Delivery, Event, EventId, from_iso, iso
+from relay.model.delivery import Delivery
+from relay.model.ids import EventId, from_iso, iso
 from relay.slots import RefusalSlots
 from relay.table import Table
 from relay.upkeep import Upkeep
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+
+    from relay.model.event import Conflict, Event
 
 INLINE_BODY_MAX_BYTES = 64 * 1024  # an item holds 400 KB; above this a bucket's PUT is far cheaper, too
 CHANGE_TRIES = 8

@@ -20,7 +20,7 @@ from relay.deadline import regardless, seconds_left, within
 from relay.errors import AnswerTooLong, Defect, LogTooLong, OutOfTime, QStashError, Unready, UpstreamError
 from relay.items import OUTBOX, SHARDS, WATCH
 from relay.metrics import Metric, count
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.parallel import each, supervised
 from relay.replay import Router
 from relay.spool import backlog
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from relay.model import Delivery, Event
+    from relay.model.delivery import Delivery
+    from relay.model.event import Event
     from relay.parcels import Parcel
     from relay.publish import Publisher
     from relay.qstash import QStash

@@ -42,7 +42,7 @@ from relay.changes import (
 )
 from relay.deadline import leaving, seconds_left
 from relay.errors import RelayError
-from relay.model import from_iso, iso
+from relay.model.ids import from_iso, iso
 from relay.schedules import tick_url
 from relay.steps import ALONE, Steps, at_first
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from relay import aws
 from relay.errors import BadRequest, NotFound, UpstreamError
 from relay.handover import HandOver, hand_over
-from relay.model import Event, EventId, delivery_id
+from relay.model.ids import EventId, delivery_id
 from relay.parallel import supervised
 from relay.parcels import BODY_MAC, CLAIM_CHECK_TYPE, body_mac
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from relay.handover import Clients
+    from relay.model.event import Event
     from relay.settings import Settings
     from relay.store import Store
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from jwt import InsecureKeyLengthWarning
 
-from relay.content import parsed
 from relay.errors import SignatureError, UnusableSecret
+from relay.model.content import parsed
 from relay.scheme import JWTS
 from relay.secret import is_one_of
 from relay.signatures import rendered_for

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from relay.callbacks import is_callback
-from relay.model import RESPONSE_EXCERPT_MAX_CHARS, Attempt, Generation, Report
+from relay.model.delivery import RESPONSE_EXCERPT_MAX_CHARS, Attempt, Report
+from relay.model.ids import Generation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,7 @@ from relay.accept import accept
 from relay.deadline import seconds_left
 from relay.errors import Defect, OutOfTime, SignatureError, Unready, UpstreamError
 from relay.metrics import count_defect, count_refused, count_routing
-from relay.refusals import Reason, Refusal
+from relay.model.refusal import Reason, Refusal
 from relay.settings import Source
 from relay.spool import Spooled
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.errors import UpstreamError
 from relay.items import Item, ttl
-from relay.model import EventId, from_iso, iso
+from relay.model.ids import EventId, from_iso, iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from relay import canaries
 from relay.already import LOG_LAG, LOG_RETENTION
 from relay.errors import Defect, UpstreamError
-from relay.model import OPEN, Delivery, Event, Report, Status, label
+from relay.model.delivery import OPEN, Delivery, Report, Status
+from relay.model.ids import label
 from relay.parallel import each, supervised
 from relay.publish import LOOK_AFTER
 from relay.replay import Cause, new_replay_id, start_again
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
+    from relay.model.event import Event
     from relay.publish import Publisher
     from relay.store import Due
 

@@ -23,9 +23,9 @@ from urllib.parse import quote, unquote_plus
 from uuid import uuid4
 
 from infra.local.made_up import ASYMMETRIC, PRIVATE
-from relay.content import BROKEN
 from relay.errors import SignatureError
 from relay.handshakes import UNSIGNED
+from relay.model.content import BROKEN
 from relay.received import Received
 from relay.scheme import HASHES, HMACS, JWTS, PLACE, WHOLE, Row
 from relay.secret import key_of

@@ -20,7 +20,8 @@ from infra.local import aws
 from infra.local.destinations import Destinations
 from infra.local.sandbox import Sandbox
 from relay.items import SHARDS, WATCH
-from relay.model import Event, event_id, new_generation
+from relay.model.event import Event
+from relay.model.ids import event_id, new_generation
 from relay.publish import Publisher
 from relay.qstash import QStash
 from relay.settings import Settings

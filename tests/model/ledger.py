@@ -7,13 +7,15 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from relay.ledger import balance
-from relay.model import OPEN, EventId, Status, iso, label
+from relay.model.delivery import OPEN, Status
+from relay.model.ids import EventId, iso, label
 from tests.model.configuration import expected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from relay.model import Delivery, Event
+    from relay.model.delivery import Delivery
+    from relay.model.event import Event
     from tests.model.world import World
 
 

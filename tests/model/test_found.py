@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay.model import DEAD, Status
+from relay.model.delivery import DEAD, Status
 from tests.memory_aws import Fault
 from tests.model.configuration import FIRST, Kind, other_url
 from tests.model.destinations import Behaviour

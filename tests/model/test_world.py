@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.model import Status
+from relay.model.delivery import Status
 from tests.memory_aws import Fault
 from tests.model.destinations import Behaviour
 from tests.model.ledger import violations

@@ -31,7 +31,8 @@ from relay.audit import Audited, audit
 from relay.errors import RelayError
 from relay.gateway import Request
 from relay.judgement import describe
-from relay.model import EventId, Status, delivery_id, event_id
+from relay.model.delivery import Status
+from relay.model.ids import EventId, delivery_id, event_id
 from relay.parcels import BODY_MAC
 from relay.publish import Publisher
 from relay.qstash import QStash

@@ -13,7 +13,7 @@ import pytest
 from infra.config import built_in_schemes
 from infra.local.made_up import made_up
 from relay.judgement import Described, judge
-from relay.model import event_id
+from relay.model.ids import event_id
 from relay.received import Received
 from relay.scheme import Row
 from relay.secret import Secret

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from cli.commands.audit import STATUSES
-from relay.model import Status
+from relay.model.delivery import Status
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Call, Relay

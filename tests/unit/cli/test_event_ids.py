@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.model import event_id
+from relay.model.ids import event_id
 from tests.unit.cli.conftest import Relay, event
 
 OWN = ["a/b", "a%2Fb", "a?b=c", "a#b", "a b", "a:b", "::", "ü☃", "x" * 1000, "../..", ".", "-"]

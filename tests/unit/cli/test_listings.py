@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from relay.judgement import describe
-from relay.model import event_id
+from relay.model.ids import event_id
 from relay.received import Received
 from relay.scheme import Row
 from tests.unit.cli.conftest import SECRET, delivery, event

@@ -22,7 +22,7 @@ from infra.rows import Scheme, built_in_schemes
 from relay.errors import SignatureError
 from relay.handshakes import Answer
 from relay.judgement import Described, judge
-from relay.model import EVENT_TYPE_UNKNOWN
+from relay.model.event import EVENT_TYPE_UNKNOWN
 from relay.scheme import Row
 from relay.secret import Secret
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from relay import callbacks
-from relay.model import EventId, Generation, destination_scope, group_scope
+from relay.model.ids import EventId, Generation, destination_scope, group_scope
 from relay.qstash import QStash
 from tests.unit.relay.world import BASE, MAC
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 

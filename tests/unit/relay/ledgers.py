@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from relay.audit import GRACE, Audited, audit
 from relay.items import shard_of
 from relay.ledger import Balance, balance
-from relay.model import OPEN, Delivery, Event, Status, iso
+from relay.model.delivery import OPEN, Delivery, Status
+from relay.model.ids import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 DAY = timedelta(days=1)

@@ -9,7 +9,7 @@ import httpx
 
 from relay import query
 from relay.github import GitHub
-from relay.model import event_id
+from relay.model.ids import event_id
 from relay.reconcile import Reconciled, reconcile
 from relay.settings import Settings
 from tests.github_api import HOOK, TOKEN, GitHubApi, Hook

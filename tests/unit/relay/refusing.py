@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from relay import query
 from relay.errors import RelayError, SignatureError
 from relay.gateway import Request
-from relay.refusals import Reason, Refusal
+from relay.model.refusal import Reason, Refusal
 from relay.refuse import Pace, record_refusal
 from relay.settings import Settings
 from relay.store import Store

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay import bulk
-from relay.model import Status
+from relay.model.delivery import Status
 from tests.unit.relay.ledgers import SECOND, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.jobs import Job
-    from relay.model import Event
+    from relay.model.event import Event
+    from relay.model.replay import Job
     from tests.unit.relay.world import World
 
 ERP = {"destination": "erp"}

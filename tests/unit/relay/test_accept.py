@@ -19,7 +19,7 @@ from relay.deadline import within
 from relay.errors import BodyTooLarge, SignatureError, UpstreamError
 from relay.handshakes import Answer
 from relay.judgement import Described
-from relay.model import event_id, iso
+from relay.model.ids import event_id, iso
 from relay.received import Received
 from relay.secret import Secret
 from relay.settings import Settings

@@ -20,7 +20,7 @@ from relay.deadline import at_most, within
 from relay.errors import OperatorError, UpstreamError
 from relay.fetch import Fetcher
 from relay.judgement import Described
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.received import Received
 from relay.secret import Secret
 from relay.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 
 from relay.audit import FIRST, GRACE, LEASE, LEASE_LENGTH, OVERLAP, Audited, audit
 from relay.errors import UpstreamError
-from relay.model import Status
+from relay.model.delivery import Status
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.ledgers import NAMES, SECOND, audited, not_due, put, saved, unmark
 from tests.unit.relay.slow import left, slow_aws

@@ -12,7 +12,8 @@ import query as function
 from relay import ledger
 from relay import query as queries
 from relay.items import SHARDS
-from relay.model import Status, iso
+from relay.model.delivery import Status
+from relay.model.ids import iso
 from tests.unit.relay.ledgers import DAY, NAMES, SECOND, put
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay.model import EventId, Status
+from relay.model.delivery import Status
+from relay.model.ids import EventId
 from tests.unit.relay.ledgers import audited
 from tests.unit.relay.world import BASE
 

@@ -9,7 +9,7 @@ import pytest
 
 from relay import qstash
 from relay.audit import GRACE, Audited
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.replay import replay_event
 from relay.settings import Settings
 from tests.unit.relay.ledgers import SECOND, audited, put
@@ -17,7 +17,7 @@ from tests.unit.relay.slow import left
 from tests.unit.relay.world import BASE, FLAT
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.unit.relay.dead_letters import DeadLetters
     from tests.unit.relay.world import World
 

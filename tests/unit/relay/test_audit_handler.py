@@ -13,7 +13,7 @@ from relay import deadline, wiring
 from relay.audit import GRACE, LEASE, LEASE_LENGTH
 from relay.errors import UpstreamError
 from relay.gateway import logger
-from relay.model import Status
+from relay.model.delivery import Status
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.ledgers import SECOND, not_due, put
 from tests.unit.relay.operator import Context, wired

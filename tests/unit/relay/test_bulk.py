@@ -9,8 +9,8 @@ import pytest
 from relay import bulk
 from relay.errors import Conflict, NotFound
 from relay.items import shard_of
-from relay.jobs import State
-from relay.model import Status
+from relay.model.delivery import Status
+from relay.model.replay import State
 from relay.replay import replay_event
 from tests.unit.relay.ledgers import DAY, SECOND, put
 from tests.unit.relay.replays import advance, dead, erp, known, start

@@ -8,7 +8,8 @@ import pytest
 
 from relay import bulk
 from relay.errors import BadRequest
-from relay.model import Status, iso
+from relay.model.delivery import Status
+from relay.model.ids import iso
 from tests.unit.relay.replays import ERP, advance, dead, erp, start
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ import pytest
 
 from relay import bulk
 from relay.errors import UpstreamError
-from relay.jobs import State
-from relay.model import Status
+from relay.model.delivery import Status
+from relay.model.replay import State
 from relay.sweep import LEASE_LENGTH
 from tests.unit.relay.replays import advance, dead, erp, known, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.jobs import Job
-    from relay.model import Event
+    from relay.model.event import Event
+    from relay.model.replay import Job
     from tests.unit.relay.world import World
 
 

@@ -12,7 +12,8 @@ import pytest
 import record
 from infra.local.qstash.signing import sign
 from relay import callbacks, wiring
-from relay.model import Status, destination_scope, group_scope
+from relay.model.delivery import Status
+from relay.model.ids import destination_scope, group_scope
 from relay.replay import Cause, new_replay_id, start_again
 from relay.settings import Settings
 from tests.unit.relay.operator import wired
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from relay.model import Delivery, Event
+    from relay.model.delivery import Delivery
+    from relay.model.event import Event
 
 KEY = "sig_current_current_current_current"
 CANARY: dict[str, Any] = {**FLAT, "sources": {"github": {**FLAT["sources"]["github"], "canary": True}}}

@@ -17,7 +17,7 @@ import claim
 from relay import aws, callbacks, wiring
 from relay.accept import BODY_MAX_BYTES
 from relay.claims import URL_LIVES_S, claim_link
-from relay.model import EventId, Generation
+from relay.model.ids import EventId, Generation
 from relay.store import Store
 from tests.unit.relay.operator import wired
 from tests.unit.relay.world import BASE, MAC, World
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.conftest import LocalClients
 
 pytestmark = pytest.mark.local_aws

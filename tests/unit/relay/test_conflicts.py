@@ -10,7 +10,7 @@ import pytest
 
 from relay import query
 from relay.errors import NotFound
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.parcels import CARRIED_BODY_MAX_BYTES
 from relay.store import INLINE_BODY_MAX_BYTES
 

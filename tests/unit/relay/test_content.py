@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay import content
-from relay.content import ENTITY_HEADERS, UNPACKED_FREE_BYTES, UNPACKED_MAX_BYTES, read
 from relay.handover import HandOver
 from relay.judgement import describe
-from relay.model import Delivery, Status
+from relay.model import content
+from relay.model.content import ENTITY_HEADERS, UNPACKED_FREE_BYTES, UNPACKED_MAX_BYTES, read
+from relay.model.delivery import Delivery, Status
 from relay.routes import facts
 from relay.targets import _encoding
 from tests.examples import examples

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
 from relay.handover import DOUBT, HandOver
 from relay.handover import hand_over as give
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.parcels import body_mac
 from relay.replay import Cause, new_replay_id, start_again
 from relay.targets import Delivered, deliver
@@ -19,7 +19,7 @@ from tests.flat import bus
 from tests.unit.relay.world import FLAT, MAC
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from relay.store import Store
     from tests.unit.relay.world import World
 

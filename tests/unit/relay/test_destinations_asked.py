@@ -9,7 +9,8 @@ import pytest
 
 import query
 from relay.items import delivery_item
-from relay.model import Status, iso
+from relay.model.delivery import Status
+from relay.model.ids import iso
 from tests.unit.relay.ledgers import DAY
 from tests.unit.relay.operator import ARN
 from tests.unit.relay.replays import dead, erp

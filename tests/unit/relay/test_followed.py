@@ -11,12 +11,14 @@ import httpx
 import pytest
 
 from relay.already import LOG_LAG
-from relay.model import SWEEP_AFTER, Event, Status, group_scope
+from relay.model.delivery import SWEEP_AFTER, Status
+from relay.model.ids import group_scope
 from relay.parcels import BODY_MAC, body_mac
 from tests.flat import bus, group, publishing, url
 from tests.unit.relay.world import BASE, FLAT, MAC, World
 
 if TYPE_CHECKING:
+    from relay.model.event import Event
     from tests.conftest import Clients
 
 PUBLISH = "/v2/publish/"

@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 
 from relay.errors import Undeliverable, UpstreamError
 from relay.handover import KINDS, MAX_BYTES, HandOver, hand_over
-from relay.model import Delivery, Generation
+from relay.model.delivery import Delivery
+from relay.model.ids import Generation
 
 if TYPE_CHECKING:
     from tests.conftest import LocalClients

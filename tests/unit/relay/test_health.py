@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from relay import health
 from relay.health import Health, look
 from relay.items import delivery_item
-from relay.model import Attempt, Delivery, EventId, Generation, Status, iso
+from relay.model.delivery import Attempt, Delivery, Status
+from relay.model.ids import EventId, Generation, iso
 from tests.unit.relay.ledgers import DAY, SECOND, put
 
 if TYPE_CHECKING:

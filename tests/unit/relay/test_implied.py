@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from relay import health, implied, query
 from relay.ledger import balance
-from relay.model import Event, Status, iso
+from relay.model.delivery import Status
+from relay.model.ids import iso
 from tests.conftest import Clients
 from tests.memory_aws import MemoryDynamoDB, MemoryS3
 from tests.unit.relay.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from relay.model.event import Event
 
 SOME, MANY = 50, 0  # how many marks of a shard are read one by one
 

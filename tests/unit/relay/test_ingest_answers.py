@@ -12,7 +12,8 @@ import pytest
 
 import ingest
 from relay import aws, wiring
-from relay.model import EventId, Status
+from relay.model.delivery import Status
+from relay.model.ids import EventId
 from tests.unit.relay.world import BASE, FLAT, MAC, SECRET, World
 
 if TYPE_CHECKING:

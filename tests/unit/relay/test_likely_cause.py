@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from relay.causes import Facts, likely_cause
-from relay.refusals import Reason
+from relay.model.refusal import Reason
 from tests.unit.relay.refusing import BASE, NOW, refused
 
 FACTS = Facts("github", False, ("github", "Stripe-Live"), (BASE, "https://api.example.com"), None, True)

@@ -7,15 +7,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.model import (
-    RANK,
-    Attempt,
-    Delivery,
-    Event,
+from relay.model.delivery import RANK, Attempt, Delivery, Report, Status
+from relay.model.event import Event
+from relay.model.ids import (
     EventId,
     Generation,
-    Report,
-    Status,
     deduplication_id,
     delivery_id,
     event_id,

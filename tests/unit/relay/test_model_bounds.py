@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.items import delivery_item, delivery_of, plain, wire
-from relay.model import (
+from relay.model.delivery import (
     ATTEMPTS_FIRST,
     ATTEMPTS_LAST,
     MESSAGES_MAX,
     RESPONSE_EXCERPT_MAX_CHARS,
     Attempt,
     Delivery,
-    Generation,
     Report,
     Status,
 )
+from relay.model.ids import Generation
 from tests.memory_aws.tables import ITEM_MAX_BYTES, item_bytes
 from tests.unit.relay.test_model import NOW, OLD, START, a_delivery
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.model import DEAD, OPEN, RANK, Attempt, Delivery, Generation, Report, Status
+from relay.model.delivery import DEAD, OPEN, RANK, Attempt, Delivery, Report, Status
+from relay.model.ids import Generation
 from tests.store_conformance import Clock, an_event
 
 if TYPE_CHECKING:

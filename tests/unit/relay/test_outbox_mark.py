@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.errors import UpstreamError
-from relay.model import Status
+from relay.model.delivery import Status
 from tests.unit.relay.table_wire import wire_of
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 pytestmark = pytest.mark.local_aws

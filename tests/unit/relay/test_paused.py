@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.ledger import forgotten
-from relay.model import Status, iso
+from relay.model.delivery import Status
+from relay.model.ids import iso
 from relay.replay import replay_deliveries, replay_event
 from relay.wiring import Relay
 from tests.unit.relay.ledgers import NAMES, counts, put, saved, unmark, whole

@@ -9,15 +9,15 @@ import pytest
 
 from relay import bulk, pauses
 from relay.errors import BadRequest, Conflict
-from relay.jobs import State
-from relay.model import Status
+from relay.model.delivery import Status
+from relay.model.replay import State
 from relay.replay import replay_deliveries
 from tests.unit.relay.ledgers import SECOND, audited, haunt, put
 from tests.unit.relay.replays import advance, dead, erp, known
 
 if TYPE_CHECKING:
-    from relay.jobs import Job
-    from relay.model import Event
+    from relay.model.event import Event
+    from relay.model.replay import Job
     from tests.unit.relay.world import World
 
 

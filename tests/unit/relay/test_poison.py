@@ -14,7 +14,7 @@ from relay.accept import accept_or_spool
 from relay.errors import Defect
 from relay.items import SHARDS
 from relay.judgement import Described
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.spool import Spooled
 from relay.sweep import DEFECT_MAX
 from tests.conftest import Clients
@@ -26,7 +26,7 @@ from tests.unit.relay.told import SILENCE_S, tell
 from tests.unit.relay.world import FLAT, World, routed
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
 
 HUGE = b'{"n": 1' + b"0" * 308 + b"}"
 NESTED = b'{"n": ' + b"[" * 900 + b"]" * 900 + b"}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.already import LOG_LAG
-from relay.model import Status
+from relay.model.delivery import Status
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 

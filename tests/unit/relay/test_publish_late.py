@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from relay.already import LOG_LAG, LOG_RETENTION, SAME_ID_WINDOW, UNTRACEABLE
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.qstash import CLOCK_MARGIN, LOG_LITTLE_PAGES
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from relay.parcels import Parcel
     from tests.unit.relay.world import World
 

@@ -10,14 +10,14 @@ import pytest
 
 from relay.already import LOG_LAG
 from relay.concern import Concern
-from relay.model import SWEEP_AFTER, Status
+from relay.model.delivery import SWEEP_AFTER, Status
 from relay.publish import RETRIED_FOR
 from tests.flat import publishing
 from tests.unit.relay.slow import slow_aws
 from tests.unit.relay.world import FLAT, routed
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 ERP = "erp.example.com"

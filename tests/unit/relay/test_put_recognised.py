@@ -9,7 +9,8 @@ import pytest
 
 from relay.accept import Acceptance, accept_or_spool
 from relay.judgement import Described
-from relay.model import Status, event_id
+from relay.model.delivery import Status
+from relay.model.ids import event_id
 from relay.spool import Spooled
 from tests.unit.relay.table_wire import wire_of
 

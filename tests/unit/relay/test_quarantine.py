@@ -12,7 +12,8 @@ import pytest
 import ingest
 from relay import cells, quarantine, query, readmit, wiring
 from relay.errors import Defect, UpstreamError
-from relay.model import EventId, Status, event_id, iso
+from relay.model.delivery import Status
+from relay.model.ids import EventId, event_id, iso
 from relay.quarantine import Pace, expiry
 from relay.refuse import Pace as RefusalPace
 from relay.refuse import record_refusal

@@ -9,7 +9,7 @@ import pytest
 
 from relay import query
 from relay.errors import BadRequest
-from relay.model import event_id, kept_key
+from relay.model.ids import event_id, kept_key
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World

@@ -10,8 +10,9 @@ import pytest
 
 from relay import query as queries
 from relay.items import SHARDS
-from relay.jobs import State
-from relay.model import Status, iso
+from relay.model.delivery import Status
+from relay.model.ids import iso
+from relay.model.replay import State
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.replays import dead, known, start
 

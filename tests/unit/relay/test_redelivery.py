@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from relay.errors import OperatorError, QStashError
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.replay import Cause, start_again
 from tests.unit.relay.world import FLAT
 
 if TYPE_CHECKING:
     from relay.accept import Acceptance
-    from relay.model import Event
+    from relay.model.event import Event
     from relay.publish import Publisher
     from tests.unit.relay.world import World
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from relay.refusals import Reason
+from relay.model.refusal import Reason
 from relay.refuse import GAP_MAX, QUIET, WRITES_PER_MINUTE, Pace
 from tests.unit.relay.refusing import NOW
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from relay.causes import Facts, likely_cause
 from relay.items import plain, refusal_item, slot_of, wire
-from relay.refusals import UNKNOWN_SOURCE_NAME, Reason, Refusal, Slot
+from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason, Refusal, Slot
 from tests.unit.relay.refusing import BAD, BASE, HEADED, NOW, ROW, World, asked, refused
 
 if TYPE_CHECKING:

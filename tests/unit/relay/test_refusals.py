@@ -26,7 +26,7 @@ from relay.errors import (
     UpstreamError,
 )
 from relay.gateway import logger
-from relay.refusals import SLOTS, UNKNOWN_SOURCE_NAME, Reason
+from relay.model.refusal import SLOTS, UNKNOWN_SOURCE_NAME, Reason
 from relay.refuse import GAP_MAX, reason_of
 from tests.unit.relay.refusing import BAD, World, asked
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.errors import NotFound, SignatureError
-from relay.refusals import UNKNOWN_SOURCE_NAME, Reason
+from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason
 from tests.store_conformance import Clock, a_refusal, an_event
 from tests.unit.relay.refusing import BAD, BASE, NOW, World, asked
 

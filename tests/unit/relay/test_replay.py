@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.replay import replay_deliveries, replay_event
 
 if TYPE_CHECKING:

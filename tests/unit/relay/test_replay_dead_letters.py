@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.replay import REPLAYABLE, replay_deliveries, replay_event
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from relay.replay import Replay
     from tests.unit.relay.world import World
 

@@ -8,8 +8,9 @@ import pytest
 
 import query as function
 from relay import bulk, shown
-from relay.jobs import State
-from relay.model import Status, iso
+from relay.model.delivery import Status
+from relay.model.ids import iso
+from relay.model.replay import State
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.operator import ARN, Operator
 from tests.unit.relay.replays import dead, start

@@ -9,7 +9,7 @@ import pytest
 
 from relay.errors import OperatorError
 from relay.expressions import Expression, Template
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.routes import facts, route
 from relay.settings import Source
 from tests.flat import group, publishing, url

@@ -15,9 +15,9 @@ import ingest
 from infra.config import built_in_schemes
 from infra.local.qstash.signing import sign
 from relay import wiring
-from relay.model import EventId, event_id
+from relay.model.ids import EventId, event_id
+from relay.model.refusal import Reason
 from relay.query import list_refusals
-from relay.refusals import Reason
 from relay.refuse import Pace, record_refusal
 from relay.schedules import tick_url
 from relay.settings import Settings

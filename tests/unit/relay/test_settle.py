@@ -10,7 +10,8 @@ import pytest
 
 from relay import callbacks, query, shown
 from relay.errors import BadRequest, SignatureError
-from relay.model import EventId, Status, new_generation
+from relay.model.delivery import Status
+from relay.model.ids import EventId, new_generation
 from relay.settle import settle
 from tests.unit.relay.world import MAC, World
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from relay.errors import QStashError
-from relay.model import Status
+from relay.model.delivery import Status
 from tests.unit.relay.qstash_wire import Wire, client
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ import pytest
 
 from relay import query
 from relay.items import OUTBOX, shard_of
-from relay.model import Status, event_id
+from relay.model.delivery import Status
+from relay.model.ids import event_id
 from relay.sweep import BACKOFF_MAX, BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 

@@ -10,7 +10,8 @@ import pytest
 from relay.errors import QStashError
 from relay.items import shard_of
 from relay.judgement import Described
-from relay.model import Status, event_id
+from relay.model.delivery import Status
+from relay.model.ids import event_id
 from relay.spool import Spooled
 from relay.sweep import HOLD_MAX
 from tests.unit.relay.world import World

@@ -10,7 +10,8 @@ import pytest
 
 from relay.items import SHARDS, shard_of
 from relay.judgement import Described
-from relay.model import Event, Status, event_id
+from relay.model.delivery import Status
+from relay.model.ids import event_id
 from relay.spool import Spooled
 from relay.sweep import sweep
 from tests.unit.relay.slow import left, slow_qstash
@@ -19,6 +20,7 @@ from tests.unit.relay.table_wire import wire_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 

@@ -10,14 +10,15 @@ import pytest
 
 from relay.items import shard_of
 from relay.judgement import Described
-from relay.model import Status, event_id
+from relay.model.delivery import Status
+from relay.model.ids import event_id
 from relay.spool import Spooled
 from relay.sweep import BATCH
 from tests.unit.relay.slow import left, slow_aws, slow_qstash
 from tests.unit.relay.told import SILENCE_S, tell
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 RUN_S = 45.0  # of 55 s, without the margin

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from relay import sync
-from relay.model import Status
+from relay.model.delivery import Status
 from tests.unit.relay.account import PIN, TICK, Account, key
 from tests.unit.relay.world import MAC
 

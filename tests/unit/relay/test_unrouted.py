@@ -10,7 +10,8 @@ import pytest
 from relay import bulk, query
 from relay.errors import BadRequest
 from relay.judgement import Described
-from relay.model import Status, iso
+from relay.model.delivery import Status
+from relay.model.ids import iso
 from relay.replay import replay_event
 from relay.spool import Spooled
 from tests.flat import publishing, route
@@ -18,7 +19,8 @@ from tests.unit.relay.replays import advance
 from tests.unit.relay.world import FLAT
 
 if TYPE_CHECKING:
-    from relay.model import Event, EventId
+    from relay.model.event import Event
+    from relay.model.ids import EventId
     from relay.replay import Replay
     from tests.unit.relay.world import World
 

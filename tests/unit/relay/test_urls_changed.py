@@ -16,12 +16,12 @@ import pytest
 from relay import sync
 from relay.already import DEPLOY_MARGIN, LOG_LAG
 from relay.errors import QStashError
-from relay.model import SWEEP_AFTER, Status
+from relay.model.delivery import SWEEP_AFTER, Status
 from relay.upkeep import DEPLOY_MAX
 from tests.unit.relay.world import FLAT, World
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
 
 LEDGER_URL = "https://ledger.example.com/in"
 NEW_URL = "https://erp.example.com/new"

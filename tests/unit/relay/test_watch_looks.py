@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.model import Delivery, Generation, Status
+from relay.model.delivery import Delivery, Status
+from relay.model.ids import Generation
 from relay.publish import LOOK_SOON_AFTER
 from relay.store import Due
 from relay.watch import LOOK_MAX, Looked, look_after
@@ -16,7 +17,7 @@ from tests.unit.relay.world import routed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 

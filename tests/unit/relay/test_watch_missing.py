@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.already import LOG_LAG
-from relay.model import Status
+from relay.model.delivery import Status
 from relay.qstash import LOG_LITTLE_PAGES
 from relay.watch import FORGOTTEN, LOST, UNENDED
 from tests.unit.relay.told import SILENCE_S, tell
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 LAG_S = LOG_LAG.total_seconds()

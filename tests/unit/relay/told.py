@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from relay.publish import LOOK_AFTER
 
 if TYPE_CHECKING:
-    from relay.model import Event
+    from relay.model.event import Event
     from tests.unit.relay.world import World
 
 SILENCE_S = LOOK_AFTER.total_seconds() + 30  # the timeout of erp's group is 30 s

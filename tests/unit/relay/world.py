@@ -16,7 +16,7 @@ from relay import callbacks
 from relay.accept import Acceptance, Proof, accept, examine
 from relay.errors import OperatorError
 from relay.judgement import Described
-from relay.model import Delivery, Event, EventId, Generation, Status, group_scope
+from relay.model.ids import EventId, Generation, group_scope
 from relay.publish import Publisher
 from relay.qstash import QStash
 from relay.received import Received
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import ModuleType
 
+    from relay.model.delivery import Delivery, Status
+    from relay.model.event import Event
     from tests.conftest import Clients
 
 SECRET = "s3cret"

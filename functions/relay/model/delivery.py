@@ -7,24 +7,19 @@ through operations that are commutative, idempotent and monotonic within a gener
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import secrets
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NewType
+from typing import TYPE_CHECKING, Any
+
+from relay.model.ids import DeliveryId, EventId, Generation, delivery_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-EventId = NewType("EventId", str)
-DeliveryId = NewType("DeliveryId", str)
-Generation = NewType("Generation", str)
+    from relay.model.event import Event
 
-EVENT_TYPE_UNKNOWN = "unknown"
-EVENT_TYPE_MAX_CHARS = 200
-IDEMPOTENCY_KEY_MAX_CHARS = 300
+
 RESPONSE_EXCERPT_MAX_CHARS = 500
 # What is kept of a delivery's attempts, so that its record fits its item (400 KB) whatever happens; the rest is counted
 ATTEMPTS_FIRST = 5  # of a message
@@ -50,150 +45,6 @@ class Status(StrEnum):
 RANK = {status: rank for rank, status in enumerate(Status)}  # what is known later outranks what was known before
 OPEN = frozenset({Status.PENDING, Status.IN_FLIGHT})  # the relay still owes it something: a publish, or a look
 DEAD = frozenset({Status.UNPUBLISHABLE, Status.DEAD_LETTERED})  # what a redelivery of its source opens again
-
-
-def kept_key(key: str) -> str:
-    """Return *key*, a source's own id of an event, as it is kept: whole, or the hash of what is too long for that."""
-    if len(key) <= IDEMPOTENCY_KEY_MAX_CHARS:
-        return key
-    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
-
-
-def event_id(source: str, idempotency_key: str) -> EventId:
-    """Return the id of the event that *source* calls *idempotency_key*: the same pair is the same event, for ever."""
-    digest = hashlib.sha256(f"{source}\0{kept_key(idempotency_key)}".encode()).digest()[:20]
-    return EventId("rly_" + base64.b32encode(digest).decode().lower())
-
-
-def destination_delivery_id(event: EventId) -> str:
-    """Return what a destination sees as `Relay-Delivery-Id`: the same over attempts and replays.
-
-    QStash sends one set of headers to every endpoint of a URL group, so this id can't name the destination; within one
-    destination it identifies the delivery.
-    """
-    return "dlv_" + event.removeprefix("rly_")
-
-
-def delivery_id(event: EventId, destination: str) -> DeliveryId:
-    """Return the id of the delivery of *event* to *destination*: `dlv_<event's part>.<destination>`."""
-    return DeliveryId(f"{destination_delivery_id(event)}.{destination}")
-
-
-def split_delivery_id(text: str) -> tuple[EventId, str | None]:
-    """Return the event and, where *text* names one, the destination of a delivery id in either form."""
-    part, _, destination = text.removeprefix("dlv_").partition(".")
-    return EventId("rly_" + part), destination or None
-
-
-def new_generation() -> Generation:
-    """Return a value that no other generation of any delivery has: not 1, 2, 3, since records expire and ids return."""
-    return Generation(secrets.token_hex(8))
-
-
-def group_scope(group: str) -> str:
-    """Return the scope of a publish to a URL group."""
-    return f"g.{group}"
-
-
-def destination_scope(destination: str) -> str:
-    """Return the scope of a publish to one destination's own URL."""
-    return f"d.{destination}"
-
-
-def deduplication_id(relay: str, event: EventId, generation: Generation, scope: str) -> str:
-    """Return what tells QStash that two publishes are one: right under any window and any scope.  Hex: no `:`."""
-    return hashlib.sha256("\0".join((relay, event, generation, scope)).encode()).hexdigest()[:40]
-
-
-def iso(moment: datetime) -> str:
-    """Return *moment* as it stands at rest: ISO 8601, UTC, microseconds; text order is time order."""
-    # Not strftime: it may give a year before 1000 fewer than four digits.
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def from_iso(text: str) -> datetime:
-    """Return the aware UTC datetime that *text* says."""
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What a source sent, once.
-
-    Attributes:
-        saved_at: When it was saved.
-        headers: The source's own headers that destinations get; none of them a secret.  Lower-case names.
-        sha256: Hex digest of the body's bytes.
-        query: The parameters of its URL, without those that hold a token; the last of each name.
-        method: That its source called with.
-        raw_query: Its query string as it came, without those; empty where it is too long, which *query_left_out* says.
-        expected: Destination name -> URL group, as the configuration stood when the event came; none: unrouted.
-        held: Those of the expected destinations that were paused when the event came.
-        unpublished: URL groups that QStash doesn't have yet: the outbox mark.
-        generation: Of the first publish, shared by all its deliveries.
-        conflicts: How many other bodies came under the same id; each is kept.
-        suspected_replay_of: The event that came with the same signed bytes under another id; None: there is none known.
-        reconciled_at: When it was found to have come because the relay had asked its source for it; else None.
-        routed_at: When it was routed last, if not as it came.
-        route_error: Why a route could not tell whether it takes the event, which so didn't go there; else None.
-    """
-
-    id: EventId
-    source: str
-    idempotency_key: str
-    event_type: str
-    received_at: datetime
-    saved_at: datetime
-    content_type: str | None
-    headers: dict[str, str]
-    sha256: str
-    size_bytes: int
-    expected: dict[str, str]
-    generation: Generation
-    expires_at: datetime
-    unpublished: frozenset[str] = frozenset()
-    suspected_replay_of: EventId | None = None
-    reconciled_at: datetime | None = None
-    conflicts: int = 0
-    query: dict[str, str] = field(default_factory=dict)
-    method: str = "POST"
-    raw_query: str = ""
-    query_left_out: bool = False
-    held: frozenset[str] = frozenset()
-    routed_at: datetime | None = None
-    route_error: str | None = None
-
-    @property
-    def owed_since(self) -> datetime:
-        """Return when its first generation began: nothing of that can have been published before."""
-        return self.routed_at or self.saved_at
-
-    @property
-    def label(self) -> str:
-        """Return the QStash label of everything published for the event's first generation."""
-        return label(self.id, self.generation)
-
-
-def label(event: EventId, generation: Generation) -> str:
-    """Return the QStash label under which one generation's messages are found in its logs."""
-    return f"{event}.{generation}"
-
-
-def delivery_label(event: EventId, generation: Generation, destination: str) -> str:
-    """Return the QStash label, beside that of its generation, of what goes to one destination's URL alone."""
-    return f"{label(event, generation)}.{destination}"
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Other bytes that came under an event's id: kept, never published."""
-
-    event_id: EventId
-    sha256: str
-    size_bytes: int
-    received_at: datetime
-    content_type: str | None
-    headers: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, order=True)
