@@ -212,7 +212,7 @@ class Examination:
             yield Finding("signing keys", "missing", "the relay doesn't have QStash's: it refuses its calls", todo)
 
     def _keys_of(self, stack: Stack) -> Mapping[str, Any]:
-        from relay.store import Store
+        from relay.storage.store import Store
 
         outputs = stack.outputs
         store = Store(outputs["TableName"], outputs.get("BucketName", ""), dynamodb=aws.client("dynamodb"))

@@ -1,8 +1,8 @@
 """Which items the functions behind open routes may write: by partition key, as IAM's `dynamodb:LeadingKeys` has it.
 
 Anybody reaches these functions.  Whoever found a hole in one could write what it writes, and nothing of what the relay
-steers itself by: the keys that prove callbacks, leases, pauses, what QStash should hold.  `relay.items` has all keys.
-No CDK here, so that tests of the functions hold every write to it: the local AWS knows no leading keys.
+steers itself by: the keys that prove callbacks, leases, pauses, what QStash should hold.  `relay.storage.items` has the
+keys.  No CDK here, so that tests of the functions hold every write to it: the local AWS knows no leading keys.
 """
 
 from __future__ import annotations

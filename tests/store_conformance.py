@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay import cells
 from relay.errors import UpstreamError
-from relay.items import OUTBOX, SHARDS, WATCH, shard_of
 from relay.model.delivery import Attempt, Delivery, Report, Status
 from relay.model.event import Conflict, Event
 from relay.model.ids import event_id, iso, new_generation
 from relay.model.refusal import KEPT_FOR, SLOTS, Reason, Refusal
+from relay.storage import quarantine
+from relay.storage.items import OUTBOX, SHARDS, WATCH, shard_of
 
 if TYPE_CHECKING:
-    from relay.store import Store
+    from relay.storage.store import Store
 
 
 @dataclass
@@ -546,17 +546,17 @@ class StoreConformance:
         for source, id_ in (("github", "b"), ("github", "a"), ("github-2", "c")):
             store.quarantine(source, id_, b"{}")
 
-        cells = store.quarantined("github")
+        quarantine = store.quarantined("github")
         store.unquarantine("github", "b")
         store.unquarantine("github", "b")
 
-        assert {it.id for it in cells} == {"a", "b"}
-        assert all(it.at.tzinfo is not None for it in cells)
+        assert {it.id for it in quarantine} == {"a", "b"}
+        assert all(it.at.tzinfo is not None for it in quarantine)
         assert [it.id for it in store.quarantined("github")] == ["a"]
 
     def test_there_is_room_for_so_many(self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         """However many ask at once, and of each source."""
-        monkeypatch.setattr(cells, "NUMBER_MAX", 5)
+        monkeypatch.setattr(quarantine, "NUMBER_MAX", 5)
         later = clock() + timedelta(days=1)
 
         with ThreadPoolExecutor(8) as pool:
@@ -568,7 +568,7 @@ class StoreConformance:
 
     def test_there_is_room_for_so_many_bytes(self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         """To the last."""
-        monkeypatch.setattr(cells, "BYTES_MAX", 100)
+        monkeypatch.setattr(quarantine, "BYTES_MAX", 100)
         later = clock() + timedelta(days=1)
 
         assert [store.take_room("github", size, later) for size in (60, 41, 40, 1)] == [True, False, True, False]
@@ -577,7 +577,7 @@ class StoreConformance:
         self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """And what was given back before isn't given back twice."""
-        monkeypatch.setattr(cells, "NUMBER_MAX", 1)
+        monkeypatch.setattr(quarantine, "NUMBER_MAX", 1)
         later = clock() + timedelta(days=1)
         store.take_room("github", 10, later)
 
@@ -591,7 +591,7 @@ class StoreConformance:
         self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Though nobody took it off, and a crash left it counted; what hasn't expired keeps its own."""
-        monkeypatch.setattr(cells, "NUMBER_MAX", 3)
+        monkeypatch.setattr(quarantine, "NUMBER_MAX", 3)
         day = timedelta(days=1)
         for days in (1, 1, 3):
             store.take_room("github", 10, clock() + days * day)

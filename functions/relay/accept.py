@@ -19,8 +19,8 @@ from relay.metrics import count_defect
 from relay.model.delivery import DEAD, SWEEP_AFTER, Delivery
 from relay.model.event import Conflict, Event
 from relay.model.ids import DeliveryId, event_id, iso, new_generation
-from relay.replay import Cause, new_replay_id, start_again
 from relay.routes import expecting
+from relay.storage.generations import Cause, new_replay_id, start_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from relay.secret import Secret
     from relay.settings import Settings, Source
     from relay.spool import Spooled
-    from relay.store import Store
+    from relay.storage.store import Store
 
 BODY_MAX_BYTES = 4 * 1024 * 1024  # Lambda takes 6 MB of event, and a binary body comes in base64
 CONTENT_TYPE_MAX_CHARS = 500

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from relay.parcels import Parcel
     from relay.qstash import QStash
     from relay.settings import Settings
-    from relay.store import Store
+    from relay.storage.store import Store
 
 SAME_ID_WINDOW = timedelta(minutes=9)  # within QStash's shorter deduplication window the same id is safe again
 LOG_LAG = timedelta(minutes=5)  # what QStash's log doesn't show by then, it never will

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from relay.callbacks import Address
 from relay.deadline import regardless, seconds_left, within
 from relay.errors import AnswerTooLong, BadRequest, Defect, OutOfTime, QStashError, SignatureError, UpstreamError
-from relay.items import SHARDS
 from relay.ledger import Balance, Finding, balance, forgotten
 from relay.model.delivery import DEAD, OPEN, Attempt, Delivery, Report, Status
 from relay.model.ids import Generation, from_iso, iso
 from relay.parallel import supervised
 from relay.pauses import release_strays
 from relay.settle import settle
+from relay.storage.items import SHARDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from relay.publish import Publisher
     from relay.qstash import DeadLetter
-    from relay.store import Store
+    from relay.storage.store import Store
 
 Item = TypeVar("Item")
 

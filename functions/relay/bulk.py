@@ -12,20 +12,21 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relay.errors import BadRequest, Conflict, Defect, NotFound, UpstreamError
-from relay.items import UNROUTED
 from relay.model.delivery import Status
 from relay.model.ids import EventId, iso
 from relay.model.replay import Job, State
 from relay.parallel import each
-from relay.query import Filters
-from relay.replay import DIED, KEPT_FOR, REPLAYABLE, Cause, new_replay_id, start_again
+from relay.replay import DIED, KEPT_FOR, REPLAYABLE
+from relay.storage.filters import Filters
+from relay.storage.generations import Cause, new_replay_id, start_again
+from relay.storage.items import UNROUTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from relay.items import Item
     from relay.replay import Router
-    from relay.store import Store
+    from relay.storage.items import Item
+    from relay.storage.store import Store
 
 RATE_DEFAULT = 600  # deliveries a minute
 RATE_MAX = 6000

@@ -17,7 +17,7 @@ from relay.model.ids import EventId
 
 if TYPE_CHECKING:
     from relay.model.event import Event
-    from relay.store import Store
+    from relay.storage.store import Store
 
 MAC_CHARS = 32
 URL_LIVES_S = 300  # of a presigned URL: to begin with; what has begun goes on

@@ -17,7 +17,7 @@ from relay.model.ids import from_iso
 if TYPE_CHECKING:
     from relay.changes import Change
     from relay.publish import Publisher
-    from relay.store import Store
+    from relay.storage.store import Store
 
 EVERY = timedelta(hours=1)
 

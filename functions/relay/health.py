@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from relay import implied
 from relay.errors import BadRequest, NotFound
-from relay.items import SHARDS
 from relay.model.delivery import DEAD, OPEN, Status
 from relay.model.ids import from_iso, iso
-from relay.query import time_of
+from relay.storage.filters import time_of
+from relay.storage.items import SHARDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from relay.items import Item
     from relay.settings import Settings
-    from relay.store import Store
+    from relay.storage.items import Item
+    from relay.storage.store import Store
 
 SINCE = timedelta(days=1)
 NOW = OPEN | {Status.HELD}  # what is still to come

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from relay.items import EVENTS, SHARDS
 from relay.model.ids import EventId
+from relay.storage.items import EVENTS, SHARDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from relay.items import Item
     from relay.model.delivery import Delivery
-    from relay.store import Store
+    from relay.storage.items import Item
+    from relay.storage.store import Store
 
 MARKS_MAX = 50  # of a shard, whose events are read one by one
 

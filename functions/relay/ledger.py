@@ -15,16 +15,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from relay.items import EVENTS, SHARDS
 from relay.model.delivery import Delivery, Status
 from relay.model.ids import DeliveryId, EventId, delivery_id
+from relay.storage.items import EVENTS, SHARDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from relay.items import Item
     from relay.model.event import Event
-    from relay.store import Store
+    from relay.storage.items import Item
+    from relay.storage.store import Store
 
 EVENTS_A_SLICE = 500
 OPEN_A_SHARD = 500

@@ -11,16 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from relay.github import SENDS_AGAIN_FOR
-from relay.items import ttl
 from relay.model.ids import EventId, event_id, from_iso, iso
+from relay.storage.items import ttl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from relay.github import Sending
-    from relay.items import Item
     from relay.settings import Source
-    from relay.store import Store
+    from relay.storage.items import Item
+    from relay.storage.store import Store
 
 ASKED_MAX = 5
 GAP = timedelta(minutes=30)  # between two askings, and until the last has had its chance

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from relay import bulk
 from relay.errors import Conflict
-from relay.items import SHARDS
 from relay.model.delivery import Status
 from relay.model.ids import EventId
 from relay.model.replay import State
+from relay.storage.items import SHARDS
 
 if TYPE_CHECKING:
-    from relay.items import Item
     from relay.model.replay import Job
-    from relay.store import Store
+    from relay.storage.items import Item
+    from relay.storage.store import Store
 
 RELAY = "relay"  # who lets go what nobody holds any more
 HELD_A_SHARD = 500

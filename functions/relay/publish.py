@@ -29,11 +29,11 @@ from relay.sending import sent
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from relay.items import Item
     from relay.model.event import Event
     from relay.qstash import Accepted, QStash
     from relay.settings import Settings
-    from relay.store import Store
+    from relay.storage.items import Item
+    from relay.storage.store import Store
 
 LOOK_AFTER = timedelta(minutes=10)  # a delivery is looked after if nothing was heard of it for so long
 LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what it delivered

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from relay.gateway import Request
     from relay.settings import Source
-    from relay.store import Store
+    from relay.storage.store import Store
 
 ASKED_AGAIN = timedelta(seconds=10)  # whether there is room, or the very request is kept; by each function instance
 REMEMBERED_MAX = 1000

@@ -3,145 +3,34 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
-import re
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from relay import VERSION, implied, shown
 from relay.causes import Facts, likely_cause
 from relay.errors import BadRequest, NotFound
-from relay.items import EVENTS, SHARDS, UNROUTED
 from relay.ledger import balance
 from relay.missing import Records
 from relay.model.delivery import Status
 from relay.model.ids import EventId, event_id, from_iso, iso, split_delivery_id
 from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason
 from relay.spool import backlog
+from relay.storage.filters import HIGHEST, LOWEST, Filters, between, encoded, no_cursor, position, time_of
+from relay.storage.items import EVENTS, SHARDS, UNROUTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from relay.items import Item
     from relay.model.event import Conflict, Event
     from relay.settings import Settings
-    from relay.store import Store
+    from relay.storage.items import Item
+    from relay.storage.store import Store
 
 AUDIT_SINCE = timedelta(days=1)
-LIMIT_DEFAULT = 50
 UNROUTED_MAX = 1000
-LIMIT_MAX = 200
-SORT_KEY_MAX_BYTES = 1024  # DynamoDB's
-FILTERS = ("source", "type", "destination", "status", "since", "until", "limit", "cursor")
-LOWEST = "0"
-HIGHEST = "~"
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Which records to list, newest first.  *since* and *below* are sort keys: ISO times, or all there is."""
-
-    equal: Mapping[str, str]
-    destination: str | None
-    statuses: tuple[str, ...]
-    since: str
-    below: str
-    limit: int
-    digest: str
-
-    @classmethod
-    def of(cls, query: Mapping[str, str], *, also: str = "") -> Filters:
-        """Return the filters that the query string says.
-
-        Args:
-            also: What it may say as a status that is none of a delivery's.
-
-        Raises:
-            BadRequest: Names the filter, or the value, that there isn't.
-        """
-        for name in query:
-            if name not in FILTERS:
-                raise BadRequest(f"unknown filter {name!r}: there are {', '.join(FILTERS)}", code="unknown_filter")
-        asked = {name: value for name, value in query.items() if name not in {"limit", "cursor"}}
-        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
-        since, until = time_of(query, "since"), time_of(query, "until")
-        if since and until and since >= until:
-            raise BadRequest("since must be before until", code="bad_filter")
-        below = until or HIGHEST
-        if query.get("cursor"):
-            below = _between(_cursor(query["cursor"], digest), since or LOWEST, below)
-        names = {"source": "source", "type": "event_type"}
-        return cls(
-            equal={names[name]: query[name] for name in names if name in query},
-            destination=query.get("destination"),
-            statuses=(_status(query["status"], also),) if "status" in query else tuple(Status),
-            since=since or LOWEST,
-            below=below,
-            limit=_limit(query),
-            digest=digest,
-        )
-
-    def cursor(self, at: str | None) -> str | None:
-        """Return the cursor of the page that goes on below the sort key *at*."""
-        return None if at is None else _encoded(self.digest, at)
-
-
-def time_of(query: Mapping[str, str], name: str) -> str | None:
-    """Return the time that the parameter *name* says, as it stands at rest; None where it isn't given.
-
-    Raises:
-        BadRequest: It is no time, or one without a zone.
-    """
-    if name not in query:
-        return None
-    try:
-        moment = datetime.fromisoformat(query[name])
-        if moment.tzinfo is not None:
-            return iso(moment)
-    except (ValueError, OverflowError):  # no time, or in UTC none that there is
-        pass
-    raise BadRequest(f"{name} must be an ISO 8601 time with a zone, such as 2026-01-31T09:00:00Z", code="bad_filter")
-
-
-def _status(text: str, also: str) -> str:
-    if text == also:
-        return also
-    try:
-        return Status(text)
-    except ValueError:
-        known = ", ".join(filter(None, (*Status, also)))
-        raise BadRequest(f"status must be one of {known}", code="bad_filter") from None
-
-
-def _limit(query: Mapping[str, str]) -> int:
-    text = query.get("limit", str(LIMIT_DEFAULT))
-    if not (re.fullmatch(r"[0-9]{1,6}", text) and 1 <= int(text) <= LIMIT_MAX):
-        raise BadRequest(f"limit must be a number from 1 to {LIMIT_MAX}", code="bad_filter")
-    return int(text)
-
-
-def _encoded(digest: str, at: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([digest, at]).encode()).decode().rstrip("=")
-
-
-def _cursor(text: str, digest: str) -> str:
-    try:
-        given, at = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, TypeError, binascii.Error, RecursionError):
-        given, at = None, None
-    if given != digest or not isinstance(at, str) or not at:
-        raise _no_cursor()
-    return at
-
-
-def _between(at: str, low: str, high: str) -> str:
-    """Return the sort key *at*, which a cursor says, if one of its query can be so."""
-    if not (at.isascii() and low <= at <= high and len(at) <= SORT_KEY_MAX_BYTES):
-        raise _no_cursor()
-    return at
 
 
 def _positions(text: str, since: str, until: str) -> list[str | None]:
@@ -151,14 +40,10 @@ def _positions(text: str, since: str, until: str) -> list[str | None]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or len(found) != SHARDS:
-        raise _no_cursor()
+        raise no_cursor()
     if not all(it is None or isinstance(it, str) for it in found):
-        raise _no_cursor()
-    return [None if it is None else _between(it, since, until) for it in found]
-
-
-def _no_cursor() -> BadRequest:
-    return BadRequest("the cursor is not one of this query: start without", code="bad_cursor")
+        raise no_cursor()
+    return [None if it is None else between(it, since, until) for it in found]
 
 
 def list_events(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
@@ -337,9 +222,9 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
     if since >= until:
         raise BadRequest("since must be before until", code="bad_filter")
     digest = hashlib.sha256(f"{since}{until}".encode()).hexdigest()[:12]
-    positions = _positions(_cursor(query["cursor"], digest), since, until) if query.get("cursor") else None
+    positions = _positions(position(query["cursor"], digest), since, until) if query.get("cursor") else None
     found = balance(store, since=since, until=until, positions=positions, seconds_left=seconds_left)
-    cursor = None if found.complete else _encoded(digest, json.dumps(found.positions))
+    cursor = None if found.complete else encoded(digest, json.dumps(found.positions))
     return {
         "since": since,
         "until": until,

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from relay.accept import accept
-from relay.cells import BYTES_MAX, NUMBER_MAX
 from relay.errors import BadRequest, Defect, SignatureError, UpstreamError
 from relay.gateway import note
 from relay.judgement import Described, judge
@@ -23,15 +22,16 @@ from relay.model.refusal import NAME_MAX_CHARS, VALUE_MAX_CHARS, plain
 from relay.parallel import WORKERS, each
 from relay.quarantine import Quarantined
 from relay.spool import Spooled
+from relay.storage.quarantine import BYTES_MAX, NUMBER_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from relay.cells import Cell
     from relay.publish import Publisher
     from relay.secret import Secret
     from relay.settings import Settings, Source
-    from relay.store import Store
+    from relay.storage.quarantine import Cell
+    from relay.storage.store import Store
 
 ANSWER_MAX = 100  # requests in one answer
 LEFT_MIN = timedelta(hours=1)  # of the life of an event, which begins when its request came

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from relay.github import GitHub, Sending
     from relay.settings import Settings, Source
-    from relay.store import Store
+    from relay.storage.store import Store
 
 GRACE = timedelta(minutes=5)
 ASKED_A_RUN_MAX = 100

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from relay.gateway import Request
     from relay.scheme import Row
     from relay.settings import Settings
-    from relay.store import Store
+    from relay.storage.store import Store
 
 GAP_MIN = timedelta(seconds=1)
 GAP_MAX = timedelta(seconds=60)

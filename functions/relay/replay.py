@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.errors import BadRequest, NotFound
-from relay.items import ttl
 from relay.model.delivery import OPEN, Delivery, Status
-from relay.model.ids import EventId, iso, new_generation, split_delivery_id
+from relay.model.ids import EventId, split_delivery_id
 from relay.model.replay import Job, State
 from relay.routes import expecting
+from relay.storage.generations import Cause, new_replay_id, start_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from relay.model.event import Event
     from relay.settings import Settings
-    from relay.store import Store
+    from relay.storage.store import Store
 
 REPLAYABLE = frozenset(Status) - OPEN
 DIED = REPLAYABLE - {Status.DELIVERED, Status.HELD}  # what a replay means that doesn't say
@@ -144,37 +143,3 @@ def _start(
     told = Job(replay_id, State.DONE, by, reason, now, now + KEPT_FOR, replayed=len(started), skipped=len(skipped))
     store.save_job(told)
     return Replay(replay_id, started, skipped)
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why a delivery has a new generation: *replay_id* of all that began together, who asked, and the reason given."""
-
-    replay_id: str
-    by: str | None
-    reason: str | None
-
-
-def start_again(store: Store, event: Event, delivery: Delivery, cause: Cause) -> Delivery | None:
-    """Give *delivery* a new generation, due at once; None where it has changed meanwhile and is left alone."""
-    now = store.now()
-    after = delivery.replayed(new_generation(), now)
-    record = {
-        "pk": f"REPLAY#{cause.replay_id}",
-        "sk": delivery.id,
-        "kind": "REPLAY",
-        "event_id": event.id,
-        "by": cause.by,
-        "reason": cause.reason,
-        "started_at": iso(now),
-        "generation": after.generation,
-        "replaces": delivery.generation,
-        "dlq_id": delivery.dlq_id,
-        "expires_at": ttl(event.expires_at),
-    }
-    return after if store.start_replay(record, delivery, after) else None
-
-
-def new_replay_id() -> str:
-    """Return an id that no other replay has."""
-    return "rpl_" + secrets.token_hex(8)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from relay.model.delivery import Delivery, Status
     from relay.model.event import Event
     from relay.settings import Settings
-    from relay.store import Store
+    from relay.storage.store import Store
 
 
 @dataclass(frozen=True)

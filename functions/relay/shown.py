@@ -11,11 +11,11 @@ from relay.model.ids import EventId, delivery_id, iso
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from relay.items import Item
     from relay.model.delivery import Delivery
     from relay.model.event import Conflict, Event
     from relay.model.refusal import Reason, Refusal, Slot
     from relay.model.replay import Job
+    from relay.storage.items import Item
 
 
 def conflict_json(conflict: Conflict) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from relay.model.ids import from_iso, iso
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from relay.store import Store
+    from relay.storage.store import Store
 
 COUNTED_MAX = 1000  # a page of the bucket's list
 

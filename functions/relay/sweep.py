@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 from relay import bulk
 from relay.deadline import regardless, seconds_left, within
 from relay.errors import AnswerTooLong, Defect, LogTooLong, OutOfTime, QStashError, Unready, UpstreamError
-from relay.items import OUTBOX, SHARDS, WATCH
 from relay.metrics import Metric, count
 from relay.model.delivery import Status
 from relay.parallel import each, supervised
 from relay.replay import Router
 from relay.spool import backlog
+from relay.storage.items import OUTBOX, SHARDS, WATCH
 from relay.unspool import take_in
 from relay.watch import Looked, look_after
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from relay.parcels import Parcel
     from relay.publish import Publisher
     from relay.qstash import QStash
-    from relay.store import Due, Store
+    from relay.storage.store import Due, Store
 
 LEASE_LENGTH = timedelta(seconds=60)  # the function is ended before
 PUBLISH = "publish"

@@ -49,9 +49,9 @@ from relay.steps import ALONE, Steps, at_first
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from relay.items import Item
     from relay.qstash import QStash
-    from relay.store import Store
+    from relay.storage.items import Item
+    from relay.storage.store import Store
 
 BELONGING = (GROUPS, SCHEDULES, QUEUES)  # what only a deploy makes; a flow control stays after all that used it
 DEPLOY_LASTS = timedelta(hours=1)  # from sync on, until the functions of before have ended: far more than it takes

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from relay.handover import Clients
     from relay.model.event import Event
     from relay.settings import Settings
-    from relay.store import Store
+    from relay.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from relay.model.delivery import OPEN, Delivery, Report, Status
 from relay.model.ids import label
 from relay.parallel import each, supervised
 from relay.publish import LOOK_AFTER
-from relay.replay import Cause, new_replay_id, start_again
+from relay.storage.generations import Cause, new_replay_id, start_again
 from relay.tracks import Track, tracks
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from relay.model.event import Event
     from relay.publish import Publisher
-    from relay.store import Due
+    from relay.storage.store import Due
 
 LOOK_MAX = timedelta(hours=6)
 DEAD_LETTER_PAGES_MAX = 10

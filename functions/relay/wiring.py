@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from relay.errors import OperatorError, SignatureError, UpstreamError
 from relay.metrics import count_for
 from relay.settings import Settings
-from relay.store import Store
+from relay.storage.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from relay.fetch import Fetcher
     from relay.gateway import Request
     from relay.github import GitHub
-    from relay.items import Item
     from relay.publish import Publisher
     from relay.qstash import QStash
     from relay.secret import Secret
+    from relay.storage.items import Item
     from relay.vault import Vault
 
 KEYS_KEPT_S = 60

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from relay.store import Store
+from relay.storage.store import Store
 from tests.expression_conformance import ExpressionConformance, Table
 from tests.local_table import make_table
 from tests.store_conformance import Clock, StoreConformance

@@ -41,7 +41,7 @@ from relay.replay import Replay, Router, replay_deliveries
 from relay.settings import Settings
 from relay.settle import settle
 from relay.spool import Spooled
-from relay.store import Store
+from relay.storage.store import Store
 from relay.sweep import Swept, refresh_keys, sweep
 from relay.targets import deliver
 from relay.wiring import Relay

@@ -21,7 +21,7 @@ HANDLERS = sorted(FUNCTIONS.glob("*.py"))
 RELAY = sorted((FUNCTIONS / "relay").glob("*.py"))
 
 OWNERS = {  # a package -> the modules that may import it, and all that each may import of it
-    "boto3": {"relay/aws.py": {"boto3"}, "relay/items.py": {"boto3.dynamodb.types"}},
+    "boto3": {"relay/aws.py": {"boto3"}, "relay/storage/items.py": {"boto3.dynamodb.types"}},
     "botocore": {"relay/aws.py": {"botocore.config", "botocore.exceptions"}},
     "cryptography": {
         "relay/publickeys.py": {

@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from relay.audit import GRACE, Audited, audit
-from relay.items import shard_of
 from relay.ledger import Balance, balance
 from relay.model.delivery import OPEN, Delivery, Status
 from relay.model.ids import iso
+from relay.storage.items import shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

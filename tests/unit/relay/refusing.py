@@ -12,7 +12,7 @@ from relay.gateway import Request
 from relay.model.refusal import Reason, Refusal
 from relay.refuse import Pace, record_refusal
 from relay.settings import Settings
-from relay.store import Store
+from relay.storage.store import Store
 from tests.local_table import make_table
 from tests.memory_aws import Calls
 from tests.store_conformance import Clock

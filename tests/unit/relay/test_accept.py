@@ -24,7 +24,7 @@ from relay.received import Received
 from relay.secret import Secret
 from relay.settings import Settings
 from relay.spool import Spooled
-from relay.store import Store
+from relay.storage.store import Store
 from relay.sweep import sweep
 from relay.unspool import FOREIGN, take_in
 from tests.flat import route

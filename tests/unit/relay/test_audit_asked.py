@@ -11,9 +11,9 @@ import pytest
 import query as function
 from relay import ledger
 from relay import query as queries
-from relay.items import SHARDS
 from relay.model.delivery import Status
 from relay.model.ids import iso
+from relay.storage.items import SHARDS
 from tests.unit.relay.ledgers import DAY, NAMES, SECOND, put
 
 if TYPE_CHECKING:

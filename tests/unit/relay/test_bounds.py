@@ -17,7 +17,7 @@ from relay.gateway import Request
 from relay.judgement import HEADERS_MAX_BYTES, PARAMETERS_MAX_BYTES, describe
 from relay.received import Received
 from relay.routes import ERRORS_MAX_CHARS
-from relay.store import CONFLICTS_MAX
+from relay.storage.store import CONFLICTS_MAX
 from tests.examples import examples
 from tests.flat import route
 from tests.unit.relay.signed import GITHUB

@@ -18,7 +18,7 @@ from relay import aws, callbacks, wiring
 from relay.accept import BODY_MAX_BYTES
 from relay.claims import URL_LIVES_S, claim_link
 from relay.model.ids import EventId, Generation
-from relay.store import Store
+from relay.storage.store import Store
 from tests.unit.relay.operator import wired
 from tests.unit.relay.world import BASE, MAC, World
 

@@ -12,7 +12,7 @@ from relay import query
 from relay.errors import NotFound
 from relay.model.delivery import Status
 from relay.parcels import CARRIED_BODY_MAX_BYTES
-from relay.store import INLINE_BODY_MAX_BYTES
+from relay.storage.store import INLINE_BODY_MAX_BYTES
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World

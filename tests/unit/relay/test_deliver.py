@@ -13,14 +13,14 @@ from relay.handover import DOUBT, HandOver
 from relay.handover import hand_over as give
 from relay.model.delivery import Status
 from relay.parcels import body_mac
-from relay.replay import Cause, new_replay_id, start_again
+from relay.storage.generations import Cause, new_replay_id, start_again
 from relay.targets import Delivered, deliver
 from tests.flat import bus
 from tests.unit.relay.world import FLAT, MAC
 
 if TYPE_CHECKING:
     from relay.model.event import Event
-    from relay.store import Store
+    from relay.storage.store import Store
     from tests.unit.relay.world import World
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import query
-from relay.items import delivery_item
 from relay.model.delivery import Status
 from relay.model.ids import iso
+from relay.storage.items import delivery_item
 from tests.unit.relay.ledgers import DAY
 from tests.unit.relay.operator import ARN
 from tests.unit.relay.replays import dead, erp

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from relay import health
 from relay.health import Health, look
-from relay.items import delivery_item
 from relay.model.delivery import Attempt, Delivery, Status
 from relay.model.ids import EventId, Generation, iso
+from relay.storage.items import delivery_item
 from tests.unit.relay.ledgers import DAY, SECOND, put
 
 if TYPE_CHECKING:

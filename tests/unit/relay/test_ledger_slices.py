@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay import ledger
-from relay.items import SHARDS, shard_of
 from relay.model.delivery import Status
 from relay.model.ids import event_id
+from relay.storage.items import SHARDS, shard_of
 from tests.conftest import Clients
 from tests.examples import examples
 from tests.memory_aws import MemoryDynamoDB, MemoryS3

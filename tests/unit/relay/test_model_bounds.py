@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.items import delivery_item, delivery_of, plain, wire
 from relay.model.delivery import (
     ATTEMPTS_FIRST,
     ATTEMPTS_LAST,
@@ -22,6 +21,7 @@ from relay.model.delivery import (
     Status,
 )
 from relay.model.ids import Generation
+from relay.storage.items import delivery_item, delivery_of, plain, wire
 from tests.memory_aws.tables import ITEM_MAX_BYTES, item_bytes
 from tests.unit.relay.test_model import NOW, OLD, START, a_delivery
 

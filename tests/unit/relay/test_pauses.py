@@ -179,7 +179,7 @@ def test_the_audit_believes_the_table_not_an_index_that_lags(world: World) -> No
 def test_however_much_is_held_by_pauses_what_is_not_has_its_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A share of each shard an audit, and the next goes on where it ended."""
     monkeypatch.setattr(pauses, "HELD_A_SHARD", 1)
-    monkeypatch.setattr("relay.items.SHARDS", 1)
+    monkeypatch.setattr("relay.storage.items.SHARDS", 1)
     world.store.pause("erp", "arn:me", None)
     held(world, 9)
     (event,) = held(world, 1, first=99)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ingest
-from relay import cells, quarantine, query, readmit, wiring
+from relay import quarantine, query, readmit, wiring
 from relay.errors import Defect, UpstreamError
 from relay.model.delivery import Status
 from relay.model.ids import EventId, event_id, iso
 from relay.quarantine import Pace, expiry
 from relay.refuse import Pace as RefusalPace
 from relay.refuse import record_refusal
+from relay.storage import quarantine as cells
 from tests.flat import publishing
 from tests.flat import route as a_route
 from tests.unit.relay.operator import wired

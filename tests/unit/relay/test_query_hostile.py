@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import query
-from relay import query as queries
-from relay.items import SHARDS
+from relay.storage import filters
+from relay.storage.items import SHARDS
 
 if TYPE_CHECKING:
     from tests.unit.relay.operator import Operator
@@ -127,7 +127,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
-NAMES = st.sampled_from([*queries.FILTERS, "body", "sha256"]) | TEXTS
+NAMES = st.sampled_from([*filters.FILTERS, "body", "sha256"]) | TEXTS
 FIELDS = st.sampled_from(
     ["delivery_ids", "event_id", "query", "reason", "destinations", "include_delivered", "rate", "dry_run", "action"]
 )

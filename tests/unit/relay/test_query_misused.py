@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay import query as queries
-from relay.items import SHARDS
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.model.replay import State
+from relay.storage.items import SHARDS
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.replays import dead, known, start
 

@@ -11,7 +11,7 @@ import pytest
 
 from relay.errors import OperatorError, QStashError
 from relay.model.delivery import Status
-from relay.replay import Cause, start_again
+from relay.storage.generations import Cause, start_again
 from tests.unit.relay.world import FLAT
 
 if TYPE_CHECKING:

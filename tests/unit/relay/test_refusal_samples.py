@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.causes import Facts, likely_cause
-from relay.items import plain, refusal_item, slot_of, wire
 from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason, Refusal, Slot
+from relay.storage.items import plain, refusal_item, slot_of, wire
 from tests.unit.relay.refusing import BAD, BASE, HEADED, NOW, ROW, World, asked, refused
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from relay import query
-from relay.items import OUTBOX, shard_of
 from relay.model.delivery import Status
 from relay.model.ids import event_id
+from relay.storage.items import OUTBOX, shard_of
 from relay.sweep import BACKOFF_MAX, BATCH
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from relay.errors import UpstreamError
-from relay.table import Table
+from relay.storage.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

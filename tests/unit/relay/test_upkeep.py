@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay import sync
-from relay.items import shard_of
+from relay.storage.items import shard_of
 from relay.sweep import refresh_keys, sweep
 from tests.unit.relay.slow import left, slow_aws
 

@@ -17,7 +17,7 @@ from relay import sync
 from relay.already import DEPLOY_MARGIN, LOG_LAG
 from relay.errors import QStashError
 from relay.model.delivery import SWEEP_AFTER, Status
-from relay.upkeep import DEPLOY_MAX
+from relay.storage.state import DEPLOY_MAX
 from tests.unit.relay.world import FLAT, World
 
 if TYPE_CHECKING:

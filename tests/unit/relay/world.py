@@ -25,7 +25,7 @@ from relay.secret import Secret
 from relay.settings import Settings
 from relay.settle import Settled, settle
 from relay.spool import Spooled
-from relay.store import Store
+from relay.storage.store import Store
 from relay.sweep import Swept, sweep
 from tests.flat import group, publishing, url
 from tests.local_table import make_table

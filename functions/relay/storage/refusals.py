@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.items import refusal_item, refusal_key, slot_of
 from relay.model.refusal import SLOTS, Refusal, Slot
+from relay.storage.items import refusal_item, refusal_key, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from relay.table import Table
+    from relay.storage.table import Table
 
 
 class RefusalSlots:

@@ -31,7 +31,7 @@ and how many refusals were counted with it; so one update does both, and strange
 A RECONCILE is how far the list of a source's hook was read, or an event that is in it and not here; see
 `relay.missing`.
 
-A QUARANTINE says how much is kept of what a source sent and was refused; see `relay.cells`.
+A QUARANTINE says how much is kept of what a source sent and was refused; see `relay.storage.quarantine`.
 
 (1) `unrouted#{shard}` as long as no route takes it.
 

@@ -1,11 +1,11 @@
-"""The table and the bucket: how everything is kept.  Hides keys, indexes and conditions (see `relay.items`), and S3.
+"""The table and the bucket: how everything is kept.  Hides keys, indexes and conditions (see `items`), and S3.
 
 * An event's small items never hold the body, so an update never pays for it.  A body goes first, to an item of its
   own or (above `INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its
   expected deliveries and its outbox mark, and deduplicates.
 * `due` is sparse: what is to be published (`outbox#{shard}`) or looked after (`watch#{shard}`), by when.
-* Listings are `relay.feed`'s, replays `relay.jobs`', refusals `relay.slots`', those kept whole `relay.cells`', the
-  relay's own items `relay.upkeep`'s.
+* The modules beside it have the rest: `feed` listings, `replays` and `refusals` these, `quarantine` the requests that
+  are kept whole, `state` the relay's own items.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from relay import aws
-from relay.cells import QuarantineCells
 from relay.errors import UpstreamError
-from relay.items import (
+from relay.model.delivery import Delivery
+from relay.model.ids import EventId, from_iso, iso
+from relay.storage.items import (
     Item,
     body_key,
     conflict_item,
@@ -29,12 +30,11 @@ from relay.items import (
     event_of,
     ttl,
 )
-from relay.jobs import ReplayJobs
-from relay.model.delivery import Delivery
-from relay.model.ids import EventId, from_iso, iso
-from relay.slots import RefusalSlots
-from relay.table import Table
-from relay.upkeep import Upkeep
+from relay.storage.quarantine import QuarantineCells
+from relay.storage.refusals import RefusalSlots
+from relay.storage.replays import ReplayJobs
+from relay.storage.state import Upkeep
+from relay.storage.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay import aws
 from relay.errors import UpstreamError
-from relay.items import Item, plain, ttl, wire
+from relay.storage.items import Item, plain, ttl, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

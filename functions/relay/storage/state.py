@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import UpstreamError
-from relay.items import Item, ttl
 from relay.model.ids import EventId, from_iso, iso
+from relay.storage.items import Item, ttl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from relay.table import Table
+    from relay.storage.table import Table
 
 HANDSHAKE_KEPT_FOR = timedelta(days=1)
 PAUSE_TRIES = 8

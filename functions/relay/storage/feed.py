@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay.items import OUTBOX, SHARDS, Item, ttl
 from relay.model.delivery import Status
 from relay.model.ids import iso
+from relay.storage.items import OUTBOX, SHARDS, Item, ttl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from relay.table import Table
+    from relay.storage.table import Table
 
 PAGE_READS_MAX = 10
 OWED_LOOKED_AT = 50

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from relay.feed import Feed
-from relay.items import Item, shard_of, ttl
 from relay.model.ids import from_iso, iso
 from relay.model.replay import Job, State
+from relay.storage.feed import Feed
+from relay.storage.items import Item, shard_of, ttl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relay import aws
-from relay.items import ttl
+from relay.storage.items import ttl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from relay.items import Item
-    from relay.table import Key, Table
+    from relay.storage.items import Item
+    from relay.storage.table import Key, Table
 
 QUARANTINE = "quarantine/"
 NUMBER_MAX = 1000  # of each source
