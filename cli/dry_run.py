@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cli.samples import Sample
+    from relay.config.settings import Settings
     from relay.model.event import Event
     from relay.parcels import Parcel
-    from relay.settings import Settings
 
 BODY_MAX_CHARS = 400
 HIDDEN = "(its secret)"
@@ -32,7 +32,7 @@ class Shown:
 
 def show(asked: Asked, config: Mapping[str, Any], source: str, sample: Sample) -> None:
     """Print what *config*, the deployed one, makes of *sample*, sent as *source*."""
-    from relay.settings import Settings
+    from relay.config.settings import Settings
 
     settings = Settings.of({"RELAY_BASE_URLS": ",".join(config["base_urls"])}, config)
     found = worked_out(settings, source, sample)

@@ -22,9 +22,9 @@ from relay.spool import Spooled
 from relay.wiring import relay
 
 if TYPE_CHECKING:
+    from relay.config.settings import Source
     from relay.handshakes import Answer
     from relay.secret import Secret
-    from relay.settings import Source
     from relay.wiring import Relay
 
 AGE_MAX_S = 30.0  # the gateway waits no longer: what is older was told by another clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay.settings import Settings
+from relay.config.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

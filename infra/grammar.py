@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from infra.local.qstash import grammar as qstash
 from infra.mistakes import near
-from relay import expressions
+from relay.config import expressions
 
 FACTS = ("event_type", "headers", "query", "body", "source")  # what an expression is asked of
 NAME_MAX_CHARS = 64

@@ -19,7 +19,7 @@ from infra.preflight import Preflight
 from infra.secrets import Secrets
 from infra.storage import Storage
 from infra.sync import QStashSync
-from relay.vault import named_secrets
+from relay.config.settings import named_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

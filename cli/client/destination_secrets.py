@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cli.client.aws import Denied
 from cli.client.kept import change_object, read_object
 from cli.terminal.options import Failure
-from relay.vault import named_secrets
+from relay.config.settings import named_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

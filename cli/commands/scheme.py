@@ -187,10 +187,10 @@ def _unreadable(message: str) -> dict[str, Any]:
 def _verdict(name: str, row: Mapping[str, Any], asked: Any, secret: Any, at: float) -> dict[str, Any]:
     """Return what ingest would make of the request *asked*."""
     from relay.accept import Proof, examine
+    from relay.config.settings import Source
     from relay.errors import BodyTooLarge, SignatureError
     from relay.handshakes import Answer
     from relay.secret import Secret
-    from relay.settings import Source
 
     source = Source(name, name, row, ())
     secrets = [] if secret is None else [Secret(it) for it in (secret if isinstance(secret, list) else [secret])]

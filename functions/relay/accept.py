@@ -25,12 +25,12 @@ from relay.storage.generations import Cause, new_replay_id, start_again
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from relay.config.settings import Settings, Source
     from relay.handshakes import Answer
     from relay.judgement import Described
     from relay.publish import Publisher
     from relay.received import Received
     from relay.secret import Secret
-    from relay.settings import Settings, Source
     from relay.spool import Spooled
     from relay.storage.store import Store
 

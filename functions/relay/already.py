@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from relay.config.settings import Settings
     from relay.parcels import Parcel
     from relay.qstash import QStash
-    from relay.settings import Settings
     from relay.storage.store import Store
 
 SAME_ID_WINDOW = timedelta(minutes=9)  # within QStash's shorter deduplication window the same id is safe again

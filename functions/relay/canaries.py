@@ -11,9 +11,9 @@ from relay.metrics import time_canary
 from relay.model.delivery import Status
 
 if TYPE_CHECKING:
+    from relay.config.settings import Settings
     from relay.model.delivery import Delivery
     from relay.model.event import Event
-    from relay.settings import Settings
 
 
 def tell(event: Event, before: Delivery, after: Delivery, settings: Settings) -> float | None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from relay import aws
+from relay.config.expressions import Expression, ExpressionError
 from relay.errors import Undeliverable, UpstreamError
-from relay.expressions import Expression, ExpressionError
 from relay.model.content import read
 from relay.model.ids import DeliveryId, Generation, iso
 from relay.routes import facts

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from relay.settings import Settings
+    from relay.config.settings import Settings
     from relay.storage.items import Item
     from relay.storage.store import Store
 

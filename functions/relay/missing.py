@@ -17,8 +17,8 @@ from relay.storage.items import ttl
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from relay.config.settings import Source
     from relay.github import Sending
-    from relay.settings import Source
     from relay.storage.items import Item
     from relay.storage.store import Store
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from relay import callbacks
 from relay.claims import claim_link
+from relay.config.settings import Publishing
 from relay.errors import OperatorError, Removed, Unready, Unsendable, UpstreamError
 from relay.model.content import ENTITY_HEADERS
 from relay.model.ids import (
@@ -25,15 +26,14 @@ from relay.model.ids import (
 )
 from relay.qstash import Message
 from relay.routes import Share, share
-from relay.settings import Publishing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
+    from relay.config.settings import Settings
     from relay.model.delivery import Delivery
     from relay.model.event import Event
-    from relay.settings import Settings
 
 CARRIED_BODY_MAX_BYTES = 1024 * 1024  # QStash's free plan; and a callback, which holds it in base64, must fit 6 MB
 CLAIM_CHECK_TYPE = "application/vnd.fanout-relay.claim-check+json"

@@ -29,9 +29,9 @@ from relay.sending import sent
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from relay.config.settings import Settings
     from relay.model.event import Event
     from relay.qstash import Accepted, QStash
-    from relay.settings import Settings
     from relay.storage.items import Item
     from relay.storage.store import Store
 

@@ -28,8 +28,8 @@ from relay.signatures import check_form
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from relay.config.settings import Source
     from relay.gateway import Request
-    from relay.settings import Source
     from relay.storage.store import Store
 
 ASKED_AGAIN = timedelta(seconds=10)  # whether there is room, or the very request is kept; by each function instance

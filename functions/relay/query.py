@@ -24,8 +24,8 @@ from relay.storage.items import EVENTS, SHARDS, UNROUTED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from relay.config.settings import Settings
     from relay.model.event import Conflict, Event
-    from relay.settings import Settings
     from relay.storage.items import Item
     from relay.storage.store import Store
 

@@ -27,9 +27,9 @@ from relay.storage.quarantine import BYTES_MAX, NUMBER_MAX
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from relay.config.settings import Settings, Source
     from relay.publish import Publisher
     from relay.secret import Secret
-    from relay.settings import Settings, Source
     from relay.storage.quarantine import Cell
     from relay.storage.store import Store
 

@@ -27,8 +27,8 @@ from relay.parallel import supervised
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from relay.config.settings import Settings, Source
     from relay.github import GitHub, Sending
-    from relay.settings import Settings, Source
     from relay.storage.store import Store
 
 GRACE = timedelta(minutes=5)

@@ -38,9 +38,9 @@ from relay.metrics import count_refused
 from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason, Refusal
 
 if TYPE_CHECKING:
+    from relay.config.settings import Settings
     from relay.gateway import Request
     from relay.scheme import Row
-    from relay.settings import Settings
     from relay.storage.store import Store
 
 GAP_MIN = timedelta(seconds=1)

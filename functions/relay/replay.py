@@ -16,8 +16,8 @@ from relay.storage.generations import Cause, new_replay_id, start_again
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from relay.config.settings import Settings
     from relay.model.event import Event
-    from relay.settings import Settings
     from relay.storage.store import Store
 
 REPLAYABLE = frozenset(Status) - OPEN

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from relay.config.expressions import Expression, ExpressionError, Template
 from relay.errors import Unsendable
-from relay.expressions import Expression, ExpressionError, Template
 from relay.model import content
 from relay.model.event import EVENT_TYPE_UNKNOWN
 from relay.model.ids import from_iso, iso
@@ -23,9 +23,9 @@ from relay.model.ids import from_iso, iso
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from relay.config.settings import Publishing, Route, Settings, Source
     from relay.model.content import Content
     from relay.model.event import Event
-    from relay.settings import Publishing, Route, Settings, Source
 
 LABEL_MAX_CHARS = 100
 FLOW_KEY_MAX_CHARS = 200

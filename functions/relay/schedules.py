@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from relay.judgement import Described
 
 EVENT_TYPE = "schedule"
-LEEWAY_S = 5  # between QStash's clock and ours, as for its callbacks: the row alone is as strict as QStash's SDK
 _SIGNATURE = "upstash-signature"
 _MAC = "tick"
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from relay import callbacks
 
 if TYPE_CHECKING:
+    from relay.config.settings import Settings
     from relay.model.delivery import Delivery, Status
     from relay.model.event import Event
-    from relay.settings import Settings
     from relay.storage.store import Store
 
 

@@ -17,9 +17,9 @@ from relay.parcels import BODY_MAC, CLAIM_CHECK_TYPE, body_mac
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from relay.config.settings import Settings
     from relay.handover import Clients
     from relay.model.event import Event
-    from relay.settings import Settings
     from relay.storage.store import Store
 
 

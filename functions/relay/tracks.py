@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from relay.config.settings import Settings
     from relay.qstash import LogRow
-    from relay.settings import Settings
 
 _CANCELLED = frozenset({"CANCELED", "CANCELLED"})  # QStash's documentation has both
 _OUTCOMES = {"ERROR": False, "DELIVERED": True}  # of an attempt

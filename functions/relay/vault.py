@@ -155,16 +155,6 @@ class Vault:
         return value
 
 
-def named_secrets(destinations: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return which secrets the headers of *destinations*, of the flat configuration, name: name -> destinations."""
-    named: dict[str, list[str]] = {}
-    for destination, it in destinations.items():
-        for value in (it.get("headers") or {}).values():
-            if isinstance(value, dict) and destination not in named.setdefault(value["secret"], []):
-                named[value["secret"]].append(destination)
-    return named
-
-
 def _is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 

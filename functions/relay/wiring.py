@@ -6,9 +6,9 @@ import os
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
+from relay.config.settings import Settings
 from relay.errors import OperatorError, SignatureError, UpstreamError
 from relay.metrics import count_for
-from relay.settings import Settings
 from relay.storage.store import Store
 
 if TYPE_CHECKING:

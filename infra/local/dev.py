@@ -23,7 +23,7 @@ from infra.local.deploy import STAGING_BUCKET, Deployment
 from infra.local.made_up import made_up
 from infra.local.own_qstash import borrowed
 from infra.local.sandbox import LocalError, Process, Sandbox
-from relay.vault import named_secrets
+from relay.config.settings import named_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 from infra.local import aws
 from infra.local.destinations import Destinations
 from infra.local.sandbox import Sandbox
+from relay.config.settings import Settings
 from relay.model.event import Event
 from relay.model.ids import event_id, new_generation
 from relay.publish import Publisher
 from relay.qstash import QStash
-from relay.settings import Settings
 from relay.storage.items import SHARDS, WATCH
 from relay.storage.store import Store
 from relay.sweep import BATCH, sweep

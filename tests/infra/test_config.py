@@ -8,7 +8,7 @@ import pytest
 
 from infra.config import ConfigError, built_in_schemes, flatten, load
 from infra.rows import mistakes
-from relay.settings import Settings
+from relay.config.settings import Settings
 from tests.flat import bus, group, publishing, route
 from tests.infra.conftest import CONFIG, ROOT
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.config import ConfigError, flatten, load
-from relay.settings import Settings
+from relay.config.settings import Settings
 from tests.infra.conftest import ROOT
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.config import ConfigError, flatten, load
-from relay.settings import Settings
+from relay.config.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,6 +28,7 @@ from infra.local.qstash.state import Settings as QStashSettings
 from relay import pauses, sync
 from relay.accept import Acceptance, accept_or_spool
 from relay.audit import Audited, audit
+from relay.config.settings import Settings
 from relay.errors import RelayError
 from relay.gateway import Request
 from relay.judgement import describe
@@ -38,7 +39,6 @@ from relay.publish import Publisher
 from relay.qstash import QStash
 from relay.received import Received
 from relay.replay import Replay, Router, replay_deliveries
-from relay.settings import Settings
 from relay.settle import settle
 from relay.spool import Spooled
 from relay.storage.store import Store

@@ -40,7 +40,7 @@ OWNERS = {  # a package -> the modules that may import it, and all that each may
         "relay/publicly.py": {"httpx"},
         "relay/caller.py": {"httpx"},
     },
-    "jmespath": {"relay/expressions.py": {"jmespath", "jmespath.exceptions", "jmespath.functions"}},
+    "jmespath": {"relay/config/expressions.py": {"jmespath", "jmespath.exceptions", "jmespath.functions"}},
     "jwt": {"relay/signing.py": {"jwt"}, "relay/tokens.py": {"jwt"}},
     "aws_lambda_powertools": {
         "relay/gateway.py": {"aws_lambda_powertools"},

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from relay import query
+from relay.config.settings import Settings
 from relay.github import GitHub
 from relay.model.ids import event_id
 from relay.reconcile import Reconciled, reconcile
-from relay.settings import Settings
 from tests.github_api import HOOK, TOKEN, GitHubApi, Hook
 from tests.unit.relay.world import BASE, FLAT, SECRET
 

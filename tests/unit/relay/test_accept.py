@@ -15,6 +15,7 @@ import pytest
 from infra.config import built_in_schemes
 from relay import query
 from relay.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine
+from relay.config.settings import Settings
 from relay.deadline import within
 from relay.errors import BodyTooLarge, SignatureError, UpstreamError
 from relay.handshakes import Answer
@@ -22,7 +23,6 @@ from relay.judgement import Described
 from relay.model.ids import event_id, iso
 from relay.received import Received
 from relay.secret import Secret
-from relay.settings import Settings
 from relay.spool import Spooled
 from relay.storage.store import Store
 from relay.sweep import sweep

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from relay import aws, query
 from relay.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
+from relay.config.settings import Settings
 from relay.deadline import at_most, within
 from relay.errors import OperatorError, UpstreamError
 from relay.fetch import Fetcher
@@ -23,7 +24,6 @@ from relay.judgement import Described
 from relay.model.delivery import Status
 from relay.received import Received
 from relay.secret import Secret
-from relay.settings import Settings
 from relay.spool import Spooled
 from relay.vault import Vault
 from tests.conftest import Clients

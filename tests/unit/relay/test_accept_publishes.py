@@ -12,10 +12,10 @@ import pytest
 from relay import query
 from relay.accept import BODY_MAX_BYTES
 from relay.claims import claim_link
+from relay.config.settings import Settings
 from relay.errors import BodyTooLarge, OperatorError, QStashError, SignatureError
 from relay.model.delivery import Status
 from relay.parcels import CARRIED_BODY_MAX_BYTES, CLAIM_CHECK_TYPE
-from relay.settings import Settings
 from tests.unit.relay.world import BASE, FLAT, MAC, World
 
 if TYPE_CHECKING:

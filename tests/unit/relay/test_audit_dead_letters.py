@@ -9,9 +9,9 @@ import pytest
 
 from relay import qstash
 from relay.audit import GRACE, Audited
+from relay.config.settings import Settings
 from relay.model.delivery import Status
 from relay.replay import replay_event
-from relay.settings import Settings
 from tests.unit.relay.ledgers import SECOND, audited, put
 from tests.unit.relay.slow import left
 from tests.unit.relay.world import BASE, FLAT

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from relay.config.settings import Settings, named_secrets
 from relay.errors import OperatorError
-from relay.settings import Settings
-from relay.vault import KEPT_S, REFRESHED_S, Vault, named_secrets
+from relay.vault import KEPT_S, REFRESHED_S, Vault
 from relay.wiring import Relay
 from tests.unit.relay.world import FLAT
 

@@ -14,6 +14,7 @@ import httpx
 from infra.config import built_in_schemes
 from relay import callbacks
 from relay.accept import Acceptance, Proof, accept, examine
+from relay.config.settings import Settings
 from relay.errors import OperatorError
 from relay.judgement import Described
 from relay.model.ids import EventId, Generation, group_scope
@@ -22,7 +23,6 @@ from relay.qstash import QStash
 from relay.received import Received
 from relay.replay import Router
 from relay.secret import Secret
-from relay.settings import Settings
 from relay.settle import Settled, settle
 from relay.spool import Spooled
 from relay.storage.store import Store

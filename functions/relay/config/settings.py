@@ -12,9 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relay.config.expressions import Expression
 from relay.errors import NotFound, OperatorError
-from relay.expressions import Expression
-from relay.schedules import LEEWAY_S
 from relay.scheme import Row
 
 if TYPE_CHECKING:
@@ -270,3 +269,16 @@ class Settings:
     def destination_url(self, name: str) -> str:
         """Return the URL that QStash delivers to for the destination called *name*."""
         return self.destinations[name].url or f"{self.base_urls[0]}/qstash/deliver/{name}"
+
+
+LEEWAY_S = 5  # between QStash's clock and ours, as for its callbacks: the row alone is as strict as QStash's SDK
+
+
+def named_secrets(destinations: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return which secrets the headers of *destinations*, of the flat configuration, name: name -> destinations."""
+    named: dict[str, list[str]] = {}
+    for destination, it in destinations.items():
+        for value in (it.get("headers") or {}).values():
+            if isinstance(value, dict) and destination not in named.setdefault(value["secret"], []):
+                named[value["secret"]].append(destination)
+    return named
