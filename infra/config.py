@@ -29,7 +29,7 @@ from infra.mistakes import ConfigError, Mistake, located, steps_of, told
 from infra.publishing import Limits, PublishSettings, Queue, resolved
 from infra.rows import Scheme, Table, built_in_schemes
 from infra.schedule import CronText
-from relay.addresses import address_of, is_public
+from relay.internet.addresses import address_of, is_public
 from relay.scheme import Row
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from relay.addresses import address_of, is_public
+from relay.internet.addresses import address_of, is_public
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult

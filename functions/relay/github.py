@@ -78,7 +78,7 @@ class GitHub:
     def _internet(self) -> httpx.BaseTransport:
         import httpx
 
-        from relay.publicly import Publicly
+        from relay.internet.public_transport import Publicly
 
         # It asks one host alone, so that connections may be kept.
         return Publicly(httpx.HTTPTransport(trust_env=False), allow_local=self.url != DEFAULT_URL)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from relay.fetch import Fetcher
     from relay.gateway import Request
     from relay.github import GitHub
+    from relay.internet.fetcher import Fetcher
     from relay.publish import Publisher
     from relay.qstash import QStash
     from relay.secret import Secret
@@ -56,7 +56,7 @@ class Relay:
     @cached_property
     def fetch(self) -> Fetcher:
         """What fetches certificates and keys of providers."""
-        from relay.fetch import Fetcher
+        from relay.internet.fetcher import Fetcher
 
         return Fetcher()
 

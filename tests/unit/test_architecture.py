@@ -35,9 +35,9 @@ OWNERS = {  # a package -> the modules that may import it, and all that each may
         }
     },
     "httpx": {
-        "relay/fetch.py": {"httpx"},
+        "relay/internet/fetcher.py": {"httpx"},
         "relay/github.py": {"httpx"},
-        "relay/publicly.py": {"httpx"},
+        "relay/internet/public_transport.py": {"httpx"},
         "relay/caller.py": {"httpx"},
     },
     "jmespath": {"relay/config/expressions.py": {"jmespath", "jmespath.exceptions", "jmespath.functions"}},
@@ -262,7 +262,7 @@ def test_ingest_loads_what_its_sources_need_and_no_more(scheme: str, needed: set
         f"except SignatureError as error: assert error.reason in ('bad_signature', 'malformed_header'), error.reason\n"
     )
     heavy = {"jwt", "httpx", "tomllib", "pydantic", "relay.odd", "relay.tokens", "relay.publickeys"}
-    heavy |= {"relay.certificates", "relay.fetch", "relay.signing", "relay.publish", "relay.qstash"}
+    heavy |= {"relay.certificates", "relay.internet.fetcher", "relay.signing", "relay.publish", "relay.qstash"}
 
     there = loaded("ingest", code)
 

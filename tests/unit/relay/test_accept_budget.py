@@ -19,7 +19,7 @@ from relay.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
 from relay.config.settings import Settings
 from relay.deadline import at_most, within
 from relay.errors import OperatorError, UpstreamError
-from relay.fetch import Fetcher
+from relay.internet.fetcher import Fetcher
 from relay.judgement import Described
 from relay.model.delivery import Status
 from relay.received import Received

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from relay.errors import SignatureError, UpstreamError
-from relay.fetch import BYTES_MAX, FAILED_S, FAILURES_MAX, KEPT_MAX, KEPT_S, Fetcher
+from relay.internet.fetcher import BYTES_MAX, FAILED_S, FAILURES_MAX, KEPT_MAX, KEPT_S, Fetcher
 
 URL = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem"
 

@@ -13,7 +13,7 @@ import httpx
 
 from relay.deadline import seconds_left, time_for
 from relay.errors import OutOfTime, RelayError, SignatureError, UpstreamError
-from relay.publicly import NotPublic, Publicly
+from relay.internet.public_transport import NotPublic, Publicly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

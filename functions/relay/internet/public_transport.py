@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from relay.addresses import address_of, is_public, resolved
+from relay.internet.addresses import address_of, is_public, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
