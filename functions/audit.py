@@ -8,12 +8,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from relay import deadline, drift
+from relay import drift
 from relay.audit import audit
 from relay.errors import Defect, UpstreamError
-from relay.gateway import logger
-from relay.metrics import Metric, count
-from relay.parallel import supervised
+from relay.runtime import deadline
+from relay.runtime.http_api import logger
+from relay.runtime.metrics import Metric, count
+from relay.runtime.parallel import supervised
 from relay.wiring import relay
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.claims import redeem
-from relay.gateway import Request, Response, answering, note
+from relay.runtime.http_api import Request, Response, answering, note
 from relay.wiring import relay
 
 

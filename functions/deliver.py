@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from relay import targets
 from relay.errors import SignatureError
-from relay.gateway import Request, Response, answering, note
-from relay.metrics import Metric, count
+from relay.runtime.http_api import Request, Response, answering, note
+from relay.runtime.metrics import Metric, count
 from relay.wiring import relay
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from relay.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
-from relay.deadline import at_most
 from relay.errors import Defect, HandshakeFailed, OperatorError, SenderError, UnknownPath, UpstreamError
-from relay.gateway import DEFAULT_ROUTE, Request, Response, answering, note
 from relay.judgement import Described
-from relay.metrics import Metric, count, count_routing
 from relay.received import Received
 from relay.refuse import record_refusal
+from relay.runtime.deadline import at_most
+from relay.runtime.http_api import DEFAULT_ROUTE, Request, Response, answering, note
+from relay.runtime.metrics import Metric, count, count_routing
 from relay.schedules import describe_tick
 from relay.spool import Spooled
 from relay.wiring import relay

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay import deadline
-from relay.again import again
-from relay.gateway import logger
 from relay.preflight import check_names, check_token, is_first, token_and_url
 from relay.qstash import QStash
 from relay.resource import telling
-from relay.vault import Vault
+from relay.runtime import deadline
+from relay.runtime.again import again
+from relay.runtime.http_api import logger
+from relay.runtime.secrets import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,12 +5,13 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from relay import aws, bulk, health, pauses, query, shown
+from relay import bulk, health, pauses, query, shown
 from relay.errors import BadRequest, NotFound, RelayError
-from relay.gateway import Request, Response, answering, note
 from relay.model.ids import EventId
 from relay.model.replay import State
 from relay.replay import Replay, Router, replay_deliveries, replay_event
+from relay.runtime import aws
+from relay.runtime.http_api import Request, Response, answering, note
 from relay.wiring import Relay, relay
 
 if TYPE_CHECKING:

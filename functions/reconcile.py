@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from relay import deadline
 from relay.errors import OperatorError, RelayError
-from relay.gateway import logger
-from relay.metrics import Metric, count
 from relay.reconcile import reconcile
+from relay.runtime import deadline
+from relay.runtime.http_api import logger
+from relay.runtime.metrics import Metric, count
 from relay.wiring import relay
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from relay import canaries
 from relay.errors import SignatureError
-from relay.gateway import Request, Response, answering, note
-from relay.metrics import Metric, count
 from relay.model.delivery import Status
+from relay.runtime.http_api import Request, Response, answering, note
+from relay.runtime.metrics import Metric, count
 from relay.settle import settle
 from relay.wiring import relay
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay import deadline, sweep, sync
-from relay.again import again
-from relay.gateway import Request, Response, answering, logger, note
+from relay import sweep, sync
 from relay.resource import done_or_told, telling
+from relay.runtime import deadline
+from relay.runtime.again import again
+from relay.runtime.http_api import Request, Response, answering, logger, note
 from relay.wiring import relay
 
 if TYPE_CHECKING:

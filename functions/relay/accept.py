@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.aws import LAST_CALL_S
-from relay.deadline import at_most, leaving, regardless, seconds_left
 from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError, UpstreamError
 from relay.judgement import judge
-from relay.metrics import count_defect
 from relay.model.delivery import DEAD, SWEEP_AFTER, Delivery
 from relay.model.event import Conflict, Event
 from relay.model.ids import DeliveryId, event_id, iso, new_generation
 from relay.routes import expecting
+from relay.runtime.aws import LAST_CALL_S
+from relay.runtime.deadline import at_most, leaving, regardless, seconds_left
+from relay.runtime.metrics import count_defect
 from relay.storage.generations import Cause, new_replay_id, start_again
 
 if TYPE_CHECKING:

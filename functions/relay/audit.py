@@ -11,13 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from relay.callbacks import Address
-from relay.deadline import regardless, seconds_left, within
 from relay.errors import AnswerTooLong, BadRequest, Defect, OutOfTime, QStashError, SignatureError, UpstreamError
 from relay.ledger import Balance, Finding, balance, forgotten
 from relay.model.delivery import DEAD, OPEN, Attempt, Delivery, Report, Status
 from relay.model.ids import Generation, from_iso, iso
-from relay.parallel import supervised
 from relay.pauses import release_strays
+from relay.runtime.deadline import regardless, seconds_left, within
+from relay.runtime.parallel import supervised
 from relay.settle import settle
 from relay.storage.items import SHARDS
 

@@ -15,8 +15,8 @@ from relay.errors import BadRequest, Conflict, Defect, NotFound, UpstreamError
 from relay.model.delivery import Status
 from relay.model.ids import EventId, iso
 from relay.model.replay import Job, State
-from relay.parallel import each
 from relay.replay import DIED, KEPT_FOR, REPLAYABLE
+from relay.runtime.parallel import each
 from relay.storage.filters import Filters
 from relay.storage.generations import Cause, new_replay_id, start_again
 from relay.storage.items import UNROUTED

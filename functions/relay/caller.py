@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from relay.deadline import seconds_left, time_for
 from relay.errors import AnswerTooLong, QStashError
+from relay.runtime.deadline import seconds_left, time_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

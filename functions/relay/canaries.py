@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.metrics import time_canary
 from relay.model.delivery import Status
+from relay.runtime.metrics import time_canary
 
 if TYPE_CHECKING:
     from relay.config.settings import Settings

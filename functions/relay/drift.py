@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from relay import sync
 from relay.audit import LEASE, LEASE_LENGTH
-from relay.deadline import regardless
 from relay.model.ids import from_iso
+from relay.runtime.deadline import regardless
 
 if TYPE_CHECKING:
     from relay.changes import Change

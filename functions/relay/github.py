@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from relay.deadline import time_for
 from relay.errors import GitHubError
+from relay.runtime.deadline import time_for
 
 if TYPE_CHECKING:
     import httpx

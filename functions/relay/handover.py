@@ -16,12 +16,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from relay import aws
 from relay.config.expressions import Expression, ExpressionError
 from relay.errors import Undeliverable, UpstreamError
 from relay.model.content import read
 from relay.model.ids import DeliveryId, Generation, iso
 from relay.routes import facts
+from relay.runtime import aws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

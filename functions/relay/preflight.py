@@ -9,19 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from relay import aws
-from relay.again import again
 from relay.caller import DEFAULT_URL, REGIONS
 from relay.changes import PINS, refuse_others
 from relay.concern import Concern
 from relay.errors import OperatorError, QStashError
+from relay.runtime import aws
+from relay.runtime.again import again
 from relay.sync import BELONGING, actual
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.qstash import QStash
-    from relay.vault import Vault
+    from relay.runtime.secrets import Vault
 
 EU, US = REGIONS["EU"], REGIONS["US"]
 OTHER_REGION = {EU: US, "https://qstash-eu-central-1.upstash.io": US, US: EU}

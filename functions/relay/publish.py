@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from relay.already import LOG_LAG, Already, Answer
 from relay.concern import Concern
-from relay.deadline import leaving, seconds_left
 from relay.errors import QStashError, Removed, Untraceable, UpstreamError
-from relay.metrics import Metric, count
 from relay.model.delivery import SWEEP_AFTER, Delivery, Status
 from relay.model.ids import EventId, Generation, from_iso
-from relay.parallel import WORKERS, each
 from relay.parcels import Packer, Parcel
+from relay.runtime.deadline import leaving, seconds_left
+from relay.runtime.metrics import Metric, count
+from relay.runtime.parallel import WORKERS, each
 from relay.sending import sent
 
 if TYPE_CHECKING:

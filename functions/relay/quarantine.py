@@ -18,18 +18,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from relay.errors import OperatorError, RelayError, SignatureError, UpstreamError
-from relay.gateway import logger, note
-from relay.metrics import Metric, count
 from relay.model.ids import from_iso, iso
-from relay.parallel import supervised
 from relay.received import Received
+from relay.runtime.http_api import logger, note
+from relay.runtime.metrics import Metric, count
+from relay.runtime.parallel import supervised
 from relay.signatures import check_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from relay.config.settings import Source
-    from relay.gateway import Request
+    from relay.runtime.http_api import Request
     from relay.storage.store import Store
 
 ASKED_AGAIN = timedelta(seconds=10)  # whether there is room, or the very request is kept; by each function instance

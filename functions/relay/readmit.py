@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from relay.accept import accept
 from relay.errors import BadRequest, Defect, SignatureError, UpstreamError
-from relay.gateway import note
 from relay.judgement import Described, judge
-from relay.metrics import Metric, count, count_routing
 from relay.model.ids import iso
 from relay.model.refusal import NAME_MAX_CHARS, VALUE_MAX_CHARS, plain
-from relay.parallel import WORKERS, each
 from relay.quarantine import Quarantined
+from relay.runtime.http_api import note
+from relay.runtime.metrics import Metric, count, count_routing
+from relay.runtime.parallel import WORKERS, each
 from relay.spool import Spooled
 from relay.storage.quarantine import BYTES_MAX, NUMBER_MAX
 

@@ -18,11 +18,11 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay.deadline import regardless
 from relay.errors import Defect, GitHubError, OutOfTime
 from relay.github import SENDS_AGAIN_FOR
 from relay.missing import Missing, Progress, Records
-from relay.parallel import supervised
+from relay.runtime.deadline import regardless
+from relay.runtime.parallel import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

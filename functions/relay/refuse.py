@@ -33,13 +33,13 @@ from relay.errors import (
     UnknownPath,
     UpstreamError,
 )
-from relay.gateway import logger, note
-from relay.metrics import count_refused
 from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason, Refusal
+from relay.runtime.http_api import logger, note
+from relay.runtime.metrics import count_refused
 
 if TYPE_CHECKING:
     from relay.config.settings import Settings
-    from relay.gateway import Request
+    from relay.runtime.http_api import Request
     from relay.scheme import Row
     from relay.storage.store import Store
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import Defect, RelayError
-from relay.gateway import logger
+from relay.runtime.http_api import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

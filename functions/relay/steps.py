@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from relay.again import again
 from relay.changes import GROUPS, PINS, QUEUES, SCHEDULES, Change, State, perform
 from relay.concern import Concern
 from relay.errors import QStashError, RelayError
+from relay.runtime.again import again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

@@ -16,12 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relay import bulk
-from relay.deadline import regardless, seconds_left, within
 from relay.errors import AnswerTooLong, Defect, LogTooLong, OutOfTime, QStashError, Unready, UpstreamError
-from relay.metrics import Metric, count
 from relay.model.delivery import Status
-from relay.parallel import each, supervised
 from relay.replay import Router
+from relay.runtime.deadline import regardless, seconds_left, within
+from relay.runtime.metrics import Metric, count
+from relay.runtime.parallel import each, supervised
 from relay.spool import backlog
 from relay.storage.items import OUTBOX, SHARDS, WATCH
 from relay.unspool import take_in

@@ -23,7 +23,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay.again import again
 from relay.changes import (
     GROUPS,
     KINDS,
@@ -40,9 +39,10 @@ from relay.changes import (
     removals,
     shortened,
 )
-from relay.deadline import leaving, seconds_left
 from relay.errors import RelayError
 from relay.model.ids import from_iso, iso
+from relay.runtime.again import again
+from relay.runtime.deadline import leaving, seconds_left
 from relay.schedules import tick_url
 from relay.steps import ALONE, Steps, at_first
 

@@ -7,12 +7,12 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from relay import aws
 from relay.errors import BadRequest, NotFound, UpstreamError
 from relay.handover import HandOver, hand_over
 from relay.model.ids import EventId, delivery_id
-from relay.parallel import supervised
 from relay.parcels import BODY_MAC, CLAIM_CHECK_TYPE, body_mac
+from relay.runtime import aws
+from relay.runtime.parallel import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from relay.accept import accept
 from relay.config.settings import Source
-from relay.deadline import seconds_left
 from relay.errors import Defect, OutOfTime, SignatureError, Unready, UpstreamError
-from relay.metrics import count_defect, count_refused, count_routing
 from relay.model.refusal import Reason, Refusal
+from relay.runtime.deadline import seconds_left
+from relay.runtime.metrics import count_defect, count_refused, count_routing
 from relay.spool import Spooled
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from relay.already import LOG_LAG, LOG_RETENTION
 from relay.errors import Defect, UpstreamError
 from relay.model.delivery import OPEN, Delivery, Report, Status
 from relay.model.ids import label
-from relay.parallel import each, supervised
 from relay.publish import LOOK_AFTER
+from relay.runtime.parallel import each, supervised
 from relay.storage.generations import Cause, new_replay_id, start_again
 from relay.tracks import Track, tracks
 

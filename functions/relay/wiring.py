@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 from relay.config.settings import Settings
 from relay.errors import OperatorError, SignatureError, UpstreamError
-from relay.metrics import count_for
+from relay.runtime.metrics import count_for
 from relay.storage.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from relay.gateway import Request
     from relay.github import GitHub
     from relay.internet.fetcher import Fetcher
     from relay.publish import Publisher
     from relay.qstash import QStash
+    from relay.runtime.http_api import Request
+    from relay.runtime.secrets import Vault
     from relay.secret import Secret
     from relay.storage.items import Item
-    from relay.vault import Vault
 
 KEYS_KEPT_S = 60
 KEYS_TRUSTED_S = 600  # the sweep reads them from QStash every minute
@@ -49,7 +49,7 @@ class Relay:
     @cached_property
     def vault(self) -> Vault:
         """Secrets Manager."""
-        from relay.vault import Vault
+        from relay.runtime.secrets import Vault
 
         return Vault()
 

@@ -9,7 +9,7 @@ import pytest
 from infra import quarantine
 from infra.config import ConfigError, built_in_schemes, flatten, load
 from relay.config.settings import Settings
-from relay.metrics import Metric
+from relay.runtime.metrics import Metric
 from relay.storage.quarantine import QUARANTINE
 from tests.infra.conftest import CONFIG, synthesize
 from tests.infra.test_permissions import EXPECTED, TRACES

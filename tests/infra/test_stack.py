@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.gateway import COUNTED
-from relay.metrics import Metric
+from relay.runtime.metrics import Metric
 from tests.infra.conftest import CONFIG, ROOT, synthesize
 
 if TYPE_CHECKING:

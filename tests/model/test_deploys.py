@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.desired import desired
-from relay import deadline, sync
+from relay import sync
 from relay.errors import QStashError
+from relay.runtime import deadline
 from tests.model.configuration import BASE, CHANGES, FIRST, add, flat, move, other_url, rename, split
 from tests.model.ledger import violations
 from tests.model.test_changes import ENDS, Story, assert_nothing_is_lost_or_doubled

@@ -30,7 +30,6 @@ from relay.accept import Acceptance, accept_or_spool
 from relay.audit import Audited, audit
 from relay.config.settings import Settings
 from relay.errors import RelayError
-from relay.gateway import Request
 from relay.judgement import describe
 from relay.model.delivery import Status
 from relay.model.ids import EventId, delivery_id, event_id
@@ -39,6 +38,7 @@ from relay.publish import Publisher
 from relay.qstash import QStash
 from relay.received import Received
 from relay.replay import Replay, Router, replay_deliveries
+from relay.runtime.http_api import Request
 from relay.settle import settle
 from relay.spool import Spooled
 from relay.storage.store import Store

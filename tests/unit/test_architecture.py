@@ -21,8 +21,8 @@ HANDLERS = sorted(FUNCTIONS.glob("*.py"))
 RELAY = sorted((FUNCTIONS / "relay").glob("*.py"))
 
 OWNERS = {  # a package -> the modules that may import it, and all that each may import of it
-    "boto3": {"relay/aws.py": {"boto3"}, "relay/storage/items.py": {"boto3.dynamodb.types"}},
-    "botocore": {"relay/aws.py": {"botocore.config", "botocore.exceptions"}},
+    "boto3": {"relay/runtime/aws.py": {"boto3"}, "relay/storage/items.py": {"boto3.dynamodb.types"}},
+    "botocore": {"relay/runtime/aws.py": {"botocore.config", "botocore.exceptions"}},
     "cryptography": {
         "relay/publickeys.py": {
             "cryptography",
@@ -43,8 +43,8 @@ OWNERS = {  # a package -> the modules that may import it, and all that each may
     "jmespath": {"relay/config/expressions.py": {"jmespath", "jmespath.exceptions", "jmespath.functions"}},
     "jwt": {"relay/signing.py": {"jwt"}, "relay/tokens.py": {"jwt"}},
     "aws_lambda_powertools": {
-        "relay/gateway.py": {"aws_lambda_powertools"},
-        "relay/metrics.py": {"aws_lambda_powertools", "aws_lambda_powertools.metrics"},
+        "relay/runtime/http_api.py": {"aws_lambda_powertools"},
+        "relay/runtime/metrics.py": {"aws_lambda_powertools", "aws_lambda_powertools.metrics"},
     },
 }
 SETS_ENVIRONMENT = {CHECKOUT / "infra" / "app.py"}  # for the CDK's Node, which reads it as it is imported
@@ -234,7 +234,7 @@ def test_a_verb_that_doesnt_speak_to_qstash_works_without_its_token(verb: str) -
 
 def test_record_loads_neither_qstash_nor_the_vault() -> None:
     """A report is checked with keys from the table, and written there: it needs no secret."""
-    assert not {"relay.qstash", "relay.vault", "relay.publish"} & loaded("record")
+    assert not {"relay.qstash", "relay.runtime.secrets", "relay.publish"} & loaded("record")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from relay.deadline import seconds_left, time_for
 from relay.errors import OutOfTime, RelayError, SignatureError, UpstreamError
 from relay.internet.public_transport import NotPublic, Publicly
+from relay.runtime.deadline import seconds_left, time_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

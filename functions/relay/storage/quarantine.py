@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relay import aws
+from relay.runtime import aws
 from relay.storage.items import ttl
 
 if TYPE_CHECKING:

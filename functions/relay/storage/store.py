@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from relay import aws
 from relay.errors import UpstreamError
 from relay.model.delivery import Delivery
 from relay.model.ids import EventId, from_iso, iso
+from relay.runtime import aws
 from relay.storage.items import (
     Item,
     body_key,
@@ -66,7 +66,7 @@ class Store(ReplayJobs, RefusalSlots, QuarantineCells, Upkeep):
 
     Args:
         now: Returns the current aware UTC time.
-        dynamodb, s3: Clients; by default those of `relay.aws`.
+        dynamodb, s3: Clients; by default those of `relay.runtime.aws`.
     """
 
     def __init__(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay import aws
 from relay.errors import UpstreamError
+from relay.runtime import aws
 from relay.storage.items import Item, plain, ttl, wire
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Table:
 
     Args:
         now: Returns the current aware UTC time.
-        dynamodb: A client; by default that of `relay.aws`.
+        dynamodb: A client; by default that of `relay.runtime.aws`.
 
     Raises:
         UpstreamError: From every method: DynamoDB refused, or didn't answer in time.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay.metrics import NAMESPACE, Metric
+from relay.runtime.metrics import NAMESPACE, Metric
 from tests.unit.cli.terminal import on_a_terminal
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_refusals_are_readable_in_eighty_columns(deployed: Relay, monkeypatch: p
 
 
 def test_the_help_says_where_the_exact_counts_are(undeployed: Relay) -> None:
-    """The metric's very names, as `relay.metrics` writes them."""
+    """The metric's very names, as `relay.runtime.metrics` writes them."""
     told = " ".join(undeployed.run("source", "refusals", "--help").stdout.split())
 
     assert f"namespace {NAMESPACE}, metric {Metric.REFUSED.value}, dimensions relay, source, reason" in told

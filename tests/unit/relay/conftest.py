@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay import wiring
-from relay.metrics import count_for
+from relay.runtime.metrics import count_for
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.operator import Operator, wired
 from tests.unit.relay.world import World

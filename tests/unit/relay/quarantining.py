@@ -14,7 +14,7 @@ from botocore.errorfactory import ClientExceptionsFactory
 import ingest
 from infra.config import built_in_schemes
 from relay.config.settings import Settings
-from relay.vault import Vault
+from relay.runtime.secrets import Vault
 from tests.unit.relay.operator import ARN, Context
 from tests.unit.relay.world import BASE, FLAT
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from relay import aws
+from relay.runtime import aws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,12 +16,12 @@ from infra.config import built_in_schemes
 from relay import query
 from relay.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine
 from relay.config.settings import Settings
-from relay.deadline import within
 from relay.errors import BodyTooLarge, SignatureError, UpstreamError
 from relay.handshakes import Answer
 from relay.judgement import Described
 from relay.model.ids import event_id, iso
 from relay.received import Received
+from relay.runtime.deadline import within
 from relay.secret import Secret
 from relay.spool import Spooled
 from relay.storage.store import Store

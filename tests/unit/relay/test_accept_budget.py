@@ -14,18 +14,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from relay import aws, query
+from relay import query
 from relay.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
 from relay.config.settings import Settings
-from relay.deadline import at_most, within
 from relay.errors import OperatorError, UpstreamError
 from relay.internet.fetcher import Fetcher
 from relay.judgement import Described
 from relay.model.delivery import Status
 from relay.received import Received
+from relay.runtime import aws
+from relay.runtime.deadline import at_most, within
+from relay.runtime.secrets import Vault
 from relay.secret import Secret
 from relay.spool import Spooled
-from relay.vault import Vault
 from tests.conftest import Clients
 from tests.examples import examples
 from tests.memory_aws import MemoryDynamoDB, MemoryS3

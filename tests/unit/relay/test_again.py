@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from relay import deadline
-from relay.again import PERMISSION_S, WAIT_MAX_S, again
 from relay.errors import AnswerTooLong, OperatorError, OutOfTime, QStashError, RelayError, UpstreamError
+from relay.runtime import deadline
+from relay.runtime.again import PERMISSION_S, WAIT_MAX_S, again
 
 PASSING = [
     QStashError("no answer"),

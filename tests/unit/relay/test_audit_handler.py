@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import audit
-from relay import deadline, wiring
+from relay import wiring
 from relay.audit import GRACE, LEASE, LEASE_LENGTH
 from relay.errors import UpstreamError
-from relay.gateway import logger
 from relay.model.delivery import Status
+from relay.runtime import deadline
+from relay.runtime.http_api import logger
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.ledgers import SECOND, not_due, put
 from tests.unit.relay.operator import Context, wired

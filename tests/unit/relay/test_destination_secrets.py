@@ -8,7 +8,7 @@ import pytest
 
 from relay.config.settings import Settings, named_secrets
 from relay.errors import OperatorError
-from relay.vault import KEPT_S, REFRESHED_S, Vault
+from relay.runtime.secrets import KEPT_S, REFRESHED_S, Vault
 from relay.wiring import Relay
 from tests.unit.relay.world import FLAT
 

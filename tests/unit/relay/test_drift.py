@@ -13,10 +13,10 @@ import pytest
 import audit
 from relay import sync, wiring
 from relay.audit import LEASE, LEASE_LENGTH
-from relay.deadline import LEAST_S
 from relay.drift import EVERY
-from relay.gateway import logger
 from relay.qstash import QStash
+from relay.runtime.deadline import LEAST_S
+from relay.runtime.http_api import logger
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.operator import Context, wired

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.errors import SignatureError
-from relay.gateway import Request, Response, answering, logger, note
+from relay.runtime.http_api import Request, Response, answering, logger, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,10 @@ import boto3
 import pytest
 
 import ingest
-from relay import aws, wiring
+from relay import wiring
 from relay.model.delivery import Status
 from relay.model.ids import EventId
+from relay.runtime import aws
 from tests.unit.relay.world import BASE, FLAT, MAC, SECRET, World
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay import metrics, wiring
-from relay.metrics import Metric
+from relay import wiring
+from relay.runtime import metrics
+from relay.runtime.metrics import Metric
 from tests.unit.relay.world import FLAT
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 import preflight as function
-from relay import deadline
 from relay.errors import OperatorError, QStashError, UpstreamError
 from relay.preflight import EU, OTHER_REGION, US, check_names, check_token, is_first, token_and_url
 from relay.qstash import QStash
-from relay.vault import Vault
+from relay.runtime import deadline
+from relay.runtime.secrets import Vault
 from tests.unit.relay.operator import Context
 
 if TYPE_CHECKING:

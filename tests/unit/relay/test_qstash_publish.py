@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from relay.caller import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, DAY_S
-from relay.deadline import within
 from relay.errors import AnswerTooLong, OutOfTime, QStashError
 from relay.qstash import Accepted, Message
+from relay.runtime.deadline import within
 from tests.unit.relay.qstash_wire import AT, Wire, client
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ import pytest
 
 import reconcile
 from infra.local.aws import client
-from relay import aws, wiring
+from relay import wiring
 from relay.errors import OperatorError
-from relay.gateway import logger
+from relay.runtime import aws
+from relay.runtime.http_api import logger
 from tests.github_api import HOOK, TOKEN, GitHubApi, Hook, served
 from tests.local_table import make_table
 from tests.unit.relay.world import BASE, FLAT, SECRET

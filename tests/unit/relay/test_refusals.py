@@ -25,9 +25,9 @@ from relay.errors import (
     UnusableSecret,
     UpstreamError,
 )
-from relay.gateway import logger
 from relay.model.refusal import SLOTS, UNKNOWN_SOURCE_NAME, Reason
 from relay.refuse import GAP_MAX, reason_of
+from relay.runtime.http_api import logger
 from tests.unit.relay.refusing import BAD, World, asked
 
 if TYPE_CHECKING:

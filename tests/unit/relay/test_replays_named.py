@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay import aws
 from relay.model.delivery import Status
+from relay.runtime import aws
 from tests.aws_wire import refused
 from tests.unit.relay.ledgers import put
 from tests.unit.relay.operator import ARN

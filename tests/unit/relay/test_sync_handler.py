@@ -14,8 +14,8 @@ import pytest
 import sync as function
 from relay import sync, wiring
 from relay.errors import Defect, OperatorError, QStashError
-from relay.gateway import logger
 from relay.qstash import QStash
+from relay.runtime.http_api import logger
 from tests.unit.relay.operator import wired
 
 if TYPE_CHECKING:

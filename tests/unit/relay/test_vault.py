@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import OperatorError, UpstreamError
-from relay.vault import Vault
+from relay.runtime.secrets import Vault
 from tests.aws_wire import Wire, wire_of
 
 if TYPE_CHECKING:

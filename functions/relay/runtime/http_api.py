@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
-from relay import deadline
 from relay.errors import BadRequest, RelayError
+from relay.runtime import deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from relay import aws
 from relay.errors import OperatorError, RelayError, UpstreamError
+from relay.runtime import aws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

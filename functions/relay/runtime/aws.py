@@ -1,6 +1,6 @@
 """The one place that imports boto3: clients that give up early, and AWS's errors told as the relay's own.
 
-The less time is left (`relay.deadline`), the earlier: what is begun while some is ends `LAST_CALL_S` after it at most.
+The less time is left (`relay.runtime.deadline`), the earlier: what is begun while some is ends `LAST_CALL_S` after it at most.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from relay.deadline import seconds_left, time_for
 from relay.errors import UpstreamError
+from relay.runtime.deadline import seconds_left, time_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

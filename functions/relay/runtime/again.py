@@ -1,7 +1,7 @@
 """Tries again what fails in passing, for as long as there is time: what a deploy asks of AWS and QStash.
 
 Hides what passes.  Whatever is tried here must be right to do twice: the answer that was lost may have been a yes.
-Where nobody has said how long it may take (`relay.deadline`), it is tried once.
+Where nobody has said how long it may take (`relay.runtime.deadline`), it is tried once.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from relay.concern import Concern
-from relay.deadline import LEAST_S, seconds_left
 from relay.errors import AnswerTooLong, OutOfTime, QStashError, UpstreamError
-from relay.gateway import logger
+from relay.runtime.deadline import LEAST_S, seconds_left
+from relay.runtime.http_api import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
