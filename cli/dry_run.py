@@ -76,10 +76,10 @@ def worked_out(settings: Settings, source: str, sample: Sample) -> Shown:
 
 
 def _event(settings: Settings, source: str, sample: Sample) -> Event:
-    from relay.judgement import describe
     from relay.model.event import Event
     from relay.model.ids import event_id, new_generation
-    from relay.received import Received
+    from relay.verification.request import Received
+    from relay.verification.verify import describe
 
     url = f"{settings.base_urls[0]}/webhooks/{source}" + (f"?{sample.query}" if sample.query else "")
     said = describe(

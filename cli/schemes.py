@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay.scheme import JWTS, TOKEN, Row
-from relay.secret import Secret, key_of
+from relay.verification.scheme import JWTS, TOKEN, Row
+from relay.verification.secret import Secret, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from relay.scheme import Template
+    from relay.verification.scheme import Template
 
 
 def identity(row: Mapping[str, Any]) -> str:
     """Return by what the relay knows the same event again, in words, from a scheme's row."""
-    from relay.scheme import Row
+    from relay.verification.scheme import Row
 
     it = Row.of(row)
     hours = it.retries_for_s / 3600

@@ -11,20 +11,20 @@ from urllib.parse import unquote
 
 from relay.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
 from relay.errors import Defect, HandshakeFailed, OperatorError, SenderError, UnknownPath, UpstreamError
-from relay.judgement import Described
-from relay.received import Received
 from relay.refuse import record_refusal
 from relay.runtime.deadline import at_most
 from relay.runtime.http_api import DEFAULT_ROUTE, Request, Response, answering, note
 from relay.runtime.metrics import Metric, count, count_routing
 from relay.schedules import describe_tick
 from relay.spool import Spooled
+from relay.verification.request import Received
+from relay.verification.verify import Described
 from relay.wiring import relay
 
 if TYPE_CHECKING:
     from relay.config.settings import Source
-    from relay.handshakes import Answer
-    from relay.secret import Secret
+    from relay.verification.handshakes import Answer
+    from relay.verification.secret import Secret
     from relay.wiring import Relay
 
 AGE_MAX_S = 30.0  # the gateway waits no longer: what is older was told by another clock

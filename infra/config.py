@@ -30,7 +30,7 @@ from infra.publishing import Limits, PublishSettings, Queue, resolved
 from infra.rows import Scheme, Table, built_in_schemes
 from infra.schedule import CronText
 from relay.internet.addresses import address_of, is_public
-from relay.scheme import Row
+from relay.verification.scheme import Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from relay.scheme import JWTS, WHOLE, Row
+from relay.verification.scheme import JWTS, WHOLE, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

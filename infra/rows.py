@@ -16,9 +16,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from relay.handshakes import NAMES as HANDSHAKES
-from relay.scheme import ALGORITHMS, HASHES, HMACS, JWTS, ODD_SIGNS, PLACE, PUBLIC_KEYS, TOKEN, TYPE, WHOLE, Row
-from relay.secret import KEYS
+from relay.verification.handshakes import NAMES as HANDSHAKES
+from relay.verification.scheme import (
+    ALGORITHMS,
+    HASHES,
+    HMACS,
+    JWTS,
+    ODD_SIGNS,
+    PLACE,
+    PUBLIC_KEYS,
+    TOKEN,
+    TYPE,
+    WHOLE,
+    Row,
+)
+from relay.verification.secret import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

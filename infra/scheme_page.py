@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.rows import Scheme, built_in_schemes
-from relay.scheme import HASHES, HMACS, JWTS, TOKEN, Row
+from relay.verification.scheme import HASHES, HMACS, JWTS, TOKEN, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

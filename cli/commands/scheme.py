@@ -189,8 +189,8 @@ def _verdict(name: str, row: Mapping[str, Any], asked: Any, secret: Any, at: flo
     from relay.accept import Proof, examine
     from relay.config.settings import Source
     from relay.errors import BodyTooLarge, SignatureError
-    from relay.handshakes import Answer
-    from relay.secret import Secret
+    from relay.verification.handshakes import Answer
+    from relay.verification.secret import Secret
 
     source = Source(name, name, row, ())
     secrets = [] if secret is None else [Secret(it) for it in (secret if isinstance(secret, list) else [secret])]
@@ -227,7 +227,7 @@ def _answer(status: int, body: str, content_type: str, headers: Mapping[str, str
 
 
 def _received(asked: Mapping[str, Any]) -> Any:
-    from relay.received import Received
+    from relay.verification.request import Received
 
     headers = {
         str(name).lower(): ",".join(map(str, it)) if isinstance(it, list) else str(it)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from cli.client.api import Deployed
     from infra.local.sources import Request
-    from relay.scheme import Row
-    from relay.secret import Secret
+    from relay.verification.scheme import Row
+    from relay.verification.secret import Secret
 
 TIMES_MAX = 1000
 REFUSED = 401  # HTTP's "unauthorized": the relay's answer to what isn't signed by who it should be
@@ -94,7 +94,7 @@ def _signed(
     from time import time
 
     from infra.local import sources
-    from relay import scheme as schemes
+    from relay.verification import scheme as schemes
 
     at = time()
     url = f"{relay.url}/webhooks/{quote(name, safe='')}" + (f"?{sample.query}" if sample.query else "")
@@ -132,7 +132,7 @@ def _secret(relay: Deployed, name: str, scheme: Row, request: Request) -> Secret
     """Return the newest signing secret of the source; None where there is none and the request needs none."""
     from cli.client import secrets
     from infra.local.sources import needs_signature
-    from relay.secret import Secret
+    from relay.verification.secret import Secret
 
     values = secrets.signing_secrets(relay.stack.name, name)
     if not values and needs_signature(scheme, request):

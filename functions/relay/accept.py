@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError, UpstreamError
-from relay.judgement import judge
 from relay.model.delivery import DEAD, SWEEP_AFTER, Delivery
 from relay.model.event import Conflict, Event
 from relay.model.ids import DeliveryId, event_id, iso, new_generation
@@ -21,18 +20,19 @@ from relay.runtime.aws import LAST_CALL_S
 from relay.runtime.deadline import at_most, leaving, regardless, seconds_left
 from relay.runtime.metrics import count_defect
 from relay.storage.generations import Cause, new_replay_id, start_again
+from relay.verification.verify import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from relay.config.settings import Settings, Source
-    from relay.handshakes import Answer
-    from relay.judgement import Described
     from relay.publish import Publisher
-    from relay.received import Received
-    from relay.secret import Secret
     from relay.spool import Spooled
     from relay.storage.store import Store
+    from relay.verification.handshakes import Answer
+    from relay.verification.request import Received
+    from relay.verification.secret import Secret
+    from relay.verification.verify import Described
 
 BODY_MAX_BYTES = 4 * 1024 * 1024  # Lambda takes 6 MB of event, and a binary body comes in base64
 CONTENT_TYPE_MAX_CHARS = 500

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from relay.errors import OperatorError, RelayError, SignatureError, UpstreamError
 from relay.model.ids import from_iso, iso
-from relay.received import Received
 from relay.runtime.http_api import logger, note
 from relay.runtime.metrics import Metric, count
 from relay.runtime.parallel import supervised
-from relay.signatures import check_form
+from relay.verification.request import Received
+from relay.verification.signatures import check_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

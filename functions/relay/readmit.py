@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from relay.accept import accept
 from relay.errors import BadRequest, Defect, SignatureError, UpstreamError
-from relay.judgement import Described, judge
 from relay.model.ids import iso
 from relay.model.refusal import NAME_MAX_CHARS, VALUE_MAX_CHARS, plain
 from relay.quarantine import Quarantined
@@ -23,15 +22,16 @@ from relay.runtime.metrics import Metric, count, count_routing
 from relay.runtime.parallel import WORKERS, each
 from relay.spool import Spooled
 from relay.storage.quarantine import BYTES_MAX, NUMBER_MAX
+from relay.verification.verify import Described, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from relay.config.settings import Settings, Source
     from relay.publish import Publisher
-    from relay.secret import Secret
     from relay.storage.quarantine import Cell
     from relay.storage.store import Store
+    from relay.verification.secret import Secret
 
 ANSWER_MAX = 100  # requests in one answer
 LEFT_MIN = timedelta(hours=1)  # of the life of an event, which begins when its request came

@@ -40,8 +40,8 @@ from relay.runtime.metrics import count_refused
 if TYPE_CHECKING:
     from relay.config.settings import Settings
     from relay.runtime.http_api import Request
-    from relay.scheme import Row
     from relay.storage.store import Store
+    from relay.verification.scheme import Row
 
 GAP_MIN = timedelta(seconds=1)
 GAP_MAX = timedelta(seconds=60)

@@ -21,7 +21,7 @@ from relay.errors import SignatureError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relay.judgement import Described
+    from relay.verification.verify import Described
 
 EVENT_TYPE = "schedule"
 _SIGNATURE = "upstash-signature"

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from relay.judgement import Described
 from relay.model.ids import from_iso, iso
+from relay.verification.verify import Described
 
 if TYPE_CHECKING:
     from datetime import datetime

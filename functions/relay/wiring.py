@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from relay.qstash import QStash
     from relay.runtime.http_api import Request
     from relay.runtime.secrets import Vault
-    from relay.secret import Secret
     from relay.storage.items import Item
+    from relay.verification.secret import Secret
 
 KEYS_KEPT_S = 60
 KEYS_TRUSTED_S = 600  # the sweep reads them from QStash every minute
@@ -66,7 +66,7 @@ class Relay:
         Raises:
             OperatorError: They can't be read.
         """
-        from relay.secret import Secret
+        from relay.verification.secret import Secret
 
         return [Secret(it) for it in self.vault.signing_secrets(self._sources_secret, source)]
 
@@ -204,7 +204,7 @@ class Relay:
         Raises:
             OperatorError: The table has none yet.
         """
-        from relay.secret import Secret
+        from relay.verification.secret import Secret
 
         return [Secret(it) for it in self._signing_keys()]
 

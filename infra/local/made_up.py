@@ -7,7 +7,7 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from relay.scheme import PUBLIC_KEYS, TOKEN, Row
+from relay.verification.scheme import PUBLIC_KEYS, TOKEN, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

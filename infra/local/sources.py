@@ -24,17 +24,17 @@ from uuid import uuid4
 
 from infra.local.made_up import ASYMMETRIC, PRIVATE
 from relay.errors import SignatureError
-from relay.handshakes import UNSIGNED
 from relay.model.content import BROKEN
-from relay.received import Received
-from relay.scheme import HASHES, HMACS, JWTS, PLACE, WHOLE, Row
-from relay.secret import key_of
-from relay.signatures import rendered_for
+from relay.verification.handshakes import UNSIGNED
+from relay.verification.request import Received
+from relay.verification.scheme import HASHES, HMACS, JWTS, PLACE, WHOLE, Row
+from relay.verification.secret import key_of
+from relay.verification.templates import rendered_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from relay.secret import Secret
+    from relay.verification.secret import Secret
 
 TOKEN_LIFETIME_S = 300  # of a JWT
 STALER_BY_S = 60  # than what is just too old
@@ -228,7 +228,7 @@ def _signature(row: Row, request: Request, secret: Secret, key_text: str, time: 
 
 def _message(row: Row, request: Request, secret: Secret, key_text: str, time: str) -> bytes:
     if row.odd:
-        from relay.odd import SIGNS
+        from relay.verification.custom import SIGNS
 
         return next(SIGNS[row.odd](request.received(), secret, key_text))
     return next(rendered_for(row.signs[0], request.received(), secret, key_text=key_text, time=time))
@@ -351,7 +351,7 @@ _UNSIGNED_HEADERS: Sequence[tuple[str, str, Callable[[Row], str]]] = (
 
 
 def _adyen(request: Request, secret: Secret, _: float) -> Request:
-    from relay.odd import adyen_signed
+    from relay.verification.custom import adyen_signed
 
     key = next((key for _, text in secret.key_texts(()) if (key := key_of("hex", text))), None)
     if key is None:
@@ -377,7 +377,7 @@ def _ms_graph(request: Request, secret: Secret, _: float) -> Request:
 
 
 def _aws_sns(request: Request, secret: Secret, at: float) -> Request:
-    from relay.certificates import sns_message, sns_signed
+    from relay.verification.certificates import sns_message, sns_signed
 
     held = _json(request)
     topic = secret.text if secret.text is not None else secret.part("topic_arn")
@@ -393,7 +393,7 @@ def _aws_sns(request: Request, secret: Secret, at: float) -> Request:
 
 
 def _paypal(request: Request, secret: Secret, at: float) -> Request:
-    from relay.certificates import PAYPAL_ALGORITHM, paypal_signed
+    from relay.verification.certificates import PAYPAL_ALGORITHM, paypal_signed
 
     webhook_id = secret.text if secret.text is not None else secret.part("webhook_id")
     if not webhook_id:

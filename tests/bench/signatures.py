@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from infra.local.made_up import made_up
 from infra.local.sources import CannotSign, Request, signed
-from relay.judgement import Described, judge
-from relay.scheme import HMACS, Row
-from relay.secret import Secret
+from relay.verification.scheme import HMACS, Row
+from relay.verification.secret import Secret
+from relay.verification.verify import Described, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ import pytest
 from cli.samples import Sample, read
 from infra.config import built_in_schemes
 from infra.local.sources import Request, signed, tampered
-from relay.handshakes import Answer
-from relay.judgement import judge
-from relay.scheme import Row
-from relay.secret import Secret
+from relay.verification.handshakes import Answer
+from relay.verification.scheme import Row
+from relay.verification.secret import Secret
+from relay.verification.verify import judge
 from tests.deployed.clients import SETTLED_S
 from tests.deployed.conftest import EVERY
 

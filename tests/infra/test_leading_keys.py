@@ -29,8 +29,8 @@ from relay.model.ids import EventId, group_scope, new_generation
 from relay.parcels import body_mac
 from relay.refuse import Pace, record_refusal
 from relay.schedules import tick_url
-from relay.secret import Secret
 from relay.targets import deliver
+from relay.verification.secret import Secret
 from tests.conftest import Clients
 from tests.flat import bus
 from tests.memory_aws import Denied, MemoryDynamoDB, MemoryS3

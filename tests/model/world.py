@@ -30,13 +30,11 @@ from relay.accept import Acceptance, accept_or_spool
 from relay.audit import Audited, audit
 from relay.config.settings import Settings
 from relay.errors import RelayError
-from relay.judgement import describe
 from relay.model.delivery import Status
 from relay.model.ids import EventId, delivery_id, event_id
 from relay.parcels import BODY_MAC
 from relay.publish import Publisher
 from relay.qstash import QStash
-from relay.received import Received
 from relay.replay import Replay, Router, replay_deliveries
 from relay.runtime.http_api import Request
 from relay.settle import settle
@@ -44,6 +42,8 @@ from relay.spool import Spooled
 from relay.storage.store import Store
 from relay.sweep import Swept, refresh_keys, sweep
 from relay.targets import deliver
+from relay.verification.request import Received
+from relay.verification.verify import describe
 from relay.wiring import Relay
 from tests.local_table import make_table
 from tests.memory_aws import Calls, Crash, MemoryDynamoDB, MemoryS3

@@ -24,7 +24,7 @@ OWNERS = {  # a package -> the modules that may import it, and all that each may
     "boto3": {"relay/runtime/aws.py": {"boto3"}, "relay/storage/items.py": {"boto3.dynamodb.types"}},
     "botocore": {"relay/runtime/aws.py": {"botocore.config", "botocore.exceptions"}},
     "cryptography": {
-        "relay/publickeys.py": {
+        "relay/verification/public_keys.py": {
             "cryptography",
             "cryptography.exceptions",
             "cryptography.hazmat.primitives",
@@ -41,7 +41,7 @@ OWNERS = {  # a package -> the modules that may import it, and all that each may
         "relay/caller.py": {"httpx"},
     },
     "jmespath": {"relay/config/expressions.py": {"jmespath", "jmespath.exceptions", "jmespath.functions"}},
-    "jwt": {"relay/signing.py": {"jwt"}, "relay/tokens.py": {"jwt"}},
+    "jwt": {"relay/signing.py": {"jwt"}, "relay/verification/jwt.py": {"jwt"}},
     "aws_lambda_powertools": {
         "relay/runtime/http_api.py": {"aws_lambda_powertools"},
         "relay/runtime/metrics.py": {"aws_lambda_powertools", "aws_lambda_powertools.metrics"},
@@ -243,16 +243,17 @@ def test_record_loads_neither_qstash_nor_the_vault() -> None:
         ("github", set()),
         ("stripe", set()),
         ("slack", set()),
-        ("twilio", {"relay.odd"}),
-        ("vonage", {"jwt", "relay.tokens"}),
+        ("twilio", {"relay.verification.custom"}),
+        ("vonage", {"jwt", "relay.verification.jwt"}),
     ],
 )
 def test_ingest_loads_what_its_sources_need_and_no_more(scheme: str, needed: set[str]) -> None:
     """A cold start pays for no certificate, no JWT, no table of schemes and no HTTP that isn't used."""
     row = built_in_schemes()[scheme].row()
     code = (
-        f"from relay.judgement import judge; from relay.scheme import Row; from relay.received import Received\n"
-        f"from relay.secret import Secret; from relay.errors import SignatureError\n"
+        f"from relay.verification.verify import judge; from relay.verification.scheme import Row\n"
+        f"from relay.verification.request import Received\n"
+        f"from relay.verification.secret import Secret; from relay.errors import SignatureError\n"
         f"row = Row.of({row!r})\n"
         f"places = [it.place.lower() for it in row.spots if ':' not in it.place] + [(row.time or 'x').lower()]\n"
         f"headers = dict.fromkeys(places, 't=1795435200,v1=aa') | {{'x-hub-signature-256': 'sha256=aa'}}\n"
@@ -261,8 +262,22 @@ def test_ingest_loads_what_its_sources_need_and_no_more(scheme: str, needed: set
         f"try: judge(row, request, [Secret('s')], at=1795435200)\n"
         f"except SignatureError as error: assert error.reason in ('bad_signature', 'malformed_header'), error.reason\n"
     )
-    heavy = {"jwt", "httpx", "tomllib", "pydantic", "relay.odd", "relay.tokens", "relay.publickeys"}
-    heavy |= {"relay.certificates", "relay.internet.fetcher", "relay.signing", "relay.publish", "relay.qstash"}
+    heavy = {
+        "jwt",
+        "httpx",
+        "tomllib",
+        "pydantic",
+        "relay.verification.custom",
+        "relay.verification.jwt",
+        "relay.verification.public_keys",
+    }
+    heavy |= {
+        "relay.verification.certificates",
+        "relay.internet.fetcher",
+        "relay.signing",
+        "relay.publish",
+        "relay.qstash",
+    }
 
     there = loaded("ingest", code)
 

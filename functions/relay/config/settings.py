@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.config.expressions import Expression
 from relay.errors import NotFound, OperatorError
-from relay.scheme import Row
+from relay.verification.scheme import Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from cli.client import aws, qstash_token
 from cli.main import relay
 from infra.local.aws import client
-from relay.scheme import Row
+from relay.verification.scheme import Row
 from tests.flat import bus, group, route, url
 
 if TYPE_CHECKING:

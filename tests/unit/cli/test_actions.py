@@ -12,11 +12,11 @@ import pytest
 
 from infra.config import built_in_schemes
 from infra.local.made_up import made_up
-from relay.judgement import Described, judge
 from relay.model.ids import event_id
-from relay.received import Received
-from relay.scheme import Row
-from relay.secret import Secret
+from relay.verification.request import Received
+from relay.verification.scheme import Row
+from relay.verification.secret import Secret
+from relay.verification.verify import Described, judge
 from tests.unit.cli.conftest import GITHUB, SECRET, delivery
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from relay.judgement import describe
 from relay.model.ids import event_id
-from relay.received import Received
-from relay.scheme import Row
+from relay.verification.request import Received
+from relay.verification.scheme import Row
+from relay.verification.verify import describe
 from tests.unit.cli.conftest import SECRET, delivery, event
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from infra.local.made_up import made_up
 from infra.local.sources import CannotSign, Request, needs_signature, proofs, signed, stale_by_s, tampered
 from infra.rows import Scheme, built_in_schemes
 from relay.errors import SignatureError
-from relay.handshakes import Answer
-from relay.judgement import Described, judge
 from relay.model.event import EVENT_TYPE_UNKNOWN
-from relay.scheme import Row
-from relay.secret import Secret
+from relay.verification.handshakes import Answer
+from relay.verification.scheme import Row
+from relay.verification.secret import Secret
+from relay.verification.verify import Described, judge
 
 EVENTS = Path(__file__).parents[3] / "events"
 NOW = 1_795_510_800.25

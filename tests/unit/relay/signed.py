@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from infra.config import built_in_schemes
 from relay.errors import SignatureError
-from relay.received import Received
-from relay.scheme import Row
-from relay.secret import Secret
-from relay.signatures import verify
+from relay.verification.request import Received
+from relay.verification.scheme import Row
+from relay.verification.secret import Secret
+from relay.verification.signatures import verify
 
 NOW = 1_795_435_200
 ROWS = {name: Row.of(it.row()) for name, it in built_in_schemes().items()}

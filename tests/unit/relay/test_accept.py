@@ -17,16 +17,16 @@ from relay import query
 from relay.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine
 from relay.config.settings import Settings
 from relay.errors import BodyTooLarge, SignatureError, UpstreamError
-from relay.handshakes import Answer
-from relay.judgement import Described
 from relay.model.ids import event_id, iso
-from relay.received import Received
 from relay.runtime.deadline import within
-from relay.secret import Secret
 from relay.spool import Spooled
 from relay.storage.store import Store
 from relay.sweep import sweep
 from relay.unspool import FOREIGN, take_in
+from relay.verification.handshakes import Answer
+from relay.verification.request import Received
+from relay.verification.secret import Secret
+from relay.verification.verify import Described
 from tests.flat import route
 from tests.unit.relay.slow import left, slow_aws
 from tests.unit.relay.world import BASE, FLAT, World

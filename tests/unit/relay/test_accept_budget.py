@@ -19,14 +19,14 @@ from relay.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
 from relay.config.settings import Settings
 from relay.errors import OperatorError, UpstreamError
 from relay.internet.fetcher import Fetcher
-from relay.judgement import Described
 from relay.model.delivery import Status
-from relay.received import Received
 from relay.runtime import aws
 from relay.runtime.deadline import at_most, within
 from relay.runtime.secrets import Vault
-from relay.secret import Secret
 from relay.spool import Spooled
+from relay.verification.request import Received
+from relay.verification.secret import Secret
+from relay.verification.verify import Described
 from tests.conftest import Clients
 from tests.examples import examples
 from tests.memory_aws import MemoryDynamoDB, MemoryS3

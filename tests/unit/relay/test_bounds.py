@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from relay import shown
 from relay.accept import CONTENT_TYPE_MAX_CHARS
-from relay.judgement import HEADERS_MAX_BYTES, PARAMETERS_MAX_BYTES, describe
-from relay.received import Received
 from relay.routes import ERRORS_MAX_CHARS
 from relay.runtime.http_api import Request
 from relay.storage.store import CONFLICTS_MAX
+from relay.verification.request import Received
+from relay.verification.verify import HEADERS_MAX_BYTES, PARAMETERS_MAX_BYTES, describe
 from tests.examples import examples
 from tests.flat import route
 from tests.unit.relay.signed import GITHUB

@@ -15,9 +15,9 @@ from infra.local.keys import new_certificate
 from infra.local.made_up import made_up
 from infra.local.sources import Request, signed
 from relay.errors import SignatureError, UpstreamError
-from relay.judgement import Described, judge
-from relay.scheme import Row
-from relay.secret import Secret
+from relay.verification.scheme import Row
+from relay.verification.secret import Secret
+from relay.verification.verify import Described, judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.handover import HandOver
-from relay.judgement import describe
 from relay.model import content
 from relay.model.content import ENTITY_HEADERS, UNPACKED_FREE_BYTES, UNPACKED_MAX_BYTES, read
 from relay.model.delivery import Delivery, Status
 from relay.routes import facts
 from relay.targets import _encoding
+from relay.verification.verify import describe
 from tests.examples import examples
 from tests.flat import publishing, route
 from tests.unit.relay.signed import ROWS, github, received

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from relay.judgement import describe, judge
-from relay.secret import Secret
+from relay.verification.secret import Secret
+from relay.verification.verify import describe, judge
 from tests.unit.relay.signed import ACME, GITHUB, JSONS, NOW, ROWS, github, received
 
 

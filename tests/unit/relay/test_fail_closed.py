@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from infra.config import built_in_schemes
 from relay.errors import SignatureError
-from relay.judgement import Described, judge
-from relay.received import Received
-from relay.scheme import Row
-from relay.secret import Secret
+from relay.verification.request import Received
+from relay.verification.scheme import Row
+from relay.verification.secret import Secret
+from relay.verification.verify import Described, judge
 from tests.unit.relay.signed import NOW, URL
 
 BODY = b'{"id": "1", "type": "a"}'

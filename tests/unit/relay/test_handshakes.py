@@ -13,12 +13,12 @@ import pytest
 
 from infra.config import built_in_schemes
 from relay.errors import SignatureError
-from relay.handshakes import NAMES, Answer
-from relay.judgement import Described, judge
-from relay.received import Received
-from relay.scheme import Row
-from relay.secret import Secret
-from relay.signatures import verify
+from relay.verification.handshakes import NAMES, Answer
+from relay.verification.request import Received
+from relay.verification.scheme import Row
+from relay.verification.secret import Secret
+from relay.verification.signatures import verify
+from relay.verification.verify import Described, judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -312,7 +312,7 @@ def test_discords_pings_are_answered_as_each_wants(body: bytes, answer: Answer |
 )
 def test_a_subscription_is_confirmed_at_amazons_url_only(url: str, good: bool) -> None:  # noqa: FBT001
     """The URL stands in the request: else a stranger has the relay fetch what it likes."""
-    from relay.handshakes import sns
+    from relay.verification.handshakes import sns
 
     body = json.dumps({"Type": "SubscriptionConfirmation", "SubscribeURL": url}).encode()
     request = Received(method="POST", urls=[URL], headers={}, body=body)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from infra.config import built_in_schemes
 from relay.accept import accept
-from relay.judgement import QUERY_MAX_BYTES, Described, describe
-from relay.received import Received
-from relay.scheme import Row
 from relay.spool import Spooled
+from relay.verification.request import Received
+from relay.verification.scheme import Row
+from relay.verification.verify import QUERY_MAX_BYTES, Described, describe
 from tests.unit.relay.signed import ROWS
 from tests.unit.relay.world import FLAT
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from relay.accept import accept_or_spool
 from relay.errors import Defect
-from relay.judgement import Described
 from relay.model.delivery import Status
 from relay.spool import Spooled
 from relay.storage.items import SHARDS
 from relay.sweep import DEFECT_MAX
+from relay.verification.verify import Described
 from tests.conftest import Clients
 from tests.examples import examples
 from tests.flat import publishing

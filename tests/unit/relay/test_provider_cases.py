@@ -17,10 +17,10 @@ import pytest
 
 from infra.config import built_in_schemes
 from relay.errors import SignatureError
-from relay.judgement import judge
-from relay.received import Received
-from relay.scheme import Row
-from relay.secret import Secret
+from relay.verification.request import Received
+from relay.verification.scheme import Row
+from relay.verification.secret import Secret
+from relay.verification.verify import judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

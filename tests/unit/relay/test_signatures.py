@@ -19,9 +19,9 @@ from infra.local.made_up import made_up
 from infra.local.sources import Request as SourceRequest
 from infra.local.sources import signed as signed_request
 from relay.errors import SignatureError, UnusableSecret
-from relay.received import Received
-from relay.secret import Secret
-from relay.signatures import moment_of, verify
+from relay.verification.request import Received
+from relay.verification.secret import Secret
+from relay.verification.signatures import moment_of, verify
 from tests.unit.relay.signed import ACME, GITHUB, NOW, ROWS, STRIPE, URL, acme, github, received, refusal, stripe
 
 # -- what is accepted -------------------------------------------------------------------------------------------------

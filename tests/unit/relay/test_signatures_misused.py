@@ -17,11 +17,11 @@ from infra.local.made_up import made_up
 from infra.local.sources import Request as SourceRequest
 from infra.local.sources import signed as signed_request
 from relay.errors import SignatureError
-from relay.judgement import Described, describe, judge
-from relay.received import Received
-from relay.scheme import Row
-from relay.secret import Secret
-from relay.signatures import verify
+from relay.verification.request import Received
+from relay.verification.scheme import Row
+from relay.verification.secret import Secret
+from relay.verification.signatures import verify
+from relay.verification.verify import Described, describe, judge
 from tests.unit.relay.signed import NOW, ROWS, URL, received, refusal
 
 

@@ -13,9 +13,9 @@ from infra.config import built_in_schemes
 from infra.local.made_up import made_up
 from infra.local.sources import Request, needs_signature, signed
 from relay.errors import SignatureError
-from relay.scheme import Row
-from relay.secret import Secret
-from relay.signatures import ITEMS_MAX, verify
+from relay.verification.scheme import Row
+from relay.verification.secret import Secret
+from relay.verification.signatures import ITEMS_MAX, verify
 from tests.unit.relay.signed import NOW, URL
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.errors import SignatureError
-from relay.judgement import Described, judge
-from relay.received import Received
-from relay.secret import Secret
+from relay.verification.request import Received
+from relay.verification.secret import Secret
+from relay.verification.verify import Described, judge
 from tests.examples import examples
 from tests.unit.relay.signed import JSONS, NOW, ROWS, TEXTS, URL, received
 
 if TYPE_CHECKING:
-    from relay.handshakes import Answer
-    from relay.scheme import Row
+    from relay.verification.handshakes import Answer
+    from relay.verification.scheme import Row
 
 
 def _names(row: Row) -> list[str]:

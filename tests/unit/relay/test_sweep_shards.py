@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.judgement import Described
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.spool import Spooled
 from relay.storage.items import SHARDS, shard_of
 from relay.sweep import sweep
+from relay.verification.verify import Described
 from tests.unit.relay.slow import left, slow_qstash
 from tests.unit.relay.table_wire import wire_of
 

@@ -9,11 +9,11 @@ import pytest
 
 from relay import bulk, query
 from relay.errors import BadRequest
-from relay.judgement import Described
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.replay import replay_event
 from relay.spool import Spooled
+from relay.verification.verify import Described
 from tests.flat import publishing, route
 from tests.unit.relay.replays import advance
 from tests.unit.relay.world import FLAT

@@ -16,17 +16,17 @@ from relay import callbacks
 from relay.accept import Acceptance, Proof, accept, examine
 from relay.config.settings import Settings
 from relay.errors import OperatorError
-from relay.judgement import Described
 from relay.model.ids import EventId, Generation, group_scope
 from relay.publish import Publisher
 from relay.qstash import QStash
-from relay.received import Received
 from relay.replay import Router
-from relay.secret import Secret
 from relay.settle import Settled, settle
 from relay.spool import Spooled
 from relay.storage.store import Store
 from relay.sweep import Swept, sweep
+from relay.verification.request import Received
+from relay.verification.secret import Secret
+from relay.verification.verify import Described
 from tests.flat import group, publishing, url
 from tests.local_table import make_table
 from tests.memory_aws import Calls

@@ -14,9 +14,9 @@ from relay.errors import SignatureError, UnusableSecret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.publickeys import Certificate
-    from relay.received import Received
-    from relay.secret import Secret
+    from relay.verification.public_keys import Certificate
+    from relay.verification.request import Received
+    from relay.verification.secret import Secret
 
 # A region, and nothing that merely begins like one: sns.s3-us-west-2.amazonaws.com is a bucket.
 SNS_HOST = re.compile(r"sns\.[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}\.amazonaws\.com(\.cn)?")
@@ -137,7 +137,7 @@ def is_pinned(url: str, host: re.Pattern[str]) -> bool:
 
 
 def _certificate(pem: str | None, url: str, fetch: Callable[..., bytes] | None, at: float) -> Certificate:
-    from relay.publickeys import Certificate
+    from relay.verification.public_keys import Certificate
 
     if pem is None and fetch is None:
         raise SignatureError("the certificate can't be fetched here", reason="untrusted_certificate")

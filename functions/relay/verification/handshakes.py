@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from relay.errors import SignatureError, UnusableSecret
-from relay.secret import is_one_of, key_of
+from relay.verification.secret import is_one_of, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from relay.received import Received
-    from relay.secret import Secret
+    from relay.verification.request import Received
+    from relay.verification.secret import Secret
 
 TEXT = "text/plain"
 JSON = "application/json"
@@ -205,7 +205,7 @@ def sns(received: Received, _: Sequence[Secret]) -> Answer | None:
     """Amazon SNS: SubscriptionConfirmation, confirmed by fetching its URL, which must be Amazon's."""
     if received.find("body:Type") != "SubscriptionConfirmation":
         return None
-    from relay.certificates import is_sns_url
+    from relay.verification.certificates import is_sns_url
 
     url = received.find("body:SubscribeURL") or ""
     if not is_sns_url(url):

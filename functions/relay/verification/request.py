@@ -7,7 +7,7 @@ A *place* says where a value stands:
 * `form:payload.event.type`                a field of a form (urlencoded or multipart), and a path in the JSON it holds
 * `query:validationToken`                  a parameter of the query string
 * `claim:jti`                              a claim of the JWT that signed the request
-* `@structured-key`                        what a function of `relay.odd` finds
+* `@structured-key`                        what a function of `relay.verification.custom` finds
 * `X-Gitea-Delivery|X-GitHub-Delivery`     the first of these that is there
 
 Until its signature is checked a body is the JSON that its bytes are, or the form that they say; from then on what
@@ -18,6 +18,7 @@ Nothing here raises: what can't be read isn't there.
 
 from __future__ import annotations
 
+import base64
 import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -148,8 +149,6 @@ class Received:
 
     def _values(self, place: str, read: Reader) -> list[str]:
         if place.startswith("@"):
-            from relay.odd import PLACES
-
             value = PLACES[place](self)
             return [value] if value else []
         kind, colon, rest = place.partition(":")
@@ -219,3 +218,25 @@ def _escaped(char: str) -> str:
         return _SHORT_ESCAPES[char]
     units = char.encode("utf-16-be")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def braintree_kind(received: Received) -> str | None:
+    """Return the kind that the XML in the form's payload names."""
+    payload = received.find("form:bt_payload") or ""
+    try:
+        found = re.search(rb"<kind>([a-z0-9_]{1,100})</kind>", base64.b64decode(payload))
+    except ValueError:
+        return None
+    return found[1].decode() if found else None
+
+
+def structured_key(received: Received) -> str | None:
+    """Return the first key of the body that holds an object or a list: that key is what the event is called."""
+    held = received.held if isinstance(received.held, dict) else {}
+    return next((as_text(name) for name, value in held.items() if isinstance(value, dict | list)), None)
+
+
+PLACES: dict[str, Callable[[Received], str | None]] = {
+    "@braintree-kind": braintree_kind,
+    "@structured-key": structured_key,
+}

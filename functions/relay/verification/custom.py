@@ -16,15 +16,15 @@ from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from relay.errors import SignatureError, UnusableSecret
 from relay.model.content import BROKEN
-from relay.received import as_text
-from relay.secret import is_one_of, key_of
+from relay.verification.request import braintree_kind
+from relay.verification.secret import is_one_of, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from relay.model.content import Pairs
-    from relay.received import Received
-    from relay.secret import Secret
+    from relay.verification.request import Received
+    from relay.verification.secret import Secret
 
 _BRAINTREE_PAYLOAD = re.compile(r"[A-Za-z0-9+/=\n]+")
 _ADYEN_FIELDS = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")
@@ -234,27 +234,6 @@ def _sorted(pairs: Pairs) -> Iterator[tuple[str, str]]:
 # -- places -------------------------------------------------------------------------------------------------------
 
 
-def braintree_kind(received: Received) -> str | None:
-    """Return the kind that the XML in the form's payload names."""
-    payload = received.find("form:bt_payload") or ""
-    try:
-        found = re.search(rb"<kind>([a-z0-9_]{1,100})</kind>", base64.b64decode(payload))
-    except ValueError:
-        return None
-    return found[1].decode() if found else None
-
-
-def structured_key(received: Received) -> str | None:
-    """Return the first key of the body that holds an object or a list: that key is what the event is called."""
-    held = received.held if isinstance(received.held, dict) else {}
-    return next((as_text(name) for name, value in held.items() if isinstance(value, dict | list)), None)
-
-
-PLACES: dict[str, Callable[[Received], str | None]] = {
-    "@braintree-kind": braintree_kind,
-    "@structured-key": structured_key,
-}
-
 # -- what was signed ----------------------------------------------------------------------------------------------
 
 SIGNS: dict[str, Callable[[Received, Secret, str], Iterator[bytes]]] = {
@@ -336,13 +315,13 @@ def _items(received: Received, name: str) -> list[dict[str, Any]]:
 
 
 def _aws_sns(received: Received, secret: Secret, at: float, fetch: Any) -> None:
-    from relay.certificates import verify_sns
+    from relay.verification.certificates import verify_sns
 
     verify_sns(received, secret, at, fetch)
 
 
 def _paypal(received: Received, secret: Secret, at: float, fetch: Any) -> None:
-    from relay.certificates import verify_paypal
+    from relay.verification.certificates import verify_paypal
 
     verify_paypal(received, secret, at, fetch)
 

@@ -15,15 +15,15 @@ from urllib.parse import quote
 from relay.model.content import ENTITY_HEADERS
 from relay.model.event import EVENT_TYPE_MAX_CHARS, EVENT_TYPE_UNKNOWN
 from relay.model.ids import kept_key
-from relay.signatures import verify
+from relay.verification.signatures import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from relay.handshakes import Answer
-    from relay.received import Received
-    from relay.scheme import Row
-    from relay.secret import Secret
+    from relay.verification.handshakes import Answer
+    from relay.verification.request import Received
+    from relay.verification.scheme import Row
+    from relay.verification.secret import Secret
 
 METHOD_MAX_CHARS = 20
 HEADERS_MAX_BYTES = 32 * 1024  # kept of all headers together; a gateway takes 10 KB of them
@@ -74,7 +74,7 @@ def judge(
         SignatureError: It is neither, for any reason there is.  Only *fetch* may raise another.
     """
     if row.handshake:
-        from relay.handshakes import SIGNED, UNSIGNED
+        from relay.verification.handshakes import SIGNED, UNSIGNED
 
         for handshake in UNSIGNED.get(row.handshake, ()):
             if (answer := handshake(received, secrets)) is not None:

@@ -11,17 +11,17 @@ from jwt import InsecureKeyLengthWarning
 
 from relay.errors import SignatureError, UnusableSecret
 from relay.model.content import parsed
-from relay.scheme import JWTS
-from relay.secret import is_one_of
-from relay.signatures import rendered_for
+from relay.verification.scheme import JWTS
+from relay.verification.secret import is_one_of
+from relay.verification.templates import rendered_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from relay.received import Received
-    from relay.scheme import Row
-    from relay.secret import Secret
-    from relay.signatures import Given
+    from relay.verification.request import Received
+    from relay.verification.scheme import Row
+    from relay.verification.secret import Secret
+    from relay.verification.signatures import Given
 
 _REASONS = {"sub": "url_mismatch", "url_hash": "url_mismatch", "qsh": "url_mismatch", "iss": "wrong_issuer"}
 _BAD_TOKEN = (jwt.PyJWTError, TypeError, ValueError, OverflowError, AttributeError, KeyError, RecursionError)

@@ -7,8 +7,6 @@ a request never chooses its algorithm.  The odd parts of odd schemes are functio
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
 import hmac
 import re
 from contextlib import suppress
@@ -18,14 +16,15 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from relay.errors import SignatureError, UnusableSecret, UpstreamError
-from relay.scheme import HASHES, HMACS, JWTS, TOKEN, WHOLE
-from relay.secret import Secret, is_one_of, key_of
+from relay.verification.scheme import HASHES, HMACS, JWTS, TOKEN, WHOLE
+from relay.verification.secret import Secret, is_one_of, key_of
+from relay.verification.templates import rendered_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from relay.received import Received
-    from relay.scheme import Row, Spot, Template
+    from relay.verification.request import Received
+    from relay.verification.scheme import Row, Spot, Template
 
 ITEMS_MAX = 100  # signatures in one request that are looked at
 _ISO = re.compile(
@@ -99,13 +98,13 @@ def _verify(row: Row, received: Received, secret: Secret, at: float, fetch: Call
         _check_required(place, wanted, received, secret)
     time: str | None = None
     if row.algorithms[0] in WHOLE:
-        from relay.odd import WHOLES
+        from relay.verification.custom import WHOLES
 
         WHOLES[row.algorithms[0]](received, secret, at, fetch)
     else:
         given, time = _given(row, received)
         if row.algorithms[0] in JWTS:
-            from relay.tokens import verify_token
+            from relay.verification.jwt import verify_token
 
             received.claims = verify_token(row, given, received, secret, at, fetch)
         elif not _matches(row, received, secret, given, time):
@@ -247,7 +246,7 @@ def _made(algorithm: str, key: bytes, message: bytes, signature: bytes) -> bool:
         return hmac.compare_digest(HASHES[algorithm](message).digest(), signature)
     if algorithm == TOKEN:
         return hmac.compare_digest(message, signature)
-    from relay.publickeys import signed
+    from relay.verification.public_keys import signed
 
     return signed(algorithm, key, message, signature)
 
@@ -261,7 +260,7 @@ def _is_part(given: Given, spot: Spot, secret: Secret) -> bool:
 
 def _messages(row: Row, received: Received, secret: Secret, key_text: str, time: str | None) -> Iterable[bytes]:
     if row.odd:
-        from relay.odd import SIGNS
+        from relay.verification.custom import SIGNS
 
         return SIGNS[row.odd](received, secret, key_text)
     if row.time:
@@ -269,74 +268,6 @@ def _messages(row: Row, received: Received, secret: Secret, key_text: str, time:
         if time is None:
             raise SignatureError(f"{row.time} is missing", reason="missing_header")
     return (text for it in row.signs for text in rendered_for(it, received, secret, key_text=key_text, time=time))
-
-
-def rendered_for(
-    template: Template, received: Received, secret: Secret, *, key_text: str | None = None, time: str | None = None
-) -> Iterator[bytes]:
-    """Yield what *template* says of the request: for each URL it may have been sent to, where it names the URL.
-
-    Raises:
-        SignatureError: A field isn't in the request.
-    """
-    for url in received.urls if any(field.startswith("url") for field in template.fields) else ("",):
-        pieces = [template.literals[0]]
-        for field, literal in zip(template.fields, template.literals[1:], strict=True):
-            pieces.append(_field(field, received, secret, key_text, time, url))
-            pieces.append(literal)
-        yield b"".join(pieces)
-
-
-def _field(field: str, received: Received, secret: Secret, key_text: str | None, time: str | None, url: str) -> bytes:
-    if field == "body":
-        return received.body
-    value: str | bytes | None
-    if field in _DERIVED:
-        value = _DERIVED[field](received, url)
-    elif field == "time":
-        value = time
-    elif field.startswith("secret"):
-        name = field.partition(":")[2]
-        value = secret.part(name) if name else key_text if key_text is not None else secret.text
-        if not value:  # else a template around nothing is what anybody can send
-            raise UnusableSecret("the signing secret lacks a part that the scheme wants: set it again")
-    else:
-        value = received.find(field)
-    if value is None:
-        raise SignatureError(f"{field} is missing", reason="missing_header")
-    return value if isinstance(value, bytes) else value.encode(errors="replace")
-
-
-def _query_string_hash(received: Received, url: str) -> str:
-    from relay.odd import query_string_hash
-
-    return query_string_hash(received.method, url)
-
-
-def _hashed(data: bytes, encode: Callable[[bytes], bytes]) -> bytes:
-    return encode(hashlib.sha256(data).digest())
-
-
-_ENCODERS: dict[str, Callable[[bytes], bytes]] = {
-    "hex": binascii.hexlify,
-    "base64": base64.b64encode,
-    "base64url": lambda it: base64.urlsafe_b64encode(it).rstrip(b"="),
-}
-_DERIVED: dict[str, Callable[[Received, str], str | bytes | None]] = {
-    "url": lambda _, url: url,
-    "method": lambda received, _: received.method,
-    "body_ascii": lambda received, _: received.escaped,
-    "body_gunzipped": lambda received, _: received.plain,
-    "url_qsh": _query_string_hash,
-    **{
-        f"body_sha256_{name}": lambda received, _, encode=it: _hashed(received.body, encode)  # type: ignore[misc]
-        for name, it in _ENCODERS.items()
-    },
-    **{
-        f"url_sha256_{name}": lambda _, url, encode=it: _hashed(url.encode(errors="replace"), encode)  # type: ignore[misc]
-        for name, it in _ENCODERS.items()
-    },
-}
 
 
 # -- when ---------------------------------------------------------------------------------------------------------

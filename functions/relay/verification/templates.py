@@ -1,0 +1,85 @@
+"""Renders what a scheme signs: the template of its row, filled from the request."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from typing import TYPE_CHECKING
+
+from relay.errors import SignatureError, UnusableSecret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from relay.verification.request import Received
+    from relay.verification.scheme import Template
+    from relay.verification.secret import Secret
+
+
+def rendered_for(
+    template: Template, received: Received, secret: Secret, *, key_text: str | None = None, time: str | None = None
+) -> Iterator[bytes]:
+    """Yield what *template* says of the request: for each URL it may have been sent to, where it names the URL.
+
+    Raises:
+        SignatureError: A field isn't in the request.
+    """
+    for url in received.urls if any(field.startswith("url") for field in template.fields) else ("",):
+        pieces = [template.literals[0]]
+        for field, literal in zip(template.fields, template.literals[1:], strict=True):
+            pieces.append(_field(field, received, secret, key_text, time, url))
+            pieces.append(literal)
+        yield b"".join(pieces)
+
+
+def _field(field: str, received: Received, secret: Secret, key_text: str | None, time: str | None, url: str) -> bytes:
+    if field == "body":
+        return received.body
+    value: str | bytes | None
+    if field in _DERIVED:
+        value = _DERIVED[field](received, url)
+    elif field == "time":
+        value = time
+    elif field.startswith("secret"):
+        name = field.partition(":")[2]
+        value = secret.part(name) if name else key_text if key_text is not None else secret.text
+        if not value:  # else a template around nothing is what anybody can send
+            raise UnusableSecret("the signing secret lacks a part that the scheme wants: set it again")
+    else:
+        value = received.find(field)
+    if value is None:
+        raise SignatureError(f"{field} is missing", reason="missing_header")
+    return value if isinstance(value, bytes) else value.encode(errors="replace")
+
+
+def _query_string_hash(received: Received, url: str) -> str:
+    from relay.verification.custom import query_string_hash
+
+    return query_string_hash(received.method, url)
+
+
+def _hashed(data: bytes, encode: Callable[[bytes], bytes]) -> bytes:
+    return encode(hashlib.sha256(data).digest())
+
+
+_ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "hex": binascii.hexlify,
+    "base64": base64.b64encode,
+    "base64url": lambda it: base64.urlsafe_b64encode(it).rstrip(b"="),
+}
+_DERIVED: dict[str, Callable[[Received, str], str | bytes | None]] = {
+    "url": lambda _, url: url,
+    "method": lambda received, _: received.method,
+    "body_ascii": lambda received, _: received.escaped,
+    "body_gunzipped": lambda received, _: received.plain,
+    "url_qsh": _query_string_hash,
+    **{
+        f"body_sha256_{name}": lambda received, _, encode=it: _hashed(received.body, encode)  # type: ignore[misc]
+        for name, it in _ENCODERS.items()
+    },
+    **{
+        f"url_sha256_{name}": lambda _, url, encode=it: _hashed(url.encode(errors="replace"), encode)  # type: ignore[misc]
+        for name, it in _ENCODERS.items()
+    },
+}
