@@ -17,9 +17,9 @@ from cli.client.api import Deployed, Stack, find_stack, transport
 from cli.finding import Finding, split
 from cli.terminal.options import Failure, iso
 from cli.terminal.tables import time_text
-from relay.caller import DEFAULT_URL
 from relay.errors import RelayError
-from relay.qstash import QStash
+from relay.qstash.client import QStash
+from relay.qstash.http import DEFAULT_URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

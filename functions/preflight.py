@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from relay.preflight import check_names, check_token, is_first, token_and_url
-from relay.qstash import QStash
+from relay.qstash.client import QStash
 from relay.resource import telling
 from relay.runtime import deadline
 from relay.runtime.again import again

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import click
 
 from cli.terminal.options import Failure
-from relay import caller
+from relay.qstash import http
 
 if TYPE_CHECKING:
     from relay.errors import RelayError
 
-REGIONS = caller.REGIONS
+REGIONS = http.REGIONS
 US_URL = REGIONS["US"]
 UPSTASH = ".upstash.io"
 _REFUSED = {401, 403}
@@ -118,7 +118,7 @@ def _asked(token: str, url: str) -> RelayError | None:
     """Ask for the signing keys, which any token may read and which changes nothing; return what went wrong."""
     from cli.client.api import transport
     from relay.errors import RelayError
-    from relay.qstash import QStash
+    from relay.qstash.client import QStash
 
     way: Any = transport(url)
     try:

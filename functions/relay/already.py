@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from relay.errors import OutOfTime, QStashError, Unready, Untraceable, UpstreamError
 from relay.model.delivery import SWEEP_AFTER
-from relay.tracks import Track, tracks
+from relay.qstash.message_log import Track, tracks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,18 +21,17 @@ if TYPE_CHECKING:
 
     from relay.config.settings import Settings
     from relay.parcels import Parcel
-    from relay.qstash import QStash
+    from relay.qstash.client import QStash
     from relay.storage.store import Store
 
 SAME_ID_WINDOW = timedelta(minutes=9)  # within QStash's shorter deduplication window the same id is safe again
-LOG_LAG = timedelta(minutes=5)  # what QStash's log doesn't show by then, it never will
-LOG_RETENTION = timedelta(days=3)  # of the free plan
 DEPLOY_MARGIN = timedelta(minutes=1)  # functions that a deploy replaced end within less
 UNTRACEABLE = "its log doesn't reach back so far: nobody can tell whether it was ever published"
 UNTOLD = "it refuses it now, and its log may not tell yet whether it took it before"
 
 Answer = dict[str, str]
 """The message id of each delivery that QStash has."""
+from relay.qstash.message_log import LOG_LAG, LOG_RETENTION
 
 
 class Already:

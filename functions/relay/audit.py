@@ -10,12 +10,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from relay.callbacks import Address
 from relay.errors import AnswerTooLong, BadRequest, Defect, OutOfTime, QStashError, SignatureError, UpstreamError
 from relay.ledger import Balance, Finding, balance, forgotten
 from relay.model.delivery import DEAD, OPEN, Attempt, Delivery, Report, Status
 from relay.model.ids import Generation, from_iso, iso
 from relay.pauses import release_strays
+from relay.qstash.callbacks import Address
 from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.parallel import supervised
 from relay.settle import settle
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from relay.publish import Publisher
-    from relay.qstash import DeadLetter
+    from relay.qstash.client import DeadLetter
     from relay.storage.store import Store
 
 Item = TypeVar("Item")

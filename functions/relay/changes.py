@@ -15,7 +15,7 @@ from relay.errors import OperatorError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from relay.qstash import QStash
+    from relay.qstash.client import QStash
 
 State = dict[str, dict[str, Any]]
 GROUPS, SCHEDULES, QUEUES, PINS = KINDS = ("groups", "schedules", "queues", "flow_controls")

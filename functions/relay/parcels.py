@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from relay import callbacks
 from relay.claims import claim_link
 from relay.config.settings import Publishing
 from relay.errors import OperatorError, Removed, Unready, Unsendable, UpstreamError
@@ -24,7 +23,8 @@ from relay.model.ids import (
     group_scope,
     label,
 )
-from relay.qstash import Message
+from relay.qstash import callbacks
+from relay.qstash.client import Message
 from relay.routes import Share, share
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from relay.caller import DEFAULT_URL, REGIONS
 from relay.changes import PINS, refuse_others
 from relay.concern import Concern
 from relay.errors import OperatorError, QStashError
+from relay.qstash.http import DEFAULT_URL, REGIONS
 from relay.runtime import aws
 from relay.runtime.again import again
 from relay.sync import BELONGING, actual
@@ -20,7 +20,7 @@ from relay.sync import BELONGING, actual
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.qstash import QStash
+    from relay.qstash.client import QStash
     from relay.runtime.secrets import Vault
 
 EU, US = REGIONS["EU"], REGIONS["US"]

@@ -15,12 +15,13 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
 
-from relay.already import LOG_LAG, Already, Answer
+from relay.already import Already, Answer
 from relay.concern import Concern
 from relay.errors import QStashError, Removed, Untraceable, UpstreamError
 from relay.model.delivery import SWEEP_AFTER, Delivery, Status
 from relay.model.ids import EventId, Generation, from_iso
 from relay.parcels import Packer, Parcel
+from relay.qstash.message_log import LOG_LAG
 from relay.runtime.deadline import leaving, seconds_left
 from relay.runtime.metrics import Metric, count
 from relay.runtime.parallel import WORKERS, each
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from relay.config.settings import Settings
     from relay.model.event import Event
-    from relay.qstash import Accepted, QStash
+    from relay.qstash.client import Accepted, QStash
     from relay.storage.items import Item
     from relay.storage.store import Store
 

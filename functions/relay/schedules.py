@@ -15,8 +15,8 @@ import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from relay.callbacks import MAC_CHARS
 from relay.errors import SignatureError
+from relay.qstash.callbacks import MAC_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

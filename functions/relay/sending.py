@@ -9,7 +9,7 @@ from relay.errors import OutOfTime, QStashError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay.qstash import Accepted, Message, QStash
+    from relay.qstash.client import Accepted, Message, QStash
 
 TOGETHER_MAX_BYTES = 8 * 1024 * 1024  # in a batch; QStash takes 100 MB
 FAILED_MAX = 3  # calls in a row that QStash itself fails at: then it isn't one of the messages that ails it

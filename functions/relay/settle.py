@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay import callbacks
+from relay.qstash import callbacks
 
 if TYPE_CHECKING:
     from relay.config.settings import Settings

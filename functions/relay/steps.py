@@ -17,7 +17,7 @@ from relay.runtime.again import again
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from relay.qstash import QStash
+    from relay.qstash.client import QStash
 
 ALONE = "alone"
 _ROOM_IS_NO_MATTER = {Concern.MOMENT, Concern.ACCOUNT}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from relay.model.event import Event
     from relay.parcels import Parcel
     from relay.publish import Publisher
-    from relay.qstash import QStash
+    from relay.qstash.client import QStash
     from relay.storage.store import Due, Store
 
 LEASE_LENGTH = timedelta(seconds=60)  # the function is ended before

@@ -49,7 +49,7 @@ from relay.steps import ALONE, Steps, at_first
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from relay.qstash import QStash
+    from relay.qstash.client import QStash
     from relay.storage.items import Item
     from relay.storage.store import Store
 

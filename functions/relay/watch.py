@@ -14,14 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relay import canaries
-from relay.already import LOG_LAG, LOG_RETENTION
 from relay.errors import Defect, UpstreamError
 from relay.model.delivery import OPEN, Delivery, Report, Status
 from relay.model.ids import label
 from relay.publish import LOOK_AFTER
+from relay.qstash.message_log import LOG_LAG, LOG_RETENTION, Track, tracks
 from relay.runtime.parallel import each, supervised
 from relay.storage.generations import Cause, new_replay_id, start_again
-from relay.tracks import Track, tracks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

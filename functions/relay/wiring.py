@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from relay.github import GitHub
     from relay.internet.fetcher import Fetcher
     from relay.publish import Publisher
-    from relay.qstash import QStash
+    from relay.qstash.client import QStash
     from relay.runtime.http_api import Request
     from relay.runtime.secrets import Vault
     from relay.storage.items import Item
@@ -85,8 +85,8 @@ class Relay:
     @property
     def qstash(self) -> QStash:
         """QStash, with the token as it is now."""
-        from relay.caller import DEFAULT_URL
-        from relay.qstash import QStash
+        from relay.qstash.client import QStash
+        from relay.qstash.http import DEFAULT_URL
 
         token, url = self.vault.qstash(self.settings.environment["RELAY_QSTASH_SECRET"])
         if self._qstash is None or self._qstash[0] != (token, url):
@@ -176,7 +176,7 @@ class Relay:
         return read_at is not None and (self.store.now() - read_at).total_seconds() < KEYS_KEPT_S
 
     def _verify(self, request: Request) -> None:
-        from relay.signing import SigningKeys, verify_qstash
+        from relay.qstash.signature import SigningKeys, verify_qstash
 
         verify_qstash(
             request.headers.get("upstash-signature"),

@@ -23,11 +23,11 @@ from relay.config.settings import Settings
 from relay.model.event import Event
 from relay.model.ids import event_id, new_generation
 from relay.publish import Publisher
-from relay.qstash import QStash
+from relay.qstash.client import QStash
+from relay.qstash.message_log import tracks
 from relay.storage.items import SHARDS, WATCH
 from relay.storage.store import Store
 from relay.sweep import BATCH, sweep
-from relay.tracks import tracks
 from tests.flat import group, url
 from tests.local_qstash import running_qstash
 from tests.local_table import make_table

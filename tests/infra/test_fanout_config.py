@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from infra import limits, publishing, reference, shape
 from infra.config import Config, ConfigError, flatten, load
 from relay.config.settings import Settings
-from relay.qstash import CALLBACK_RETRIES
+from relay.qstash.client import CALLBACK_RETRIES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,10 +23,11 @@ import record
 from infra.config import built_in_schemes
 from infra.local.qstash.signing import sign
 from infra.writes import LEADING_KEYS
-from relay import callbacks, wiring
+from relay import wiring
 from relay.model.delivery import Status
 from relay.model.ids import EventId, group_scope, new_generation
 from relay.parcels import body_mac
+from relay.qstash import callbacks
 from relay.refuse import Pace, record_refusal
 from relay.schedules import tick_url
 from relay.targets import deliver

@@ -34,7 +34,7 @@ from relay.model.delivery import Status
 from relay.model.ids import EventId, delivery_id, event_id
 from relay.parcels import BODY_MAC
 from relay.publish import Publisher
-from relay.qstash import QStash
+from relay.qstash.client import QStash
 from relay.replay import Replay, Router, replay_deliveries
 from relay.runtime.http_api import Request
 from relay.settle import settle

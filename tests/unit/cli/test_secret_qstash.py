@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.client import qstash_token
-from relay.caller import DEFAULT_URL
+from relay.qstash.http import DEFAULT_URL
 from tests.unit.cli.conftest import TOKEN, serving
 
 if TYPE_CHECKING:

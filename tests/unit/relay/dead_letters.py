@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from relay import callbacks
 from relay.model.ids import EventId, Generation, destination_scope, group_scope
-from relay.qstash import QStash
+from relay.qstash import callbacks
+from relay.qstash.client import QStash
 from tests.unit.relay.world import BASE, MAC
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from relay.qstash import QStash
+from relay.qstash.client import QStash
 
 if TYPE_CHECKING:
     from collections.abc import Callable

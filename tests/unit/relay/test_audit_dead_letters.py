@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay import qstash
 from relay.audit import GRACE, Audited
 from relay.config.settings import Settings
 from relay.model.delivery import Status
+from relay.qstash import client
 from relay.replay import replay_event
 from tests.unit.relay.ledgers import SECOND, audited, put
 from tests.unit.relay.slow import left
@@ -258,7 +258,7 @@ def test_letters_too_large_together_are_read_one_by_one(
     world: World, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A callback's holds its source's body, twice: forty were seen to be 840 MB; no more is read than has room."""
-    monkeypatch.setattr(qstash, "ANSWER_MAX_BYTES", 40_000)
+    monkeypatch.setattr(client, "ANSWER_MAX_BYTES", 40_000)
     events = [world.post(key=str(number)).event for number in range(7)]
     for event in events:
         letters.add_delivery(event, "erp", body="x" * 21_000)
@@ -273,8 +273,8 @@ def test_a_letter_that_is_too_large_alone_keeps_no_audit_from_the_ledger(
     world: World, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person hears of it."""
-    monkeypatch.setattr(qstash, "ANSWER_MAX_BYTES", 1_000)
-    monkeypatch.setattr(qstash, "ONE_MAX_BYTES", 2_000)
+    monkeypatch.setattr(client, "ANSWER_MAX_BYTES", 1_000)
+    monkeypatch.setattr(client, "ONE_MAX_BYTES", 2_000)
     letters.add_delivery(world.post().event, "erp", body="x" * 3_000)
 
     done = audited(world)

@@ -11,10 +11,11 @@ import pytest
 
 import record
 from infra.local.qstash.signing import sign
-from relay import callbacks, wiring
+from relay import wiring
 from relay.config.settings import Settings
 from relay.model.delivery import Status
 from relay.model.ids import destination_scope, group_scope
+from relay.qstash import callbacks
 from relay.storage.generations import Cause, new_replay_id, start_again
 from tests.unit.relay.operator import wired
 from tests.unit.relay.world import BASE, FLAT, MAC, World

@@ -14,10 +14,11 @@ import httpx
 import pytest
 
 import claim
-from relay import callbacks, wiring
+from relay import wiring
 from relay.accept import BODY_MAX_BYTES
 from relay.claims import URL_LIVES_S, claim_link
 from relay.model.ids import EventId, Generation
+from relay.qstash import callbacks
 from relay.runtime import aws
 from relay.storage.store import Store
 from tests.unit.relay.operator import wired

@@ -14,7 +14,7 @@ import audit
 from relay import sync, wiring
 from relay.audit import LEASE, LEASE_LENGTH
 from relay.drift import EVERY
-from relay.qstash import QStash
+from relay.qstash.client import QStash
 from relay.runtime.deadline import LEAST_S
 from relay.runtime.http_api import logger
 from tests.unit.relay.dead_letters import DeadLetters

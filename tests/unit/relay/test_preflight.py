@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 import preflight as function
 from relay.errors import OperatorError, QStashError, UpstreamError
 from relay.preflight import EU, OTHER_REGION, US, check_names, check_token, is_first, token_and_url
-from relay.qstash import QStash
+from relay.qstash.client import QStash
 from relay.runtime import deadline
 from relay.runtime.secrets import Vault
 from tests.unit.relay.operator import Context
@@ -20,7 +20,7 @@ from tests.unit.relay.operator import Context
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.qstash import QStash as Client
+    from relay.qstash.client import QStash as Client
 
 HELD = {"token": "t0ken", "url": "https://qstash.upstash.io"}
 KEYS = {"current": "sig_a", "next": "sig_b"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.already import LOG_LAG
 from relay.model.delivery import Status
+from relay.qstash.message_log import LOG_LAG
 
 if TYPE_CHECKING:
     from relay.model.event import Event

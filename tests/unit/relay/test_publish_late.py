@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from relay.already import LOG_LAG, LOG_RETENTION, SAME_ID_WINDOW, UNTRACEABLE
+from relay.already import SAME_ID_WINDOW, UNTRACEABLE
 from relay.model.delivery import Status
-from relay.qstash import CLOCK_MARGIN, LOG_LITTLE_PAGES
+from relay.qstash.client import CLOCK_MARGIN, LOG_LITTLE_PAGES
+from relay.qstash.message_log import LOG_LAG, LOG_RETENTION
 
 if TYPE_CHECKING:
     from relay.model.event import Event

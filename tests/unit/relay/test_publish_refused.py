@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from relay.already import LOG_LAG
 from relay.concern import Concern
 from relay.model.delivery import SWEEP_AFTER, Status
 from relay.publish import RETRIED_FOR
+from relay.qstash.message_log import LOG_LAG
 from tests.flat import publishing
 from tests.unit.relay.slow import slow_aws
 from tests.unit.relay.world import FLAT, routed

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from relay.errors import LogTooLong, QStashError
-from relay.qstash import CLOCK_MARGIN, DEAD_LETTER_PAGE, LOG_LITTLE_BYTES, LOG_PAGE, LOG_PAGES_MAX
+from relay.qstash.client import CLOCK_MARGIN, DEAD_LETTER_PAGE, LOG_LITTLE_BYTES, LOG_PAGE, LOG_PAGES_MAX
 from tests.unit.relay.qstash_wire import AT, AT_MS, Wire, client
 
 

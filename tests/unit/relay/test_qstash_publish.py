@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from relay.caller import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, DAY_S
 from relay.errors import AnswerTooLong, OutOfTime, QStashError
-from relay.qstash import Accepted, Message
+from relay.qstash.client import Accepted, Message
+from relay.qstash.http import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, DAY_S
 from relay.runtime.deadline import within
 from tests.unit.relay.qstash_wire import AT, Wire, client
 

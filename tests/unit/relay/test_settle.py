@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from relay import callbacks, query, shown
+from relay import query, shown
 from relay.errors import BadRequest, SignatureError
 from relay.model.delivery import Status
 from relay.model.ids import EventId, new_generation
+from relay.qstash import callbacks
 from relay.settle import settle
 from tests.unit.relay.world import MAC, World
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import SignatureError
-from relay.signing import SigningKeys, verify_qstash
+from relay.qstash.signature import SigningKeys, verify_qstash
 
 KEYS = SigningKeys("sig_current_current_current_current", "sig_next_next_next_next_next_next")
 URL = "https://relay.example.com/qstash/callback/a/b/c/d"

@@ -14,7 +14,7 @@ import pytest
 import sync as function
 from relay import sync, wiring
 from relay.errors import Defect, OperatorError, QStashError
-from relay.qstash import QStash
+from relay.qstash.client import QStash
 from relay.runtime.http_api import logger
 from tests.unit.relay.operator import wired
 

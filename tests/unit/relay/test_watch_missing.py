@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.already import LOG_LAG
 from relay.model.delivery import Status
-from relay.qstash import LOG_LITTLE_PAGES
+from relay.qstash.client import LOG_LITTLE_PAGES
+from relay.qstash.message_log import LOG_LAG
 from relay.watch import FORGOTTEN, LOST, UNENDED
 from tests.unit.relay.told import SILENCE_S, tell
 

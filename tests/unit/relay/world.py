@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from infra.config import built_in_schemes
-from relay import callbacks
 from relay.accept import Acceptance, Proof, accept, examine
 from relay.config.settings import Settings
 from relay.errors import OperatorError
 from relay.model.ids import EventId, Generation, group_scope
 from relay.publish import Publisher
-from relay.qstash import QStash
+from relay.qstash import callbacks
+from relay.qstash.client import QStash
 from relay.replay import Router
 from relay.settle import Settled, settle
 from relay.spool import Spooled

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from relay.caller import ANSWER_MAX_BYTES, decoded, reading
 from relay.errors import AnswerTooLong, LogTooLong, QStashError
-from relay.holdings import Holdings
+from relay.qstash.http import ANSWER_MAX_BYTES, decoded, reading
+from relay.qstash.resources import Holdings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from relay.caller import Caller, decoded, reading
 from relay.errors import QStashError
+from relay.qstash.http import Caller, decoded, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

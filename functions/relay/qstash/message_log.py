@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.callbacks import is_callback
 from relay.model.delivery import RESPONSE_EXCERPT_MAX_CHARS, Attempt, Report
 from relay.model.ids import Generation
+from relay.qstash.callbacks import is_callback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
     from relay.config.settings import Settings
-    from relay.qstash import LogRow
+    from relay.qstash.client import LogRow
 
 _CANCELLED = frozenset({"CANCELED", "CANCELLED"})  # QStash's documentation has both
 _OUTCOMES = {"ERROR": False, "DELIVERED": True}  # of an attempt
@@ -117,3 +118,7 @@ def tracks(rows: Iterable[LogRow], labels: Iterable[str]) -> dict[str, list[Trac
     for track in by_message.values():
         found[track.label].append(track)
     return found
+
+
+LOG_LAG = timedelta(minutes=5)  # what QStash's log doesn't show by then, it never will
+LOG_RETENTION = timedelta(days=3)  # of the free plan
