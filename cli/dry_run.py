@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cli.samples import Sample
     from relay.config.settings import Settings
     from relay.model.event import Event
-    from relay.parcels import Parcel
+    from relay.publishing.messages import Parcel
 
 BODY_MAX_CHARS = 400
 HIDDEN = "(its secret)"
@@ -60,8 +60,8 @@ def show(asked: Asked, config: Mapping[str, Any], source: str, sample: Sample) -
 
 def worked_out(settings: Settings, source: str, sample: Sample) -> Shown:
     """Return what *settings* make of *sample*, sent as *source*."""
-    from relay.parcels import Packer
-    from relay.routes import expecting, route
+    from relay.publishing.messages import Packer
+    from relay.publishing.routing import expecting, route
 
     event = expecting(settings, _event(settings, source, sample), sample.body, lambda: ())
     of = settings.sources[source]

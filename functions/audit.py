@@ -20,7 +20,7 @@ from relay.wiring import relay
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relay.publish import Publisher
+    from relay.publishing.publisher import Publisher
 
 MARGIN_S = 20.0  # word and the lease to leave, and a look at what QStash holds
 LAST_S = 3.0  # of it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.claims import redeem
+from relay.publishing.claim_checks import redeem
 from relay.runtime.http_api import Request, Response, answering, note
 from relay.wiring import relay
 

@@ -15,7 +15,7 @@ from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError, Upstr
 from relay.model.delivery import DEAD, SWEEP_AFTER, Delivery
 from relay.model.event import Conflict, Event
 from relay.model.ids import DeliveryId, event_id, iso, new_generation
-from relay.routes import expecting
+from relay.publishing.routing import expecting
 from relay.runtime.aws import LAST_CALL_S
 from relay.runtime.deadline import at_most, leaving, regardless, seconds_left
 from relay.runtime.metrics import count_defect
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from relay.config.settings import Settings, Source
-    from relay.publish import Publisher
+    from relay.publishing.publisher import Publisher
     from relay.spool import Spooled
     from relay.storage.store import Store
     from relay.verification.handshakes import Answer

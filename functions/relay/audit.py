@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from relay.publish import Publisher
+    from relay.publishing.publisher import Publisher
     from relay.qstash.client import DeadLetter
     from relay.storage.store import Store
 

@@ -16,7 +16,7 @@ from relay.runtime.deadline import regardless
 
 if TYPE_CHECKING:
     from relay.changes import Change
-    from relay.publish import Publisher
+    from relay.publishing.publisher import Publisher
     from relay.storage.store import Store
 
 EVERY = timedelta(hours=1)

@@ -20,7 +20,7 @@ from relay.config.expressions import Expression, ExpressionError
 from relay.errors import Undeliverable, UpstreamError
 from relay.model.content import read
 from relay.model.ids import DeliveryId, Generation, iso
-from relay.routes import facts
+from relay.publishing.routing import facts
 from relay.runtime import aws
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from relay.config.settings import Settings, Source
-    from relay.publish import Publisher
+    from relay.publishing.publisher import Publisher
     from relay.storage.quarantine import Cell
     from relay.storage.store import Store
     from relay.verification.secret import Secret

@@ -10,7 +10,7 @@ from relay.errors import BadRequest, NotFound
 from relay.model.delivery import OPEN, Delivery, Status
 from relay.model.ids import EventId, split_delivery_id
 from relay.model.replay import Job, State
-from relay.routes import expecting
+from relay.publishing.routing import expecting
 from relay.storage.generations import Cause, new_replay_id, start_again
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from relay.model.delivery import Delivery
     from relay.model.event import Event
-    from relay.parcels import Parcel
-    from relay.publish import Publisher
+    from relay.publishing.messages import Parcel
+    from relay.publishing.publisher import Publisher
     from relay.qstash.client import QStash
     from relay.storage.store import Due, Store
 

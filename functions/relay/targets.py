@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from relay.errors import BadRequest, NotFound, UpstreamError
 from relay.handover import HandOver, hand_over
 from relay.model.ids import EventId, delivery_id
-from relay.parcels import BODY_MAC, CLAIM_CHECK_TYPE, body_mac
+from relay.publishing.claim_checks import CLAIM_CHECK_TYPE
+from relay.publishing.messages import BODY_MAC, body_mac
 from relay.runtime import aws
 from relay.runtime.parallel import supervised
 

@@ -20,7 +20,7 @@ from relay.spool import Spooled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.publish import Publisher
+    from relay.publishing.publisher import Publisher
 
 BATCH = 25
 ONE_S = 2.0  # none is begun with less left

@@ -17,7 +17,7 @@ from relay import canaries
 from relay.errors import Defect, UpstreamError
 from relay.model.delivery import OPEN, Delivery, Report, Status
 from relay.model.ids import label
-from relay.publish import LOOK_AFTER
+from relay.publishing.publisher import LOOK_AFTER
 from relay.qstash.message_log import LOG_LAG, LOG_RETENTION, Track, tracks
 from relay.runtime.parallel import each, supervised
 from relay.storage.generations import Cause, new_replay_id, start_again
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from relay.model.event import Event
-    from relay.publish import Publisher
+    from relay.publishing.publisher import Publisher
     from relay.storage.store import Due
 
 LOOK_MAX = timedelta(hours=6)

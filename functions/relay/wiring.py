@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from relay.github import GitHub
     from relay.internet.fetcher import Fetcher
-    from relay.publish import Publisher
+    from relay.publishing.publisher import Publisher
     from relay.qstash.client import QStash
     from relay.runtime.http_api import Request
     from relay.runtime.secrets import Vault
@@ -122,7 +122,7 @@ class Relay:
 
     def publisher(self) -> Publisher:
         """What publishes."""
-        from relay.publish import Publisher
+        from relay.publishing.publisher import Publisher
 
         return Publisher(
             self.settings,

@@ -22,7 +22,7 @@ from infra.local.sandbox import Sandbox
 from relay.config.settings import Settings
 from relay.model.event import Event
 from relay.model.ids import event_id, new_generation
-from relay.publish import Publisher
+from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
 from relay.qstash.message_log import tracks
 from relay.storage.items import SHARDS, WATCH

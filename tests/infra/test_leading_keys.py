@@ -26,7 +26,7 @@ from infra.writes import LEADING_KEYS
 from relay import wiring
 from relay.model.delivery import Status
 from relay.model.ids import EventId, group_scope, new_generation
-from relay.parcels import body_mac
+from relay.publishing.messages import body_mac
 from relay.qstash import callbacks
 from relay.refuse import Pace, record_refusal
 from relay.schedules import tick_url

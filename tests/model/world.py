@@ -32,8 +32,8 @@ from relay.config.settings import Settings
 from relay.errors import RelayError
 from relay.model.delivery import Status
 from relay.model.ids import EventId, delivery_id, event_id
-from relay.parcels import BODY_MAC
-from relay.publish import Publisher
+from relay.publishing.messages import BODY_MAC
+from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
 from relay.replay import Replay, Router, replay_deliveries
 from relay.runtime.http_api import Request

@@ -234,7 +234,7 @@ def test_a_verb_that_doesnt_speak_to_qstash_works_without_its_token(verb: str) -
 
 def test_record_loads_neither_qstash_nor_the_vault() -> None:
     """A report is checked with keys from the table, and written there: it needs no secret."""
-    assert not {"relay.qstash.client", "relay.runtime.secrets", "relay.publish"} & loaded("record")
+    assert not {"relay.qstash.client", "relay.runtime.secrets", "relay.publishing.publisher"} & loaded("record")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_ingest_loads_what_its_sources_need_and_no_more(scheme: str, needed: set
         "relay.verification.certificates",
         "relay.internet.fetcher",
         "relay.qstash.signature",
-        "relay.publish",
+        "relay.publishing.publisher",
         "relay.qstash.client",
     }
 

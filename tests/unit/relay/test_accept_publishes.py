@@ -11,15 +11,14 @@ import pytest
 
 from relay import query
 from relay.accept import BODY_MAX_BYTES
-from relay.claims import claim_link
 from relay.config.settings import Settings
 from relay.errors import BodyTooLarge, OperatorError, QStashError, SignatureError
 from relay.model.delivery import Status
-from relay.parcels import CARRIED_BODY_MAX_BYTES, CLAIM_CHECK_TYPE
+from relay.publishing.claim_checks import CARRIED_BODY_MAX_BYTES, CLAIM_CHECK_TYPE, claim_link
 from tests.unit.relay.world import BASE, FLAT, MAC, World
 
 if TYPE_CHECKING:
-    from relay.publish import Publisher
+    from relay.publishing.publisher import Publisher
 
 
 def test_an_accepted_webhook_is_saved_and_published_once_a_group(world: World) -> None:

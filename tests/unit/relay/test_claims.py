@@ -16,8 +16,8 @@ import pytest
 import claim
 from relay import wiring
 from relay.accept import BODY_MAX_BYTES
-from relay.claims import URL_LIVES_S, claim_link
 from relay.model.ids import EventId, Generation
+from relay.publishing.claim_checks import URL_LIVES_S, claim_link
 from relay.qstash import callbacks
 from relay.runtime import aws
 from relay.storage.store import Store

@@ -11,7 +11,7 @@ import pytest
 from relay import query
 from relay.errors import NotFound
 from relay.model.delivery import Status
-from relay.parcels import CARRIED_BODY_MAX_BYTES
+from relay.publishing.claim_checks import CARRIED_BODY_MAX_BYTES
 from relay.storage.store import INLINE_BODY_MAX_BYTES
 
 if TYPE_CHECKING:

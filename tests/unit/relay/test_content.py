@@ -17,7 +17,7 @@ from relay.handover import HandOver
 from relay.model import content
 from relay.model.content import ENTITY_HEADERS, UNPACKED_FREE_BYTES, UNPACKED_MAX_BYTES, read
 from relay.model.delivery import Delivery, Status
-from relay.routes import facts
+from relay.publishing.routing import facts
 from relay.targets import _encoding
 from relay.verification.verify import describe
 from tests.examples import examples

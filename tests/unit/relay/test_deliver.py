@@ -12,7 +12,7 @@ from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
 from relay.handover import DOUBT, HandOver
 from relay.handover import hand_over as give
 from relay.model.delivery import Status
-from relay.parcels import body_mac
+from relay.publishing.messages import body_mac
 from relay.storage.generations import Cause, new_replay_id, start_again
 from relay.targets import Delivered, deliver
 from tests.flat import bus

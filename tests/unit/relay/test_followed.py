@@ -12,7 +12,7 @@ import pytest
 
 from relay.model.delivery import SWEEP_AFTER, Status
 from relay.model.ids import group_scope
-from relay.parcels import BODY_MAC, body_mac
+from relay.publishing.messages import BODY_MAC, body_mac
 from relay.qstash.message_log import LOG_LAG
 from tests.flat import bus, group, publishing, url
 from tests.unit.relay.world import BASE, FLAT, MAC, World

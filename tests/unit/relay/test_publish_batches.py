@@ -10,14 +10,14 @@ import pytest
 
 from relay.errors import QStashError
 from relay.model.delivery import Status
-from relay.parcels import CARRIED_BODY_MAX_BYTES
-from relay.sending import TOGETHER_MAX_BYTES
+from relay.publishing.claim_checks import CARRIED_BODY_MAX_BYTES
+from relay.publishing.sending import TOGETHER_MAX_BYTES
 from tests.flat import publishing
 from tests.unit.relay.world import routed
 
 if TYPE_CHECKING:
     from relay.model.event import Event
-    from relay.parcels import Parcel
+    from relay.publishing.messages import Parcel
     from tests.unit.relay.world import World
 
 

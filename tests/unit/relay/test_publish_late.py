@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from relay.already import SAME_ID_WINDOW, UNTRACEABLE
 from relay.model.delivery import Status
+from relay.publishing.deduplication import SAME_ID_WINDOW, UNTRACEABLE
 from relay.qstash.client import CLOCK_MARGIN, LOG_LITTLE_PAGES
 from relay.qstash.message_log import LOG_LAG, LOG_RETENTION
 
 if TYPE_CHECKING:
     from relay.model.event import Event
-    from relay.parcels import Parcel
+    from relay.publishing.messages import Parcel
     from tests.unit.relay.world import World
 
 LATE = SAME_ID_WINDOW + timedelta(minutes=2)

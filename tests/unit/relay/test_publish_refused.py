@@ -10,7 +10,7 @@ import pytest
 
 from relay.concern import Concern
 from relay.model.delivery import SWEEP_AFTER, Status
-from relay.publish import RETRIED_FOR
+from relay.publishing.publisher import RETRIED_FOR
 from relay.qstash.message_log import LOG_LAG
 from tests.flat import publishing
 from tests.unit.relay.slow import slow_aws

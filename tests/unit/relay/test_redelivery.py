@@ -17,7 +17,7 @@ from tests.unit.relay.world import FLAT
 if TYPE_CHECKING:
     from relay.accept import Acceptance
     from relay.model.event import Event
-    from relay.publish import Publisher
+    from relay.publishing.publisher import Publisher
     from tests.unit.relay.world import World
 
 

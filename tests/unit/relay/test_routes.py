@@ -11,7 +11,7 @@ from relay.config.expressions import Expression, Template
 from relay.config.settings import Source
 from relay.errors import OperatorError
 from relay.model.delivery import Status
-from relay.routes import facts, route
+from relay.publishing.routing import facts, route
 from tests.flat import group, publishing, url
 from tests.flat import route as a_route
 from tests.unit.relay.world import FLAT, routed

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from relay import sync
-from relay.already import DEPLOY_MARGIN
 from relay.errors import QStashError
 from relay.model.delivery import SWEEP_AFTER, Status
+from relay.publishing.deduplication import DEPLOY_MARGIN
 from relay.qstash.message_log import LOG_LAG
 from relay.storage.state import DEPLOY_MAX
 from tests.unit.relay.world import FLAT, World

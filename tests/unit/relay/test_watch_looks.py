@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from relay.model.delivery import Delivery, Status
 from relay.model.ids import Generation
-from relay.publish import LOOK_SOON_AFTER
+from relay.publishing.publisher import LOOK_SOON_AFTER
 from relay.storage.store import Due
 from relay.watch import LOOK_MAX, Looked, look_after
 from tests.flat import publishing

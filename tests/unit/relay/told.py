@@ -6,7 +6,7 @@ import base64
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay.publish import LOOK_AFTER
+from relay.publishing.publisher import LOOK_AFTER
 
 if TYPE_CHECKING:
     from relay.model.event import Event

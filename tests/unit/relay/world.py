@@ -16,7 +16,7 @@ from relay.accept import Acceptance, Proof, accept, examine
 from relay.config.settings import Settings
 from relay.errors import OperatorError
 from relay.model.ids import EventId, Generation, group_scope
-from relay.publish import Publisher
+from relay.publishing.publisher import Publisher
 from relay.qstash import callbacks
 from relay.qstash.client import QStash
 from relay.replay import Router

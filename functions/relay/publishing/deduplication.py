@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from relay.config.settings import Settings
-    from relay.parcels import Parcel
+    from relay.publishing.messages import Parcel
     from relay.qstash.client import QStash
     from relay.storage.store import Store
 

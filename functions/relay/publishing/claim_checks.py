@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 from typing import TYPE_CHECKING
 
-from relay.errors import Gone, NotFound
+from relay.errors import Gone, NotFound, Unsendable
 from relay.model.ids import EventId
 
 if TYPE_CHECKING:
@@ -55,3 +56,35 @@ def redeem(event_id: str, sha256: str, mac: str, *, method: str, mac_key: str, s
 def _mac(event_id: str, sha256: str, key: str) -> str:
     signed = f"claim\0{event_id}\0{sha256}".encode(errors="replace")
     return hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()[:MAC_CHARS]
+
+
+CARRIED_BODY_MAX_BYTES = 1024 * 1024  # QStash's free plan; and a callback, which holds it in base64, must fit 6 MB
+CLAIM_CHECK_TYPE = "application/vnd.fanout-relay.claim-check+json"
+
+
+def carried_body(
+    event: Event, body: bytes, bucket: str, link: str, transformed: bytes | None = None
+) -> tuple[bytes, str | None]:
+    """Return what destinations get, and its content type: the source's bytes, or what they were *transformed* to.
+
+    Where the source's bytes are too many it is a claim check: a small JSON object that says at which *link*
+    they are, where in the relay's bucket, and what they hash to.
+
+    Raises:
+        Unsendable: What they were transformed to is too much to carry.
+    """
+    if transformed is not None:
+        if len(transformed) > CARRIED_BODY_MAX_BYTES:
+            raise Unsendable(f"the transformed body has over {CARRIED_BODY_MAX_BYTES} bytes: let transform give less")
+        return transformed, "application/json"
+    if event.size_bytes <= CARRIED_BODY_MAX_BYTES:
+        return body, event.content_type
+    check = {
+        "event_id": event.id,
+        "sha256": event.sha256,
+        "size_bytes": event.size_bytes,
+        "content_type": event.content_type,
+        "url": link,
+        "s3": {"bucket": bucket, "key": f"bodies/{event.id}/{event.sha256}"},
+    }
+    return json.dumps(check, separators=(",", ":"), sort_keys=True).encode(), CLAIM_CHECK_TYPE

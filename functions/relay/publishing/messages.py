@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from relay.claims import claim_link
 from relay.config.settings import Publishing
 from relay.errors import OperatorError, Removed, Unready, Unsendable, UpstreamError
 from relay.model.content import ENTITY_HEADERS
@@ -23,9 +21,10 @@ from relay.model.ids import (
     group_scope,
     label,
 )
+from relay.publishing.claim_checks import carried_body, claim_link
+from relay.publishing.routing import Share, share
 from relay.qstash import callbacks
 from relay.qstash.client import Message
-from relay.routes import Share, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from relay.model.delivery import Delivery
     from relay.model.event import Event
 
-CARRIED_BODY_MAX_BYTES = 1024 * 1024  # QStash's free plan; and a callback, which holds it in base64, must fit 6 MB
-CLAIM_CHECK_TYPE = "application/vnd.fanout-relay.claim-check+json"
 BODY_MAC = "Relay-Body-Mac"
 
 
@@ -279,31 +276,3 @@ def body_mac(key: str, event: EventId, body: bytes) -> str:
     """Return what proves to the relay's own deliver that *body* was published for *event*: QStash signs no headers."""
     said = f"body/{event}/{hashlib.sha256(body).hexdigest()}"
     return hmac.new(key.encode(), said.encode(), hashlib.sha256).hexdigest()[: callbacks.MAC_CHARS]
-
-
-def carried_body(
-    event: Event, body: bytes, bucket: str, link: str, transformed: bytes | None = None
-) -> tuple[bytes, str | None]:
-    """Return what destinations get, and its content type: the source's bytes, or what they were *transformed* to.
-
-    Where the source's bytes are too many it is a claim check: a small JSON object that says at which *link*
-    they are, where in the relay's bucket, and what they hash to.
-
-    Raises:
-        Unsendable: What they were transformed to is too much to carry.
-    """
-    if transformed is not None:
-        if len(transformed) > CARRIED_BODY_MAX_BYTES:
-            raise Unsendable(f"the transformed body has over {CARRIED_BODY_MAX_BYTES} bytes: let transform give less")
-        return transformed, "application/json"
-    if event.size_bytes <= CARRIED_BODY_MAX_BYTES:
-        return body, event.content_type
-    check = {
-        "event_id": event.id,
-        "sha256": event.sha256,
-        "size_bytes": event.size_bytes,
-        "content_type": event.content_type,
-        "url": link,
-        "s3": {"bucket": bucket, "key": f"bodies/{event.id}/{event.sha256}"},
-    }
-    return json.dumps(check, separators=(",", ":"), sort_keys=True).encode(), CLAIM_CHECK_TYPE

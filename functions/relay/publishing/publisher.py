@@ -2,7 +2,7 @@
 
 Ingest publishes at once; what it couldn't, the sweep does.  Both go through here, under the same deduplication id, so
 that a publish whose answer was lost and the one that repeats it are one for QStash.  Where the id may not tell, its log
-is asked first: `relay.already`.
+is asked first: `relay.publishing.deduplication`.
 
 What QStash refuses for a reason that may pass is each destination's own affair from then on: a URL group that it
 refuses, since one endpoint's name doesn't resolve, is published to each of its destinations alone.
@@ -15,17 +15,17 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
 
-from relay.already import Already, Answer
 from relay.concern import Concern
 from relay.errors import QStashError, Removed, Untraceable, UpstreamError
 from relay.model.delivery import SWEEP_AFTER, Delivery, Status
 from relay.model.ids import EventId, Generation, from_iso
-from relay.parcels import Packer, Parcel
+from relay.publishing.deduplication import Already, Answer
+from relay.publishing.messages import Packer, Parcel
+from relay.publishing.sending import sent
 from relay.qstash.message_log import LOG_LAG
 from relay.runtime.deadline import leaving, seconds_left
 from relay.runtime.metrics import Metric, count
 from relay.runtime.parallel import WORKERS, each
-from relay.sending import sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
