@@ -9,14 +9,14 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from relay.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
 from relay.errors import Defect, HandshakeFailed, OperatorError, SenderError, UnknownPath, UpstreamError
-from relay.refuse import record_refusal
+from relay.ingest.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
+from relay.ingest.refusals import record_refusal
+from relay.ingest.ticks import describe_tick
+from relay.ingest.webhook import Spooled
 from relay.runtime.deadline import at_most
 from relay.runtime.http_api import DEFAULT_ROUTE, Request, Response, answering, note
 from relay.runtime.metrics import Metric, count, count_routing
-from relay.schedules import describe_tick
-from relay.spool import Spooled
 from relay.verification.request import Received
 from relay.verification.verify import Described
 from relay.wiring import relay
@@ -51,7 +51,7 @@ def handler(request: Request) -> Response:
     except (SenderError, OperatorError, HandshakeFailed) as error:
         record_refusal(error, request, settings=it.settings, store=it.store)
         if source is not None and source.quarantine_s:
-            from relay.quarantine import keep
+            from relay.ingest.quarantine import keep
 
             keep(error, source, request, bases=it.settings.base_urls, store=it.store)
         if source is not None and source.row.bare:
@@ -175,7 +175,7 @@ def _answer(source: Source, status: int, body: dict[str, object], headers: dict[
 
 def _quarantine(request: Request, it: Relay) -> Response:
     """Answer an operator: what is kept of a source, and which of it the secrets as they are now prove."""
-    from relay.readmit import Readmission, listed, turned
+    from relay.ingest.readmission import Readmission, listed, turned
 
     deadline = monotonic() + QUARANTINE_S
     source = it.settings.source(request.path_parameters.get("source", ""))

@@ -186,9 +186,9 @@ def _unreadable(message: str) -> dict[str, Any]:
 
 def _verdict(name: str, row: Mapping[str, Any], asked: Any, secret: Any, at: float) -> dict[str, Any]:
     """Return what ingest would make of the request *asked*."""
-    from relay.accept import Proof, examine
     from relay.config.settings import Source
     from relay.errors import BodyTooLarge, SignatureError
+    from relay.ingest.accept import Proof, examine
     from relay.verification.handshakes import Answer
     from relay.verification.secret import Secret
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 
 from relay import bulk
 from relay.errors import AnswerTooLong, Defect, LogTooLong, OutOfTime, QStashError, Unready, UpstreamError
+from relay.ingest.spool import take_in
+from relay.ingest.webhook import backlog
 from relay.model.delivery import Status
 from relay.replay import Router
 from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.metrics import Metric, count
 from relay.runtime.parallel import each, supervised
-from relay.spool import backlog
 from relay.storage.items import OUTBOX, SHARDS, WATCH
-from relay.unspool import take_in
 from relay.watch import Looked, look_after
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Swept(Looked):
         failed: Things that stay owed.
         replayed: Deliveries that replays of many started.
         unspooled: Webhooks taken in from the spool.
-        spooled: Those that wait there at its end, up to `relay.spool.COUNTED_MAX`; *spooled_s*: the oldest for how
+        spooled: Those that wait there at its end, up to `relay.ingest.webhook.COUNTED_MAX`; *spooled_s*: the oldest for how
             long, in seconds.
         oldest_s: How long the oldest thing due to be published has waited, in seconds.
         skipped: Shards that another run was at.

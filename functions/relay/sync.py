@@ -40,10 +40,10 @@ from relay.changes import (
     shortened,
 )
 from relay.errors import RelayError
+from relay.ingest.ticks import tick_url
 from relay.model.ids import from_iso, iso
 from relay.runtime.again import again
 from relay.runtime.deadline import leaving, seconds_left
-from relay.schedules import tick_url
 from relay.steps import ALONE, Steps, at_first
 
 if TYPE_CHECKING:

@@ -24,12 +24,12 @@ from infra.config import built_in_schemes
 from infra.local.qstash.signing import sign
 from infra.writes import LEADING_KEYS
 from relay import wiring
+from relay.ingest.refusals import Pace, record_refusal
+from relay.ingest.ticks import tick_url
 from relay.model.delivery import Status
 from relay.model.ids import EventId, group_scope, new_generation
 from relay.publishing.messages import body_mac
 from relay.qstash import callbacks
-from relay.refuse import Pace, record_refusal
-from relay.schedules import tick_url
 from relay.targets import deliver
 from relay.verification.secret import Secret
 from tests.conftest import Clients

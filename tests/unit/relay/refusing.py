@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from relay import query
 from relay.config.settings import Settings
 from relay.errors import RelayError, SignatureError
+from relay.ingest.refusals import Pace, record_refusal
 from relay.model.refusal import Reason, Refusal
-from relay.refuse import Pace, record_refusal
 from relay.runtime.http_api import Request
 from relay.storage.store import Store
 from tests.local_table import make_table

@@ -14,15 +14,15 @@ import pytest
 
 from infra.config import built_in_schemes
 from relay import query
-from relay.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine
 from relay.config.settings import Settings
 from relay.errors import BodyTooLarge, SignatureError, UpstreamError
+from relay.ingest.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine
+from relay.ingest.spool import FOREIGN, take_in
+from relay.ingest.webhook import Spooled
 from relay.model.ids import event_id, iso
 from relay.runtime.deadline import within
-from relay.spool import Spooled
 from relay.storage.store import Store
 from relay.sweep import sweep
-from relay.unspool import FOREIGN, take_in
 from relay.verification.handshakes import Answer
 from relay.verification.request import Received
 from relay.verification.secret import Secret

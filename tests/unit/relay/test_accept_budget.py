@@ -15,15 +15,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relay import query
-from relay.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
 from relay.config.settings import Settings
 from relay.errors import OperatorError, UpstreamError
+from relay.ingest.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
+from relay.ingest.webhook import Spooled
 from relay.internet.fetcher import Fetcher
 from relay.model.delivery import Status
 from relay.runtime import aws
 from relay.runtime.deadline import at_most, within
 from relay.runtime.secrets import Vault
-from relay.spool import Spooled
 from relay.verification.request import Received
 from relay.verification.secret import Secret
 from relay.verification.verify import Described

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from relay import query
-from relay.accept import BODY_MAX_BYTES
 from relay.config.settings import Settings
 from relay.errors import BodyTooLarge, OperatorError, QStashError, SignatureError
+from relay.ingest.accept import BODY_MAX_BYTES
 from relay.model.delivery import Status
 from relay.publishing.claim_checks import CARRIED_BODY_MAX_BYTES, CLAIM_CHECK_TYPE, claim_link
 from tests.unit.relay.world import BASE, FLAT, MAC, World

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay import shown
-from relay.accept import CONTENT_TYPE_MAX_CHARS
+from relay.ingest.accept import CONTENT_TYPE_MAX_CHARS
 from relay.publishing.routing import ERRORS_MAX_CHARS
 from relay.runtime.http_api import Request
 from relay.storage.store import CONFLICTS_MAX

@@ -15,7 +15,7 @@ import pytest
 
 import claim
 from relay import wiring
-from relay.accept import BODY_MAX_BYTES
+from relay.ingest.accept import BODY_MAX_BYTES
 from relay.model.ids import EventId, Generation
 from relay.publishing.claim_checks import URL_LIVES_S, claim_link
 from relay.qstash import callbacks

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from relay.accept import Acceptance
+    from relay.ingest.accept import Acceptance
     from tests.unit.relay.world import World
 
 HELD = {"action": "opened", "number": 7, "repository": {"private": True, "name": "café"}}

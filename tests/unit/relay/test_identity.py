@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.config import built_in_schemes
-from relay.accept import accept
-from relay.spool import Spooled
+from relay.ingest.accept import accept
+from relay.ingest.webhook import Spooled
 from relay.verification.request import Received
 from relay.verification.scheme import Row
 from relay.verification.verify import QUERY_MAX_BYTES, Described, describe

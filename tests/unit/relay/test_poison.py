@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.accept import accept_or_spool
 from relay.errors import Defect
+from relay.ingest.accept import accept_or_spool
+from relay.ingest.webhook import Spooled
 from relay.model.delivery import Status
-from relay.spool import Spooled
 from relay.storage.items import SHARDS
 from relay.sweep import DEFECT_MAX
 from relay.verification.verify import Described

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.accept import Acceptance, accept_or_spool
+from relay.ingest.accept import Acceptance, accept_or_spool
+from relay.ingest.webhook import Spooled
 from relay.model.delivery import Status
 from relay.model.ids import event_id
-from relay.spool import Spooled
 from relay.verification.verify import Described
 from tests.unit.relay.table_wire import wire_of
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ingest
-from relay import quarantine, query, readmit, wiring
+from relay import query, wiring
 from relay.errors import Defect, UpstreamError
+from relay.ingest import quarantine, readmission
+from relay.ingest.quarantine import Pace, expiry
+from relay.ingest.refusals import Pace as RefusalPace
+from relay.ingest.refusals import record_refusal
 from relay.model.delivery import Status
 from relay.model.ids import EventId, event_id, iso
-from relay.quarantine import Pace, expiry
-from relay.refuse import Pace as RefusalPace
-from relay.refuse import record_refusal
 from relay.storage import quarantine as cells
 from tests.flat import publishing
 from tests.flat import route as a_route
@@ -538,7 +539,7 @@ def test_a_check_lets_nothing_in(kept: Quarantining) -> None:
 
 def test_pages_go_on_where_the_one_before_ended(kept: Quarantining, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is bounded; the oldest come first."""
-    monkeypatch.setattr(readmit, "ANSWER_MAX", 3)
+    monkeypatch.setattr(readmission, "ANSWER_MAX", 3)
     for number in range(7):
         kept.post(b'{"n": %d}' % number, x_github_delivery=f"d-{number}")
     kept.set("github", NEW)

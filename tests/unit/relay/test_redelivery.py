@@ -15,7 +15,7 @@ from relay.storage.generations import Cause, start_again
 from tests.unit.relay.world import FLAT
 
 if TYPE_CHECKING:
-    from relay.accept import Acceptance
+    from relay.ingest.accept import Acceptance
     from relay.model.event import Event
     from relay.publishing.publisher import Publisher
     from tests.unit.relay.world import World

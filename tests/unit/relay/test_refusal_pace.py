@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from relay.ingest.refusals import GAP_MAX, QUIET, WRITES_PER_MINUTE, Pace
 from relay.model.refusal import Reason
-from relay.refuse import GAP_MAX, QUIET, WRITES_PER_MINUTE, Pace
 from tests.unit.relay.refusing import NOW
 
 

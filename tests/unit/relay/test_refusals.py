@@ -25,8 +25,8 @@ from relay.errors import (
     UnusableSecret,
     UpstreamError,
 )
+from relay.ingest.refusals import GAP_MAX, reason_of
 from relay.model.refusal import SLOTS, UNKNOWN_SOURCE_NAME, Reason
-from relay.refuse import GAP_MAX, reason_of
 from relay.runtime.http_api import logger
 from tests.unit.relay.refusing import BAD, World, asked
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.errors import QStashError
+from relay.ingest.webhook import Spooled
 from relay.model.delivery import Status
 from relay.model.ids import event_id
-from relay.spool import Spooled
 from relay.storage.items import shard_of
 from relay.sweep import HOLD_MAX
 from relay.verification.verify import Described

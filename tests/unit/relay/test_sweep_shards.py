@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relay.ingest.webhook import Spooled
 from relay.model.delivery import Status
 from relay.model.ids import event_id
-from relay.spool import Spooled
 from relay.storage.items import SHARDS, shard_of
 from relay.sweep import sweep
 from relay.verification.verify import Described

@@ -14,8 +14,8 @@ from hypothesis import given
 import sync as function
 from relay import changes, sync, wiring
 from relay.errors import OperatorError, QStashError
+from relay.ingest.ticks import tick_url
 from relay.runtime.http_api import logger
-from relay.schedules import tick_url
 from tests.unit.relay.account import PIN, TICK, Account, key
 from tests.unit.relay.operator import Context, wired
 from tests.unit.relay.test_sync import DESIRED, THERE

@@ -9,10 +9,10 @@ import pytest
 
 from relay import bulk, query
 from relay.errors import BadRequest
+from relay.ingest.webhook import Spooled
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.replay import replay_event
-from relay.spool import Spooled
 from relay.verification.verify import Described
 from tests.flat import publishing, route
 from tests.unit.relay.replays import advance

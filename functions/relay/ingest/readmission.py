@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay.accept import accept
 from relay.errors import BadRequest, Defect, SignatureError, UpstreamError
+from relay.ingest.accept import accept
+from relay.ingest.quarantine import Quarantined
+from relay.ingest.webhook import Spooled
 from relay.model.ids import iso
 from relay.model.refusal import NAME_MAX_CHARS, VALUE_MAX_CHARS, plain
-from relay.quarantine import Quarantined
 from relay.runtime.http_api import note
 from relay.runtime.metrics import Metric, count, count_routing
 from relay.runtime.parallel import WORKERS, each
-from relay.spool import Spooled
 from relay.storage.quarantine import BYTES_MAX, NUMBER_MAX
 from relay.verification.verify import Described, judge
 

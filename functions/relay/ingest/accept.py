@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from relay.config.settings import Settings, Source
+    from relay.ingest.webhook import Spooled
     from relay.publishing.publisher import Publisher
-    from relay.spool import Spooled
     from relay.storage.store import Store
     from relay.verification.handshakes import Answer
     from relay.verification.request import Received

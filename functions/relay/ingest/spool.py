@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relay.accept import accept
 from relay.config.settings import Source
 from relay.errors import Defect, OutOfTime, SignatureError, Unready, UpstreamError
+from relay.ingest.accept import accept
+from relay.ingest.webhook import Spooled
 from relay.model.refusal import Reason, Refusal
 from relay.runtime.deadline import seconds_left
 from relay.runtime.metrics import count_defect, count_refused, count_routing
-from relay.spool import Spooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
