@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from relay import canaries
 from relay.errors import SignatureError
+from relay.ledger import canaries
+from relay.ledger.record import settle
 from relay.model.delivery import Status
 from relay.runtime.http_api import Request, Response, answering, note
 from relay.runtime.metrics import Metric, count
-from relay.settle import settle
 from relay.wiring import relay
 
 COUNTED = {Status.DELIVERED: Metric.DELIVERED, Status.DEAD_LETTERED: Metric.DEAD_LETTERED}

@@ -11,14 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from relay.errors import AnswerTooLong, BadRequest, Defect, OutOfTime, QStashError, SignatureError, UpstreamError
-from relay.ledger import Balance, Finding, balance, forgotten
+from relay.ledger.balance import Balance, Finding, balance, forgotten
+from relay.ledger.record import settle
 from relay.model.delivery import DEAD, OPEN, Attempt, Delivery, Report, Status
 from relay.model.ids import Generation, from_iso, iso
 from relay.pauses import release_strays
 from relay.qstash.callbacks import Address
 from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.parallel import supervised
-from relay.settle import settle
 from relay.storage.items import SHARDS
 
 if TYPE_CHECKING:

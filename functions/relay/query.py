@@ -13,7 +13,7 @@ from relay import VERSION, implied, shown
 from relay.causes import Facts, likely_cause
 from relay.errors import BadRequest, NotFound
 from relay.ingest.webhook import backlog
-from relay.ledger import balance
+from relay.ledger.balance import balance
 from relay.missing import Records
 from relay.model.delivery import Status
 from relay.model.ids import EventId, event_id, from_iso, iso, split_delivery_id

@@ -19,13 +19,13 @@ from relay import bulk
 from relay.errors import AnswerTooLong, Defect, LogTooLong, OutOfTime, QStashError, Unready, UpstreamError
 from relay.ingest.spool import take_in
 from relay.ingest.webhook import backlog
+from relay.ledger.in_flight import Looked, look_after
 from relay.model.delivery import Status
 from relay.replay import Router
 from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.metrics import Metric, count
 from relay.runtime.parallel import each, supervised
 from relay.storage.items import OUTBOX, SHARDS, WATCH
-from relay.watch import Looked, look_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from relay.ledger import balance
+from relay.ledger.balance import balance
 from relay.model.delivery import OPEN, Status
 from relay.model.ids import EventId, iso, label
 from tests.model.configuration import expected

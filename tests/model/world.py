@@ -31,6 +31,7 @@ from relay.config.settings import Settings
 from relay.errors import RelayError
 from relay.ingest.accept import Acceptance, accept_or_spool
 from relay.ingest.webhook import Spooled
+from relay.ledger.record import settle
 from relay.model.delivery import Status
 from relay.model.ids import EventId, delivery_id, event_id
 from relay.publishing.messages import BODY_MAC
@@ -38,7 +39,6 @@ from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
 from relay.replay import Replay, Router, replay_deliveries
 from relay.runtime.http_api import Request
-from relay.settle import settle
 from relay.storage.store import Store
 from relay.sweep import Swept, refresh_keys, sweep
 from relay.targets import deliver

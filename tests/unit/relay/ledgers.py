@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from relay.audit import GRACE, Audited, audit
-from relay.ledger import Balance, balance
+from relay.ledger.balance import Balance, balance
 from relay.model.delivery import OPEN, Delivery, Status
 from relay.model.ids import iso
 from relay.storage.items import shard_of

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import query as function
-from relay import ledger
 from relay import query as queries
+from relay.ledger import balance
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.storage.items import SHARDS
@@ -60,7 +60,7 @@ def test_orphans_are_told_with_the_ledger(world: World, operator: Operator) -> N
 
 def test_answers_that_stop_before_the_end_go_on_and_add_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """One slice an answer, each under the cursor of the one before; the last has none."""
-    monkeypatch.setattr(ledger, "EVENTS_A_SLICE", 2)
+    monkeypatch.setattr(balance, "EVENTS_A_SLICE", 2)
     for number in range(6):
         world.post(key=str(number))
     window = {"since": iso(world.began), "until": iso(world.began + SECOND)}

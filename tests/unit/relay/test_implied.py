@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import health, implied, query
-from relay.ledger import balance
+from relay.ledger.balance import balance
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from tests.conftest import Clients

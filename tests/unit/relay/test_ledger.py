@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay.ledger import NOBODY_LOOKS, NOBODY_PUBLISHES, balance
+from relay.ledger.balance import NOBODY_LOOKS, NOBODY_PUBLISHES, balance
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from tests.unit.relay.ledgers import DAY, NAMES, SECOND, counts, edit, haunt, hide, not_due, put, saved, unmark, whole

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay import ledger
+from relay.ledger import balance
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import SHARDS, shard_of
@@ -23,7 +23,7 @@ from tests.unit.relay.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.ledger import Balance
+    from relay.ledger.balance import Balance
 
 ACTS = [*Status, "saved", "published"]
 Act = Status | str
@@ -87,7 +87,7 @@ def test_slices_have_each_event_once_with_all_of_its_deliveries(
     world: World, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """Events of one moment among them, at the border of two slices; each with another status."""
-    monkeypatch.setattr(ledger, "EVENTS_A_SLICE", size)
+    monkeypatch.setattr(balance, "EVENTS_A_SLICE", size)
     expected = dict.fromkeys((Status.DELIVERED, Status.DEAD_LETTERED, Status.IN_FLIGHT), 2)
     for number, key in enumerate(keys_of_one_shard(6)):
         world.clock.at += SECOND if number % 3 == 0 else timedelta(0)
@@ -105,7 +105,7 @@ def test_slices_have_each_event_once_with_all_of_its_deliveries(
 @pytest.mark.local_aws
 def test_a_slice_reads_few_entries_beside_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else what is read for one would grow with what comes after it."""
-    monkeypatch.setattr(ledger, "EVENTS_A_SLICE", 2)
+    monkeypatch.setattr(balance, "EVENTS_A_SLICE", 2)
     for key in keys_of_one_shard(6):
         world.clock.at += SECOND
         world.post(key=key)
@@ -138,7 +138,7 @@ def test_whatever_happened_each_expected_delivery_has_one_status(
     monkeypatch: pytest.MonkeyPatch, histories: list[tuple[int, str, tuple[Act, ...]]], size: int, slices: int
 ) -> None:
     """`expected` is the number of events that named the destination; its statuses are those of the table."""
-    monkeypatch.setattr(ledger, "EVENTS_A_SLICE", size)
+    monkeypatch.setattr(balance, "EVENTS_A_SLICE", size)
     world = World(Clients(MemoryDynamoDB(), MemoryS3()))
     truth: dict[str, dict[Status, int]] = {}
     for number, (seconds, came, acts) in enumerate(histories):

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.ledger import forgotten
+from relay.ledger.balance import forgotten
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.replay import replay_deliveries, replay_event

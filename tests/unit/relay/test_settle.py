@@ -10,10 +10,10 @@ import pytest
 
 from relay import query, shown
 from relay.errors import BadRequest, SignatureError
+from relay.ledger.record import settle
 from relay.model.delivery import Status
 from relay.model.ids import EventId, new_generation
 from relay.qstash import callbacks
-from relay.settle import settle
 from tests.unit.relay.world import MAC, World
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from relay.ledger.in_flight import LOOK_MAX, Looked, look_after
 from relay.model.delivery import Delivery, Status
 from relay.model.ids import Generation
 from relay.publishing.publisher import LOOK_SOON_AFTER
 from relay.storage.store import Due
-from relay.watch import LOOK_MAX, Looked, look_after
 from tests.flat import publishing
 from tests.unit.relay.told import PATIENCE, SILENCE_S, dead, tell
 from tests.unit.relay.world import routed

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relay.ledger.in_flight import FORGOTTEN, LOST, UNENDED
 from relay.model.delivery import Status
 from relay.qstash.client import LOG_LITTLE_PAGES
 from relay.qstash.message_log import LOG_LAG
-from relay.watch import FORGOTTEN, LOST, UNENDED
 from tests.unit.relay.told import SILENCE_S, tell
 
 if TYPE_CHECKING:

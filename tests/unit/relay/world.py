@@ -16,12 +16,12 @@ from relay.config.settings import Settings
 from relay.errors import OperatorError
 from relay.ingest.accept import Acceptance, Proof, accept, examine
 from relay.ingest.webhook import Spooled
+from relay.ledger.record import Settled, settle
 from relay.model.ids import EventId, Generation, group_scope
 from relay.publishing.publisher import Publisher
 from relay.qstash import callbacks
 from relay.qstash.client import QStash
 from relay.replay import Router
-from relay.settle import Settled, settle
 from relay.storage.store import Store
 from relay.sweep import Swept, sweep
 from relay.verification.request import Received

@@ -13,8 +13,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay import canaries
 from relay.errors import Defect, UpstreamError
+from relay.ledger import canaries
 from relay.model.delivery import OPEN, Delivery, Report, Status
 from relay.model.ids import label
 from relay.publishing.publisher import LOOK_AFTER
