@@ -5,11 +5,12 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from relay import bulk, health, pauses, query, shown
+from relay import health, query, shown
 from relay.errors import BadRequest, NotFound, RelayError
 from relay.model.ids import EventId
 from relay.model.replay import State
-from relay.replay import Replay, Router, replay_deliveries, replay_event
+from relay.replay import bulk, pauses
+from relay.replay.deliveries import Replay, Router, replay_deliveries, replay_event
 from relay.runtime import aws
 from relay.runtime.http_api import Request, Response, answering, note
 from relay.wiring import Relay, relay

@@ -15,8 +15,8 @@ from relay.ledger.balance import Balance, Finding, balance, forgotten
 from relay.ledger.record import settle
 from relay.model.delivery import DEAD, OPEN, Attempt, Delivery, Report, Status
 from relay.model.ids import Generation, from_iso, iso
-from relay.pauses import release_strays
 from relay.qstash.callbacks import Address
+from relay.replay.pauses import release_strays
 from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.parallel import supervised
 from relay.storage.items import SHARDS

@@ -15,13 +15,13 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay import bulk
 from relay.errors import AnswerTooLong, Defect, LogTooLong, OutOfTime, QStashError, Unready, UpstreamError
 from relay.ingest.spool import take_in
 from relay.ingest.webhook import backlog
 from relay.ledger.in_flight import Looked, look_after
 from relay.model.delivery import Status
-from relay.replay import Router
+from relay.replay import bulk
+from relay.replay.deliveries import Router
 from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.metrics import Metric, count
 from relay.runtime.parallel import each, supervised

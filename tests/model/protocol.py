@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from relay.replay import REPLAYABLE
+from relay.replay.deliveries import REPLAYABLE
 from tests.memory_aws import Fault
 from tests.model.configuration import CHANGES, NAMES, Layout
 from tests.model.configuration import SOURCES as CONFIGURED

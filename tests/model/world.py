@@ -25,7 +25,7 @@ from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Answer, Outgoing, documented_users
 from infra.local.qstash.state import Settings as QStashSettings
-from relay import pauses, sync
+from relay import sync
 from relay.audit import Audited, audit
 from relay.config.settings import Settings
 from relay.errors import RelayError
@@ -37,7 +37,8 @@ from relay.model.ids import EventId, delivery_id, event_id
 from relay.publishing.messages import BODY_MAC
 from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
-from relay.replay import Replay, Router, replay_deliveries
+from relay.replay import pauses
+from relay.replay.deliveries import Replay, Router, replay_deliveries
 from relay.runtime.http_api import Request
 from relay.storage.store import Store
 from relay.sweep import Swept, refresh_keys, sweep

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay import bulk
 from relay.model.delivery import Status
+from relay.replay import bulk
 from tests.unit.relay.ledgers import SECOND, put
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from relay.audit import GRACE, Audited
 from relay.config.settings import Settings
 from relay.model.delivery import Status
 from relay.qstash import client
-from relay.replay import replay_event
+from relay.replay.deliveries import replay_event
 from tests.unit.relay.ledgers import SECOND, audited, put
 from tests.unit.relay.slow import left
 from tests.unit.relay.world import BASE, FLAT

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay import bulk
 from relay.errors import Conflict, NotFound
 from relay.model.delivery import Status
 from relay.model.replay import State
-from relay.replay import replay_event
+from relay.replay import bulk
+from relay.replay.deliveries import replay_event
 from relay.storage.items import shard_of
 from tests.unit.relay.ledgers import DAY, SECOND, put
 from tests.unit.relay.replays import advance, dead, erp, known, start

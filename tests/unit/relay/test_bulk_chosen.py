@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay import bulk
 from relay.errors import BadRequest
 from relay.model.delivery import Status
 from relay.model.ids import iso
+from relay.replay import bulk
 from tests.unit.relay.replays import ERP, advance, dead, erp, start
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from relay.ledger.balance import forgotten
 from relay.model.delivery import Status
 from relay.model.ids import iso
-from relay.replay import replay_deliveries, replay_event
+from relay.replay.deliveries import replay_deliveries, replay_event
 from relay.wiring import Relay
 from tests.unit.relay.ledgers import NAMES, counts, put, saved, unmark, whole
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay import bulk, pauses
 from relay.errors import BadRequest, Conflict
 from relay.model.delivery import Status
 from relay.model.replay import State
-from relay.replay import replay_deliveries
+from relay.replay import bulk, pauses
+from relay.replay.deliveries import replay_deliveries
 from tests.unit.relay.ledgers import SECOND, audited, haunt, put
 from tests.unit.relay.replays import advance, dead, erp, known
 

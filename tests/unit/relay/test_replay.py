@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.model.delivery import Status
-from relay.replay import replay_deliveries, replay_event
+from relay.replay.deliveries import replay_deliveries, replay_event
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World

@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from relay.model.delivery import Status
-from relay.replay import REPLAYABLE, replay_deliveries, replay_event
+from relay.replay.deliveries import REPLAYABLE, replay_deliveries, replay_event
 
 if TYPE_CHECKING:
     from relay.model.event import Event
-    from relay.replay import Replay
+    from relay.replay.deliveries import Replay
     from tests.unit.relay.world import World
 
 

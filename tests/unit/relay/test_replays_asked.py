@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import query as function
-from relay import bulk, shown
+from relay import shown
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.model.replay import State
+from relay.replay import bulk
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.operator import ARN, Operator
 from tests.unit.relay.replays import dead, start

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay import bulk, query
+from relay import query
 from relay.errors import BadRequest
 from relay.ingest.webhook import Spooled
 from relay.model.delivery import Status
 from relay.model.ids import iso
-from relay.replay import replay_event
+from relay.replay import bulk
+from relay.replay.deliveries import replay_event
 from relay.verification.verify import Described
 from tests.flat import publishing, route
 from tests.unit.relay.replays import advance
@@ -21,7 +22,7 @@ from tests.unit.relay.world import FLAT
 if TYPE_CHECKING:
     from relay.model.event import Event
     from relay.model.ids import EventId
-    from relay.replay import Replay
+    from relay.replay.deliveries import Replay
     from tests.unit.relay.world import World
 
 SECONDS_LEFT = 30.0

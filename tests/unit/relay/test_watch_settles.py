@@ -10,7 +10,7 @@ from relay import shown
 from relay.model.delivery import Status
 from relay.model.ids import group_scope
 from relay.qstash.callbacks import Address
-from relay.replay import replay_event
+from relay.replay.deliveries import replay_event
 from tests.unit.relay.told import SILENCE_S, dead, retried, tell
 from tests.unit.relay.world import MAC
 

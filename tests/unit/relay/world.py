@@ -21,7 +21,7 @@ from relay.model.ids import EventId, Generation, group_scope
 from relay.publishing.publisher import Publisher
 from relay.qstash import callbacks
 from relay.qstash.client import QStash
-from relay.replay import Router
+from relay.replay.deliveries import Router
 from relay.storage.store import Store
 from relay.sweep import Swept, sweep
 from relay.verification.request import Received

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay import bulk
 from relay.errors import Conflict
 from relay.model.delivery import Status
 from relay.model.ids import EventId
 from relay.model.replay import State
+from relay.replay import bulk
 from relay.storage.items import SHARDS
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from relay.errors import BadRequest, Conflict, Defect, NotFound, UpstreamError
 from relay.model.delivery import Status
 from relay.model.ids import EventId, iso
 from relay.model.replay import Job, State
-from relay.replay import DIED, KEPT_FOR, REPLAYABLE
+from relay.replay.deliveries import DIED, KEPT_FOR, REPLAYABLE
 from relay.runtime.parallel import each
 from relay.storage.filters import Filters
 from relay.storage.generations import Cause, new_replay_id, start_again
@@ -24,7 +24,7 @@ from relay.storage.items import UNROUTED
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from relay.replay import Router
+    from relay.replay.deliveries import Router
     from relay.storage.items import Item
     from relay.storage.store import Store
 
