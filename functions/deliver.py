@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from relay import targets
 from relay.errors import SignatureError
 from relay.runtime.http_api import Request, Response, answering, note
 from relay.runtime.metrics import Metric, count
+from relay.targets import deliver
 from relay.wiring import relay
 
 
@@ -19,7 +19,7 @@ def handler(request: Request) -> Response:
         count(Metric.REFUSED)
         raise
     name = request.path_parameters.get("destination", "")
-    done = targets.deliver(
+    done = deliver.deliver(
         name,
         headers=request.headers,
         body=request.body,

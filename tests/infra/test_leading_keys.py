@@ -30,7 +30,7 @@ from relay.model.delivery import Status
 from relay.model.ids import EventId, group_scope, new_generation
 from relay.publishing.messages import body_mac
 from relay.qstash import callbacks
-from relay.targets import deliver
+from relay.targets.deliver import deliver
 from relay.verification.secret import Secret
 from tests.conftest import Clients
 from tests.flat import bus

@@ -42,7 +42,7 @@ from relay.replay.deliveries import Replay, Router, replay_deliveries
 from relay.runtime.http_api import Request
 from relay.storage.store import Store
 from relay.sweep import Swept, refresh_keys, sweep
-from relay.targets import deliver
+from relay.targets.deliver import deliver
 from relay.verification.request import Received
 from relay.verification.verify import describe
 from relay.wiring import Relay

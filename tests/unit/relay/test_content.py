@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.handover import HandOver
 from relay.model import content
 from relay.model.content import ENTITY_HEADERS, UNPACKED_FREE_BYTES, UNPACKED_MAX_BYTES, read
 from relay.model.delivery import Delivery, Status
 from relay.publishing.routing import facts
-from relay.targets import _encoding
+from relay.targets.deliver import _encoding
+from relay.targets.handover import HandOver
 from relay.verification.verify import describe
 from tests.examples import examples
 from tests.flat import publishing, route

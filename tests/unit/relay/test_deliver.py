@@ -9,12 +9,12 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
-from relay.handover import DOUBT, HandOver
-from relay.handover import hand_over as give
 from relay.model.delivery import Status
 from relay.publishing.messages import body_mac
 from relay.storage.generations import Cause, new_replay_id, start_again
-from relay.targets import Delivered, deliver
+from relay.targets.deliver import Delivered, deliver
+from relay.targets.handover import DOUBT, HandOver
+from relay.targets.handover import hand_over as give
 from tests.flat import bus
 from tests.unit.relay.world import FLAT, MAC
 

@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from relay.errors import Undeliverable, UpstreamError
-from relay.handover import KINDS, MAX_BYTES, HandOver, hand_over
 from relay.model.delivery import Delivery
 from relay.model.ids import Generation
+from relay.targets.handover import KINDS, MAX_BYTES, HandOver, hand_over
 
 if TYPE_CHECKING:
     from tests.conftest import LocalClients

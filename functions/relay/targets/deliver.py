@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import BadRequest, NotFound, UpstreamError
-from relay.handover import HandOver, hand_over
 from relay.model.ids import EventId, delivery_id
 from relay.publishing.claim_checks import CLAIM_CHECK_TYPE
 from relay.publishing.messages import BODY_MAC, body_mac
 from relay.runtime import aws
 from relay.runtime.parallel import supervised
+from relay.targets.handover import HandOver, hand_over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from relay.config.settings import Settings
-    from relay.handover import Clients
     from relay.model.event import Event
     from relay.storage.store import Store
+    from relay.targets.handover import Clients
 
 
 @dataclass(frozen=True)
