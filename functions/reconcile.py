@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import OperatorError, RelayError
-from relay.reconcile import reconcile
+from relay.reconciliation.reconcile import reconcile
 from relay.runtime import deadline
 from relay.runtime.http_api import logger
 from relay.runtime.metrics import Metric, count
@@ -15,7 +15,7 @@ from relay.wiring import relay
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relay.reconcile import Reconciled
+    from relay.reconciliation.reconcile import Reconciled
 
 MARGIN_S = 25.0  # an asking's two calls to GitHub, and the lease to give back
 LAST_S = 3.0  # of it

@@ -19,7 +19,7 @@ from infra import asset
 from infra.config import Config, ConfigError, flatten, load, needs_public_keys
 from infra.local.differences import LocalAws, apply
 from infra.stack import RelayStack
-from relay.github import DEFAULT_URL
+from relay.reconciliation.github import DEFAULT_URL
 
 
 def main() -> None:

@@ -14,10 +14,10 @@ from relay.causes import Facts, likely_cause
 from relay.errors import BadRequest, NotFound
 from relay.ingest.webhook import backlog
 from relay.ledger.balance import balance
-from relay.missing import Records
 from relay.model.delivery import Status
 from relay.model.ids import EventId, event_id, from_iso, iso, split_delivery_id
 from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason
+from relay.reconciliation.missing import Records
 from relay.storage.filters import HIGHEST, LOWEST, Filters, between, encoded, no_cursor, position, time_of
 from relay.storage.items import EVENTS, SHARDS, UNROUTED
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from relay.github import GitHub
     from relay.internet.fetcher import Fetcher
     from relay.publishing.publisher import Publisher
     from relay.qstash.client import QStash
+    from relay.reconciliation.github import GitHub
     from relay.runtime.http_api import Request
     from relay.runtime.secrets import Vault
     from relay.storage.items import Item
@@ -111,7 +111,7 @@ class Relay:
     @property
     def github(self) -> GitHub | None:
         """GitHub's API, with the token as it is now; None where there is none yet."""
-        from relay.github import DEFAULT_URL, GitHub
+        from relay.reconciliation.github import DEFAULT_URL, GitHub
 
         token = self.vault.github(self.settings.environment["RELAY_GITHUB_SECRET"])
         if token is None:

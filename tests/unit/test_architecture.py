@@ -36,7 +36,7 @@ OWNERS = {  # a package -> the modules that may import it, and all that each may
     },
     "httpx": {
         "relay/internet/fetcher.py": {"httpx"},
-        "relay/github.py": {"httpx"},
+        "relay/reconciliation/github.py": {"httpx"},
         "relay/internet/public_transport.py": {"httpx"},
         "relay/qstash/http.py": {"httpx"},
     },

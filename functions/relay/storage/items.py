@@ -29,7 +29,7 @@ A REFUSAL is one of the fixed slots of a source (`(unknown)`: all that there are
 and how many refusals were counted with it; so one update does both, and strangers make no keys.
 
 A RECONCILE is how far the list of a source's hook was read, or an event that is in it and not here; see
-`relay.missing`.
+`relay.reconciliation.missing`.
 
 A QUARANTINE says how much is kept of what a source sent and was refused; see `relay.storage.quarantine`.
 

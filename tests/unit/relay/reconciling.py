@@ -9,9 +9,9 @@ import httpx
 
 from relay import query
 from relay.config.settings import Settings
-from relay.github import GitHub
 from relay.model.ids import event_id
-from relay.reconcile import Reconciled, reconcile
+from relay.reconciliation.github import GitHub
+from relay.reconciliation.reconcile import Reconciled, reconcile
 from tests.github_api import HOOK, TOKEN, GitHubApi, Hook
 from tests.unit.relay.world import BASE, FLAT, SECRET
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import GitHubError
-from relay.github import GitHub, Sending
-from relay.missing import Missing
+from relay.reconciliation.github import GitHub, Sending
+from relay.reconciliation.missing import Missing
 from tests.github_api import HOOK, TOKEN
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from relay.errors import GitHubError, UpstreamError
-from relay.github import DEFAULT_URL, GitHub
 from relay.internet.fetcher import Fetcher
 from relay.internet.public_transport import ADDRESSES_MAX, NotPublic, Publicly
+from relay.reconciliation.github import DEFAULT_URL, GitHub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

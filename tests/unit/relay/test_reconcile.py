@@ -10,8 +10,8 @@ import pytest
 
 from relay import query
 from relay.errors import RelayError
-from relay.missing import Records
 from relay.model.ids import event_id
+from relay.reconciliation.missing import Records
 from tests.github_api import HOOK
 from tests.unit.relay.reconciling import MINUTE, ORG, OTHERS, RUNS_EVERY, Reconciling
 from tests.unit.relay.world import BASE

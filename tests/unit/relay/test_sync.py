@@ -109,7 +109,7 @@ def test_a_flow_control_that_publishes_carry_is_no_drift_and_is_pinned_by_the_ne
     """QStash knows a key from the first publish on."""
     desired = {"flow_controls": {"relay.crm": PIN}}
     assert planned(desired, Account()) == []
-    account = Account(flow_controls={"relay.crm": key(**PIN), "relay.github:7": key(rate=1)})
+    account = Account(flow_controls={"relay.crm": key(**PIN), "relay.reconciliation.github:7": key(rate=1)})
 
     assert planned(desired, account, pinning=False) == []
     assert done(desired, account) == ["set flow control relay.crm"]

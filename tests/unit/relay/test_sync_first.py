@@ -274,7 +274,7 @@ def test_a_take_over_that_fails_takes_nothing_back(world: World) -> None:
 
 
 def test_the_end_removes_what_is_as_the_last_state_said_and_names_what_it_left(world: World) -> None:
-    account = Account(flow_controls={"relay.crm": key(**PIN), "relay.github:7": key(rate=1)})
+    account = Account(flow_controls={"relay.crm": key(**PIN), "relay.reconciliation.github:7": key(rate=1)})
     state = add(world, account, WANTED | {"groups": {"relay.audit": [ERP], "relay.own": [ERP], "relay.moved": [ERP]}})
     held = account.held
     held["groups"] |= {
@@ -300,7 +300,7 @@ def test_the_end_removes_what_is_as_the_last_state_said_and_names_what_it_left(w
         "groups": {"relay.audit", "relay.moved", "relay.more"},
         "schedules": {"relay.weekly"},
         "queues": {"relay.wide"},
-        "flow_controls": {"relay.crm", "relay.github:7", "relay.tight"},
+        "flow_controls": {"relay.crm", "relay.reconciliation.github:7", "relay.tight"},
     }
     assert not held["flow_controls"]["relay.crm"]["pinned"]
     assert world.store.desired() == {}

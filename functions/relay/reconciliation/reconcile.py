@@ -19,8 +19,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relay.errors import Defect, GitHubError, OutOfTime
-from relay.github import SENDS_AGAIN_FOR
-from relay.missing import Missing, Progress, Records
+from relay.reconciliation.github import SENDS_AGAIN_FOR
+from relay.reconciliation.missing import Missing, Progress, Records
 from relay.runtime.deadline import regardless
 from relay.runtime.parallel import supervised
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from relay.config.settings import Settings, Source
-    from relay.github import GitHub, Sending
+    from relay.reconciliation.github import GitHub, Sending
     from relay.storage.store import Store
 
 GRACE = timedelta(minutes=5)

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from relay.github import SENDS_AGAIN_FOR
 from relay.model.ids import EventId, event_id, from_iso, iso
+from relay.reconciliation.github import SENDS_AGAIN_FOR
 from relay.storage.items import ttl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from relay.config.settings import Source
-    from relay.github import Sending
+    from relay.reconciliation.github import Sending
     from relay.storage.items import Item
     from relay.storage.store import Store
 
