@@ -5,10 +5,10 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from relay import health, query, shown
 from relay.errors import BadRequest, NotFound, RelayError
 from relay.model.ids import EventId
 from relay.model.replay import State
+from relay.query import answers, health, views
 from relay.replay import bulk, pauses
 from relay.replay.deliveries import Replay, Router, replay_deliveries, replay_event
 from relay.runtime import aws
@@ -26,29 +26,29 @@ COUNT_S = 20.0  # the gateway waits 30
 
 
 def _events(it: Relay, request: Request) -> Response:
-    return Response(200, query.list_events(it.store, request.query))
+    return Response(200, answers.list_events(it.store, request.query))
 
 
 def _event(it: Relay, request: Request) -> Response:
     with_body = request.query.get("body", "false")
     if with_body not in {"true", "false"} or set(request.query) - {"body", "sha256"}:
         raise BadRequest("an event takes body, true or false, and sha256, whose body", code="unknown_filter")
-    event_id = query.resolve(request.path_parameters.get("event_id", ""), it.settings)
+    event_id = answers.resolve(request.path_parameters.get("event_id", ""), it.settings)
     sha256 = request.query.get("sha256")
-    return Response(200, query.show_event(it.store, event_id, with_body=with_body == "true", sha256=sha256))
+    return Response(200, answers.show_event(it.store, event_id, with_body=with_body == "true", sha256=sha256))
 
 
 def _deliveries(it: Relay, request: Request) -> Response:
-    return Response(200, query.list_deliveries(it.store, request.query))
+    return Response(200, answers.list_deliveries(it.store, request.query))
 
 
 def _config(it: Relay, _: Request) -> Response:
-    return Response(200, query.show_config(it.settings, it.store))
+    return Response(200, answers.show_config(it.settings, it.store))
 
 
 def _audit(it: Relay, request: Request) -> Response:
     deadline = monotonic() + COUNT_S
-    return Response(200, query.show_audit(it.store, request.query, lambda: deadline - monotonic()))
+    return Response(200, answers.show_audit(it.store, request.query, lambda: deadline - monotonic()))
 
 
 def _destinations(it: Relay, request: Request) -> Response:
@@ -77,19 +77,19 @@ def _turn_destination(it: Relay, request: Request) -> Response:
     job = pauses.resume(it.store, name, rate=_rate(asked), by=request.caller, reason=reason)
     note(replay_id=job.id)
     _nudge_sweep(it)
-    return Response(202, {"destination": name, "paused": None, "replay": shown.replay_json(job)})
+    return Response(202, {"destination": name, "paused": None, "replay": views.replay_json(job)})
 
 
 def _refusals(it: Relay, request: Request) -> Response:
     if request.query:
         raise BadRequest("a source's refusals take no parameter", code="unknown_filter")
-    return Response(200, query.list_refusals(it.store, request.path_parameters.get("source", ""), it.settings))
+    return Response(200, answers.list_refusals(it.store, request.path_parameters.get("source", ""), it.settings))
 
 
 def _list_replays(it: Relay, request: Request) -> Response:
     if request.query:
         raise BadRequest("the replays take no parameter", code="unknown_filter")
-    return Response(200, {"replays": [shown.replay_json(job) for job in it.store.jobs(LISTED_MAX)]})
+    return Response(200, {"replays": [views.replay_json(job) for job in it.store.jobs(LISTED_MAX)]})
 
 
 def _replay(it: Relay, request: Request) -> Response:
@@ -99,7 +99,7 @@ def _replay(it: Relay, request: Request) -> Response:
         raise NotFound("there is no such replay")
     records = it.store.replayed_deliveries(replay_id, LISTED_MAX)
     deliveries = [{"delivery_id": record["sk"], "generation": record["generation"]} for record in records]
-    return Response(200, shown.replay_json(job) | {"deliveries": deliveries})
+    return Response(200, views.replay_json(job) | {"deliveries": deliveries})
 
 
 def _turn_replay(it: Relay, request: Request) -> Response:
@@ -109,7 +109,7 @@ def _turn_replay(it: Relay, request: Request) -> Response:
         raise BadRequest('say {"action": "stop"} or {"action": "resume"}')
     job = bulk.turn(it.store, request.path_parameters.get("replay_id", ""), states[asked["action"]])
     note(replay_id=job.id, action=asked["action"], by=request.caller)
-    return Response(200, shown.replay_json(job))
+    return Response(200, views.replay_json(job))
 
 
 def _replays(it: Relay, request: Request) -> Response:
@@ -131,7 +131,7 @@ def _replays(it: Relay, request: Request) -> Response:
         _nudge_sweep(it)
     said = {
         "id": replay.id,
-        "deliveries": [shown.delivery_json(delivery) for delivery in replay.deliveries],
+        "deliveries": [views.delivery_json(delivery) for delivery in replay.deliveries],
         "skipped": [{"delivery_id": name, "reason": reason} for name, reason in replay.skipped],
     }
     return Response(202, said)
@@ -155,7 +155,7 @@ def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
     job = bulk.start(it.store, given, rate=rate, by=by, reason=reason)
     note(replay_id=job.id, by=by)
     _nudge_sweep(it)
-    return Response(202, shown.replay_json(job))
+    return Response(202, views.replay_json(job))
 
 
 def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Replay:
@@ -169,7 +169,7 @@ def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
     _bounded("event_id", event_id)
     return replay_event(
         it.store,
-        EventId(query.resolve(event_id, it.settings)),
+        EventId(answers.resolve(event_id, it.settings)),
         Router(it.settings, it.store.paused),
         destinations=_texts(asked, "destinations") if "destinations" in asked else None,
         include_delivered=include_delivered,

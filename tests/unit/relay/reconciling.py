@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from relay import query
 from relay.config.settings import Settings
 from relay.model.ids import event_id
+from relay.query import answers
 from relay.reconciliation.github import GitHub
 from relay.reconciliation.reconcile import Reconciled, reconcile
 from tests.github_api import HOOK, TOKEN, GitHubApi, Hook
@@ -74,7 +74,7 @@ class Reconciling:
         )
 
     def shown(self, guid: str) -> dict[str, Any]:
-        return query.show_event(self.world.store, event_id("github", guid), with_body=False)
+        return answers.show_event(self.world.store, event_id("github", guid), with_body=False)
 
     def has(self, guid: str) -> bool:
         return self.world.store.event(event_id("github", guid)) is not None

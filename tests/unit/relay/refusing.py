@@ -6,11 +6,11 @@ import base64
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from relay import query
 from relay.config.settings import Settings
 from relay.errors import RelayError, SignatureError
 from relay.ingest.refusals import Pace, record_refusal
 from relay.model.refusal import Reason, Refusal
+from relay.query import answers
 from relay.runtime.http_api import Request
 from relay.storage.store import Store
 from tests.local_table import make_table
@@ -100,4 +100,4 @@ class World:
         return found
 
     def shown(self, source: str = "github") -> dict[str, Any]:
-        return query.list_refusals(self.store, source, self.settings)
+        return answers.list_refusals(self.store, source, self.settings)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.config import built_in_schemes
-from relay import query
 from relay.config.settings import Settings
 from relay.errors import BodyTooLarge, SignatureError, UpstreamError
 from relay.ingest.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine
 from relay.ingest.spool import FOREIGN, take_in
 from relay.ingest.webhook import Spooled
 from relay.model.ids import event_id, iso
+from relay.query import answers
 from relay.runtime.deadline import within
 from relay.storage.store import Store
 from relay.sweep import sweep
@@ -148,7 +148,7 @@ def test_the_same_signed_body_under_a_new_id_is_flagged(world: World) -> None:
 
     assert first.event.suspected_replay_of is None
     assert (again.duplicate, again.event.suspected_replay_of) == (False, first.event.id)
-    shown = query.show_event(world.store, again.event.id, with_body=False)
+    shown = answers.show_event(world.store, again.event.id, with_body=False)
     assert shown["suspected_replay_of"] == first.event.id
 
 
@@ -295,7 +295,7 @@ def test_what_cant_be_taken_in_stays_and_keeps_nothing_else_waiting(world: World
     assert len(world.store.spooled(10)) == 1
     word = world.store.spool_word()
     assert (word["reason"], word["after"]) == (FOREIGN, "")
-    told = query.show_config(world.settings, world.store)["spool"]
+    told = answers.show_config(world.settings, world.store)["spool"]
     assert (told["waiting"], told["oldest_at"], told["reason"]) == (1, iso(World.began), FOREIGN)
 
 
@@ -324,7 +324,7 @@ def test_a_spooled_webhook_that_its_source_refuses_as_a_replay_is_shown_as_refus
     done = world.sweep(60)
 
     assert (done.unspooled, done.failed, world.store.spooled(9)) == (0, 0, [])
-    (refused,) = query.list_refusals(world.store, "github", world.settings)["counts"]
+    (refused,) = answers.list_refusals(world.store, "github", world.settings)["counts"]
     assert (refused["reason"], refused["count"]) == ("replayed", 1)
 
 
@@ -355,10 +355,10 @@ def test_what_is_spooled_is_told_though_no_sweep_runs(world: World) -> None:
     github = source_of(world, "github")
     github.post(keyed("a"), store=DownTable(world.store))  # type: ignore[arg-type]
 
-    told = query.show_config(world.settings, world.store)["spool"]
+    told = answers.show_config(world.settings, world.store)["spool"]
 
     assert told == {"waiting": 1, "oldest_at": iso(World.began), "reason": None}
-    assert query.show_audit(world.store, {}, lambda: 60)["spool"] == told
+    assert answers.show_audit(world.store, {}, lambda: 60)["spool"] == told
 
 
 def test_the_outbox_has_its_turn_however_much_is_spooled(world: World) -> None:
@@ -449,11 +449,11 @@ def test_what_a_handshake_told_is_shown_to_operators(world: World) -> None:
     source_of(world, "notion")
     world.store.save_handshake("notion", {"verification_token": "secret_x"})
 
-    shown = query.list_refusals(world.store, "notion", world.settings)["handshake"]
+    shown = answers.list_refusals(world.store, "notion", world.settings)["handshake"]
 
     assert shown["kept"] == {"verification_token": "secret_x"}
     world.clock.at += timedelta(days=1, seconds=1)
-    assert query.list_refusals(world.store, "notion", world.settings)["handshake"] is None
+    assert answers.list_refusals(world.store, "notion", world.settings)["handshake"] is None
 
 
 def test_base64_and_json_are_what_the_spool_is_made_of() -> None:

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from relay import query
 from relay.config.settings import Settings
 from relay.errors import OperatorError, UpstreamError
 from relay.ingest.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
 from relay.ingest.webhook import Spooled
 from relay.internet.fetcher import Fetcher
 from relay.model.delivery import Status
+from relay.query import answers
 from relay.runtime import aws
 from relay.runtime.deadline import at_most, within
 from relay.runtime.secrets import Vault
@@ -118,7 +118,7 @@ class Timed:
     @property
     def is_saved(self) -> bool:
         """Tell whether its event is in the table, or waits in the spool."""
-        return bool(query.list_events(self.world.store, {})["events"]) or bool(self.world.store.spooled(1))
+        return bool(answers.list_events(self.world.store, {})["events"]) or bool(self.world.store.spooled(1))
 
 
 SECONDS = st.none() | st.floats(0, 12) | st.sampled_from([0.02, 0.69, 0.99, 1.0, 2.9, 3.9])

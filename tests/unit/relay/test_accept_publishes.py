@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from relay import query
 from relay.config.settings import Settings
 from relay.errors import BodyTooLarge, OperatorError, QStashError, SignatureError
 from relay.ingest.accept import BODY_MAX_BYTES
 from relay.model.delivery import Status
 from relay.publishing.claim_checks import CARRIED_BODY_MAX_BYTES, CLAIM_CHECK_TYPE, claim_link
+from relay.query import answers
 from tests.unit.relay.world import BASE, FLAT, MAC, World
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def test_a_forged_webhook_writes_nothing(world: World) -> None:
     with pytest.raises(SignatureError):
         world.post(headers={"x-hub-signature-256": "sha256=" + "00" * 32})
 
-    assert query.list_events(world.store, {})["events"] == []
+    assert answers.list_events(world.store, {})["events"] == []
     assert world.wire.published == []
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import query as function
-from relay import query as queries
 from relay.ledger import balance
 from relay.model.delivery import Status
 from relay.model.ids import iso
+from relay.query import answers as queries
 from relay.storage.items import SHARDS
 from tests.unit.relay.ledgers import DAY, NAMES, SECOND, put
 

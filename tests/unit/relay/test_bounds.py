@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay import shown
 from relay.ingest.accept import CONTENT_TYPE_MAX_CHARS
 from relay.publishing.routing import ERRORS_MAX_CHARS
+from relay.query import views
 from relay.runtime.http_api import Request
 from relay.storage.store import CONFLICTS_MAX
 from relay.verification.request import Received
@@ -92,7 +92,7 @@ def test_every_text_there_is_can_be_taken_in_published_and_shown(
 
     assert len(world.wire.published) == 2
     assert world.store.event(event.id) is not None
-    json.dumps(shown.event_json(event), ensure_ascii=False).encode()
+    json.dumps(views.event_json(event), ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("query", ["=x", "=", "&&", "a=1&=2"])

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay import query
 from relay.errors import NotFound
 from relay.model.delivery import Status
 from relay.publishing.claim_checks import CARRIED_BODY_MAX_BYTES
+from relay.query import answers
 from relay.storage.store import INLINE_BODY_MAX_BYTES
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def sha256(body: bytes) -> str:
 
 def shown_body(world: World, event_id: str, body: bytes) -> str:
     """Return the body of hash *body*'s, as operators get it."""
-    shown = query.show_event(world.store, event_id, with_body=True, sha256=sha256(body))  # type: ignore[arg-type]
+    shown = answers.show_event(world.store, event_id, with_body=True, sha256=sha256(body))  # type: ignore[arg-type]
     return str(shown["body"])
 
 
@@ -71,7 +71,7 @@ def test_both_bodies_are_readable(world: World, size: int) -> None:
 
     assert shown_body(world, event.id, first).encode() == first
     assert shown_body(world, event.id, other).encode() == other
-    assert query.show_event(world.store, event.id, with_body=True)["body"].encode() == first
+    assert answers.show_event(world.store, event.id, with_body=True)["body"].encode() == first
 
 
 def test_a_body_that_never_came_is_not_found(world: World) -> None:
@@ -89,8 +89,8 @@ def test_an_event_shows_and_a_listing_counts_its_conflicts(world: World) -> None
     for body in (OTHER, OTHER, b"third", FIRST):
         world.post(body)
 
-    shown = query.show_event(world.store, event.id, with_body=False)
-    (listed,) = query.list_events(world.store, {})["events"]
+    shown = answers.show_event(world.store, event.id, with_body=False)
+    (listed,) = answers.list_events(world.store, {})["events"]
 
     assert {it["sha256"] for it in shown["conflicting"]} == {sha256(OTHER), sha256(b"third")}
     assert {it["size_bytes"] for it in shown["conflicting"]} == {len(OTHER), len(b"third")}

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import health
-from relay.health import Health, look
 from relay.model.delivery import Attempt, Delivery, Status
 from relay.model.ids import EventId, Generation, iso
+from relay.query import health
+from relay.query.health import Health, look
 from relay.storage.items import delivery_item
 from tests.unit.relay.ledgers import DAY, SECOND, put
 

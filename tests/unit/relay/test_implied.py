@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import health, implied, query
 from relay.ledger.balance import balance
 from relay.model.delivery import Status
 from relay.model.ids import iso
+from relay.query import answers, health, implied
 from tests.conftest import Clients
 from tests.memory_aws import MemoryDynamoDB, MemoryS3
 from tests.unit.relay.world import World
@@ -46,7 +46,7 @@ def pages(world: World, **asked: str) -> Iterator[list[dict[str, Any]]]:
     """Yield the pages of a listing of deliveries."""
     cursor = None
     for _ in range(200):
-        answer = query.list_deliveries(world.store, asked | ({"cursor": cursor} if cursor else {}))
+        answer = answers.list_deliveries(world.store, asked | ({"cursor": cursor} if cursor else {}))
         yield answer["deliveries"]
         cursor = answer["cursor"]
         if cursor is None:
@@ -60,7 +60,7 @@ def listed(world: World, **asked: str) -> list[dict[str, Any]]:
 
 def truth(world: World, events: list[Event]) -> list[dict[str, Any]]:
     """Return the deliveries of *events*, the newest first, as each event shows them."""
-    shown = [query.show_event(world.store, it.id, with_body=False)["deliveries"] for it in events]
+    shown = [answers.show_event(world.store, it.id, with_body=False)["deliveries"] for it in events]
     rows = [{name: it[name] for name in it if name != "attempts"} for them in shown for it in them]
     return sorted(rows, key=lambda it: (it["event_received_at"], it["event_id"], it["destination"]), reverse=True)
 
@@ -88,7 +88,7 @@ def test_a_hold_is_found_by_every_filter(world: World) -> None:
 def test_events_are_found_by_what_waits(world: World) -> None:
     events = hold(world, 3)
 
-    found = query.list_events(world.store, {"status": "pending", "destination": "erp"})["events"]
+    found = answers.list_events(world.store, {"status": "pending", "destination": "erp"})["events"]
 
     assert [it["id"] for it in found] == [it.id for it in reversed(events)]
 
@@ -118,7 +118,7 @@ def test_one_that_gets_a_record_within_a_page_is_listed_once(
 ) -> None:
     """Whichever of the two was read before: the page after begins below it."""
     (event,) = hold(world, 1)
-    module: Any = implied if reader == "newest" else query
+    module: Any = implied if reader == "newest" else answers
     read = getattr(module, reader)
 
     def then_published(*given: Any, **asked: Any) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from relay.causes import Facts, likely_cause
 from relay.model.refusal import Reason
+from relay.query.diagnosis import Facts, likely_cause
 from tests.unit.relay.refusing import BASE, NOW, refused
 
 FACTS = Facts("github", False, ("github", "Stripe-Live"), (BASE, "https://api.example.com"), None, True)

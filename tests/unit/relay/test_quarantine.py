@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ingest
-from relay import query, wiring
+from relay import wiring
 from relay.errors import Defect, UpstreamError
 from relay.ingest import quarantine, readmission
 from relay.ingest.quarantine import Pace, expiry
@@ -18,6 +18,7 @@ from relay.ingest.refusals import Pace as RefusalPace
 from relay.ingest.refusals import record_refusal
 from relay.model.delivery import Status
 from relay.model.ids import EventId, event_id, iso
+from relay.query import answers
 from relay.storage import quarantine as cells
 from tests.flat import publishing
 from tests.flat import route as a_route
@@ -633,7 +634,7 @@ def test_a_listing_takes_a_cursor_and_no_other_parameter(kept: Quarantining) -> 
 def test_the_configuration_says_how_many_are_kept(kept: Quarantining) -> None:
     kept.post()
 
-    shown = query.show_config(kept.it.settings, kept.world.store)
+    shown = answers.show_config(kept.it.settings, kept.world.store)
 
     assert shown["counts"]["quarantined"] == {"github": 1, "stripe": 0}
     assert shown["sources"]["github"]["quarantine_s"] == 3 * DAY_S

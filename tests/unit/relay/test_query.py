@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay import query
 from relay.errors import BadRequest
 from relay.model.ids import event_id, kept_key
+from relay.query import answers
 
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
@@ -33,7 +33,7 @@ def test_a_filter_or_cursor_that_there_is_not_is_named(
     world: World, asked: dict[str, str], code: str, says: str
 ) -> None:
     """400, with what to do."""
-    for listing in (query.list_events, query.list_deliveries):
+    for listing in (answers.list_events, answers.list_deliveries):
         with pytest.raises(BadRequest, match=says) as refused:
             listing(world.store, asked)
         assert refused.value.code == code
@@ -44,11 +44,11 @@ def test_a_cursor_of_another_query_is_refused(world: World) -> None:
     for number in range(3):
         world.clock.at += timedelta(seconds=1)
         world.post(key=str(number))
-    cursor = query.list_events(world.store, {"limit": "2"})["cursor"]
+    cursor = answers.list_events(world.store, {"limit": "2"})["cursor"]
 
-    assert len(query.list_events(world.store, {"limit": "2", "cursor": cursor})["events"]) == 1
+    assert len(answers.list_events(world.store, {"limit": "2", "cursor": cursor})["events"]) == 1
     with pytest.raises(BadRequest):
-        query.list_events(world.store, {"limit": "2", "cursor": cursor, "source": "github"})
+        answers.list_events(world.store, {"limit": "2", "cursor": cursor, "source": "github"})
 
 
 def test_events_are_found_by_what_became_of_them(world: World) -> None:
@@ -58,22 +58,22 @@ def test_events_are_found_by_what_became_of_them(world: World) -> None:
     world.post(key="2")
     world.report(one, "erp", "failure", status=500, retried=2)
 
-    found = query.list_events(world.store, {"status": "dead_lettered"})["events"]
-    deliveries = query.list_deliveries(world.store, {"destination": "erp"})["deliveries"]
+    found = answers.list_events(world.store, {"status": "dead_lettered"})["events"]
+    deliveries = answers.list_deliveries(world.store, {"destination": "erp"})["deliveries"]
 
     assert [it["id"] for it in found] == [one.id]
     assert {it["status"] for it in deliveries} == {"dead_lettered", "in_flight"}
-    assert query.list_events(world.store, {"destination": "erp", "status": "delivered"})["events"] == []
+    assert answers.list_events(world.store, {"destination": "erp", "status": "delivered"})["events"] == []
 
 
 def test_an_event_is_found_by_its_sources_own_id(world: World) -> None:
     """Or by a delivery's id."""
     event = world.post(key="guid:1").event
 
-    assert query.resolve("github:guid:1", world.settings) == event.id
-    assert query.resolve("github:" + "x" * 1000, world.settings) == event_id("github", kept_key("x" * 1000))
-    assert query.resolve(f"dlv_{event.id[4:]}.erp", world.settings) == event.id
-    assert query.resolve(event.id, world.settings) == event.id
+    assert answers.resolve("github:guid:1", world.settings) == event.id
+    assert answers.resolve("github:" + "x" * 1000, world.settings) == event_id("github", kept_key("x" * 1000))
+    assert answers.resolve(f"dlv_{event.id[4:]}.erp", world.settings) == event.id
+    assert answers.resolve(event.id, world.settings) == event.id
 
 
 @pytest.mark.local_aws
@@ -83,6 +83,6 @@ def test_an_event_needs_one_table_query(world: World) -> None:
     calls: list[str] = []
     world.store.table.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
 
-    query.show_event(world.store, event.id, with_body=False)
+    answers.show_event(world.store, event.id, with_body=False)
 
     assert calls == ["Query"]

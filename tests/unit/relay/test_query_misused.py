@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay import query as queries
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.model.replay import State
+from relay.query import answers as queries
 from relay.storage.items import SHARDS
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.replays import dead, known, start

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay import query
 from relay.errors import RelayError
 from relay.model.ids import event_id
+from relay.query import answers
 from relay.reconciliation.missing import Records
 from tests.github_api import HOOK
 from tests.unit.relay.reconciling import MINUTE, ORG, OTHERS, RUNS_EVERY, Reconciling
@@ -44,9 +44,9 @@ def test_an_event_that_never_came_is_asked_for_and_shown_as_reconciled(it: Recon
     assert it.shown(lost)["reconciled_at"] == "2026-01-31T09:30:00.000000Z"
     assert it.shown(lost)["received_at"] == "2026-01-31T09:15:00.000000Z"
     assert it.shown(came)["reconciled_at"] is None
-    listed = query.list_events(it.world.store, {})["events"]
+    listed = answers.list_events(it.world.store, {})["events"]
     assert {row["idempotency_key"]: row["reconciled_at"] is not None for row in listed} == {lost: True, came: False}
-    of_status = query.list_events(it.world.store, {"status": "in_flight"})["events"]
+    of_status = answers.list_events(it.world.store, {"status": "in_flight"})["events"]
     assert {row["idempotency_key"]: row["reconciled_at"] is not None for row in of_status} == {lost: True, came: False}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay import query
+from relay.query import answers
 from tests.github_api import HOOK
 from tests.unit.relay.reconciling import Reconciling
 
@@ -35,7 +35,7 @@ def test_asking_is_half_an_hour_apart_and_ends_after_five(it: Reconciling) -> No
         done = it.run()
         asked.append(done.asked)
         missing.append([one.guid for one in done.missing])
-        counted.append(query.show_config(it.world.settings, it.world.store)["counts"]["missing"])
+        counted.append(answers.show_config(it.world.settings, it.world.store)["counts"]["missing"])
 
     assert counted == [len(one) for one in missing]
     assert asked == [1, 0] * 5 + [0] * 10

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.causes import Facts, likely_cause
 from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason, Refusal, Slot
+from relay.query.diagnosis import Facts, likely_cause
 from relay.storage.items import plain, refusal_item, slot_of, wire
 from tests.unit.relay.refusing import BAD, BASE, HEADED, NOW, ROW, World, asked, refused
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import query as function
-from relay import shown
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.model.replay import State
+from relay.query import views
 from relay.replay import bulk
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.operator import ARN, Operator
@@ -36,7 +36,7 @@ def test_a_replay_of_many_is_started_with_who_asked_and_why(world: World, operat
     job = world.store.job(answer["id"])
     assert job is not None
     assert status == 202
-    assert answer == shown.replay_json(job)
+    assert answer == views.replay_json(job)
     assert (job.by, job.reason, job.rate, job.state) == (ARN, "mended", 7, State.RUNNING)
     assert job.query == answer["query"] == {"destination": "erp", "until": iso(world.clock.at)}
     assert world.sweep(seconds=0).replayed == 2
@@ -147,7 +147,7 @@ def test_replays_are_listed_and_shown(world: World, operator: Operator) -> None:
     world.clock.at += SECOND
 
     status, listed = operator.ask(LIST)
-    shown = operator.ask(SHOW, replay_id=named["id"])
+    views = operator.ask(SHOW, replay_id=named["id"])
 
     assert status == 200
     assert [(it["id"], it["state"], it["by"], it["reason"]) for it in listed["replays"]] == [
@@ -156,8 +156,8 @@ def test_replays_are_listed_and_shown(world: World, operator: Operator) -> None:
     ]
     generation = world.store.delivery(event, "erp").generation
     deliveries = [{"delivery_id": f"dlv_{event.id[4:]}.erp", "generation": generation}]
-    assert shown == (200, listed["replays"][0] | {"deliveries": deliveries})
-    assert set(shown[1]) == {
+    assert views == (200, listed["replays"][0] | {"deliveries": deliveries})
+    assert set(views[1]) == {
         *("id", "state", "by", "reason", "started_at", "query", "rate", "replayed", "skipped", "deliveries")
     }
 

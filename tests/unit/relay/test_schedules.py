@@ -20,7 +20,7 @@ from relay.ingest.refusals import Pace, record_refusal
 from relay.ingest.ticks import tick_url
 from relay.model.ids import EventId, event_id
 from relay.model.refusal import Reason
-from relay.query import list_refusals
+from relay.query.answers import list_refusals
 from tests.unit.qstash.fakes import START_S, USERS, local
 from tests.unit.qstash.steps import call
 from tests.unit.relay.operator import wired

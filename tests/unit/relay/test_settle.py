@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from relay import query, shown
 from relay.errors import BadRequest, SignatureError
 from relay.ledger.record import settle
 from relay.model.delivery import Status
 from relay.model.ids import EventId, new_generation
 from relay.qstash import callbacks
+from relay.query import answers, views
 from tests.unit.relay.world import MAC, World
 
 
@@ -32,7 +32,7 @@ def test_callbacks_tell_each_destinations_story(world: World) -> None:
         "ledger": Status.DEAD_LETTERED,
         "builder": Status.DELIVERED,
     }
-    found = query.show_event(world.store, event.id, with_body=True)
+    found = answers.show_event(world.store, event.id, with_body=True)
     erp = next(it for it in found["deliveries"] if it["destination"] == "erp")
     assert [(it["number"], it["status_code"], it["outcome"]) for it in erp["attempts"]] == [
         (1, 500, "failed"),
@@ -51,7 +51,7 @@ def test_attempts_are_shown_in_the_order_they_were_made(world: World) -> None:
         world.clock.at += timedelta(seconds=1)
         world.report(event, "erp", status=500, sourceMessageId=message, retried=retried)
 
-    told = shown.attempts_json(world.store.delivery(event, "erp"))
+    told = views.attempts_json(world.store.delivery(event, "erp"))
 
     assert [(it["message_id"], it["number"]) for it in told] == [
         ("msg_a", 1),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from relay import query
 from relay.model.delivery import Status
 from relay.model.ids import event_id
+from relay.query import answers
 from relay.storage.items import OUTBOX, shard_of
 from relay.sweep import BACKOFF_MAX, BATCH
 
@@ -159,7 +159,7 @@ def test_what_waits_is_listed_as_pending(world: World) -> None:
 
     world.sweep()
 
-    listed = query.list_deliveries(world.store, {"status": "pending"})["deliveries"]
+    listed = answers.list_deliveries(world.store, {"status": "pending"})["deliveries"]
     assert {it["destination"] for it in listed} == set(event.expected)
 
 

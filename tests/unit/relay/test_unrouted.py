@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay import query
 from relay.errors import BadRequest
 from relay.ingest.webhook import Spooled
 from relay.model.delivery import Status
 from relay.model.ids import iso
+from relay.query import answers
 from relay.replay import bulk
 from relay.replay.deliveries import replay_event
 from relay.verification.verify import Described
@@ -54,13 +54,13 @@ def replayed(world: World, event_id: EventId) -> Replay:
 def listed(world: World, status: str | None) -> list[str]:
     """Return the ids of the events that are listed."""
     asked = {} if status is None else {"status": status}
-    return [it["id"] for it in query.list_events(world.store, asked)["events"]]
+    return [it["id"] for it in answers.list_events(world.store, asked)["events"]]
 
 
 def balanced(world: World) -> dict[str, Any]:
     """Return the ledger."""
     asked = {"until": iso(world.clock.at.replace(year=2027))}
-    return query.show_audit(world.store, asked, lambda: SECONDS_LEFT)
+    return answers.show_audit(world.store, asked, lambda: SECONDS_LEFT)
 
 
 def test_an_event_that_no_route_takes_is_kept_counted_and_found(world: World) -> None:
@@ -74,7 +74,7 @@ def test_an_event_that_no_route_takes_is_kept_counted_and_found(world: World) ->
     found = balanced(world)
     assert found["unrouted"] == 1
     assert sum(it["expected"] for it in found["destinations"]) == len(other.expected)
-    assert query.show_event(world.store, event.id, with_body=True)["body"] == "{}"
+    assert answers.show_event(world.store, event.id, with_body=True)["body"] == "{}"
 
 
 def test_once_a_route_takes_it_a_replay_delivers_it_to_each_once(world: World) -> None:
@@ -110,7 +110,7 @@ def test_a_route_that_cannot_tell_keeps_the_others_from_nothing(world: World) ->
     assert event.route_error is not None
     assert "starts_with" in event.route_error
     assert set(world.statuses(event.id)) == {"ledger", "erp"}
-    assert query.show_event(world.store, event.id, with_body=False)["route_error"] == event.route_error
+    assert answers.show_event(world.store, event.id, with_body=False)["route_error"] == event.route_error
 
     world.deploy(ALL)
     replay = replayed(world, event.id)
@@ -118,7 +118,7 @@ def test_a_route_that_cannot_tell_keeps_the_others_from_nothing(world: World) ->
 
     assert [it.destination for it in replay.deliveries] == ["builder"]
     assert [it.url.path.rpartition("/")[2] for it in world.wire.published] == ["relay.audit", "relay.ci"]
-    assert query.show_event(world.store, event.id, with_body=False)["route_error"] is None
+    assert answers.show_event(world.store, event.id, with_body=False)["route_error"] is None
 
 
 @pytest.mark.parametrize(("config", "metric"), [(NOTHING, "Unrouted"), (TOO_PRECISE, "RouteFailed"), (ALL, None)])
@@ -196,7 +196,7 @@ def test_no_delivery_is_unrouted(world: World) -> None:
     with pytest.raises(BadRequest, match="destination"):
         bulk.filters_of({"status": "unrouted", "destination": "erp"})
     with pytest.raises(BadRequest, match="status must be one of"):
-        query.list_deliveries(world.store, {"status": "unrouted"})
+        answers.list_deliveries(world.store, {"status": "unrouted"})
 
 
 def test_the_settings_of_a_publish_are_the_routes_own(world: World) -> None:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from relay import shown
 from relay.model.delivery import Status
 from relay.model.ids import group_scope
 from relay.qstash.callbacks import Address
+from relay.query import views
 from relay.replay.deliveries import replay_event
 from tests.unit.relay.told import SILENCE_S, dead, retried, tell
 from tests.unit.relay.world import MAC
@@ -31,11 +31,11 @@ def test_a_delivery_whose_callback_was_lost_is_settled_from_the_log(world: World
 
     erp = world.delivery(event, "erp")
     assert (erp.status, erp.due_at) == (Status.DELIVERED, None)
-    assert [(it["number"], it["status_code"], it["outcome"]) for it in shown.attempts_json(erp)] == [
+    assert [(it["number"], it["status_code"], it["outcome"]) for it in views.attempts_json(erp)] == [
         (1, 500, "failed"),
         (2, 201, "succeeded"),
     ]
-    assert shown.attempts_json(erp)[0]["response"] == "oops"
+    assert views.attempts_json(erp)[0]["response"] == "oops"
     assert done.settled == 1
 
 

@@ -12,10 +12,10 @@ from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from relay import implied
 from relay.errors import BadRequest, NotFound
 from relay.model.delivery import DEAD, OPEN, Status
 from relay.model.ids import from_iso, iso
+from relay.query import implied
 from relay.storage.filters import time_of
 from relay.storage.items import SHARDS
 

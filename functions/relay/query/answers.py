@@ -9,14 +9,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay import VERSION, implied, shown
-from relay.causes import Facts, likely_cause
+from relay import VERSION
 from relay.errors import BadRequest, NotFound
 from relay.ingest.webhook import backlog
 from relay.ledger.balance import balance
 from relay.model.delivery import Status
 from relay.model.ids import EventId, event_id, from_iso, iso, split_delivery_id
 from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason
+from relay.query import implied, views
+from relay.query.diagnosis import Facts, likely_cause
 from relay.reconciliation.missing import Records
 from relay.storage.filters import HIGHEST, LOWEST, Filters, between, encoded, no_cursor, position, time_of
 from relay.storage.items import EVENTS, SHARDS, UNROUTED
@@ -54,10 +55,10 @@ def list_events(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
     filters = Filters.of(query, also=UNROUTED)
     if filters.statuses == (UNROUTED,) or (filters.destination is None and "status" not in query):
         items, at = _page(store, [UNROUTED] if "status" in query else [EVENTS, UNROUTED], filters)
-        return {"events": [shown.event_row(it) for it in items], "cursor": filters.cursor(at)}
+        return {"events": [views.event_row(it) for it in items], "cursor": filters.cursor(at)}
     rows, at = _deliveries(store, filters)
     ids = list(dict.fromkeys(EventId(it["event_id"]) for it in rows))
-    return {"events": [shown.event_json(event) for event in store.events(ids)], "cursor": filters.cursor(at)}
+    return {"events": [views.event_json(event) for event in store.events(ids)], "cursor": filters.cursor(at)}
 
 
 def list_deliveries(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def _deliveries(store: Store, filters: Filters) -> tuple[list[dict[str, Any]], s
             limit=filters.limit,
         )
     items, recorded_at = _page(store, filters.statuses, filters)
-    rows = {(it["pk"], it["destination"]): (it["feed_sk"], shown.delivery_row(it)) for it in items}
+    rows = {(it["pk"], it["destination"]): (it["feed_sk"], views.delivery_row(it)) for it in items}
     floor = max(recorded_at or "", implied_at or "")
     waiting = [it for it in places if (it.event, it.destination) not in rows]
     keys = sorted(key for key in (*(at for at, _ in rows.values()), *(it.at for it in waiting)) if key >= floor)
@@ -90,7 +91,7 @@ def _deliveries(store: Store, filters: Filters) -> tuple[list[dict[str, Any]], s
     for it in waiting:
         found = implied.delivery(store, it) if it.at >= floor else None
         if found is not None and found.status in filters.statuses:
-            rows[it.event, it.destination] = it.at, shown.delivery_json(found)
+            rows[it.event, it.destination] = it.at, views.delivery_json(found)
     page = sorted((it for it in rows.values() if it[0] >= floor), key=lambda it: it[0], reverse=True)
     return [row for _, row in page], floor or None
 
@@ -132,18 +133,18 @@ def show_event(store: Store, found_by: EventId, *, with_body: bool, sha256: str 
         raise NotFound("there is no such event")
     event, deliveries = history
     found = (
-        shown.event_json(event)
-        | shown.request_json(event)
+        views.event_json(event)
+        | views.request_json(event)
         | {
             "headers": event.headers,
             "route_error": event.route_error,
             "routed_at": iso(event.routed_at) if event.routed_at else None,
-            "deliveries": [shown.delivery_json(it) | {"attempts": shown.attempts_json(it)} for it in deliveries],
+            "deliveries": [views.delivery_json(it) | {"attempts": views.attempts_json(it)} for it in deliveries],
         }
     )
     conflicts = store.conflicts(event) if event.conflicts else []
     if conflicts:
-        found["conflicting"] = [shown.conflict_json(it) for it in conflicts]
+        found["conflicting"] = [views.conflict_json(it) for it in conflicts]
     if with_body:
         body = store.body(_body_meant(event, conflicts, sha256))
         try:
@@ -264,9 +265,9 @@ def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, An
     return {
         "source": source,
         "handshake": store.handshake(source),
-        "counts": [shown.count_json(reason, [it for it in slots if it.refusal.reason is reason]) for reason in reasons],
+        "counts": [views.count_json(reason, [it for it in slots if it.refusal.reason is reason]) for reason in reasons],
         "refusals": [
-            shown.refusal_json(it.refusal) | {"likely_cause": likely_cause(it.refusal, facts)} for it in slots
+            views.refusal_json(it.refusal) | {"likely_cause": likely_cause(it.refusal, facts)} for it in slots
         ],
     }
 
