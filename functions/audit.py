@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from relay import drift
 from relay.audit import audit
+from relay.deployment import drift
 from relay.errors import Defect, UpstreamError
 from relay.runtime import deadline
 from relay.runtime.http_api import logger

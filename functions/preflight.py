@@ -1,12 +1,12 @@
-"""The custom resource that a deploy begins with: it fails before anything is made that stays; see `relay.preflight`."""
+"""The custom resource that a deploy begins with: it fails before anything is made that stays; see `relay.deployment.preflight`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay.preflight import check_names, check_token, is_first, token_and_url
+from relay.deployment.custom_resource import telling
+from relay.deployment.preflight import check_names, check_token, is_first, token_and_url
 from relay.qstash.client import QStash
-from relay.resource import telling
 from relay.runtime import deadline
 from relay.runtime.again import again
 from relay.runtime.http_api import logger

@@ -1,4 +1,4 @@
-"""The custom resource that makes QStash hold what the configuration says; see `relay.sync`.
+"""The custom resource that makes QStash hold what the configuration says; see `relay.deployment.sync`.
 
 And GET and POST /v1/sync, which answer operators, who sign in with IAM.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay import sweep, sync
-from relay.resource import done_or_told, telling
+from relay import sweep
+from relay.deployment import sync
+from relay.deployment.custom_resource import done_or_told, telling
 from relay.runtime import deadline
 from relay.runtime.again import again
 from relay.runtime.http_api import Request, Response, answering, logger, note

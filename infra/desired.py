@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
-    """Return what QStash should hold, each under its name there; `relay.changes` has the form."""
+    """Return what QStash should hold, each under its name there; `relay.deployment.changes` has the form."""
     own = flat["name"]
     settings = Settings.of({"RELAY_BASE_URLS": base_url}, flat)
     endpoints = {group: settings.endpoints(group) for group in settings.groups}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.desired import desired
-from relay import sync
+from relay.deployment import sync
 from relay.errors import QStashError
 from relay.runtime import deadline
 from tests.model.configuration import BASE, CHANGES, FIRST, add, flat, move, other_url, rename, split

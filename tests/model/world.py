@@ -25,9 +25,9 @@ from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Answer, Outgoing, documented_users
 from infra.local.qstash.state import Settings as QStashSettings
-from relay import sync
 from relay.audit import Audited, audit
 from relay.config.settings import Settings
+from relay.deployment import sync
 from relay.errors import RelayError
 from relay.ingest.accept import Acceptance, accept_or_spool
 from relay.ingest.webhook import Spooled

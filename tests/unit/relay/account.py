@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from relay import changes
+from relay.deployment import changes
 
 PIN = {"rate": 20, "period_s": 1, "parallelism": 5}
 TICK = {

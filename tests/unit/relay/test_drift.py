@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 import audit
-from relay import sync, wiring
+from relay import wiring
 from relay.audit import LEASE, LEASE_LENGTH
-from relay.drift import EVERY
+from relay.deployment import sync
+from relay.deployment.drift import EVERY
 from relay.qstash.client import QStash
 from relay.runtime.deadline import LEAST_S
 from relay.runtime.http_api import logger

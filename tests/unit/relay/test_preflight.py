@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 import preflight as function
+from relay.deployment.preflight import EU, OTHER_REGION, US, check_names, check_token, is_first, token_and_url
 from relay.errors import OperatorError, QStashError, UpstreamError
-from relay.preflight import EU, OTHER_REGION, US, check_names, check_token, is_first, token_and_url
 from relay.qstash.client import QStash
 from relay.runtime import deadline
 from relay.runtime.secrets import Vault

@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import sync
-from relay.changes import Change, plan
+from relay.deployment import sync
+from relay.deployment.changes import Change, plan
+from relay.deployment.steps import Steps
 from relay.errors import QStashError
-from relay.steps import Steps
 from tests.unit.relay.account import PIN, Account, key
 from tests.unit.relay.test_sync import DESIRED, THERE
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import changes, sync
+from relay.deployment import changes, sync
 from relay.errors import QStashError
 from relay.ingest.ticks import tick_url
 from tests.unit.relay.account import PIN, TICK, Account, key

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 
 import sync as function
-from relay import changes, sync, wiring
+from relay import wiring
+from relay.deployment import changes, sync
 from relay.errors import OperatorError, QStashError
 from relay.ingest.ticks import tick_url
 from relay.runtime.http_api import logger

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 import sync as function
-from relay import sync, wiring
+from relay import wiring
+from relay.deployment import sync
 from relay.errors import Defect, OperatorError, QStashError
 from relay.qstash.client import QStash
 from relay.runtime.http_api import logger

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from relay import sync
+from relay.deployment import sync
 from relay.model.delivery import Status
 from tests.unit.relay.account import PIN, TICK, Account, key
 from tests.unit.relay.world import MAC

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay import sync
+from relay.deployment import sync
 from relay.storage.items import shard_of
 from relay.sweep import refresh_keys, sweep
 from tests.unit.relay.slow import left, slow_aws

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from relay import sync
+from relay.deployment import sync
 from relay.errors import QStashError
 from relay.model.delivery import SWEEP_AFTER, Status
 from relay.publishing.deduplication import DEPLOY_MARGIN

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from relay.changes import GROUPS, PINS, QUEUES, SCHEDULES, Change, State, perform
 from relay.concern import Concern
+from relay.deployment.changes import GROUPS, PINS, QUEUES, SCHEDULES, Change, State, perform
 from relay.errors import QStashError, RelayError
 from relay.runtime.again import again
 

@@ -12,7 +12,7 @@ that state said, and nothing else.
 Before a URL changes, the table is told when: what was published by then may be published again by the sweep, and QStash
 wouldn't know it for the same.
 
-A state is as `relay.changes` has it; and `alone` (destination -> URL), what is in no URL group.
+A state is as `relay.deployment.changes` has it; and `alone` (destination -> URL), what is in no URL group.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay.changes import (
+from relay.deployment.changes import (
     GROUPS,
     KINDS,
     PINS,
@@ -39,12 +39,12 @@ from relay.changes import (
     removals,
     shortened,
 )
+from relay.deployment.steps import ALONE, Steps, at_first
 from relay.errors import RelayError
 from relay.ingest.ticks import tick_url
 from relay.model.ids import from_iso, iso
 from relay.runtime.again import again
 from relay.runtime.deadline import leaving, seconds_left
-from relay.steps import ALONE, Steps, at_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -90,7 +90,7 @@ def add(
     place.  Old functions and new ones publish to that group alike, and one of them to the other place, too: so until
     `remove`, when all functions know the new one, the group has it neither at its old place nor at its new one.  What
     goes to the group meanwhile is still owed to it, and published to it alone.  And where QStash takes no more URL
-    groups, those that leave make room (`relay.steps`).
+    groups, those that leave make room (`relay.deployment.steps`).
 
     Where it fails, what it changed is taken back at once: nobody asks for the removal of what failed to be made.  Where
     that fails, too, the error says what is left; and where CloudFormation's rollback then asks for the state of before,

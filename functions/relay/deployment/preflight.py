@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from relay.changes import PINS, refuse_others
 from relay.concern import Concern
+from relay.deployment.changes import PINS, refuse_others
+from relay.deployment.sync import BELONGING, actual
 from relay.errors import OperatorError, QStashError
 from relay.qstash.http import DEFAULT_URL, REGIONS
 from relay.runtime import aws
 from relay.runtime.again import again
-from relay.sync import BELONGING, actual
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,13 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay import sync
 from relay.audit import LEASE, LEASE_LENGTH
+from relay.deployment import sync
 from relay.model.ids import from_iso
 from relay.runtime.deadline import regardless
 
 if TYPE_CHECKING:
-    from relay.changes import Change
+    from relay.deployment.changes import Change
     from relay.publishing.publisher import Publisher
     from relay.storage.store import Store
 
