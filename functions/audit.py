@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from relay.audit import audit
-from relay.deployment import drift
 from relay.errors import Defect, UpstreamError
+from relay.jobs import drift
+from relay.jobs.audit import audit
 from relay.runtime import deadline
 from relay.runtime.http_api import logger
 from relay.runtime.metrics import Metric, count

@@ -1,4 +1,4 @@
-"""The custom resource that a deploy begins with: it fails before anything is made that stays; see `relay.deployment.preflight`."""
+"""The custom resource that a deploy begins with (`relay.deployment.preflight`): it fails before anything stays behind."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from relay import sweep
+from relay.deployment import sync
 from relay.errors import RelayError
+from relay.jobs import sweep
 from relay.runtime import deadline
 from relay.runtime.http_api import logger
 from relay.runtime.metrics import Metric, count
@@ -26,7 +27,7 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
     with deadline.within(seconds_left):
         try:
             with deadline.at_most(KEYS_S):
-                sweep.refresh_keys(it.store, it.qstash)
+                sync.refresh_keys(it.store, it.qstash)
         except RelayError as error:
             logger.warning("keys not refreshed", extra={"reason": str(error)})
         publisher = it.publisher()

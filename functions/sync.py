@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay import sweep
 from relay.deployment import sync
 from relay.deployment.custom_resource import done_or_told, telling
 from relay.runtime import deadline
@@ -44,7 +43,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 def _add(said: Mapping[str, Any], current: str | None) -> str:
     it = relay("RELAY_QSTASH_SECRET")
-    again(lambda: sweep.refresh_keys(it.store, it.qstash))
+    again(lambda: sync.refresh_keys(it.store, it.qstash))
     return sync.add(
         said["Desired"],
         it.settings.name,

@@ -20,6 +20,7 @@ from infra.local import aws
 from infra.local.destinations import Destinations
 from infra.local.sandbox import Sandbox
 from relay.config.settings import Settings
+from relay.jobs.sweep import BATCH, sweep
 from relay.model.event import Event
 from relay.model.ids import event_id, new_generation
 from relay.publishing.publisher import Publisher
@@ -27,7 +28,6 @@ from relay.qstash.client import QStash
 from relay.qstash.message_log import tracks
 from relay.storage.items import SHARDS, WATCH
 from relay.storage.store import Store
-from relay.sweep import BATCH, sweep
 from tests.flat import group, url
 from tests.local_qstash import running_qstash
 from tests.local_table import make_table

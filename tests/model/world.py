@@ -25,12 +25,14 @@ from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Answer, Outgoing, documented_users
 from infra.local.qstash.state import Settings as QStashSettings
-from relay.audit import Audited, audit
 from relay.config.settings import Settings
 from relay.deployment import sync
+from relay.deployment.sync import refresh_keys
 from relay.errors import RelayError
 from relay.ingest.accept import Acceptance, accept_or_spool
 from relay.ingest.webhook import Spooled
+from relay.jobs.audit import Audited, audit
+from relay.jobs.sweep import Swept, sweep
 from relay.ledger.record import settle
 from relay.model.delivery import Status
 from relay.model.ids import EventId, delivery_id, event_id
@@ -41,7 +43,6 @@ from relay.replay import pauses
 from relay.replay.deliveries import Replay, Router, replay_deliveries
 from relay.runtime.http_api import Request
 from relay.storage.store import Store
-from relay.sweep import Swept, refresh_keys, sweep
 from relay.targets.deliver import deliver
 from relay.verification.request import Received
 from relay.verification.verify import describe

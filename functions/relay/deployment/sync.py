@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -311,3 +312,17 @@ def _state(desired: str, store: Store) -> State:
         for it in state[SCHEDULES].values():
             it["destination"] = tick_url(it["destination"], key)
     return state
+
+
+def refresh_keys(store: Store, qstash: QStash) -> bool:
+    """Read QStash's signing keys into the table, and make the key of callback URLs where there is none.
+
+    Returns:
+        Whether anything changed.
+    """
+    current, following = qstash.signing_keys()
+    known = store.keys()
+    if (known.get("current"), known.get("next")) == (current, following) and known.get("mac"):
+        return False
+    store.save_keys(current=current, following=following, mac=secrets.token_hex(32))
+    return True

@@ -2,7 +2,8 @@
 
 A stranger writes almost all of a refused request, so that little of it is kept, all of it cut to size and marked
 untrusted: the names of its headers but the values of a few that can't be secret, and the body's first bytes, unless
-the source's secret stands in it (`relay.ingest.refusals` knows).  Never a signature, a token, a cookie or the query string.
+the source's secret stands in it (`relay.ingest.refusals` knows).  Never a signature, a token, a cookie or the query
+string.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from relay.errors import OutOfTime, QStashError, Unready, Untraceable, UpstreamError
 from relay.model.delivery import SWEEP_AFTER
-from relay.qstash.message_log import Track, tracks
+from relay.qstash.message_log import LOG_LAG, LOG_RETENTION, Track, tracks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,6 @@ UNTOLD = "it refuses it now, and its log may not tell yet whether it took it bef
 
 Answer = dict[str, str]
 """The message id of each delivery that QStash has."""
-from relay.qstash.message_log import LOG_LAG, LOG_RETENTION
 
 
 class Already:

@@ -1,6 +1,6 @@
 """The one place that imports boto3: clients that give up early, and AWS's errors told as the relay's own.
 
-The less time is left (`relay.runtime.deadline`), the earlier: what is begun while some is ends `LAST_CALL_S` after it at
+The less time is left (`relay.runtime.deadline`), the earlier: a call that began in time ends `LAST_CALL_S` after it, at
 most.
 """
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay.audit import GRACE, Audited, audit
+from relay.jobs.audit import GRACE, Audited, audit
 from relay.ledger.balance import Balance, balance
 from relay.model.delivery import OPEN, Delivery, Status
 from relay.model.ids import iso

@@ -18,11 +18,11 @@ from relay.errors import BodyTooLarge, SignatureError, UpstreamError
 from relay.ingest.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine
 from relay.ingest.spool import FOREIGN, take_in
 from relay.ingest.webhook import Spooled
+from relay.jobs.sweep import sweep
 from relay.model.ids import event_id, iso
 from relay.query import answers
 from relay.runtime.deadline import within
 from relay.storage.store import Store
-from relay.sweep import sweep
 from relay.verification.handshakes import Answer
 from relay.verification.request import Received
 from relay.verification.secret import Secret

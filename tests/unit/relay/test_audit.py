@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from relay.audit import FIRST, GRACE, LEASE, LEASE_LENGTH, OVERLAP, Audited, audit
 from relay.errors import UpstreamError
+from relay.jobs.audit import FIRST, GRACE, LEASE, LEASE_LENGTH, OVERLAP, Audited, audit
 from relay.model.delivery import Status
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.ledgers import NAMES, SECOND, audited, not_due, put, saved, unmark

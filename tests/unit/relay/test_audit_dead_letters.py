@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay.audit import GRACE, Audited
 from relay.config.settings import Settings
+from relay.jobs.audit import GRACE, Audited
 from relay.model.delivery import Status
 from relay.qstash import client
 from relay.replay.deliveries import replay_event

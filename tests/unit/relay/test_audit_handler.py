@@ -10,8 +10,8 @@ import pytest
 
 import audit
 from relay import wiring
-from relay.audit import GRACE, LEASE, LEASE_LENGTH
 from relay.errors import UpstreamError
+from relay.jobs.audit import GRACE, LEASE, LEASE_LENGTH
 from relay.model.delivery import Status
 from relay.runtime import deadline
 from relay.runtime.http_api import logger

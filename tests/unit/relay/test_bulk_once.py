@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.errors import UpstreamError
+from relay.jobs.sweep import LEASE_LENGTH
 from relay.model.delivery import Status
 from relay.model.replay import State
 from relay.replay import bulk
-from relay.sweep import LEASE_LENGTH
 from tests.unit.relay.replays import advance, dead, erp, known, start
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import pytest
 
 import audit
 from relay import wiring
-from relay.audit import LEASE, LEASE_LENGTH
 from relay.deployment import sync
-from relay.deployment.drift import EVERY
+from relay.jobs.audit import LEASE, LEASE_LENGTH
+from relay.jobs.drift import EVERY
 from relay.qstash.client import QStash
 from relay.runtime.deadline import LEAST_S
 from relay.runtime.http_api import logger

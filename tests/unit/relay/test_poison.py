@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from relay.errors import Defect
 from relay.ingest.accept import accept_or_spool
 from relay.ingest.webhook import Spooled
+from relay.jobs.sweep import DEFECT_MAX
 from relay.model.delivery import Status
 from relay.storage.items import SHARDS
-from relay.sweep import DEFECT_MAX
 from relay.verification.verify import Described
 from tests.conftest import Clients
 from tests.examples import examples

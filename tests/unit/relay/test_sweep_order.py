@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from relay.jobs.sweep import BACKOFF_MAX, BATCH
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.query import answers
 from relay.storage.items import OUTBOX, shard_of
-from relay.sweep import BACKOFF_MAX, BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

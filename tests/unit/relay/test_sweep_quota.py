@@ -9,15 +9,15 @@ import pytest
 
 from relay.errors import QStashError
 from relay.ingest.webhook import Spooled
+from relay.jobs.sweep import HOLD_MAX
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import shard_of
-from relay.sweep import HOLD_MAX
 from relay.verification.verify import Described
 from tests.unit.relay.world import World
 
 if TYPE_CHECKING:
-    from relay.sweep import Swept
+    from relay.jobs.sweep import Swept
 
 
 def used_up(world: World, until: datetime, quota: str = "RateLimit") -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.ingest.webhook import Spooled
+from relay.jobs.sweep import sweep
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import SHARDS, shard_of
-from relay.sweep import sweep
 from relay.verification.verify import Described
 from tests.unit.relay.slow import left, slow_qstash
 from tests.unit.relay.table_wire import wire_of

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.ingest.webhook import Spooled
+from relay.jobs.sweep import BATCH
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import shard_of
-from relay.sweep import BATCH
 from relay.verification.verify import Described
 from tests.unit.relay.slow import left, slow_aws, slow_qstash
 from tests.unit.relay.told import SILENCE_S, tell

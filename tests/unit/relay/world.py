@@ -16,6 +16,7 @@ from relay.config.settings import Settings
 from relay.errors import OperatorError
 from relay.ingest.accept import Acceptance, Proof, accept, examine
 from relay.ingest.webhook import Spooled
+from relay.jobs.sweep import Swept, sweep
 from relay.ledger.record import Settled, settle
 from relay.model.ids import EventId, Generation, group_scope
 from relay.publishing.publisher import Publisher
@@ -23,7 +24,6 @@ from relay.qstash import callbacks
 from relay.qstash.client import QStash
 from relay.replay.deliveries import Router
 from relay.storage.store import Store
-from relay.sweep import Swept, sweep
 from relay.verification.request import Received
 from relay.verification.secret import Secret
 from relay.verification.verify import Described
@@ -264,7 +264,7 @@ class World:
         self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, FLAT)
         self.wire = QStashWire(self.clock)
         self.wire.topics = {
-            "relay.audit": {"ledger": "https://ledger.example.com/in", "erp": "https://erp.example.com/in"},
+            "relay.jobs.audit": {"ledger": "https://ledger.example.com/in", "erp": "https://erp.example.com/in"},
             "relay.ci": {"builder": "https://ci.example.com/x"},
         }
         self.qstash = QStash(

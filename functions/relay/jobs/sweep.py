@@ -8,7 +8,6 @@ the publishing of this run.
 
 from __future__ import annotations
 
-import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from relay.model.event import Event
     from relay.publishing.messages import Parcel
     from relay.publishing.publisher import Publisher
-    from relay.qstash.client import QStash
     from relay.storage.store import Due, Store
 
 LEASE_LENGTH = timedelta(seconds=60)  # the function is ended before
@@ -61,8 +59,8 @@ class Swept(Looked):
         failed: Things that stay owed.
         replayed: Deliveries that replays of many started.
         unspooled: Webhooks taken in from the spool.
-        spooled: Those that wait there at its end, up to `relay.ingest.webhook.COUNTED_MAX`; *spooled_s*: the oldest for how
-            long, in seconds.
+        spooled: Those that wait there at its end, up to `webhook.COUNTED_MAX`; *spooled_s*: the oldest for how long, in
+            seconds.
         oldest_s: How long the oldest thing due to be published has waited, in seconds.
         skipped: Shards that another run was at.
         held_until: Until when a quota holds all publishing.
@@ -384,17 +382,3 @@ def _take_in(run: _Run) -> None:
 
 def _age_s(run: _Run, moment: datetime | None) -> float:
     return 0.0 if moment is None else max(0.0, (run.store.now() - moment).total_seconds())
-
-
-def refresh_keys(store: Store, qstash: QStash) -> bool:
-    """Read QStash's signing keys into the table, and make the key of callback URLs where there is none.
-
-    Returns:
-        Whether anything changed.
-    """
-    current, following = qstash.signing_keys()
-    known = store.keys()
-    if (known.get("current"), known.get("next")) == (current, following) and known.get("mac"):
-        return False
-    store.save_keys(current=current, following=following, mac=secrets.token_hex(32))
-    return True

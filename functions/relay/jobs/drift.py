@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.audit import LEASE, LEASE_LENGTH
 from relay.deployment import sync
+from relay.jobs.audit import LEASE, LEASE_LENGTH
 from relay.model.ids import from_iso
 from relay.runtime.deadline import regardless
 
