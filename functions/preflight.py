@@ -1,4 +1,4 @@
-"""The custom resource that a deploy begins with (`relay.deployment.preflight`): it fails before anything stays behind."""
+"""The custom resource that a deploy begins with (`relay.deployment.preflight`): it fails before anything is kept."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def bus(relay: Relay) -> Callable[[str], dict[str, Any]]:
     sqs, events = relay.aws("sqs"), relay.aws("events")
     url = sqs.create_queue(QueueName="ledger")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    rule = events.put_rule(Name="ledger", EventPattern='{"source":["relay.reconciliation.github"]}')["RuleArn"]
+    rule = events.put_rule(Name="ledger", EventPattern='{"source":["relay.github"]}')["RuleArn"]
     allowed = {
         "Version": "2012-10-17",
         "Statement": {

@@ -19,7 +19,7 @@ from relay.verification.scheme import Row
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CONFIG_FILE = Path(__file__).parent.parent / "relay.json"
+CONFIG_FILE = Path(__file__).parents[2] / "relay.json"
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def test_a_publish_that_can_never_succeed_is_unpublishable(world: World) -> None
 
 def test_a_destination_that_qstashs_group_lacks_is_published_to_alone(world: World) -> None:
     """Somebody removed the endpoint in QStash's console: what is expected is still delivered."""
-    del world.wire.topics["relay.jobs.audit"]["erp"]
+    del world.wire.topics["relay.audit"]["erp"]
     event = world.post().event
     assert world.statuses(event.id)["erp"] is Status.PENDING
 
@@ -139,7 +139,7 @@ def test_a_destination_that_qstashs_group_lacks_is_published_to_alone(world: Wor
 
 def test_a_destination_whose_callback_came_is_not_published_to_again(world: World) -> None:
     """In the middle of a deploy QStash's answer can name its new URL: the callback tells by name."""
-    world.wire.topics["relay.jobs.audit"]["erp"] = "https://erp.example.com/new"
+    world.wire.topics["relay.audit"]["erp"] = "https://erp.example.com/new"
     event = world.post().event
 
     world.report(event, "erp", status=500)
@@ -155,7 +155,7 @@ def test_what_went_out_of_the_configuration_is_removed_and_stops_nothing(world: 
     destinations = {"erp": FLAT["destinations"]["erp"]}
     flat = FLAT | {"sources": {}, "url_groups": {"audit": left}, "destinations": destinations}
     world.publisher.settings = Settings.of({"RELAY_BASE_URLS": BASE}, flat)
-    del world.wire.topics["relay.jobs.audit"]["ledger"]
+    del world.wire.topics["relay.audit"]["ledger"]
 
     swept = world.sweep()
     waiting = world.statuses(event.id)

@@ -204,8 +204,8 @@ def test_the_headers_of_a_body_go_where_its_bytes_go_and_nowhere_else(world: Wor
     sent(world, routes, gzip.compress(TEXT), headers)
 
     by_group = {str(it.url).rpartition("/")[2]: it for it in world.wire.published}
-    assert forwarded(by_group["relay.jobs.audit"]) == {"content-encoding": "gzip", "content-language": "de"}
-    assert by_group["relay.jobs.audit"].content == gzip.compress(TEXT)
+    assert forwarded(by_group["relay.audit"]) == {"content-encoding": "gzip", "content-language": "de"}
+    assert by_group["relay.audit"].content == gzip.compress(TEXT)
     assert forwarded(by_group["relay.ci"]) == {}
 
 

@@ -82,7 +82,7 @@ def test_a_delivery_is_handed_to_the_bus_and_recorded(world: World) -> None:
 
     detail = json.loads(bus.entries[0]["Detail"])
     assert bus.entries[0]["DetailType"] == "github"
-    assert bus.entries[0]["Source"] == "relay.reconciliation.github"
+    assert bus.entries[0]["Source"] == "relay.github"
     assert detail["body"] == {}
     assert detail["delivery_id"].endswith(".ledger")
     assert world.store.delivery(event, "ledger").handed_over_at == world.clock()

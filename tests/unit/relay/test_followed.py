@@ -50,7 +50,7 @@ def published(world: World) -> dict[str, str]:
     ("flat", "went"),
     [
         pytest.param(RENAMED, {ERP: "20s", LEDGER: "20s", "relay.ci": "21s"}, id="renamed"),
-        pytest.param(MOVED, {"relay.jobs.audit": "20s", BUILDER: "21s", ERP: "21s"}, id="moved"),
+        pytest.param(MOVED, {"relay.audit": "20s", BUILDER: "21s", ERP: "21s"}, id="moved"),
         pytest.param(MERGED, {ERP: "20s", LEDGER: "20s", BUILDER: "20s"}, id="merged"),
     ],
 )
@@ -79,7 +79,7 @@ def test_what_its_group_of_before_may_have_brought_is_asked_for(world: World, fl
 
     world.sweep(SWEEP_S)
 
-    assert published(world).keys() == {"relay.jobs.audit", "relay.ci"}
+    assert published(world).keys() == {"relay.audit", "relay.ci"}
     assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
 
 
@@ -181,7 +181,7 @@ def mixed(clients: Clients) -> World:
     """A world whose ledger is an event bus, in one group with a URL."""
     world = World(clients)
     world.deploy(FLAT | {"destinations": FLAT["destinations"] | {"ledger": bus("audit")}})
-    world.wire.topics["relay.jobs.audit"] = {"erp": ERP}
+    world.wire.topics["relay.audit"] = {"erp": ERP}
     return world
 
 
@@ -194,7 +194,7 @@ def test_only_the_relay_itself_learns_what_proves_a_hand_over(mixed: World) -> N
     }
 
     assert told == {
-        "relay.jobs.audit": None,
+        "relay.audit": None,
         f"{BASE}/qstash/deliver/ledger": body_mac(MAC, event.id, b"{}"),
         "relay.ci": None,
     }
@@ -205,7 +205,7 @@ def test_a_group_of_aws_targets_is_published_to_as_a_group(world: World) -> None
     """All its URLs are the relay's own."""
     targets = {it: bus("audit", it) for it in ("ledger", "erp")}
     world.deploy(FLAT | {"destinations": FLAT["destinations"] | targets})
-    world.wire.topics["relay.jobs.audit"] = {it: f"{BASE}/qstash/deliver/{it}" for it in targets}
+    world.wire.topics["relay.audit"] = {it: f"{BASE}/qstash/deliver/{it}" for it in targets}
 
     event = world.post().event
 

@@ -81,7 +81,7 @@ def test_a_mark_that_cant_be_taken_off_stays_owed(world: World) -> None:
 
 def test_a_group_that_qstash_did_not_take_keeps_its_mark(world: World) -> None:
     """And only it."""
-    del world.wire.topics["relay.jobs.audit"]
+    del world.wire.topics["relay.audit"]
     world.wire.failures = [404, 404]
 
     event = world.post().event

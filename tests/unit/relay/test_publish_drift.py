@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def drifted(world: World) -> Event:
     """Return an event that QStash sent to another URL of erp than the relay knows: in the middle of a deploy."""
-    world.wire.topics["relay.jobs.audit"]["erp"] = "https://erp.example.com/new"
+    world.wire.topics["relay.audit"]["erp"] = "https://erp.example.com/new"
     return world.post().event
 
 

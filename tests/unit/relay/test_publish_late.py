@@ -70,9 +70,9 @@ def test_past_the_window_it_is(world: World) -> None:
 
 def partly_there(world: World) -> Event:
     """Return an event whose group lacked erp in QStash as it was published, unheard; the log was asked since."""
-    erp = world.wire.topics["relay.jobs.audit"].pop("erp")
+    erp = world.wire.topics["relay.audit"].pop("erp")
     event = unheard(world)
-    world.wire.topics["relay.jobs.audit"]["erp"] = erp
+    world.wire.topics["relay.audit"]["erp"] = erp
     world.wire.forget_ids = True
     world.sweep(LATE.total_seconds())
     return event

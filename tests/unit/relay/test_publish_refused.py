@@ -240,7 +240,7 @@ def test_a_destination_with_headers_of_its_own_is_refused_for_itself(world: Worl
     """It is published to alone from the start; what is left of its group's share needn't be asked about again."""
     destinations = FLAT["destinations"] | {"erp": FLAT["destinations"]["erp"] | {"headers": {"X-Key": "a"}}}
     world.deploy(FLAT | {"destinations": destinations})
-    del world.wire.topics["relay.jobs.audit"]["erp"]
+    del world.wire.topics["relay.audit"]["erp"]
     world.wire.unresolvable = {ERP}
 
     event = world.post().event

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MESSAGE = Message(
-    destination="relay.jobs.audit",
+    destination="relay.audit",
     body=b'{"a": "\xc3\xa4"}',
     content_type="application/json",
     headers={"Relay-Event-Id": "rly_a", "X-Odd": "ä\n"},
@@ -56,7 +56,7 @@ def test_a_batch_carries_each_message_as_it_would_go_alone() -> None:
     (asked,) = wire.asked
     assert (asked.method, asked.url.path, asked.headers["Authorization"]) == ("POST", "/v2/batch", "Bearer token")
     first, second = json.loads(asked.content)
-    assert first == {"destination": "relay.jobs.audit", "headers": MESSAGE.wire_headers(), "body": '{"a": "ä"}'}
+    assert first == {"destination": "relay.audit", "headers": MESSAGE.wire_headers(), "body": '{"a": "ä"}'}
     assert second["destination"] == "https://erp.example.com/in"
     assert "Upstash-Callback" not in second["headers"]
     assert (second["headers"]["Upstash-Retries"], second["headers"]["Upstash-Retry-Delay"]) == ("5", "500")

@@ -92,7 +92,7 @@ def test_keys_and_labels_are_texts_that_qstash_can_list(world: World) -> None:
 
     request = published(world, labels=["ci", "{body.account}"], flow_control=control)
 
-    assert request.headers["Upstash-Flow-Control-Key"] == "relay.reconciliation.github:a_1"
+    assert request.headers["Upstash-Flow-Control-Key"] == "relay.github:a_1"
     assert request.headers["Upstash-Flow-Control-Value"] == "parallelism=5, rate=20, period=60s"
     assert request.headers["Upstash-Label"].split(",")[-2:] == ["ci", "a_1"]
 

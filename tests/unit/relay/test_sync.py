@@ -109,7 +109,7 @@ def test_a_flow_control_that_publishes_carry_is_no_drift_and_is_pinned_by_the_ne
     """QStash knows a key from the first publish on."""
     desired = {"flow_controls": {"relay.crm": PIN}}
     assert planned(desired, Account()) == []
-    account = Account(flow_controls={"relay.crm": key(**PIN), "relay.reconciliation.github:7": key(rate=1)})
+    account = Account(flow_controls={"relay.crm": key(**PIN), "relay.github:7": key(rate=1)})
 
     assert planned(desired, account, pinning=False) == []
     assert done(desired, account) == ["set flow control relay.crm"]
@@ -135,18 +135,18 @@ def test_a_schedule_gets_the_url_that_proves_its_ticks(world: World) -> None:
 
 def test_a_drift_is_found_and_mended(world: World) -> None:
     """What counts is what the last deploy said."""
-    wanted = {"groups": {"relay.jobs.audit": [{"name": "erp", "url": "https://erp.example.com/in"}]}}
+    wanted = {"groups": {"relay.audit": [{"name": "erp", "url": "https://erp.example.com/in"}]}}
     world.wire.topics = {"other.x": {"a": "https://a.io/"}}
     assert sync.drift("relay", qstash=world.qstash, store=world.store) == []
     sync.add(json.dumps(wanted), "relay", qstash=world.qstash, store=world.store)
     assert sync.drift("relay", qstash=world.qstash, store=world.store) == []
 
-    world.wire.topics["relay.jobs.audit"] = {"erp": "https://moved.example.com/", "stranger": "https://s.io/"}
+    world.wire.topics["relay.audit"] = {"erp": "https://moved.example.com/", "stranger": "https://s.io/"}
 
-    told = ["set erp of relay.jobs.audit", "remove stranger of relay.jobs.audit"]
+    told = ["set erp of relay.audit", "remove stranger of relay.audit"]
     assert [str(it) for it in sync.drift("relay", qstash=world.qstash, store=world.store)] == told
     assert [str(it) for it in sync.mend("relay", qstash=world.qstash, store=world.store)] == told
-    assert world.wire.topics["relay.jobs.audit"] == {"erp": "https://erp.example.com/in"}
+    assert world.wire.topics["relay.audit"] == {"erp": "https://erp.example.com/in"}
 
 
 def test_what_cannot_be_read_is_no_drift(world: World) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ERP = {"name": "erp", "url": "https://erp.example.com/in"}
 WANTED: dict[str, Any] = {
-    "groups": {"relay.jobs.audit": [ERP]},
+    "groups": {"relay.audit": [ERP]},
     "schedules": {"relay.nightly": TICK},
     "queues": {"relay.fifo": {"parallelism": 1}},
     "flow_controls": {"relay.crm": PIN},
@@ -106,13 +106,13 @@ def test_a_first_deploy_that_finds_something_of_its_name_refuses_and_changes_not
 def test_it_says_what_it_found_with_its_urls_and_no_secret(world: World) -> None:
     """The query of a schedule's URL proves its ticks."""
     endpoints = [ERP, {"url": "https://user:pw@hooks.io/T0?token=s3cret"}, {}]
-    account = Account(groups={"relay.jobs.audit": endpoints}, schedules=PUT["schedules"], queues=PUT["queues"])
+    account = Account(groups={"relay.audit": endpoints}, schedules=PUT["schedules"], queues=PUT["queues"])
 
     with pytest.raises(OperatorError) as told:
         add(world, account)
 
     assert (
-        "URL group relay.jobs.audit (erp https://erp.example.com/in, https://hooks.io/T0, ); "
+        "URL group relay.audit (erp https://erp.example.com/in, https://hooks.io/T0, ); "
         "schedule relay.nightly (https://relay.example.com/webhooks/nightly); queue relay.fifo."
     ) in str(told.value)
 
@@ -234,16 +234,16 @@ def test_what_is_taken_over_is_made_what_is_wanted_and_the_rest_of_it_is_drift(w
     """Nothing is removed by the deploy itself: it may yet fail."""
     gone = {"name": "gone", "url": "https://g.io/"}
     old = {
-        "relay.jobs.audit": [{**ERP, "url": "https://old.io/"}, gone],
+        "relay.audit": [{**ERP, "url": "https://old.io/"}, gone],
         "relay.old": [ERP],
     }
     account = Account(groups=old, schedules={"relay.weekly": TICK}, queues={"relay.slow": PUT["queues"]["relay.fifo"]})
 
     add(world, account, take_over=True)
 
-    assert account.held["groups"]["relay.jobs.audit"] == [ERP, gone]
+    assert account.held["groups"]["relay.audit"] == [ERP, gone]
     assert set(account.held["schedules"]) == {"relay.nightly", "relay.weekly"}
-    told = ["remove gone of relay.jobs.audit", "remove URL group relay.old", "remove schedule relay.weekly"]
+    told = ["remove gone of relay.audit", "remove URL group relay.old", "remove schedule relay.weekly"]
     assert drift(world, account) == told
     qstash: Any = account
     sync.mend("relay", qstash=qstash, store=world.store)
@@ -275,13 +275,11 @@ def test_a_take_over_that_fails_takes_nothing_back(world: World) -> None:
 
 
 def test_the_end_removes_what_is_as_the_last_state_said_and_names_what_it_left(world: World) -> None:
-    account = Account(flow_controls={"relay.crm": key(**PIN), "relay.reconciliation.github:7": key(rate=1)})
-    state = add(
-        world, account, WANTED | {"groups": {"relay.jobs.audit": [ERP], "relay.own": [ERP], "relay.moved": [ERP]}}
-    )
+    account = Account(flow_controls={"relay.crm": key(**PIN), "relay.github:7": key(rate=1)})
+    state = add(world, account, WANTED | {"groups": {"relay.audit": [ERP], "relay.own": [ERP], "relay.moved": [ERP]}})
     held = account.held
     held["groups"] |= {
-        "relay.jobs.audit": [ERP, {"name": "stranger", "url": "https://s.io/"}],
+        "relay.audit": [ERP, {"name": "stranger", "url": "https://s.io/"}],
         "relay.moved": [{**ERP, "url": "https://elsewhere.io/?t=1"}],
         "relay.more": [{"url": "https://m.io/"}],
     }
@@ -292,7 +290,7 @@ def test_the_end_removes_what_is_as_the_last_state_said_and_names_what_it_left(w
     left = remove(world, account, state)
 
     assert left == [
-        "URL group relay.jobs.audit (stranger https://s.io/)",
+        "URL group relay.audit (stranger https://s.io/)",
         "URL group relay.moved (erp https://elsewhere.io/)",
         "URL group relay.more (https://m.io/)",
         "schedule relay.weekly (https://relay.example.com/webhooks/nightly)",
@@ -300,10 +298,10 @@ def test_the_end_removes_what_is_as_the_last_state_said_and_names_what_it_left(w
         "flow control relay.tight",
     ]
     assert {kind: set(them) for kind, them in held.items()} == {
-        "groups": {"relay.jobs.audit", "relay.moved", "relay.more"},
+        "groups": {"relay.audit", "relay.moved", "relay.more"},
         "schedules": {"relay.weekly"},
         "queues": {"relay.wide"},
-        "flow_controls": {"relay.crm", "relay.reconciliation.github:7", "relay.tight"},
+        "flow_controls": {"relay.crm", "relay.github:7", "relay.tight"},
     }
     assert not held["flow_controls"]["relay.crm"]["pinned"]
     assert world.store.desired() == {}
@@ -354,7 +352,7 @@ def log(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
 
 
 def ask(kind: str, state: str = "", **properties: str) -> str:
-    desired = json.dumps({"groups": {"relay.jobs.audit": [ERP]}})
+    desired = json.dumps({"groups": {"relay.audit": [ERP]}})
     event = {"RequestType": kind, "ResourceProperties": {"Desired": desired, **properties}}
     return str(function.handler(event | {"PhysicalResourceId": state}, Context())["PhysicalResourceId"])
 
@@ -371,10 +369,10 @@ def test_the_function_takes_over_where_the_deploy_says_so_and_tells_what_it_left
 
     assert ask("Update", state) == state
     ask("Delete", state)
-    assert world.wire.topics == there | {"relay.jobs.audit": {"ledger": there["relay.jobs.audit"]["ledger"]}}
+    assert world.wire.topics == there | {"relay.audit": {"ledger": there["relay.audit"]["ledger"]}}
     warned = [json.loads(it) for it in log.getvalue().splitlines() if '"WARNING"' in it]
     assert warned[-1]["left"] == [
-        f"URL group relay.jobs.audit (ledger {there['relay.jobs.audit']['ledger']})",
+        f"URL group relay.audit (ledger {there['relay.audit']['ledger']})",
         "URL group relay.ci (builder https://ci.example.com/x)",
     ]
 

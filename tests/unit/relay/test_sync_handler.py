@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.unit.relay.world import World
 
 ERP = {"name": "erp", "url": "https://erp.example.com/in?key=s3cret"}
-OLD = json.dumps({"groups": {"relay.jobs.audit": [ERP]}, "alone": {}})
+OLD = json.dumps({"groups": {"relay.audit": [ERP]}, "alone": {}})
 NEW = json.dumps({"groups": {"relay.new": [ERP]}, "alone": {}})
 AWAY = [httpx.Response(503), httpx.ReadTimeout("void"), httpx.Response(429, headers={"Retry-After": "2"})]
 
@@ -118,7 +118,7 @@ def test_a_call_that_fails_in_passing_fails_no_deploy(run: Run, call: str) -> No
 
     run.ask("Create", OLD)
 
-    assert run.world.wire.topics == {"relay.jobs.audit": {"erp": ERP["url"]}}
+    assert run.world.wire.topics == {"relay.audit": {"erp": ERP["url"]}}
     assert run.slept == [1, 2, 4]
 
 
@@ -139,7 +139,7 @@ def test_what_nobody_thought_of_does_too_and_tells_nothing_of_what_it_was_about(
 def test_one_that_has_no_time_left_fails_in_time_and_has_taken_back_what_it_changed(run: Run) -> None:
     before = run.ask("Create", OLD)
     there = deepcopy(run.world.wire.topics)
-    desired = json.dumps({"groups": {"relay.jobs.audit": [ERP], "relay.a": [ERP], "relay.b": [ERP]}, "alone": {}})
+    desired = json.dumps({"groups": {"relay.audit": [ERP], "relay.a": [ERP], "relay.b": [ERP]}, "alone": {}})
     run.fails = {"POST /v2/topics/relay.b": [503]}
 
     with pytest.raises(QStashError):
@@ -174,7 +174,7 @@ def test_a_state_that_was_saved_though_nobody_heard_of_it_is_not_put_there_again
     run.ask("Update", OLD, before)
 
     assert run.states == {before} != {lost}
-    assert set(run.world.wire.topics) == {"relay.jobs.audit"}
+    assert set(run.world.wire.topics) == {"relay.audit"}
 
 
 def test_the_same_state_once_more_removes_nothing(run: Run) -> None:
@@ -205,7 +205,7 @@ def test_a_destroy_ends_whatever_qstash_answers_and_says_what_may_be_left(
 
     assert run.ask("Delete", OLD, state) == state
 
-    assert warned(log)[-1]["may_be_left"] == ["URL group relay.jobs.audit (erp https://erp.example.com/in)"]
+    assert warned(log)[-1]["may_be_left"] == ["URL group relay.audit (erp https://erp.example.com/in)"]
     assert "s3cret" not in log.getvalue()
     assert run.left_s > 0
     assert run.states == set()
@@ -252,9 +252,9 @@ def test_a_clean_up_that_gives_up_has_the_old_state_never_put_into_qstash_again(
 
     assert run.states == {new}
     qstash, store = wiring.relay("RELAY_QSTASH_SECRET").qstash, run.world.store
-    assert [str(it) for it in sync.drift("relay", qstash=qstash, store=store)] == ["remove URL group relay.jobs.audit"]
+    assert [str(it) for it in sync.drift("relay", qstash=qstash, store=store)] == ["remove URL group relay.audit"]
     run.ask("Delete", NEW, new)
-    assert set(run.world.wire.topics) == {"relay.jobs.audit"}
+    assert set(run.world.wire.topics) == {"relay.audit"}
     assert run.states == set()
 
 

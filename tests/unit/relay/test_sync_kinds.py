@@ -17,7 +17,7 @@ from tests.unit.relay.world import MAC
 if TYPE_CHECKING:
     from tests.unit.relay.world import World
 
-GROUPS: dict[str, Any] = {"groups": {"relay.jobs.audit": [{"name": "erp", "url": "https://erp.example.com/in"}]}}
+GROUPS: dict[str, Any] = {"groups": {"relay.audit": [{"name": "erp", "url": "https://erp.example.com/in"}]}}
 QUEUED = GROUPS | {"queues": {"relay.fifo": {"parallelism": 1}}}
 SECOND = timedelta(seconds=1)
 

@@ -117,7 +117,7 @@ def test_a_route_that_cannot_tell_keeps_the_others_from_nothing(world: World) ->
     world.sweep(seconds=1)
 
     assert [it.destination for it in replay.deliveries] == ["builder"]
-    assert [it.url.path.rpartition("/")[2] for it in world.wire.published] == ["relay.jobs.audit", "relay.ci"]
+    assert [it.url.path.rpartition("/")[2] for it in world.wire.published] == ["relay.audit", "relay.ci"]
     assert answers.show_event(world.store, event.id, with_body=False)["route_error"] is None
 
 

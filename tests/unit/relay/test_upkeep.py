@@ -62,7 +62,7 @@ def test_signing_keys_are_read_from_qstash_and_the_mac_key_is_made_once(world: W
 
 def wanted(*names: str) -> str:
     return json.dumps(
-        {"relay": "relay", "groups": {"relay.jobs.audit": [{"name": n, "url": f"https://{n}.example"} for n in names]}}
+        {"relay": "relay", "groups": {"relay.audit": [{"name": n, "url": f"https://{n}.example"} for n in names]}}
     )
 
 
@@ -76,11 +76,11 @@ def test_a_change_adds_first_and_removes_in_the_clean_up(world: World) -> None:
     old = add(wanted("a", "b"))
 
     new = add(wanted("b", "c"))
-    during = set(world.wire.topics["relay.jobs.audit"])
+    during = set(world.wire.topics["relay.audit"])
     sync.remove(old, "relay", qstash=world.qstash, store=world.store)
 
     assert during == {"a", "b", "c"}
-    assert set(world.wire.topics["relay.jobs.audit"]) == {"b", "c"}
+    assert set(world.wire.topics["relay.audit"]) == {"b", "c"}
     sync.remove(new, "relay", qstash=world.qstash, store=world.store)
     assert set(world.wire.topics) == {"other.x", "relaying.x"}
 
@@ -100,4 +100,4 @@ def test_a_rollback_applies_the_old_state(world: World, *, asked_again: bool) ->
         assert sync.add(wanted("a", "b"), "relay", qstash=world.qstash, store=world.store) == old
     sync.remove(new, "relay", qstash=world.qstash, store=world.store)
 
-    assert world.wire.topics["relay.jobs.audit"] == {"a": "https://a.example", "b": "https://b.example"}
+    assert world.wire.topics["relay.audit"] == {"a": "https://a.example", "b": "https://b.example"}

@@ -35,7 +35,7 @@ def state(erp: str = "https://erp.example.com/in", **more: Any) -> str:
     """Return what a deploy wants of QStash."""
     ledger = {"name": "ledger", "url": LEDGER_URL}
     groups = {
-        "relay.jobs.audit": [ledger, {"name": "erp", "url": erp}],
+        "relay.audit": [ledger, {"name": "erp", "url": erp}],
         "relay.ci": [{"name": "builder", "url": "https://ci.example.com/x"}],
     }
     return json.dumps({"groups": groups, "alone": {}} | more)
@@ -111,7 +111,7 @@ def test_a_rollback_says_so_too(world: World) -> None:
     sync.remove(sync.physical_id(state(NEW_URL)), "relay", qstash=world.qstash, store=world.store)
 
     assert world.store.urls_changed_at() == world.began + LATER
-    assert world.wire.topics["relay.jobs.audit"]["erp"] == "https://erp.example.com/in"
+    assert world.wire.topics["relay.audit"]["erp"] == "https://erp.example.com/in"
 
 
 def test_a_deploy_of_something_else_changes_no_url(world: World) -> None:
@@ -135,7 +135,7 @@ def test_it_is_said_before_anything_changes(world: World) -> None:
 
 @pytest.mark.parametrize("mends", [True, False], ids=["by a person", "by the next deploy"])
 def test_what_somebody_changed_in_qstash_changes_when_it_is_mended(world: World, *, mends: bool) -> None:
-    world.wire.topics["relay.jobs.audit"]["erp"] = "https://stranger.example.com"
+    world.wire.topics["relay.audit"]["erp"] = "https://stranger.example.com"
 
     if mends:
         sync.mend("relay", qstash=world.qstash, store=world.store)
@@ -143,7 +143,7 @@ def test_what_somebody_changed_in_qstash_changes_when_it_is_mended(world: World,
         add(world, state())
 
     assert world.store.urls_changed_at() == world.began
-    assert world.wire.topics["relay.jobs.audit"]["erp"] == "https://erp.example.com/in"
+    assert world.wire.topics["relay.audit"]["erp"] == "https://erp.example.com/in"
 
 
 def test_where_nothing_differs_mending_changes_no_url(world: World) -> None:
@@ -165,7 +165,7 @@ LEDGER, ERP, BUILDER = (
     {"builder": "https://ci.example.com/x"},
 )
 AWS = {"erp": "https://relay.example.com/qstash/deliver/erp"}
-OF_BEFORE = {"relay.jobs.audit": LEDGER | ERP, "relay.ci": BUILDER}
+OF_BEFORE = {"relay.audit": LEDGER | ERP, "relay.ci": BUILDER}
 
 
 @pytest.mark.parametrize(
@@ -173,26 +173,24 @@ OF_BEFORE = {"relay.jobs.audit": LEDGER | ERP, "relay.ci": BUILDER}
     [
         pytest.param(groups(main=LEDGER | ERP, ci=BUILDER), {}, {"relay.main": LEDGER | ERP, **OF_BEFORE}, id="rename"),
         pytest.param(
-            groups(audit=LEDGER, ci=BUILDER | ERP), {}, {"relay.jobs.audit": LEDGER, "relay.ci": BUILDER}, id="move"
+            groups(audit=LEDGER, ci=BUILDER | ERP), {}, {"relay.audit": LEDGER, "relay.ci": BUILDER}, id="move"
         ),
         pytest.param(
             groups(audit=LEDGER, own=ERP, ci=BUILDER),
             {},
-            {"relay.jobs.audit": LEDGER, "relay.own": ERP, "relay.ci": BUILDER},
+            {"relay.audit": LEDGER, "relay.own": ERP, "relay.ci": BUILDER},
             id="split",
         ),
         pytest.param(groups(audit=LEDGER | ERP | BUILDER), {}, OF_BEFORE, id="merge"),
+        pytest.param(groups(audit=LEDGER, ci=BUILDER), ERP, {"relay.audit": LEDGER, "relay.ci": BUILDER}, id="headers"),
         pytest.param(
-            groups(audit=LEDGER, ci=BUILDER), ERP, {"relay.jobs.audit": LEDGER, "relay.ci": BUILDER}, id="headers"
-        ),
-        pytest.param(
-            groups(audit=LEDGER | AWS, ci=BUILDER), {}, {"relay.jobs.audit": LEDGER, "relay.ci": BUILDER}, id="kind"
+            groups(audit=LEDGER | AWS, ci=BUILDER), {}, {"relay.audit": LEDGER, "relay.ci": BUILDER}, id="kind"
         ),
         pytest.param(groups(audit=LEDGER, ci=BUILDER), {}, OF_BEFORE, id="remove"),
         pytest.param(
             groups(audit=LEDGER | ERP, ci=BUILDER | {"new": NEW_URL}),
             {},
-            {"relay.jobs.audit": LEDGER | ERP, "relay.ci": BUILDER | {"new": NEW_URL}},
+            {"relay.audit": LEDGER | ERP, "relay.ci": BUILDER | {"new": NEW_URL}},
             id="add",
         ),
     ],
@@ -219,7 +217,7 @@ def test_what_a_rollback_brings_back_is_at_no_two_places_either(world: World) ->
 
     sync.remove(sync.physical_id(moved), "relay", qstash=world.qstash, store=world.store)
 
-    assert under_way == {"relay.jobs.audit": LEDGER, "relay.ci": BUILDER}
+    assert under_way == {"relay.audit": LEDGER, "relay.ci": BUILDER}
     assert world.wire.topics == OF_BEFORE
 
 
@@ -318,14 +316,14 @@ def test_what_went_out_alone_or_with_its_group_is_known_when_that_changes(world:
     """A destination with headers of its own has another deduplication id than its group."""
     alone = deepcopy(FLAT)
     alone["destinations"]["erp"]["headers"] = {"X-Team": "a"}
-    ledger, together = {"ledger": LEDGER_URL}, dict(world.wire.topics["relay.jobs.audit"])
+    ledger, together = {"ledger": LEDGER_URL}, dict(world.wire.topics["relay.audit"])
     before, after = (alone, FLAT) if joins else (FLAT, alone)
     world.deploy(before)
-    world.wire.topics["relay.jobs.audit"] = ledger if joins else together
+    world.wire.topics["relay.audit"] = ledger if joins else together
     event = unheard(world)
     published = len(world.wire.published)
     world.store.save_urls_changed()
-    world.wire.topics["relay.jobs.audit"] = together if joins else ledger
+    world.wire.topics["relay.audit"] = together if joins else ledger
     world.deploy(after)
 
     world.sweep(SWEEP_AFTER.total_seconds())
@@ -338,7 +336,7 @@ def test_what_went_to_a_url_alone_is_known_by_its_label(world: World) -> None:
     """Its URL tells no more; and with no callback of successes, nothing but the log does."""
     alone = deepcopy(FLAT)
     alone["destinations"]["erp"]["headers"] = {"X-Team": "a"}
-    world.wire.topics["relay.jobs.audit"].pop("erp")
+    world.wire.topics["relay.audit"].pop("erp")
     world.deploy(alone)
     event = world.post().event
     message_id = world.message(event, "erp")

@@ -264,7 +264,7 @@ class World:
         self.settings = Settings.of({"RELAY_BASE_URLS": BASE}, FLAT)
         self.wire = QStashWire(self.clock)
         self.wire.topics = {
-            "relay.jobs.audit": {"ledger": "https://ledger.example.com/in", "erp": "https://erp.example.com/in"},
+            "relay.audit": {"ledger": "https://ledger.example.com/in", "erp": "https://erp.example.com/in"},
             "relay.ci": {"builder": "https://ci.example.com/x"},
         }
         self.qstash = QStash(
