@@ -22,7 +22,7 @@ from cli.terminal.options import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from infra.config import Config
+    from infra.config.models import Config
 
 HOME = Path(__file__).parents[1]
 BOOTSTRAP = "/cdk-bootstrap/hnb659fds/version"

@@ -11,8 +11,8 @@ from cli.terminal.options import Failure, json_line, printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.config import Config
-    from infra.mistakes import Mistake
+    from infra.config.mistakes import Mistake
+    from infra.config.models import Config
 
 
 def tell(file: Path, it: Mistake, level: str, *, as_json: bool) -> None:
@@ -29,7 +29,7 @@ def checked(file: Path, *, as_json: bool = False, allow_local: bool = False) -> 
     Args:
         allow_local: Also take destinations on this machine, for `relay dev`.
     """
-    from infra.config import ConfigError, load
+    from infra.config.load import ConfigError, load
 
     try:
         return load(file, allow_local=allow_local)

@@ -13,13 +13,19 @@ os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 os.environ.setdefault("JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION", "1")
 os.environ.setdefault("JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION", "1")
 
+from typing import TYPE_CHECKING
+
 import aws_cdk as cdk  # reads the environment above when it starts Node
 
-from infra import asset
-from infra.config import Config, ConfigError, flatten, load, needs_public_keys
+from infra.config.flatten import flatten, needs_public_keys
+from infra.config.load import ConfigError, load
 from infra.local.differences import LocalAws, apply
-from infra.stack import RelayStack
+from infra.stack import asset
+from infra.stack.stack import RelayStack
 from relay.reconciliation.github import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from infra.config.models import Config
 
 
 def main() -> None:

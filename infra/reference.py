@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra import shape
-from infra.capacity import Concurrency, Throttle
-from infra.config import QStash, Relay, Route, Source, UrlGroup
-from infra.destinations import Destination
-from infra.publishing import Asked, FlowControl, Limits, PublishSettings, Queue
+from infra.config import json_schema
+from infra.config.capacity import Concurrency, Throttle
+from infra.config.destinations import Destination
+from infra.config.models import QStash, Relay, Route, Source, UrlGroup
+from infra.config.publishing import Asked, FlowControl, Limits, PublishSettings, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ def page() -> str:
 
 def schema() -> str:
     """Return the JSON Schema, as a file holds it."""
-    return json.dumps(shape.schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(json_schema.schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
         yield ""
     yield "| setting | what it is | without it | what it says | example |"
     yield "| --- | --- | --- | --- | --- |"
-    definition = shape.schema()["$defs"][(UrlGroup if model is PublishSettings else model).__name__]
+    definition = json_schema.schema()["$defs"][(UrlGroup if model is PublishSettings else model).__name__]
     for name, field in definition["properties"].items():
         if (named and name in publishes) or (model is PublishSettings and name not in publishes):
             continue
@@ -83,7 +83,7 @@ def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
 
 
 def _type(field: dict[str, Any]) -> str:
-    return " or ".join(dict.fromkeys(_type_of(it) for it in shape.forms(field)))
+    return " or ".join(dict.fromkeys(_type_of(it) for it in json_schema.forms(field)))
 
 
 def _type_of(form: dict[str, Any]) -> str:

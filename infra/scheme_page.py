@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.rows import Scheme, built_in_schemes
+from infra.config.schemes import Scheme, built_in_schemes
 from relay.verification.scheme import HASHES, HMACS, JWTS, TOKEN, Row
 
 if TYPE_CHECKING:

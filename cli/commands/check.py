@@ -12,7 +12,7 @@ from cli.config_file import checked, tell
 from cli.terminal.options import Asked, Failure, asking, json_line, printable
 
 if TYPE_CHECKING:
-    from infra.config import Config
+    from infra.config.models import Config
 
 
 @click.command()
@@ -28,9 +28,9 @@ def check(asked: Asked, file: Path, strict: bool, account: bool, schema: bool) -
     something there would make a deploy fail; `make deploy` looks so first.
     """
     if schema:
-        from infra import shape
+        from infra.config import json_schema
 
-        click.echo(json.dumps(shape.schema(), indent=2))
+        click.echo(json.dumps(json_schema.schema(), indent=2))
         return
     config = checked(file, as_json=asked.as_json)
     warnings = config.warnings

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from infra.rows import Scheme
+    from infra.config.schemes import Scheme
 
 PROOFS = {"sdk": "its SDK", "library": "another's library", "documentation": "its documentation"}
 CONFIG = click.option(
@@ -293,7 +293,7 @@ def _tell(verdict: Mapping[str, Any]) -> None:
 
 
 def _known(config: Path | None) -> Mapping[str, Scheme]:
-    from infra.config import built_in_schemes
+    from infra.config.load import built_in_schemes
 
     if config is None:
         return built_in_schemes()
@@ -303,7 +303,7 @@ def _known(config: Path | None) -> Mapping[str, Scheme]:
 
 
 def _scheme(name: str, known: Mapping[str, Scheme]) -> Scheme:
-    from infra.mistakes import nearest
+    from infra.config.mistakes import nearest
 
     if name not in known:
         raise Failure(f"there is no scheme {name!r}{nearest(name, list(known), 'relay scheme list')}")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from infra.config import ConfigError, flatten, load
+from infra.config.flatten import flatten
+from infra.config.load import ConfigError, load
 from infra.local import aws as local_aws
 from infra.local.aws import CHECKOUT, REGION, WORKERS
 from infra.local.deploy import STAGING_BUCKET, Deployment
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from infra.config import Config
+    from infra.config.models import Config
     from infra.local.aws import AwsProcess
 
 QSTASH_READY_S = 60

@@ -41,7 +41,7 @@ FIRST: dict[str, dict[str, Any]] = {  # what a body must hold besides, where its
 
 def main() -> int:
     """Measure, print the table, and say whether every HMAC scheme keeps within the limit."""
-    rows = tomllib.loads((ROOT / "infra" / "schemes.toml").read_text(encoding="utf-8"))
+    rows = tomllib.loads((ROOT / "infra" / "config" / "schemes.toml").read_text(encoding="utf-8"))
     ways: dict[str, Callable[[], object]] = {**yardsticks(), **dict(filter(None, map(scheme_way, rows.items())))}
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):

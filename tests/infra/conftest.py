@@ -126,7 +126,7 @@ def synthesize(outdir: Path, config: str, *, local: bool) -> Synthesized:
     import aws_cdk as cdk
 
     from infra.app import relay_stack
-    from infra.config import load
+    from infra.config.load import load
     from infra.local.differences import LocalAws
 
     file = outdir / "relay.toml"

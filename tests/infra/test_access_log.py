@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.gateway import ACCESS_LOGS
+from infra.stack.gateway import ACCESS_LOGS
 
 if TYPE_CHECKING:
     from tests.infra.conftest import Synthesized

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import asset
+from infra.stack import asset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

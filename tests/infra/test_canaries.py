@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra import config, stack
-from infra.canaries import Silence, longest_gap_s, silence
+from infra.config import flatten, models
+from infra.config.canaries import Silence, longest_gap_s, silence
 from infra.local.qstash.cron import read_cron
+from infra.stack import stack
 from tests.infra.conftest import CONFIG, synthesize
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def test_a_canary_whose_silence_cant_be_told_is_refused(cron: str, says: str) ->
 def test_every_canary_has_an_alarm_on_its_silence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whichever function heard of the delivery; and no other source has one."""
 
-    def with_canaries(wanted: config.Config) -> dict[str, Any]:
-        made = config.flatten(wanted)
+    def with_canaries(wanted: models.Config) -> dict[str, Any]:
+        made = flatten.flatten(wanted)
         schedule = {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "body": "", "content_type": "", "retries": 5}
         canary = {**made["sources"]["github"], "schedule": schedule, "canary": True}
         return {**made, "sources": {**made["sources"], "night-watch": canary, "quiet": {**canary, "canary": False}}}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.config import ConfigError, flatten, load
+from infra.config.flatten import flatten
+from infra.config.load import ConfigError, load
 from relay.config.settings import Settings
 from tests.infra.conftest import ROOT
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.desired import desired
+from infra.config.desired import desired
 from tests.flat import bus, group, url
 
 BASE = "https://relay.example.com"

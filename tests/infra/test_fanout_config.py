@@ -15,8 +15,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra import limits, publishing, reference, shape
-from infra.config import Config, ConfigError, flatten, load
+from infra import reference
+from infra.config import json_schema, plan_limits, publishing
+from infra.config.flatten import flatten
+from infra.config.load import ConfigError, load
+from infra.config.models import Config
 from relay.config.settings import Settings
 from relay.qstash.client import CALLBACK_RETRIES
 
@@ -237,7 +240,7 @@ def test_what_is_likely_to_be_meant_otherwise_is_a_warning(tmp_path: Path, text:
     assert words in found.get(path, ""), found
 
 
-@pytest.mark.parametrize("plan", ["", *(f'[qstash]\nplan = "{it}"\n' for it in limits.RETRIES)])
+@pytest.mark.parametrize("plan", ["", *(f'[qstash]\nplan = "{it}"\n' for it in plan_limits.RETRIES)])
 def test_a_file_without_doubts_has_no_warning(tmp_path: Path, plan: str) -> None:
     """Nor one that says as many retries as every plan takes."""
     for text in (BASE, BASE + SOURCE + 'to = ["audit"]\nretries = 5'):
@@ -245,12 +248,15 @@ def test_a_file_without_doubts_has_no_warning(tmp_path: Path, plan: str) -> None
 
 
 def test_what_the_relay_says_itself_is_in_every_plan() -> None:
-    said = (limits.SCHEDULE_RETRIES, CALLBACK_RETRIES, publishing.DEFAULTS["retries"])
+    said = (plan_limits.SCHEDULE_RETRIES, CALLBACK_RETRIES, publishing.DEFAULTS["retries"])
 
-    assert max(said) <= min(limits.RETRIES.values())
+    assert max(said) <= min(plan_limits.RETRIES.values())
 
 
-WORDS = [*Config.model_fields, *{it for one in shape.schema()["$defs"].values() for it in one.get("properties", {})}]
+WORDS = [
+    *Config.model_fields,
+    *{it for one in json_schema.schema()["$defs"].values() for it in one.get("properties", {})},
+]
 PLAIN = st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.sampled_from(["audit", "github"])
 VALUES = st.recursive(
     PLAIN,
@@ -291,7 +297,7 @@ def test_the_schema_and_the_reference_are_those_of_the_models() -> None:
 
 @pytest.mark.parametrize("text", [BASE, WHOLE])
 def test_editors_are_shown_no_mistake_in_what_is_right(text: str) -> None:
-    jsonschema_rs.Draft202012Validator(shape.schema()).validate(tomllib.loads(text))
+    jsonschema_rs.Draft202012Validator(json_schema.schema()).validate(tomllib.loads(text))
 
 
 @pytest.mark.parametrize(
@@ -307,13 +313,13 @@ def test_editors_are_shown_no_mistake_in_what_is_right(text: str) -> None:
 )
 def test_editors_are_shown_what_the_schema_can_say(text: str) -> None:
     with pytest.raises(jsonschema_rs.ValidationError):
-        jsonschema_rs.Draft202012Validator(shape.schema()).validate(tomllib.loads(text))
+        jsonschema_rs.Draft202012Validator(json_schema.schema()).validate(tomllib.loads(text))
 
 
 def test_time_zones_are_known_on_a_machine_that_has_none() -> None:
     """As in a slim container: they come with the relay."""
     code = (
-        "from infra.schedule import mistakes\n"
+        "from infra.config.schedule import mistakes\n"
         "for zone in ('UTC', 'Europe/Berlin'): print(list(mistakes('sources.s', '0 3 * * *', zone)))"
     )
 

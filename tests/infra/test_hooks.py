@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.config import ConfigError, flatten, load
+from infra.config.flatten import flatten
+from infra.config.load import ConfigError, load
 from relay.config.settings import Settings
 
 if TYPE_CHECKING:

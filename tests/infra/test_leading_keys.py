@@ -1,8 +1,8 @@
 """The functions that anybody reaches may write what they must, and nothing else: the synthesized policies, evaluated.
 
 The local AWS knows no leading keys and lets all pass.  So the functions run here, all ways that make them write, on a
-DynamoDB in memory that refuses what these policies don't allow; the same holds, by `infra.writes`, wherever tests of
-the relay or of the model have one of these functions write.
+DynamoDB in memory that refuses what these policies don't allow; the same holds, by `infra.stack.writes`, wherever tests
+of the relay or of the model have one of these functions write.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import pytest
 
 import ingest
 import record
-from infra.config import built_in_schemes
+from infra.config.load import built_in_schemes
 from infra.local.qstash.signing import sign
-from infra.writes import LEADING_KEYS
+from infra.stack.writes import LEADING_KEYS
 from relay import wiring
 from relay.ingest.refusals import Pace, record_refusal
 from relay.ingest.ticks import tick_url

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.config import load
-from infra.gateway import COUNTED
-from infra.writes import LEADING_KEYS
+from infra.config.load import load
+from infra.stack.gateway import COUNTED
+from infra.stack.writes import LEADING_KEYS
 from tests.infra.conftest import CONFIG, ROOT
 
 if TYPE_CHECKING:

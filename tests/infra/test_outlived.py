@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.config import ConfigError, load
+from infra.config.load import ConfigError, load
 
 if TYPE_CHECKING:
     from pathlib import Path

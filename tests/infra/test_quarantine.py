@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra import quarantine
-from infra.config import ConfigError, built_in_schemes, flatten, load
+from infra.config import quarantine
+from infra.config.flatten import flatten
+from infra.config.load import ConfigError, built_in_schemes, load
 from relay.config.settings import Settings
 from relay.runtime.metrics import Metric
 from relay.storage.quarantine import QUARANTINE

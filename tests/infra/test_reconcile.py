@@ -8,7 +8,7 @@ import aws_cdk as cdk
 import pytest
 
 from infra.app import main, relay_stack
-from infra.config import load
+from infra.config.load import load
 from infra.local.differences import LocalAws
 from relay.runtime.metrics import Metric
 from tests.infra.conftest import CONFIG, LOCAL, ROOT, synthesize

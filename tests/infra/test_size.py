@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra import sizes
-from infra.config import ConfigError, flatten, load
+from infra.config import sizes
+from infra.config.flatten import flatten
+from infra.config.load import ConfigError, load
 from tests.infra.conftest import synthesize
 
 if TYPE_CHECKING:

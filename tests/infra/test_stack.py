@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.gateway import COUNTED
+from infra.stack.gateway import COUNTED
 from relay.runtime.metrics import Metric
 from tests.infra.conftest import CONFIG, ROOT, synthesize
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import urls
+from infra.config import urls
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from infra.writes import LEADING_KEYS
+from infra.stack.writes import LEADING_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.desired import desired
+from infra.config.desired import desired
 from relay.deployment import sync
 from relay.errors import QStashError
 from relay.runtime import deadline

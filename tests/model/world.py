@@ -20,7 +20,7 @@ from urllib.parse import quote
 import httpx
 import jwt.api_jwt
 
-from infra.desired import desired
+from infra.config.desired import desired
 from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
 from infra.local.qstash.state import Answer, Outgoing, documented_users

@@ -1,6 +1,6 @@
 """Canaries: schedules that tell how long the whole way takes, from the tick's arrival to the end of each delivery.
 
-Their silence is an alarm (`infra/canaries.py`): it stands for everything that could keep any event from arriving.
+Their silence is an alarm (`infra/config/canaries.py`): it stands for all that could keep any event from arriving.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import relay
 from infra import scheme_page
-from infra.rows import Scheme, built_in_schemes
+from infra.config.schemes import Scheme, built_in_schemes
 
 if TYPE_CHECKING:
     from pathlib import Path

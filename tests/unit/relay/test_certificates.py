@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.config import built_in_schemes
+from infra.config.load import built_in_schemes
 from infra.local.keys import new_certificate
 from infra.local.made_up import made_up
 from infra.local.sources import Request, signed

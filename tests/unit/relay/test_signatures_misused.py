@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from infra.config import built_in_schemes
+from infra.config.load import built_in_schemes
 from infra.local.made_up import made_up
 from infra.local.sources import Request as SourceRequest
 from infra.local.sources import signed as signed_request

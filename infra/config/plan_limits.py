@@ -5,18 +5,17 @@ The figures are those of the local QStash.  Of the fixed plans the price list gi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from infra.local.qstash.limits import PLANS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from infra.config import Config
-    from infra.mistakes import Wrong
-    from infra.publishing import PublishSettings
+    from infra.config.mistakes import Wrong
+    from infra.config.models import Config, Plan
+    from infra.config.publishing import PublishSettings
 
-Plan = Literal["free", "payg", "fixed"]
 SCHEDULE_RETRIES = 5  # of QStash's posts to the relay itself
 # Of the free plan, as people report it: more is answered "quota maxRetries exceeded".  Of the others, QStash's
 # documentation until 2024; its price list says nothing of retries any more.

@@ -8,11 +8,11 @@ from aws_cdk import CustomResource, Duration, Stack
 from aws_cdk.custom_resources import Provider
 from constructs import Construct, IConstruct
 
-from infra.functions import relay_logs
+from infra.stack.functions import relay_logs
 
 if TYPE_CHECKING:
-    from infra.functions import RelayFunction
-    from infra.secrets import Secrets
+    from infra.stack.functions import RelayFunction
+    from infra.stack.secrets import Secrets
 
 SERVICE_TIMEOUT_S = 180  # more than the function's own 120 s, and far less than CloudFormation's hour of waiting
 

@@ -13,15 +13,15 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator
 
-from infra.canaries import known_gap_s
+from infra.config.canaries import known_gap_s
+from infra.config.mistakes import near
 from infra.local.qstash.cron import Cron, read_cron
 from infra.local.qstash.grammar import Refused
-from infra.mistakes import near
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.mistakes import Wrong
+    from infra.config.mistakes import Wrong
 
 _FROM = datetime(2026, 1, 1, tzinfo=UTC).timestamp()  # a set time, so that a file is right or wrong on every day
 

@@ -12,17 +12,18 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from infra import hooks, limits, quarantine, rows, schedule, urls
-from infra.canaries import silence
+from infra.config import github_hooks, plan_limits, quarantine, schedule, schemes, urls
+from infra.config.canaries import silence
+from infra.config.mistakes import dotted, nearest
+from infra.config.publishing import FlowControl, Limits, PublishSettings
+from infra.config.schemes import built_in_schemes
 from infra.local.qstash.grammar import evaluate
-from infra.mistakes import dotted, nearest
-from infra.publishing import FlowControl, Limits, PublishSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from infra.config import Config, Source
-    from infra.mistakes import Wrong
+    from infra.config.mistakes import Wrong
+    from infra.config.models import Config, Source
 
 CANARY_GAP_S = 6 * 3_600
 HOUR_S, DAY_S = 3_600, 86_400
@@ -54,7 +55,7 @@ def mistakes(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
     yield from _schemes(config)
     yield from _secrets(raw)
     yield from _outlived(config)
-    yield from limits.mistakes(config, tables)
+    yield from plan_limits.mistakes(config, tables)
 
 
 def warnings(config: Config) -> Iterator[Wrong]:
@@ -64,7 +65,7 @@ def warnings(config: Config) -> Iterator[Wrong]:
     yield from _short_retries(config)
     yield from _two_starts(config)
     yield from _seldom_canaries(config)
-    yield from limits.warnings(config, list(_tables(config)))
+    yield from plan_limits.warnings(config, list(_tables(config)))
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------
@@ -72,15 +73,15 @@ def warnings(config: Config) -> Iterator[Wrong]:
 
 def _sources(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
     """A source has a scheme that there is or is a schedule, and a name that is no other secret's."""
-    known = [*rows.built_in_schemes(), *_names(raw, "schemes")]
-    schemes = {**rows.built_in_schemes(), **config.schemes}
+    known = [*built_in_schemes(), *_names(raw, "schemes")]
+    schemes = {**built_in_schemes(), **config.schemes}
     hooked: set[str] = set()
     for name, source in config.sources.items():
         at, said = f"sources.{name}", raw["sources"][name]
         yield from _schedule(at, source, said) if "cron" in said else _webhook(at, source, said, known)
         if name in _TOKENS:
             yield at, f"'{name}' is what `relay secret set` calls {_TOKENS[name]} token: choose another name"
-        yield from hooks.mistakes(f"{at}.reconcile", said, hooked)
+        yield from github_hooks.mistakes(f"{at}.reconcile", said, hooked)
         yield from quarantine.mistakes(f"{at}.quarantine", source, schemes, config.relay.retention_days)
 
 
@@ -195,9 +196,9 @@ def _places(config: Config) -> Iterator[Wrong]:
 def _schemes(config: Config) -> Iterator[Wrong]:
     """A scheme of one's own has a name of its own, and proves something."""
     for name, scheme in config.schemes.items():
-        if name in rows.built_in_schemes():
+        if name in built_in_schemes():
             yield f"schemes.{name}", f"'{name}' is built in: choose another name, and use it as the source's scheme"
-        for key, words in rows.mistakes(scheme.row()):
+        for key, words in schemes.mistakes(scheme.row()):
             yield f"schemes.{name}.{key}", words
 
 
@@ -224,7 +225,7 @@ def _outlived(config: Config) -> Iterator[Wrong]:
             continue
         longest = ("not_before", "delay") if waits_s > tries_s else ("retries", "retry_delay")
         owns = (f"{at}.{name}" for at, table in share.tables for name, _ in table.own() if name in longest)
-        where, lasts = next(owns, "relay.retention_days"), limits.span(waits_s + tries_s)
+        where, lasts = next(owns, "relay.retention_days"), plan_limits.span(waits_s + tries_s)
         if where not in told:
             told.add(where)
             message = (
@@ -295,7 +296,9 @@ def _short_retries(config: Config) -> Iterator[Wrong]:
         at = next((f"{at}.{it}" for at, table in share.tables for it, _ in table.own() if it.startswith("retr")), None)
         lasts = retries_last_s(said.get("retries", DEFAULT_RETRIES), said.get("retry_delay"))
         if at and lasts < HOUR_S:
-            said_so = f"lets retries end {limits.span(lasts)} after the first attempt: a destination that is down for"
+            said_so = (
+                f"lets retries end {plan_limits.span(lasts)} after the first attempt: a destination that is down for"
+            )
             yield at, f"{said_so} an hour gets dead letters (5 retries without retry_delay last 31 h)"
 
 
@@ -327,7 +330,7 @@ def _seldom_canaries(config: Config) -> Iterator[Wrong]:
         if it.canary and it.cron and it.timezone:
             gap = schedule.gap_s(it.cron, it.timezone)
             if gap > CANARY_GAP_S:
-                told = f"runs {limits.span(gap)} apart, and only then its absence is noticed"
+                told = f"runs {plan_limits.span(gap)} apart, and only then its absence is noticed"
                 yield f"sources.{name}.canary", f"{told}: let it run every 6 h at least"
 
 

@@ -19,7 +19,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 @cache
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of relay.toml."""
-    from infra.config import Config  # which asks here what settings there are
+    from infra.config.models import Config  # which asks here what settings there are
 
     made = _tidied(Config.model_json_schema())
     source = made["$defs"]["Source"]

@@ -8,7 +8,7 @@ from aws_cdk import ArnFormat, Stack
 from constructs import Construct
 
 if TYPE_CHECKING:
-    from infra.functions import RelayFunction
+    from infra.stack.functions import RelayFunction
 
 
 class Secrets(Construct):

@@ -12,15 +12,15 @@ from aws_cdk.aws_cloudwatch_actions import SnsAction
 from aws_cdk.aws_sns_subscriptions import EmailSubscription
 from constructs import Construct
 
-from infra.canaries import silence
-from infra.functions import METRICS_NAMESPACE
-from infra.gateway import ACCESS_LOGS
+from infra.config.canaries import silence
+from infra.stack.functions import METRICS_NAMESPACE
+from infra.stack.gateway import ACCESS_LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from infra.functions import RelayFunction
-    from infra.gateway import Gateway
+    from infra.stack.functions import RelayFunction
+    from infra.stack.gateway import Gateway
 
 PERIOD = Duration.minutes(5)
 DRIFT_PERIOD = Duration.minutes(15)  # longer than from one audit to the next

@@ -1,4 +1,4 @@
-"""Signature schemes as relay.toml and infra/schemes.toml say them: the model of a row, and what can be wrong with one.
+"""Signature schemes as relay.toml and infra/config/schemes.toml say them: the model of a row, and what can be wrong with one.
 
 What the engine has no word for, and what would prove nothing, is looked at here, when a configuration is read, so that
 the functions needn't.
@@ -35,7 +35,7 @@ from relay.verification.secret import KEYS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from infra.mistakes import Wrong
+    from infra.config.mistakes import Wrong
 
 _NEVER_FORWARDED = ("authorization", "proxy-authorization", "cookie", "host", "content-length", "connection")
 _BUILT_IN = Path(__file__).with_name("schemes.toml")

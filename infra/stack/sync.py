@@ -8,13 +8,13 @@ from aws_cdk import CustomResource, Duration, Stack
 from aws_cdk.custom_resources import Provider
 from constructs import Construct
 
-from infra.desired import desired
-from infra.functions import relay_logs
+from infra.config.desired import desired
+from infra.stack.functions import relay_logs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infra.functions import RelayFunction
+    from infra.stack.functions import RelayFunction
 
 SERVICE_TIMEOUT_S = 360  # more than sync's own 300 s, and far less than CloudFormation's hour of waiting
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import jmespath
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
+from infra.config.mistakes import near
 from infra.local.qstash import grammar as qstash
-from infra.mistakes import near
 from relay.config import expressions
 
 FACTS = ("event_type", "headers", "query", "body", "source")  # what an expression is asked of

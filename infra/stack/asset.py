@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ROOT / "functions"
 LOCK = ROOT / "requirements" / "functions.txt"
 PUBLIC_KEYS_LOCK = ROOT / "requirements" / "public-keys.txt"  # large, and slow to import: only where it is needed

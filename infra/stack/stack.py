@@ -9,16 +9,16 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.aws_events_targets import LambdaFunction
 
-from infra import quarantine
-from infra.alarms import Alarms
-from infra.config import flatten
-from infra.destinations import arn_of
-from infra.functions import RelayFunction
-from infra.gateway import Gateway
-from infra.preflight import Preflight
-from infra.secrets import Secrets
-from infra.storage import Storage
-from infra.sync import QStashSync
+from infra.config import quarantine
+from infra.config.destinations import arn_of
+from infra.config.flatten import flatten
+from infra.stack.alarms import Alarms
+from infra.stack.functions import RelayFunction
+from infra.stack.gateway import Gateway
+from infra.stack.preflight import Preflight
+from infra.stack.secrets import Secrets
+from infra.stack.storage import Storage
+from infra.stack.sync import QStashSync
 from relay.config.settings import named_secrets
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aws_cdk import IStackSynthesizer
     from constructs import Construct
 
-    from infra.config import Config
+    from infra.config.models import Config
 
 
 # What is too much for a role's own policy, the CDK puts into managed ones, of 6,144 characters each; a statement whole.

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from infra.rows import Table
+from infra.config.schemes import Table
 
 LIMIT_MAX = 1_000_000  # far above what AWS gives anybody
 EMAIL_MAX_CHARS = 254  # RFC 5321

@@ -10,9 +10,9 @@ from relay.verification.scheme import JWTS, WHOLE, Row
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.config import Source
-    from infra.mistakes import Wrong
-    from infra.rows import Scheme
+    from infra.config.mistakes import Wrong
+    from infra.config.models import Source
+    from infra.config.schemes import Scheme
 
 DAY_S = 86_400
 MIN_S = 3_600

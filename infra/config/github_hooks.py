@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.mistakes import Wrong
+    from infra.config.mistakes import Wrong
 
 SCHEME = "github"
 _ACCOUNT = "[A-Za-z0-9][A-Za-z0-9_-]{0,99}"  # a user or an organization

@@ -10,10 +10,10 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.writes import LEADING_KEYS
+from infra.stack.writes import LEADING_KEYS
 
 if TYPE_CHECKING:
-    from infra.functions import RelayFunction
+    from infra.stack.functions import RelayFunction
 
 BODIES = "bodies/"
 SPOOL = "spool/"

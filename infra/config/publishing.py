@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from infra.grammar import (
+from infra.config.schemes import Table
+from infra.config.types import (
     Duration,
     Expression,
     HeaderGlob,
@@ -22,12 +23,11 @@ from infra.grammar import (
     Seconds,
     Template,
 )
-from infra.rows import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.mistakes import Wrong
+    from infra.config.mistakes import Wrong
 
 WEEK_S = 7 * 86_400  # QStash: a flow control's period at most
 MAX_RETRIES = 999  # QStash: of any account

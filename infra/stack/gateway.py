@@ -14,13 +14,13 @@ from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
 from constructs import Construct
 
-from infra.functions import METRICS_NAMESPACE, relay_logs
+from infra.stack.functions import METRICS_NAMESPACE, relay_logs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from infra.capacity import Throttle
-    from infra.functions import RelayFunction
+    from infra.config.capacity import Throttle
+    from infra.stack.functions import RelayFunction
 
 COUNTED = {"TooLarge": 413, "Throttled": 429}  # from the access log
 # API Gateway puts a variable's value between the quotes as it is: nothing says that it escapes it, and a quote in a

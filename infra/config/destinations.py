@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, Tag, ValidationInfo, model_validator
 
-from infra import urls
-from infra.grammar import Expression, HeaderValue, Name
-from infra.publishing import BY_KIND
-from infra.rows import Table
+from infra.config import urls
+from infra.config.publishing import BY_KIND
+from infra.config.schemes import Table
+from infra.config.types import Expression, HeaderValue, Name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.mistakes import Wrong
+    from infra.config.mistakes import Wrong
 
 HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 # The relay's, QStash's and HTTP's own: none of them is a destination's.

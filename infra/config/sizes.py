@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from infra.desired import desired
-from infra.destinations import arn_of
+from infra.config.desired import desired
+from infra.config.destinations import arn_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.mistakes import Wrong
+    from infra.config.mistakes import Wrong
 
 # An update's event has what is desired twice, as text in JSON, and CloudFormation invokes asynchronously.  Lambda takes
 # 1 MB so by Invoke, and 262,144 bytes by InvokeAsync; which of them CloudFormation calls is said nowhere.  And an item
