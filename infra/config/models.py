@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr
@@ -18,6 +17,9 @@ from infra.config.schedule import CronText
 from infra.config.schemes import Scheme, Table
 from infra.config.types import Expression, Glob, Name, Seconds
 from relay.internet.addresses import address_of, is_public
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Plan = Literal["free", "payg", "fixed"]
 

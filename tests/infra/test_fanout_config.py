@@ -15,11 +15,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra import reference
 from infra.config import json_schema, plan_limits, publishing
 from infra.config.flatten import flatten
 from infra.config.load import ConfigError, load
 from infra.config.models import Config
+from infra.docs import reference
 from relay.config.settings import Settings
 from relay.qstash.client import CALLBACK_RETRIES
 
@@ -290,7 +290,7 @@ def toml(value: Any) -> str:
 
 
 def test_the_schema_and_the_reference_are_those_of_the_models() -> None:
-    """`python -m infra.reference` writes both."""
+    """`python -m infra.docs.reference` writes both."""
     assert reference.SCHEMA.read_text(encoding="utf-8") == reference.schema()
     assert reference.PAGE.read_text(encoding="utf-8") == reference.page()
 

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import relay
-from infra import scheme_page
 from infra.config.schemes import Scheme, built_in_schemes
+from infra.docs import schemes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,10 +89,10 @@ def test_a_scheme_that_there_isnt_is_told_with_the_nearest() -> None:
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    """Else the documentation and the relay part; `python -m infra.scheme_page` writes it anew."""
-    text = scheme_page.PAGE.read_text(encoding="utf-8")
+    """Else the documentation and the relay part; `python -m infra.docs.schemes` writes it anew."""
+    text = schemes.PAGE.read_text(encoding="utf-8")
 
-    assert scheme_page.written(text) == text
+    assert schemes.written(text) == text
     assert all(f"| `{name}` |" in text for name in built_in_schemes())
     assert all(f"| `{key}` |" in text for key in Scheme.model_fields)
 

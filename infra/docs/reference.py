@@ -1,4 +1,4 @@
-"""Writes docs/reference.md and docs/relay.schema.json from the models of relay.toml: `python -m infra.reference`."""
+"""Writes docs/reference.md and docs/relay.schema.json from the models of relay.toml: `python -m infra.docs.reference`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMA = DOCS / "relay.schema.json"
 _HEAD = """\
 # relay.toml: every setting
 
-`python -m infra.reference` writes this page, and [relay.schema.json](relay.schema.json) for editors, from the models
+`python -m infra.docs.reference` writes this page, and [relay.schema.json](relay.schema.json) for editors, from the models
 that `relay check` and `cdk synth` read the file with. With `#:schema docs/relay.schema.json` as the first line of a
 relay.toml, editors that know TOML schemas complete and check it. Unknown settings are mistakes, and told with the
 nearest right name.

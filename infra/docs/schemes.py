@@ -1,4 +1,4 @@
-"""Writes what docs/schemes.md says of every scheme and of every key of a row: `python -m infra.scheme_page`."""
+"""Writes what docs/schemes.md says of every scheme and of every key of a row: `python -m infra.docs.schemes`."""
 
 from __future__ import annotations
 

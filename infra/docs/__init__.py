@@ -1,0 +1,1 @@
+"""Pages and pictures that are made of the code: `reference`, `schemes`.  Run each with `python -m`."""
