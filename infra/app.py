@@ -19,7 +19,7 @@ import aws_cdk as cdk  # reads the environment above when it starts Node
 
 from infra.config.flatten import flatten, needs_public_keys
 from infra.config.load import ConfigError, load
-from infra.local.differences import LocalAws, apply
+from infra.local.aws.differences import LocalAws, apply
 from infra.stack import asset
 from infra.stack.stack import RelayStack
 from relay.reconciliation.github import DEFAULT_URL

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from infra.local import aws
+from infra.local.aws import server
 from infra.local.outside import shut_out
 from infra.local.sandbox import Sandbox
 from tests.memory_aws import MemoryDynamoDB, MemoryS3
@@ -49,7 +49,7 @@ class LocalClients(Clients):
 def local_clients() -> Iterator[LocalClients]:
     """Run a local AWS for the session; it starts in a fifth of a second."""
     with Sandbox() as sandbox:
-        process = aws.start(sandbox)
+        process = server.start(sandbox)
         process.await_ready()
         yield LocalClients(process.client("dynamodb"), process.client("s3"), process.endpoint_url)
 

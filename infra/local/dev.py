@@ -18,9 +18,9 @@ import httpx
 
 from infra.config.flatten import flatten
 from infra.config.load import ConfigError, load
-from infra.local import aws as local_aws
-from infra.local.aws import CHECKOUT, REGION, WORKERS
-from infra.local.deploy import STAGING_BUCKET, Deployment
+from infra.local.aws import server as local_aws
+from infra.local.aws.deploy import STAGING_BUCKET, Deployment
+from infra.local.aws.server import CHECKOUT, REGION, WORKERS
 from infra.local.made_up import made_up
 from infra.local.own_qstash import borrowed
 from infra.local.sandbox import LocalError, Process, Sandbox
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.config.models import Config
-    from infra.local.aws import AwsProcess
+    from infra.local.aws.server import AwsProcess
 
 QSTASH_READY_S = 60
 

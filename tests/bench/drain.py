@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from infra.local import aws
+from infra.local.aws import server
 from infra.local.destinations import Destinations
 from infra.local.sandbox import Sandbox
 from relay.config.settings import Settings
@@ -80,7 +80,7 @@ def main(count: int) -> None:
 @contextmanager
 def _stack() -> Iterator[tuple[Publisher, Clock]]:
     with Sandbox() as sandbox, Destinations() as there, running_qstash() as facts:
-        process = aws.start(sandbox)
+        process = server.start(sandbox)
         process.await_ready()
         dynamodb, s3 = process.client("dynamodb"), process.client("s3")
         make_table(dynamodb, "drain")

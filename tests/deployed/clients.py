@@ -17,7 +17,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from infra.local import aws
+from infra.local.aws import server
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Relay:
 
     def aws(self, service: str) -> Any:
         """Return a client of the local AWS."""
-        return aws.client(service, self.local.aws_endpoint_url)
+        return server.client(service, self.local.aws_endpoint_url)
 
     def secret(self, kind: str) -> dict[str, Any]:
         """Return the relay's secret *kind*."""

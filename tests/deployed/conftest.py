@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.config.load import built_in_schemes
-from infra.local.aws import free_port
+from infra.local.aws.server import free_port
 from infra.local.destinations import DEAD, Destinations, flaky
 from infra.local.dev import running
 from tests.deployed.clients import Outage, Relay

@@ -26,7 +26,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from infra.local.aws import client
+from infra.local.aws.server import client
 from infra.local.destinations import DEAD, HEALTHY, Destinations
 from infra.local.dev import running
 from tests.deployed.clients import SETTLED_S, Relay

@@ -127,7 +127,7 @@ def synthesize(outdir: Path, config: str, *, local: bool) -> Synthesized:
 
     from infra.app import relay_stack
     from infra.config.load import load
-    from infra.local.differences import LocalAws
+    from infra.local.aws.differences import LocalAws
 
     file = outdir / "relay.toml"
     file.write_text(config, encoding="utf-8")

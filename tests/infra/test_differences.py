@@ -1,4 +1,4 @@
-"""The local AWS gets the real stack: it differs where infra/local/differences.py says, and nowhere else."""
+"""The local AWS gets the real stack: it differs where infra/local/aws/differences.py says, and nowhere else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.local.differences import DIFFERENCES, LocalAws
+from infra.local.aws.differences import DIFFERENCES, LocalAws
 from tests.infra.conftest import LOCAL
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from infra.app import main, relay_stack
 from infra.config.load import load
-from infra.local.differences import LocalAws
+from infra.local.aws.differences import LocalAws
 from relay.runtime.metrics import Metric
 from tests.infra.conftest import CONFIG, LOCAL, ROOT, synthesize
 from tests.infra.test_permissions import RECORDS, SECRET, TRACES

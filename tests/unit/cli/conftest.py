@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from cli.client import aws, qstash_token
 from cli.main import relay
-from infra.local.aws import client
+from infra.local.aws.server import client
 from relay.verification.scheme import Row
 from tests.flat import bus, group, route, url
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import aws, dev
-from infra.local.aws import free_port
+from infra.local import dev
+from infra.local.aws import server
+from infra.local.aws.server import free_port
 from infra.local.sandbox import LocalError, Sandbox
 from tests.unit.local.leftovers import PROC, processes_of
 from tests.waiting import eventually
@@ -89,7 +90,7 @@ def test_a_qstash_of_ones_own_has_no_admin_api_and_that_is_told(config: Path, te
 def test_what_a_local_aws_is_given_is_in_its_environment() -> None:
     """And so in that of every function that it runs."""
     with Sandbox() as sandbox:
-        process = aws.start(sandbox, variables={"CHAOS_FOLDER": "somewhere"})
+        process = server.start(sandbox, variables={"CHAOS_FOLDER": "somewhere"})
         process.await_ready()
         environment = (PROC / str(process.process.pid) / "environ").read_bytes().split(b"\0")
 
@@ -107,7 +108,7 @@ def test_a_qstash_that_is_not_there_is_told_and_what_was_started_ended(config: P
 
 
 def test_a_local_aws_that_is_not_installed_is_told(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aws, "_PYTHON", Path("/nowhere/python"))
+    monkeypatch.setattr(server, "_PYTHON", Path("/nowhere/python"))
 
     assert "run `make setup`" in failure(config)
 
@@ -120,10 +121,10 @@ def test_a_machine_without_node_is_told(config: Path, monkeypatch: pytest.Monkey
 
 def test_a_local_aws_that_cannot_have_its_port_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox() as first, Sandbox() as second:
-        taken = aws.start(first)
+        taken = server.start(first)
         taken.await_ready()
-        monkeypatch.setattr(aws, "free_port", lambda: taken.port)
-        late = aws.start(second)
+        monkeypatch.setattr(server, "free_port", lambda: taken.port)
+        late = server.start(second)
 
         with pytest.raises(LocalError, match="the local AWS"):
             late.process.wait_until(lambda: False, 20, "free its port")
@@ -131,7 +132,7 @@ def test_a_local_aws_that_cannot_have_its_port_is_told(monkeypatch: pytest.Monke
 
 def test_two_local_aws_run_at_once_and_share_nothing() -> None:
     with Sandbox() as one, Sandbox() as other:
-        first, second = aws.start(one), aws.start(other)
+        first, second = server.start(one), server.start(other)
         first.await_ready()
         second.await_ready()
         first.client("s3").create_bucket(Bucket="mine")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra.local import aws
+from infra.local.aws import server
 from infra.local.sandbox import Sandbox
 
 CODE = """
@@ -32,7 +32,7 @@ def zipped(code: str) -> bytes:
 def test_a_function_has_as_many_processes_as_were_asked_for(workers: int) -> None:
     """However many call it at once; each call is answered."""
     with Sandbox() as sandbox, ThreadPoolExecutor(CALLS) as callers:
-        process = aws.start(sandbox, workers=workers)
+        process = server.start(sandbox, workers=workers)
         process.await_ready()
         client = process.client("lambda")
         for name in ("one", "other"):

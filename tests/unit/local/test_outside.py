@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from infra.local import aws
+from infra.local.aws import server
 from infra.local.outside import shut_out, without
 
 MEANT_FOR_THE_REAL = {
@@ -70,4 +70,4 @@ def test_a_client_of_the_local_aws_needs_no_profile(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_PROFILE", "no such profile")
     shut_out()
 
-    assert aws.client("s3", "http://127.0.0.1:9").meta.endpoint_url == "http://127.0.0.1:9"
+    assert server.client("s3", "http://127.0.0.1:9").meta.endpoint_url == "http://127.0.0.1:9"

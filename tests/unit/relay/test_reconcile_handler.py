@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import reconcile
-from infra.local.aws import client
+from infra.local.aws.server import client
 from relay import wiring
 from relay.errors import OperatorError
 from relay.runtime import aws

@@ -1,0 +1,1 @@
+"""The local AWS: `server` runs it, `deploy` puts the synthesised stack into it, `differences` says where it differs."""
