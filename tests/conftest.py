@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from infra.local.aws import server
 from infra.local.outside import shut_out
-from infra.local.sandbox import Sandbox
+from infra.local.processes.sandbox import Sandbox
 from tests.memory_aws import MemoryDynamoDB, MemoryS3
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ def _run(asked: Asked, file: Path, **how: Any) -> None:
     from cli.config_file import checked
     from infra.local.dev import running
     from infra.local.outside import shut_out
-    from infra.local.sandbox import LocalError
+    from infra.local.processes.sandbox import LocalError
 
     checked(file, allow_local=True)
     given = shut_out()

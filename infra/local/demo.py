@@ -23,7 +23,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from infra.local.destinations import DEAD, HEALTHY, Destinations, flaky
 from infra.local.dev import running
 from infra.local.outside import shut_out
-from infra.local.sandbox import LocalError
+from infra.local.processes.sandbox import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

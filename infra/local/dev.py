@@ -23,7 +23,7 @@ from infra.local.aws.deploy import STAGING_BUCKET, Deployment
 from infra.local.aws.server import CHECKOUT, REGION, WORKERS
 from infra.local.made_up import made_up
 from infra.local.own_qstash import borrowed
-from infra.local.sandbox import LocalError, Process, Sandbox
+from infra.local.processes.sandbox import LocalError, Process, Sandbox
 from relay.config.settings import named_secrets
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from infra.local.sandbox import LocalError
+from infra.local.processes.sandbox import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.local.aws import server
 from infra.local.destinations import Destinations
-from infra.local.sandbox import Sandbox
+from infra.local.processes.sandbox import Sandbox
 from relay.config.settings import Settings
 from relay.jobs.sweep import BATCH, sweep
 from relay.model.event import Event

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from infra.local.aws.server import CHECKOUT
 from infra.local.outside import without
-from infra.local.sandbox import LocalError
+from infra.local.processes.sandbox import LocalError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.local.aws.server import AwsProcess
-    from infra.local.sandbox import Process, Sandbox
+    from infra.local.processes.sandbox import Process, Sandbox
 
 API_ID = "0a1b2c3d"  # 8 hexadecimal digits: the only ids that the local AWS takes in host names, too
 STAGING_BUCKET = "staging"

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from infra.local.sandbox import LocalError
+from infra.local.processes.sandbox import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infra.local.sandbox import Process, Sandbox
+    from infra.local.processes.sandbox import Process, Sandbox
 
 REGION = "us-east-1"
 ROOT_KEY = "test"  # the local AWS never checks signatures of its root key

@@ -14,7 +14,7 @@ import pytest
 from infra.local import dev
 from infra.local.aws import server
 from infra.local.aws.server import free_port
-from infra.local.sandbox import LocalError, Sandbox
+from infra.local.processes.sandbox import LocalError, Sandbox
 from tests.unit.local.leftovers import PROC, processes_of
 from tests.waiting import eventually
 

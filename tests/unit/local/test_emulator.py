@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from infra.local.aws import server
-from infra.local.sandbox import Sandbox
+from infra.local.processes.sandbox import Sandbox
 
 CODE = """
 import os, time

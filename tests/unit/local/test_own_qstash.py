@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from infra.local.own_qstash import borrowed
-from infra.local.sandbox import LocalError
+from infra.local.processes.sandbox import LocalError
 from tests.local_qstash import Facts, running_qstash
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.local import sandbox as sandbox_module
-from infra.local.sandbox import LocalError, Process, Sandbox
+from infra.local.processes import sandbox as sandbox_module
+from infra.local.processes.sandbox import LocalError, Process, Sandbox
 from tests.unit.local.leftovers import PROC, processes_of
 from tests.waiting import eventually
 
@@ -24,7 +24,7 @@ needs_proc = pytest.mark.skipif(not PROC.exists(), reason="looks for processes i
 
 SCRIPT = """
 import sys, time
-from infra.local.sandbox import Sandbox
+from infra.local.processes.sandbox import Sandbox
 with Sandbox() as sandbox:
     shell = ["sh", "-c", "sleep 600 & sleep 600"]
     sandbox.start("a sleeper", shell, sandbox.environment())
