@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import httpx
 
     from cli.client.api import Deployed
-    from infra.local.sources import Request
+    from infra.local.sources.sign import Request
     from relay.verification.scheme import Row
     from relay.verification.secret import Secret
 
@@ -69,22 +69,22 @@ def send(asked: Asked, /, file: Path, source: str | None, times: int, **how: boo
 def _source(sources: Mapping[str, Any], wanted: str | None, scheme: str | None) -> tuple[str, Mapping[str, Any]]:
     """Return the name and the scheme's row of the source to send as: *wanted*, else by the *scheme* it is named for."""
     name = wanted or str(scheme)
-    if wanted is None and name not in sources:
-        of_scheme = [it for it, source in sources.items() if source.get("scheme") == scheme]
+    if wanted is None and name not in sign:
+        of_scheme = [it for it, source in sign.items() if source.get("scheme") == scheme]
         if len(of_scheme) > 1:
             raise Failure(f"several sources sign like {scheme}: choose {' or '.join(sorted(of_scheme))} with --source")
         name = of_scheme[0] if of_scheme else name
-    if name not in sources:
+    if name not in sign:
         raise Failure(
-            f"the deployed relay has no source {name}, but {', '.join(sorted(sources)) or 'none at all'}: add it to"
+            f"the deployed relay has no source {name}, but {', '.join(sorted(sign)) or 'none at all'}: add it to"
             " relay.toml and run `make deploy`, or choose with --source"
         )
-    if sources[name].get("schedule"):
+    if sign[name].get("schedule"):
         raise Failure(
             f"{name} is a schedule: QStash alone posts to it, at its times: send the sample as another source, or wait"
-            f" for the next tick ({sources[name]['schedule']['cron']} {sources[name]['schedule']['timezone']})"
+            f" for the next tick ({sign[name]['schedule']['cron']} {sign[name]['schedule']['timezone']})"
         )
-    return name, sources[name]["row"]
+    return name, sign[name]["row"]
 
 
 def _signed(
@@ -93,23 +93,23 @@ def _signed(
     """Return the sample as the source *name* sends it to *relay*: signed, unless it is already, or never is."""
     from time import time
 
-    from infra.local import sources
+    from infra.local.sources import sign
     from relay.verification import scheme as schemes
 
     at = time()
     url = f"{relay.url}/webhooks/{quote(name, safe='')}" + (f"?{sample.query}" if sample.query else "")
-    request = sources.Request(sample.method, url, sample.headers, sample.body)
+    request = sign.Request(sample.method, url, sample.headers, sample.body)
     try:
         scheme = schemes.Row.of(row)
-        carried = bool(sources.proofs(scheme, request))
+        carried = bool(sign.proofs(scheme, request))
         if stale:
             at -= _stale_by_s(name, scheme, carried=carried)
         if not carried:
-            request = sources.signed(row, request, _secret(relay, name, scheme, request), at)
-        if stale and not sources.proofs(scheme, request):
+            request = sign.signed(row, request, _secret(relay, name, scheme, request), at)
+        if stale and not sign.proofs(scheme, request):
             raise Failure("nobody signs this request, so that it is never stale")
-        return sources.tampered(scheme, request) if tamper else request
-    except sources.CannotSign as error:
+        return sign.tampered(scheme, request) if tamper else request
+    except sign.CannotSign as error:
         raise Failure(f"source {name}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise Failure(
@@ -118,7 +118,7 @@ def _signed(
 
 
 def _stale_by_s(name: str, scheme: Row, *, carried: bool) -> float:
-    from infra.local.sources import stale_by_s
+    from infra.local.sources.sign import stale_by_s
 
     age_s = stale_by_s(scheme)
     if age_s is None:
@@ -131,7 +131,7 @@ def _stale_by_s(name: str, scheme: Row, *, carried: bool) -> float:
 def _secret(relay: Deployed, name: str, scheme: Row, request: Request) -> Secret | None:
     """Return the newest signing secret of the source; None where there is none and the request needs none."""
     from cli.client import secrets
-    from infra.local.sources import needs_signature
+    from infra.local.sources.sign import needs_signature
     from relay.verification.secret import Secret
 
     values = secrets.signing_secrets(relay.stack.name, name)

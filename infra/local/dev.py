@@ -21,9 +21,9 @@ from infra.config.load import ConfigError, load
 from infra.local.aws import server as local_aws
 from infra.local.aws.deploy import STAGING_BUCKET, Deployment
 from infra.local.aws.server import CHECKOUT, REGION, WORKERS
-from infra.local.made_up import made_up
 from infra.local.own_qstash import borrowed
 from infra.local.processes.sandbox import LocalError, Process, Sandbox
+from infra.local.sources.secrets import made_up
 from relay.config.settings import named_secrets
 
 if TYPE_CHECKING:

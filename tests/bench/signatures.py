@@ -17,8 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.local.made_up import made_up
-from infra.local.sources import CannotSign, Request, signed
+from infra.local.sources.secrets import made_up
+from infra.local.sources.sign import CannotSign, Request, signed
 from relay.verification.scheme import HMACS, Row
 from relay.verification.secret import Secret
 from relay.verification.verify import Described, judge

@@ -11,7 +11,7 @@ import pytest
 
 from cli.samples import Sample, read
 from infra.config.load import built_in_schemes
-from infra.local.sources import Request, signed, tampered
+from infra.local.sources.sign import Request, signed, tampered
 from relay.verification.handshakes import Answer
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret

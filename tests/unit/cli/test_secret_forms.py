@@ -9,7 +9,7 @@ import pytest
 
 from cli import schemes
 from infra.config.load import built_in_schemes
-from infra.local.made_up import made_up
+from infra.local.sources.secrets import made_up
 from tests.unit.cli.conftest import values
 
 if TYPE_CHECKING:

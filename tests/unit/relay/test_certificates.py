@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.config.load import built_in_schemes
-from infra.local.keys import new_certificate
-from infra.local.made_up import made_up
-from infra.local.sources import Request, signed
+from infra.local.sources.keys import new_certificate
+from infra.local.sources.secrets import made_up
+from infra.local.sources.sign import Request, signed
 from relay.errors import SignatureError, UpstreamError
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret

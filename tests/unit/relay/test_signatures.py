@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.config.load import built_in_schemes
-from infra.local.made_up import made_up
-from infra.local.sources import Request as SourceRequest
-from infra.local.sources import signed as signed_request
+from infra.local.sources.secrets import made_up
+from infra.local.sources.sign import Request as SourceRequest
+from infra.local.sources.sign import signed as signed_request
 from relay.errors import SignatureError, UnusableSecret
 from relay.verification.request import Received
 from relay.verification.secret import Secret

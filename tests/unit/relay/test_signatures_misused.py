@@ -13,9 +13,9 @@ from urllib.parse import quote
 import pytest
 
 from infra.config.load import built_in_schemes
-from infra.local.made_up import made_up
-from infra.local.sources import Request as SourceRequest
-from infra.local.sources import signed as signed_request
+from infra.local.sources.secrets import made_up
+from infra.local.sources.sign import Request as SourceRequest
+from infra.local.sources.sign import signed as signed_request
 from relay.errors import SignatureError
 from relay.verification.request import Received
 from relay.verification.scheme import Row

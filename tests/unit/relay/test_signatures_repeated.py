@@ -10,8 +10,8 @@ import pytest
 
 from cli.samples import read
 from infra.config.load import built_in_schemes
-from infra.local.made_up import made_up
-from infra.local.sources import Request, needs_signature, signed
+from infra.local.sources.secrets import made_up
+from infra.local.sources.sign import Request, needs_signature, signed
 from relay.errors import SignatureError
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret

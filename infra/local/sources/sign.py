@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 from uuid import uuid4
 
-from infra.local.made_up import ASYMMETRIC, PRIVATE
+from infra.local.sources.secrets import ASYMMETRIC, PRIVATE
 from relay.errors import SignatureError
 from relay.model.content import BROKEN
 from relay.verification.handshakes import UNSIGNED
@@ -235,7 +235,7 @@ def _message(row: Row, request: Request, secret: Secret, key_text: str, time: st
 
 
 def _privately(secret: Secret, message: bytes) -> bytes:
-    from infra.local import keys
+    from infra.local.sources import keys
 
     try:
         return keys.sign(_private_key(secret), message)

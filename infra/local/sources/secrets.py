@@ -62,7 +62,7 @@ def _key_text(kind: str) -> str:
 
 def _pair(row: Row) -> dict[str, object]:
     """Return a public key under the name by which the engine finds it, and its private key."""
-    from infra.local import keys
+    from infra.local.sources import keys
 
     if row.key == "plaid":
         pair = keys.new_p256()
@@ -79,14 +79,14 @@ def _pair(row: Row) -> dict[str, object]:
 
 
 def _aws_sns() -> str:
-    from infra.local.keys import new_certificate
+    from infra.local.sources.keys import new_certificate
 
     private, certificate = new_certificate("sns.amazonaws.com")
     return _stored({"topic_arn": TOPIC_ARN, "signing_cert_pem": certificate, PRIVATE: private})
 
 
 def _paypal() -> str:
-    from infra.local.keys import new_certificate
+    from infra.local.sources.keys import new_certificate
 
     private, certificate = new_certificate(PAYPAL_NAME)
     return _stored({"webhook_id": secrets.token_hex(9).upper(), "cert_pem": certificate, PRIVATE: private})
