@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from infra.local.qstash.cron import read_cron
-from infra.local.qstash.grammar import Refused
+from infra.local.qstash.language.cron import read_cron
+from infra.local.qstash.language.grammar import Refused
 
 if TYPE_CHECKING:
-    from infra.local.qstash.cron import Cron
+    from infra.local.qstash.language.cron import Cron
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 PERIOD_MAX_S = DAY_S  # CloudWatch: one period of an alarm

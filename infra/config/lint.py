@@ -17,7 +17,7 @@ from infra.config.canaries import silence
 from infra.config.mistakes import dotted, nearest
 from infra.config.publishing import FlowControl, Limits, PublishSettings
 from infra.config.schemes import built_in_schemes
-from infra.local.qstash.grammar import evaluate
+from infra.local.qstash.language.grammar import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

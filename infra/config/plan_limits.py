@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.local.qstash.limits import PLANS, Limits
+from infra.local.qstash.language.limits import PLANS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,8 +15,8 @@ from pydantic import AfterValidator
 
 from infra.config.canaries import known_gap_s
 from infra.config.mistakes import near
-from infra.local.qstash.cron import Cron, read_cron
-from infra.local.qstash.grammar import Refused
+from infra.local.qstash.language.cron import Cron, read_cron
+from infra.local.qstash.language.grammar import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

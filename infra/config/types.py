@@ -14,7 +14,7 @@ import jmespath
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from infra.config.mistakes import near
-from infra.local.qstash import grammar as qstash
+from infra.local.qstash.language import grammar as qstash
 from relay.config import expressions
 
 FACTS = ("event_type", "headers", "query", "body", "source")  # what an expression is asked of

@@ -10,7 +10,7 @@ import pytest
 
 from infra.config import flatten, models
 from infra.config.canaries import Silence, longest_gap_s, silence
-from infra.local.qstash.cron import read_cron
+from infra.local.qstash.language.cron import read_cron
 from infra.stack import stack
 from tests.infra.conftest import CONFIG, synthesize
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .limits import PLANS
+from .language.limits import PLANS
 
 
 @click.command("qstash", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from .call import as_json
 from .faults import Fault
-from .grammar import Refused
+from .language.grammar import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection

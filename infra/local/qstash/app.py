@@ -18,8 +18,8 @@ from .admin import Admin
 from .call import Call, answer, as_json
 from .clock import Clock
 from .engine import Engine
-from .grammar import Refused, rate_limited
 from .hosts import answering_test_hosts
+from .language.grammar import Refused, rate_limited
 from .routes import ROUTES, Verb, manages
 from .state import Settings, User, documented_users
 from .views import shaped

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, unquote
 from starlette.responses import Response
 
 from . import selection
-from .grammar import Refused
-from .options import split_target
+from .language.grammar import Refused
+from .language.options import split_target
 from .state import Wanted
 from .views import shaped
 

@@ -16,8 +16,8 @@ import aiohttp
 
 from .clock import all_idle
 from .faults import Faults
-from .grammar import DAY_S, Redaction, evaluate, reset_delay_s, unresolved
-from .options import Callback, read_options
+from .language.grammar import DAY_S, Redaction, evaluate, reset_delay_s, unresolved
+from .language.options import Callback, read_options
 from .signing import sign
 from .state import Answer, DeadLetter, LogRow, Message, Outgoing, Settings, User
 from .views import callback_body, shaped
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from .clock import Clock
     from .faults import Fault
-    from .grammar import FlowControl
+    from .language.grammar import FlowControl
+    from .language.options import Headers
     from .line import FlowKey
-    from .options import Headers
 
 logger = logging.getLogger(__name__)
 

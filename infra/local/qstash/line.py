@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .clock import Clock
-    from .grammar import FlowControl
+    from .language.grammar import FlowControl
 
 
 class Line:

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from . import schedules, selection
 from .call import Call, answer
-from .grammar import ENDPOINT_NAME, WEEK_S, Refused, destination_url, flag, name, whole, within
-from .options import read_options
+from .language.grammar import ENDPOINT_NAME, WEEK_S, Refused, destination_url, flag, name, whole, within
+from .language.options import read_options
 from .publish import Publication, admit, commit, limit_queues, plan
 from .state import Group, Wanted
 from .views import (
@@ -27,8 +27,8 @@ from .views import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .language.options import Headers
     from .line import FlowKey
-    from .options import Headers
     from .state import DeadLetter, Queue, Schedule
 
 Verb = Callable[[Call], Response]

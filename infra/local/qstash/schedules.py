@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import grammar
-from .cron import read_cron
-from .grammar import Refused, within
-from .options import OF_SCHEDULES, read_options
+from .language import grammar
+from .language.cron import read_cron
+from .language.grammar import Refused, within
+from .language.options import OF_SCHEDULES, read_options
 from .publish import admit, commit, limit_queues, plan
 from .signing import random_id
 from .state import Schedule, User, Wanted

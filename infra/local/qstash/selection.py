@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from .grammar import Refused, whole
+from .language.grammar import Refused, whole
 from .state import DeadLetter, LogRow, Message, Stamp, stamp_text
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .app import app
-from .limits import PLANS
+from .language.limits import PLANS
 from .state import Settings, documented_users
 
 if TYPE_CHECKING:

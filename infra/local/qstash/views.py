@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .grammar import Redaction
+    from .language.grammar import Redaction
+    from .language.options import Options
     from .line import FlowKey
-    from .options import Options
     from .state import Answer, DeadLetter, Group, LogRow, Message, Queue, Schedule, User
 
 

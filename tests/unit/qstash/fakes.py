@@ -12,7 +12,7 @@ import httpx
 
 from infra.local.qstash.app import app
 from infra.local.qstash.clock import Clock, all_idle
-from infra.local.qstash.grammar import canonical
+from infra.local.qstash.language.grammar import canonical
 from infra.local.qstash.state import Answer, Outgoing, Settings, documented_users
 
 if TYPE_CHECKING:

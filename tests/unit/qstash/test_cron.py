@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra.local.qstash.cron import read_cron
-from infra.local.qstash.grammar import Refused
+from infra.local.qstash.language.cron import read_cron
+from infra.local.qstash.language.grammar import Refused
 
 NEW_YORK = "TZ=America/New_York "
 BERLIN = "TZ=Europe/Berlin "

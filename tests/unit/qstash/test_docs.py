@@ -11,7 +11,7 @@ from infra.local.qstash.__main__ import main
 from infra.local.qstash.admin import Changes
 from infra.local.qstash.app import app
 from infra.local.qstash.faults import Fault
-from infra.local.qstash.limits import PLANS
+from infra.local.qstash.language.limits import PLANS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "local-qstash.md").read_text()
 ROUTES = {getattr(route, "path", "") for route in app(admin_token="x").routes}

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from infra.local.qstash.limits import Limits
+from infra.local.qstash.language.limits import Limits
 from infra.local.qstash.state import Settings
 
 from .fakes import START_S, Local, local, run

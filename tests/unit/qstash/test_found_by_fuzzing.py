@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from infra.local.qstash.grammar import evaluate
+from infra.local.qstash.language.grammar import evaluate
 from infra.local.qstash.state import Outgoing, Settings
 from infra.local.qstash.web import Web
 

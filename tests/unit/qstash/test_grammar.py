@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.qstash.grammar import (
+from infra.local.qstash.language.grammar import (
     DAY_S,
     Refused,
     canonical,

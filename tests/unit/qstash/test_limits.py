@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from infra.local.qstash.limits import PLANS, Limits
+from infra.local.qstash.language.limits import PLANS, Limits
 from infra.local.qstash.state import Settings
 
 from .fakes import START_S, URL, USERS, local, run

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from infra.local.qstash.clock import all_idle
-from infra.local.qstash.limits import Limits
+from infra.local.qstash.language.limits import Limits
 from infra.local.qstash.line import Line
 from infra.local.qstash.state import Settings
 

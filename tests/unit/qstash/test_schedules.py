@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from infra.local.qstash.limits import Limits
+from infra.local.qstash.language.limits import Limits
 from infra.local.qstash.state import Settings
 
 from .fakes import START_S, URL, Local, local, run

@@ -1,0 +1,1 @@
+"""What QStash's words mean: headers, durations, cron and limits.  Pure; `infra.config` reads it, too."""
