@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from infra.local.qstash.clock import all_idle
+from infra.local.qstash.broker.clock import all_idle
 from tests.memory_aws.calls import Boundary
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from infra.local.qstash.clock import Clock
+    from infra.local.qstash.broker.clock import Clock
     from tests.memory_aws import Calls
 
 STEP_S = 0.5

@@ -22,9 +22,9 @@ import jwt.api_jwt
 
 from infra.config.desired import desired
 from infra.local.qstash.app import app
-from infra.local.qstash.clock import Clock, all_idle
-from infra.local.qstash.state import Answer, Outgoing, documented_users
-from infra.local.qstash.state import Settings as QStashSettings
+from infra.local.qstash.broker.clock import Clock, all_idle
+from infra.local.qstash.broker.state import Answer, Outgoing, documented_users
+from infra.local.qstash.broker.state import Settings as QStashSettings
 from relay.config.settings import Settings
 from relay.deployment import sync
 from relay.deployment.sync import refresh_keys
@@ -56,7 +56,7 @@ from tests.model.destinations import Behaviour, Bus, Destinations
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
 
-    from infra.local.qstash.state import User
+    from infra.local.qstash.broker.state import User
 
 QSTASH = "https://qstash.example.com"
 ADMIN = "admin"

@@ -760,7 +760,7 @@ FAULTS = (
     ),
     Fault(
         "slow-key-is-as-fast-as-any",
-        "infra/local/qstash/line.py",
+        "infra/local/qstash/broker/line.py",
         "self._rests_until_s = self._clock.now() + self._rest_s()",
         "self._rests_until_s = self._clock.now()",
         ("tests/unit/qstash/test_switches.py",),

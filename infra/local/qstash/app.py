@@ -15,15 +15,15 @@ from starlette.routing import Match, Route
 
 from . import schedules
 from .admin import Admin
+from .broker.clock import Clock
+from .broker.engine import Engine
+from .broker.hosts import answering_test_hosts
+from .broker.state import Settings, User, documented_users
+from .broker.views import shaped
+from .broker.web import Web
 from .call import Call, answer, as_json
-from .clock import Clock
-from .engine import Engine
-from .hosts import answering_test_hosts
 from .language.grammar import Refused, rate_limited
 from .routes import ROUTES, Verb, manages
-from .state import Settings, User, documented_users
-from .views import shaped
-from .web import Web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from .faults import Fault
-    from .state import Answer, Credentials, Outgoing
+    from .broker.faults import Fault
+    from .broker.state import Answer, Credentials, Outgoing
 
 
 def app(

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from starlette.responses import Response
 
 from . import schedules, selection
-from .call import Call, answer
-from .language.grammar import ENDPOINT_NAME, WEEK_S, Refused, destination_url, flag, name, whole, within
-from .language.options import read_options
-from .publish import Publication, admit, commit, limit_queues, plan
-from .state import Group, Wanted
-from .views import (
+from .broker.publish import Publication, admit, commit, limit_queues, plan
+from .broker.state import Group, Wanted
+from .broker.views import (
     dead_letter_view,
     flow_key_view,
     group_view,
@@ -23,13 +20,16 @@ from .views import (
     queue_view,
     schedule_view,
 )
+from .call import Call, answer
+from .language.grammar import ENDPOINT_NAME, WEEK_S, Refused, destination_url, flag, name, whole, within
+from .language.options import read_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .broker.line import FlowKey
+    from .broker.state import DeadLetter, Queue, Schedule
     from .language.options import Headers
-    from .line import FlowKey
-    from .state import DeadLetter, Queue, Schedule
 
 Verb = Callable[[Call], Response]
 Found = TypeVar("Found")

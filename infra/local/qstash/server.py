@@ -20,8 +20,8 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .app import app
+from .broker.state import Settings, documented_users
 from .language.limits import PLANS
-from .state import Settings, documented_users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from infra.local.qstash.app import app
-from infra.local.qstash.clock import Clock, all_idle
+from infra.local.qstash.broker.clock import Clock, all_idle
+from infra.local.qstash.broker.state import Answer, Outgoing, Settings, documented_users
 from infra.local.qstash.language.grammar import canonical
-from infra.local.qstash.state import Answer, Outgoing, Settings, documented_users
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

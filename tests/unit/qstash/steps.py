@@ -12,7 +12,7 @@ import httpx
 import jwt
 import pytest
 
-from infra.local.qstash.clock import all_idle
+from infra.local.qstash.broker.clock import all_idle
 
 from .fakes import START_S, USERS
 

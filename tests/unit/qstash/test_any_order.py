@@ -12,9 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from infra.local.qstash.clock import all_idle
+from infra.local.qstash.broker.clock import all_idle
+from infra.local.qstash.broker.state import Settings
 from infra.local.qstash.language.limits import Limits
-from infra.local.qstash.state import Settings
 
 from .fakes import Local, local
 

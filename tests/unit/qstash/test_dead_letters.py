@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.local.qstash.clock import all_idle
+from infra.local.qstash.broker.clock import all_idle
 
 from .fakes import START_S, URL, local, run
 from .steps import fail

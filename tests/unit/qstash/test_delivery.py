@@ -13,7 +13,7 @@ import httpx
 import jwt
 import pytest
 
-from infra.local.qstash.clock import Clock, all_idle
+from infra.local.qstash.broker.clock import Clock, all_idle
 
 from .fakes import START_S, URL, USERS, local, run
 from .steps import claims, fail

@@ -10,7 +10,7 @@ import pytest
 from infra.local.qstash.__main__ import main
 from infra.local.qstash.admin import Changes
 from infra.local.qstash.app import app
-from infra.local.qstash.faults import Fault
+from infra.local.qstash.broker.faults import Fault
 from infra.local.qstash.language.limits import PLANS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "local-qstash.md").read_text()

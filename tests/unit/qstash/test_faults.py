@@ -12,7 +12,7 @@ import jwt
 import pytest
 
 from infra.local.destinations import Behaviour, Destinations
-from infra.local.qstash.clock import Clock, all_idle
+from infra.local.qstash.broker.clock import Clock, all_idle
 from tests.local_qstash import running_qstash
 
 from .fakes import ADMIN, START_S, URL, USERS, Local, local, run

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from infra.local.qstash.broker.state import Settings
 from infra.local.qstash.language.limits import Limits
-from infra.local.qstash.state import Settings
 
 from .fakes import START_S, Local, local, run
 from .steps import arrived, call, each, refused, slow

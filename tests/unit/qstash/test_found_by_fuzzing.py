@@ -7,9 +7,9 @@ import json
 
 import pytest
 
+from infra.local.qstash.broker.state import Outgoing, Settings
+from infra.local.qstash.broker.web import Web
 from infra.local.qstash.language.grammar import evaluate
-from infra.local.qstash.state import Outgoing, Settings
-from infra.local.qstash.web import Web
 
 from .fakes import local, run
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from infra.local.qstash.broker.state import Settings
 from infra.local.qstash.language.limits import Limits
-from infra.local.qstash.state import Settings
 
 from .fakes import local, run
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
+from infra.local.qstash.broker.state import Settings
 from infra.local.qstash.language.limits import PLANS, Limits
-from infra.local.qstash.state import Settings
 
 from .fakes import START_S, URL, USERS, local, run
 from .steps import arrived, call, each, refused, slow

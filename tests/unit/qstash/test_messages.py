@@ -6,7 +6,7 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from infra.local.qstash.state import Settings
+from infra.local.qstash.broker.state import Settings
 
 from .fakes import START_S, URL, local, run
 from .steps import fail

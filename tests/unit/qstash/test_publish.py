@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from infra.local.qstash.clock import all_idle
+from infra.local.qstash.broker.clock import all_idle
+from infra.local.qstash.broker.state import Settings, documented_users
 from infra.local.qstash.language.limits import Limits
-from infra.local.qstash.state import Settings, documented_users
 
 from .fakes import START_S, TOKEN, URL, USERS, Local, local, run
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
-from infra.local.qstash.clock import all_idle
+from infra.local.qstash.broker.clock import all_idle
+from infra.local.qstash.broker.line import Line
+from infra.local.qstash.broker.state import Settings
 from infra.local.qstash.language.limits import Limits
-from infra.local.qstash.line import Line
-from infra.local.qstash.state import Settings
 
 from .fakes import START_S, Local, local, run
 from .steps import arrived, call, each, refused, slow

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.local.qstash.app import app
+from infra.local.qstash.broker.state import Settings
 from infra.local.qstash.language.limits import Limits
-from infra.local.qstash.state import Settings
 
 from .fakes import TOKEN, run, serving
 

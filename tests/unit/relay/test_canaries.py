@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import record
-from infra.local.qstash.signing import sign
+from infra.local.qstash.broker.signing import sign
 from relay import wiring
 from relay.config.settings import Settings
 from relay.model.delivery import Status

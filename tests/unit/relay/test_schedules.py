@@ -13,7 +13,7 @@ import pytest
 
 import ingest
 from infra.config.load import built_in_schemes
-from infra.local.qstash.signing import sign
+from infra.local.qstash.broker.signing import sign
 from relay import wiring
 from relay.config.settings import Settings
 from relay.ingest.refusals import Pace, record_refusal

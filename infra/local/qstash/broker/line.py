@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..language.grammar import FlowControl
     from .clock import Clock
-    from .language.grammar import FlowControl
 
 
 class Line:

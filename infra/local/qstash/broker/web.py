@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
-from .language.grammar import canonical
+from ..language.grammar import canonical
 from .state import Answer
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from ..language.grammar import DAY_S, Redaction, evaluate, reset_delay_s, unresolved
+from ..language.options import Callback, read_options
 from .clock import all_idle
 from .faults import Faults
-from .language.grammar import DAY_S, Redaction, evaluate, reset_delay_s, unresolved
-from .language.options import Callback, read_options
 from .signing import sign
 from .state import Answer, DeadLetter, LogRow, Message, Outgoing, Settings, User
 from .views import callback_body, shaped
@@ -25,10 +25,10 @@ from .views import callback_body, shaped
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
 
+    from ..language.grammar import FlowControl
+    from ..language.options import Headers
     from .clock import Clock
     from .faults import Fault
-    from .language.grammar import FlowControl
-    from .language.options import Headers
     from .line import FlowKey
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from .language.limits import Limits
+from ..language.limits import Limits
 from .line import FlowKey, Line
 from .signing import message_id, random_id
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Reversible
 
+    from ..language.cron import Cron
+    from ..language.grammar import FlowControl
+    from ..language.options import Headers, Options
     from .clock import Clock
-    from .language.cron import Cron
-    from .language.grammar import FlowControl
-    from .language.options import Headers, Options
 
 Stamp = tuple[int, int]  # Unix ms and a number: the order in which a user's things happened
 _MAX_REMEMBERED = 1_000_000  # deduplication keys, each user

@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .language.grammar import DAY_S, NAME, Refused, destination_url, rate_limited, unresolved, within
-from .language.options import Options, read_options
+from ..language.grammar import DAY_S, NAME, Refused, destination_url, rate_limited, unresolved, within
+from ..language.options import Options, read_options
 from .state import Group, Message, Settings, User, Wanted
 
 if TYPE_CHECKING:

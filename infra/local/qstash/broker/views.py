@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .language.grammar import Redaction
-    from .language.options import Options
+    from ..language.grammar import Redaction
+    from ..language.options import Options
     from .line import FlowKey
     from .state import Answer, DeadLetter, Group, LogRow, Message, Queue, Schedule, User
 
