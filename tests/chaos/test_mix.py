@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from infra.local.qstash.admin import Changes
+from infra.local.qstash.api.admin import Changes
 from infra.local.qstash.broker.faults import Fault
 from tests.chaos.mix import DYNAMODB, FAILURES, FAMILIES, KILLS, LASTING, SENDS_AGAIN, mix
 

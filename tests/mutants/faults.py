@@ -767,7 +767,7 @@ FAULTS = (
     ),
     Fault(
         "whole-batch-refused-for-an-item",
-        "infra/local/qstash/routes.py",
+        "infra/local/qstash/api/routes.py",
         'if call.engine.settings.batch_refused == "whole":',
         "if call.engine.settings.batch_refused:",
         ("tests/unit/qstash/test_switches.py", "tests/unit/qstash/test_publish.py"),

@@ -13,17 +13,17 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from . import schedules
-from .admin import Admin
+from .api import schedules
+from .api.admin import Admin
+from .api.call import Call, answer, as_json
+from .api.routes import ROUTES, Verb, manages
 from .broker.clock import Clock
 from .broker.engine import Engine
 from .broker.hosts import answering_test_hosts
 from .broker.state import Settings, User, documented_users
 from .broker.views import shaped
 from .broker.web import Web
-from .call import Call, answer, as_json
 from .language.grammar import Refused, rate_limited
-from .routes import ROUTES, Verb, manages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from infra.local.qstash.__main__ import main
-from infra.local.qstash.admin import Changes
+from infra.local.qstash.api.admin import Changes
 from infra.local.qstash.app import app
 from infra.local.qstash.broker.faults import Fault
 from infra.local.qstash.language.limits import PLANS

@@ -12,8 +12,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from .broker.state import DeadLetter, LogRow, Message, Stamp, stamp_text
-from .language.grammar import Refused, whole
+from ..broker.state import DeadLetter, LogRow, Message, Stamp, stamp_text
+from ..language.grammar import Refused, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Reversible, Sequence

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import Response
 
-from . import schedules, selection
-from .broker.publish import Publication, admit, commit, limit_queues, plan
-from .broker.state import Group, Wanted
-from .broker.views import (
+from ..broker.publish import Publication, admit, commit, limit_queues, plan
+from ..broker.state import Group, Wanted
+from ..broker.views import (
     dead_letter_view,
     flow_key_view,
     group_view,
@@ -20,16 +19,17 @@ from .broker.views import (
     queue_view,
     schedule_view,
 )
+from ..language.grammar import ENDPOINT_NAME, WEEK_S, Refused, destination_url, flag, name, whole, within
+from ..language.options import read_options
+from . import schedules, selection
 from .call import Call, answer
-from .language.grammar import ENDPOINT_NAME, WEEK_S, Refused, destination_url, flag, name, whole, within
-from .language.options import read_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .broker.line import FlowKey
-    from .broker.state import DeadLetter, Queue, Schedule
-    from .language.options import Headers
+    from ..broker.line import FlowKey
+    from ..broker.state import DeadLetter, Queue, Schedule
+    from ..language.options import Headers
 
 Verb = Callable[[Call], Response]
 Found = TypeVar("Found")

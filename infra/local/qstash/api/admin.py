@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.routing import Route
 
-from .broker.faults import Fault
+from ..broker.faults import Fault
+from ..language.grammar import Refused
 from .call import as_json
-from .language.grammar import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from .broker.engine import Engine
-    from .broker.state import User
+    from ..broker.engine import Engine
+    from ..broker.state import User
 
 _MAX_ADVANCE_S = 400 * 86_400
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .broker.publish import admit, commit, limit_queues, plan
-from .broker.signing import random_id
-from .broker.state import Schedule, User, Wanted
-from .language import grammar
-from .language.cron import read_cron
-from .language.grammar import Refused, within
-from .language.options import OF_SCHEDULES, read_options
+from ..broker.publish import admit, commit, limit_queues, plan
+from ..broker.signing import random_id
+from ..broker.state import Schedule, User, Wanted
+from ..language import grammar
+from ..language.cron import read_cron
+from ..language.grammar import Refused, within
+from ..language.options import OF_SCHEDULES, read_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .broker.engine import Engine
+    from ..broker.engine import Engine
 
 
 def put_schedule(engine: Engine, user: User, asked: Wanted) -> Schedule:

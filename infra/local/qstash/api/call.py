@@ -9,17 +9,17 @@ from urllib.parse import parse_qs, unquote
 
 from starlette.responses import Response
 
+from ..broker.state import Wanted
+from ..broker.views import shaped
+from ..language.grammar import Refused
+from ..language.options import split_target
 from . import selection
-from .broker.state import Wanted
-from .broker.views import shaped
-from .language.grammar import Refused
-from .language.options import split_target
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from .broker.engine import Engine
-    from .broker.state import User
+    from ..broker.engine import Engine
+    from ..broker.state import User
 
 
 @dataclass(frozen=True)
