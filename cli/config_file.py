@@ -29,7 +29,8 @@ def checked(file: Path, *, as_json: bool = False, allow_local: bool = False) -> 
     Args:
         allow_local: Also take destinations on this machine, for `relay dev`.
     """
-    from infra.config.load import ConfigError, load
+    from infra.config.load import load
+    from infra.config.mistakes import ConfigError
 
     try:
         return load(file, allow_local=allow_local)

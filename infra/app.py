@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import aws_cdk as cdk  # reads the environment above when it starts Node
 
 from infra.config.flatten import flatten, needs_public_keys
-from infra.config.load import ConfigError, load
+from infra.config.load import load
+from infra.config.mistakes import ConfigError
 from infra.local.aws.differences import LocalAws, apply
 from infra.stack import asset
 from infra.stack.stack import RelayStack

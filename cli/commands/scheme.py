@@ -293,7 +293,7 @@ def _tell(verdict: Mapping[str, Any]) -> None:
 
 
 def _known(config: Path | None) -> Mapping[str, Scheme]:
-    from infra.config.load import built_in_schemes
+    from infra.config.schemes import built_in_schemes
 
     if config is None:
         return built_in_schemes()

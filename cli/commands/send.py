@@ -69,22 +69,22 @@ def send(asked: Asked, /, file: Path, source: str | None, times: int, **how: boo
 def _source(sources: Mapping[str, Any], wanted: str | None, scheme: str | None) -> tuple[str, Mapping[str, Any]]:
     """Return the name and the scheme's row of the source to send as: *wanted*, else by the *scheme* it is named for."""
     name = wanted or str(scheme)
-    if wanted is None and name not in sign:
-        of_scheme = [it for it, source in sign.items() if source.get("scheme") == scheme]
+    if wanted is None and name not in sources:
+        of_scheme = [it for it, source in sources.items() if source.get("scheme") == scheme]
         if len(of_scheme) > 1:
             raise Failure(f"several sources sign like {scheme}: choose {' or '.join(sorted(of_scheme))} with --source")
         name = of_scheme[0] if of_scheme else name
-    if name not in sign:
+    if name not in sources:
         raise Failure(
-            f"the deployed relay has no source {name}, but {', '.join(sorted(sign)) or 'none at all'}: add it to"
+            f"the deployed relay has no source {name}, but {', '.join(sorted(sources)) or 'none at all'}: add it to"
             " relay.toml and run `make deploy`, or choose with --source"
         )
-    if sign[name].get("schedule"):
+    if sources[name].get("schedule"):
         raise Failure(
             f"{name} is a schedule: QStash alone posts to it, at its times: send the sample as another source, or wait"
-            f" for the next tick ({sign[name]['schedule']['cron']} {sign[name]['schedule']['timezone']})"
+            f" for the next tick ({sources[name]['schedule']['cron']} {sources[name]['schedule']['timezone']})"
         )
-    return name, sign[name]["row"]
+    return name, sources[name]["row"]
 
 
 def _signed(

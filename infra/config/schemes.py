@@ -1,4 +1,4 @@
-"""Signature schemes as relay.toml and infra/config/schemes.toml say them: the model of a row, and what can be wrong with one.
+"""Signature schemes as relay.toml and schemes.toml say them: the model of a row, and what can be wrong with one.
 
 What the engine has no word for, and what would prove nothing, is looked at here, when a configuration is read, so that
 the functions needn't.

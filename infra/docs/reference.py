@@ -1,4 +1,4 @@
-"""Writes docs/reference.md and docs/relay.schema.json from the models of relay.toml: `python -m infra.docs.reference`."""
+"""Writes docs/reference.md and docs/relay.schema.json from relay.toml's models: `python -m infra.docs.reference`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference.md"
 SCHEMA = DOCS / "relay.schema.json"
 _HEAD = """\
 # relay.toml: every setting
 
-`python -m infra.docs.reference` writes this page, and [relay.schema.json](relay.schema.json) for editors, from the models
-that `relay check` and `cdk synth` read the file with. With `#:schema docs/relay.schema.json` as the first line of a
-relay.toml, editors that know TOML schemas complete and check it. Unknown settings are mistakes, and told with the
+`python -m infra.docs.reference` writes this page, and [relay.schema.json](relay.schema.json) for editors, from the
+models that `relay check` and `cdk synth` read the file with. With `#:schema docs/relay.schema.json` as the first line of
+a relay.toml, editors that know TOML schemas complete and check it. Unknown settings are mistakes, and told with the
 nearest right name.
 
 [cookbook.md](cookbook.md) has a recipe for each use; what proves who sent a webhook, and the rows of `[schemes.x]`, is

@@ -12,7 +12,7 @@ from relay.verification.scheme import HASHES, HMACS, JWTS, TOKEN, Row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PAGE = Path(__file__).parent.parent / "docs" / "schemes.md"
+PAGE = Path(__file__).parents[2] / "docs" / "schemes.md"
 _PROOFS = {
     "sdk": "its SDK",
     "library": "another's library",

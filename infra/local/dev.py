@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from infra.config.flatten import flatten
-from infra.config.load import ConfigError, load
+from infra.config.load import load
+from infra.config.mistakes import ConfigError
 from infra.local.aws import server as local_aws
 from infra.local.aws.deploy import STAGING_BUCKET, Deployment
 from infra.local.aws.server import CHECKOUT, REGION, WORKERS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from infra.local.aws.server import free_port
 from infra.local.destinations import DEAD, Destinations, flaky
 from infra.local.dev import running

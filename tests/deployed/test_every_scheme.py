@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from cli.samples import Sample, read
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from infra.local.sources.sign import Request, signed, tampered
 from relay.verification.handshakes import Answer
 from relay.verification.scheme import Row

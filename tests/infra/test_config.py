@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.config.flatten import flatten
-from infra.config.load import ConfigError, built_in_schemes, load
-from infra.config.schemes import mistakes
+from infra.config.load import load
+from infra.config.mistakes import ConfigError
+from infra.config.schemes import built_in_schemes, mistakes
 from relay.config.settings import Settings
 from tests.flat import bus, group, publishing, route
 from tests.infra.conftest import CONFIG, ROOT

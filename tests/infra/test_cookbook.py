@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.config.flatten import flatten
-from infra.config.load import ConfigError, load
+from infra.config.load import load
+from infra.config.mistakes import ConfigError
 from relay.config.settings import Settings
 from tests.infra.conftest import ROOT
 

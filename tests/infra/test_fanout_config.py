@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from infra.config import json_schema, plan_limits, publishing
 from infra.config.flatten import flatten
-from infra.config.load import ConfigError, load
+from infra.config.load import load
+from infra.config.mistakes import ConfigError
 from infra.config.models import Config
 from infra.docs import reference
 from relay.config.settings import Settings

@@ -20,7 +20,7 @@ import pytest
 
 import ingest
 import record
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from infra.local.qstash.broker.signing import sign
 from infra.stack.writes import LEADING_KEYS
 from relay import wiring

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.config.load import ConfigError, load
+from infra.config.load import load
+from infra.config.mistakes import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,9 @@ import pytest
 
 from infra.config import quarantine
 from infra.config.flatten import flatten
-from infra.config.load import ConfigError, built_in_schemes, load
+from infra.config.load import load
+from infra.config.mistakes import ConfigError
+from infra.config.schemes import built_in_schemes
 from relay.config.settings import Settings
 from relay.runtime.metrics import Metric
 from relay.storage.quarantine import QUARANTINE

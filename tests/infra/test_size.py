@@ -11,7 +11,8 @@ import pytest
 
 from infra.config import sizes
 from infra.config.flatten import flatten
-from infra.config.load import ConfigError, load
+from infra.config.load import load
+from infra.config.mistakes import ConfigError
 from tests.infra.conftest import synthesize
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from tests.flat import bus, group, publishing, route, url
 
 if TYPE_CHECKING:

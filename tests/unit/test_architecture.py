@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 
 CHECKOUT = Path(__file__).parents[2]
 FUNCTIONS = CHECKOUT / "functions"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cli.samples import read
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 
 EVENTS = Path(__file__).parents[2] / "events"
 SAMPLES = sorted(EVENTS.glob("*/*.json"))

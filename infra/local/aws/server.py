@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 ROOT_KEY = "test"  # the local AWS never checks signatures of its root key
 READY_S = 60
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 WORKERS = max(2, os.cpu_count() or 1)  # of a function: more would only wait for a core, at 50 MB each
 _PYTHON = CHECKOUT / ".venv-aws" / "bin" / "python"
 _EMULATOR = Path(__file__).with_name("emulator.py")

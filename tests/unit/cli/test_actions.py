@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from infra.local.sources.secrets import made_up
 from relay.model.ids import event_id
 from relay.verification.request import Received

@@ -12,7 +12,7 @@ import pytest
 from cli.client import qstash_token
 from cli.terminal.options import iso
 from cli.terminal.tables import time_text
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from relay.storage.store import Store
 from tests.local_table import make_table
 from tests.unit.cli.conftest import SECRET, TOKEN, aws_variables, serving

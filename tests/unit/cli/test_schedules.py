@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from tests.unit.cli.conftest import GITHUB
 
 if TYPE_CHECKING:

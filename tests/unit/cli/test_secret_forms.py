@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cli import schemes
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from infra.local.sources.secrets import made_up
 from tests.unit.cli.conftest import values
 

@@ -12,7 +12,7 @@ import botocore.session
 from botocore.errorfactory import ClientExceptionsFactory
 
 import ingest
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from relay.config.settings import Settings
 from relay.runtime.secrets import Vault
 from tests.unit.relay.operator import ARN, Context

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from relay.config.settings import Settings
 from relay.errors import BodyTooLarge, SignatureError, UpstreamError
 from relay.ingest.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from relay.errors import SignatureError
 from relay.verification.request import Received
 from relay.verification.scheme import Row

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from relay.errors import SignatureError
 from relay.verification.handshakes import NAMES, Answer
 from relay.verification.request import Received

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from relay.ingest.accept import accept
 from relay.ingest.webhook import Spooled
 from relay.verification.request import Received

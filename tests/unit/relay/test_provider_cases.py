@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from relay.errors import SignatureError
 from relay.verification.request import Received
 from relay.verification.scheme import Row

@@ -482,7 +482,7 @@ def test_what_may_not_be_told_as_missing_is_looked_for(kept: Quarantining, monke
 
 def test_a_handshake_isnt_let_in_as_an_event(kept: Quarantining) -> None:
     """Nobody waits for its answer any more."""
-    from infra.config.load import built_in_schemes
+    from infra.config.schemes import built_in_schemes
 
     kept.configure(configured(scheme="slack", row=built_in_schemes()["slack"].row()))
     body = b'{"type": "url_verification", "challenge": "abc"}'

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 import ingest
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from infra.local.qstash.broker.signing import sign
 from relay import wiring
 from relay.config.settings import Settings

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from infra.local.sources.secrets import made_up
 from infra.local.sources.sign import Request as SourceRequest
 from infra.local.sources.sign import signed as signed_request

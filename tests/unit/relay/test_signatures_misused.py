@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from infra.local.sources.secrets import made_up
 from infra.local.sources.sign import Request as SourceRequest
 from infra.local.sources.sign import signed as signed_request

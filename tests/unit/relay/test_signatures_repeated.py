@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.samples import read
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from infra.local.sources.secrets import made_up
 from infra.local.sources.sign import Request, needs_signature, signed
 from relay.errors import SignatureError

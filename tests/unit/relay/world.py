@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from infra.config.load import built_in_schemes
+from infra.config.schemes import built_in_schemes
 from relay.config.settings import Settings
 from relay.errors import OperatorError
 from relay.ingest.accept import Acceptance, Proof, accept, examine
