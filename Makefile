@@ -13,7 +13,7 @@ SEED ?= 1
 COUNT ?= 2000
 CASES ?= 500
 
-.PHONY: setup demo test test-relay test-unit test-infra test-deployed test-slow model chaos check lint types synth gate fuzz bench mutants deploy lock clean
+.PHONY: setup demo test test-relay test-unit test-infra test-deployed test-slow model chaos check lint types synth gate fuzz bench mutants deploy picture lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,8 @@ help:
 	@echo "make bench    what the relay and the local QStash take, beside a yardstick of the same run"
 	@echo "make mutants  plant faults in a copy of the code, one at a time, and say which test catches each"
 	@echo "make chaos    send webhooks under the faults of SEED (1), count what arrives, write docs/reliability.md's tables"
+	@echo "              and README.md's figures"
+	@echo "make picture  record the demo, write docs/demo.svg, the picture in README.md"
 	@echo "make deploy   deploy into the AWS account of AWS_PROFILE, then \`relay sync\` (CONFIG=FILE, default relay.toml;"
 	@echo "              TAKE_OVER=1: a first deploy takes over what QStash holds of the relay's name)"
 	@echo "make setup    only install what the others need, into .venv, .venv-aws and node_modules"
@@ -93,6 +95,10 @@ tests/gate/provider_sdks/js/node_modules/.ready: tests/gate/provider_sdks/js/pac
 
 demo: setup
 	$(BIN)/python -m infra.local.demo
+
+# The picture of the demo in README.md, of a run made for it.
+picture: setup
+	$(BIN)/python -m infra.docs.recording
 
 # All at a time: the deployed relay has a minute to wait for, which the others fill.
 test: setup

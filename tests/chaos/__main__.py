@@ -7,7 +7,7 @@ import sys
 import click
 
 from tests.chaos.mix import FAMILIES, mix
-from tests.chaos.report import PAGE, lines, page
+from tests.chaos.report import PAGE, README, lines, page, readme
 from tests.chaos.run import Run, stage
 
 
@@ -15,7 +15,7 @@ from tests.chaos.run import Run, stage
 @click.argument("seed", type=int, default=1)
 @click.option("--count", type=click.IntRange(1), default=2000, show_default=True, help="How many webhooks to send.")
 @click.option("--only", default=",".join(FAMILIES), show_default=True, help="Which families of faults.")
-@click.option("--write", is_flag=True, help="Write the tables of docs/reliability.md.")
+@click.option("--write", is_flag=True, help="Write the tables of docs/reliability.md and the figures of README.md.")
 def main(seed: int, count: int, only: str, *, write: bool) -> None:
     """Send webhooks under the faults of SEED, let the relay settle, and print the ledger."""
     families = frozenset(filter(None, only.split(",")))
@@ -30,7 +30,8 @@ def main(seed: int, count: int, only: str, *, write: bool) -> None:
     for line in lines(outcome):
         click.echo(line)
     if write:
-        PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), outcome), encoding="utf-8")
+        for file, written in ((PAGE, page), (README, readme)):
+            file.write_text(written(file.read_text(encoding="utf-8"), outcome), encoding="utf-8")
     sys.exit(0 if outcome.holds else 1)
 
 

@@ -1,4 +1,4 @@
-"""What a run is told as: lines for people, and the tables of docs/reliability.md."""
+"""What a run is told as: lines for people, the tables of docs/reliability.md, and the figures of README.md."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.chaos.run import Outcome
 
-PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+README = Path(__file__).parents[2] / "README.md"
+PAGE = README.parent / "docs" / "reliability.md"
 BEGIN = "<!-- chaos: begin -->"
 END = "<!-- chaos: end -->"
 FINDINGS_SHOWN = 60
+README_FIGURES = ("sent", "accepted", "expected deliveries", "delivered", "dead-lettered", "lost", "unaccounted")
 
 
 def lines(outcome: Outcome) -> list[str]:
@@ -35,11 +37,37 @@ def page(text: str, outcome: Outcome) -> str:
     Raises:
         ValueError: It has no markers.
     """
+    return _between(text, _tables(outcome))
+
+
+def readme(text: str, outcome: Outcome) -> str:
+    """Return the README *text* with the figures of *outcome* between its markers.
+
+    Raises:
+        ValueError: It has no markers.
+    """
+    return _between(text, _figures(outcome))
+
+
+def _between(text: str, written: str) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page lacks {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{_tables(outcome)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{written}\n{END}{after}"
+
+
+def _figures(outcome: Outcome) -> str:
+    figures = {name: figure for name, _, figure in (it.partition(": ") for it in outcome.ledger.lines())}
+    return "\n".join(
+        [
+            f"| {' | '.join(('seed', *README_FIGURES))} |",
+            f"| {' | '.join(['---:'] * (1 + len(README_FIGURES)))} |",
+            f"| {' | '.join((str(outcome.seed), *(figures[name] for name in README_FIGURES)))} |",
+            "",
+            f"Doubled: {figures['doubled']}.",
+        ]
+    )
 
 
 def _tables(outcome: Outcome) -> str:

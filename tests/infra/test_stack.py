@@ -516,11 +516,11 @@ def test_every_alarm_tells_the_topic_and_says_what_to_do(real: Synthesized) -> N
         assert "Metrics" not in properties  # metric math, which the local AWS refuses
 
 
-def test_the_readme_reckons_with_every_alarm(real: Synthesized) -> None:
+def test_the_page_of_costs_reckons_with_every_alarm(real: Synthesized) -> None:
     """What the relay costs while it is idle is mostly that."""
     number = len(real.of_type("AWS::CloudWatch::Alarm"))
 
-    assert f"| {number} alarms " in (ROOT / "README.md").read_text()
+    assert f"| {number} alarms " in (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
 
 
 def test_silence_is_an_alarm_only_for_sweep(real: Synthesized) -> None:

@@ -1,0 +1,57 @@
+"""docs/reliability.md and docs/querying.md list what the stack has: every alarm, every route of the HTTP API."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.infra.conftest import CONFIG, ROOT, Synthesized, synthesize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FAILURES = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").partition("\n## The promise")[0]
+QUERYING = (ROOT / "docs" / "querying.md").read_text(encoding="utf-8")
+CANARY = """
+[sources.alive]
+cron = "*/15 * * * *"
+timezone = "UTC"
+canary = true
+to = ["audit"]
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """A stack with all that is off by default and has an alarm."""
+    said = 'reconcile = "repos/acme/shop/hooks/1"\nquarantine = "3d"\n'
+    config = CONFIG.replace("[sources.github]\n", f"[sources.github]\n{said}") + CANARY
+    folder: Path = tmp_path_factory.mktemp("whole")
+    return synthesize(folder, config, local=False)
+
+
+def _alarms(stack: Synthesized) -> set[str]:
+    """Return the names of the alarms: a logical id is `Alarms`, the name without dashes, and a hash."""
+    return {it.removeprefix("Alarms")[:-8] for it in stack.of_type("AWS::CloudWatch::Alarm")}
+
+
+def test_each_alarm_stands_beside_the_failure_that_it_tells(whole: Synthesized) -> None:
+    rows = [line.strip("|").split("|") for line in FAILURES.splitlines() if line.startswith("| ")][2:]
+    named = {name for row in rows for name in re.findall(r"`([A-Z][\w-]+)`", row[3])}
+
+    assert all(len(row) == 5 for row in rows)
+    assert {it.replace("Canary-NAME", "Canaryalive") for it in named} == _alarms(whole)
+
+
+def test_the_page_has_every_route_of_the_api(whole: Synthesized) -> None:
+    keys = [it["Properties"]["RouteKey"] for it in whole.of_type("AWS::ApiGatewayV2::Route").values()]
+    routes = {re.sub(r"\{\w+_id\}", "{id}", key) for key in keys}
+    listed = {
+        f"{method} {path}"
+        for method, paths in re.findall(r"^\| `(GET|POST)` \| (.*) \|$", QUERYING, re.MULTILINE)
+        for path in re.findall(r"`([^`]+)`", paths)
+    }
+
+    assert listed == {it for it in routes if " /v1/" in it}
