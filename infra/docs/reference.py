@@ -24,8 +24,8 @@ _HEAD = """\
 # relay.toml: every setting
 
 `python -m infra.docs.reference` writes this page, and [relay.schema.json](relay.schema.json) for editors, from the
-models that `relay check` and `cdk synth` read the file with. With `#:schema docs/relay.schema.json` as the first line of
-a relay.toml, editors that know TOML schemas complete and check it. Unknown settings are mistakes, and told with the
+models that `relay check` and `cdk synth` read the file with. With `#:schema docs/relay.schema.json` as the first line
+of a relay.toml, editors that know TOML schemas complete and check it. Unknown settings are mistakes, and told with the
 nearest right name.
 
 [cookbook.md](cookbook.md) has a recipe for each use; what proves who sent a webhook, and the rows of `[schemes.x]`, is
