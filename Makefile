@@ -132,6 +132,7 @@ check: setup .venv-sdks/.ready tests/gate/provider_sdks/js/node_modules/.ready
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: setup
 	$(BIN)/mypy

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from cli.terminal.options import Asked, json_line
+from relay.urls import webhook_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -81,7 +82,7 @@ def _event(settings: Settings, source: str, sample: Sample) -> Event:
     from relay.verification.request import Received
     from relay.verification.verify import describe
 
-    url = f"{settings.base_urls[0]}/webhooks/{source}" + (f"?{sample.query}" if sample.query else "")
+    url = webhook_url(settings.base_urls[0], source) + (f"?{sample.query}" if sample.query else "")
     said = describe(
         settings.sources[source].row,
         Received(method=sample.method, urls=[url], headers=sample.headers, body=sample.body),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.terminal.options import Failure
+from relay.urls import source_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +44,8 @@ def read(file: Path) -> Sample:
             headers["cookie"] = "; ".join(event["cookies"])
         text = event.get("body") or ""
         body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
-        _, webhooks, source = path.rpartition("/webhooks/")
         return Sample(
-            source=source if webhooks and source and "/" not in source else None,
+            source=source_in(path),
             method=str(http["method"]),
             query=str(event.get("rawQueryString", "")),
             headers={name: value for name, value in headers.items() if _is_the_sources(name)},

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from cli.client import aws
 from cli.terminal.options import Failure, printable
+from relay.urls import webhook_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,7 +148,7 @@ class Deployed:
 
     def webhook(self, source: str, method: str, query: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """Send a webhook to *source* as a stranger would: exactly these headers, no AWS signature."""
-        url = f"{self.url}/webhooks/{quote(source, safe='')}" + (f"?{query}" if query else "")
+        url = webhook_url(self.url, quote(source, safe="")) + (f"?{query}" if query else "")
         with translating(url):
             return self._posting.send(httpx.Request(method, url, headers=dict(headers), content=body))
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import click
 
-from cli.commands.replay import RATE_MAX
 from cli.terminal.options import Asked, Moment, aside, asking, iso, json_line
+from relay.model.replay import RATE_DEFAULT, RATE_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +119,7 @@ def pause(asked: Asked, /, which: str, reason: str | None) -> None:
 
 @destination.command()
 @click.argument("which", metavar="NAME")
-@click.option("--rate", type=click.IntRange(1, RATE_MAX), help="So many deliveries a minute.  [default: 600]")
+@click.option("--rate", type=click.IntRange(1, RATE_MAX), help=f"Deliveries a minute.  [default: {RATE_DEFAULT}]")
 @click.option("--reason", metavar="TEXT", help="Kept with the replay.")
 @asking
 def resume(asked: Asked, /, which: str, rate: int | None, reason: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.terminal.options import Asked, Failure, asking, json_line
+from relay.urls import webhook_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,7 +131,7 @@ def _tell(relay: LocalRelay) -> None:
     """Print where all is, and what makes the other commands reach it."""
     click.echo(f"The relay {relay.name} runs on this machine.  Ctrl-C ends it.\n")
     for source in relay.secrets:
-        click.echo(f"  {source:<12} {relay.relay_url}/webhooks/{source}")
+        click.echo(f"  {source:<12} {webhook_url(relay.relay_url, source)}")
     click.echo(f"  {'QStash':<12} {relay.qstash_url}\n  {'AWS':<12} {relay.aws_endpoint_url}\n")
     click.echo("In another terminal, for `relay send`, `relay event list` and the others:\n")
     for name, value in relay.environment().items():

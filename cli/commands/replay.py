@@ -10,12 +10,11 @@ import click
 
 from cli.listing import STATUSES, UNROUTED
 from cli.terminal.options import Asked, Failure, Moment, aside, asking, event_named, iso, json_line
+from relay.model.replay import DELIVERIES_MAX, RATE_DEFAULT, RATE_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-DELIVERIES_MAX = 100  # what the relay takes in one replay
-RATE_MAX = 6000
 REPLAYABLE = [*(it for it in STATUSES if it not in {"pending", "in_flight"}), UNROUTED]
 QUERY = {"source": "source", "type": "type_", "status": "status", "since": "since", "until": "until"}
 
@@ -39,7 +38,7 @@ def replay() -> None:
 @click.option("--since", type=Moment(), metavar="TIME", help="All of events from then on: 30m, 2h, 1d, or ISO 8601.")
 @click.option("--until", type=Moment(), metavar="TIME", help="All of events before then.")
 @click.option("--dry-run", is_flag=True, help="Only count what would be replayed.")
-@click.option("--rate", type=click.IntRange(1, RATE_MAX), help="So many deliveries a minute.  [default: 600]")
+@click.option("--rate", type=click.IntRange(1, RATE_MAX), help=f"Deliveries a minute.  [default: {RATE_DEFAULT}]")
 @click.option("--reason", metavar="TEXT", help="Kept with the replay.")
 @asking
 def start(asked: Asked, /, ids: tuple[str, ...], reason: str | None, **given: Any) -> None:

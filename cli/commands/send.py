@@ -10,6 +10,7 @@ import click
 
 from cli.samples import Sample, read
 from cli.terminal.options import Asked, Failure, asking, json_line
+from relay.urls import webhook_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +98,7 @@ def _signed(
     from relay.verification import scheme as schemes
 
     at = time()
-    url = f"{relay.url}/webhooks/{quote(name, safe='')}" + (f"?{sample.query}" if sample.query else "")
+    url = webhook_url(relay.url, quote(name, safe="")) + (f"?{sample.query}" if sample.query else "")
     request = sign.Request(sample.method, url, sample.headers, sample.body)
     try:
         scheme = schemes.Row.of(row)

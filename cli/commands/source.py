@@ -158,8 +158,8 @@ def quarantine(asked: Asked, /, wanted: str, release: bool, discard: bool, ids: 
     It is proven against the secrets as they are now, and by how old it was when it came.  Set the right one first
     (`relay secret set SOURCE`), then --release.  Nobody knows who wrote what doesn't pass.
     """
+    from cli import quarantine
     from cli.client.api import Deployed
-    from cli.commands import quarantine
 
     if release and discard:
         raise click.UsageError("either --release or --discard")

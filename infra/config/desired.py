@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from relay.config.settings import Settings
+from relay.urls import webhook_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
     schedules = {
         name: {
             "cron": f"CRON_TZ={it['timezone']} {it['cron']}",
-            "destination": f"{base_url}/webhooks/{name}",
+            "destination": webhook_url(base_url, name),
             **{part: it[part] for part in ("body", "content_type", "retries")},
         }
         for name, source in flat["sources"].items()

@@ -19,6 +19,7 @@ from infra.stack.preflight import Preflight
 from infra.stack.secrets import Secrets
 from infra.stack.storage import Storage
 from infra.stack.sync import QStashSync
+from relay import urls
 from relay.config.settings import named_secrets
 
 if TYPE_CHECKING:
@@ -227,11 +228,11 @@ class RelayStack(Stack):
         return function
 
     def _routes(self) -> None:
-        self.gateway.open(self.ingest, ("ANY", "/webhooks/{source}"))
+        self.gateway.open(self.ingest, ("ANY", urls.WEBHOOK_PATH))
         self.gateway.catch(self.ingest)
-        self.gateway.open(self.record, ("POST", "/qstash/callback/{proxy+}"), ("POST", "/qstash/failure/{proxy+}"))
-        self.gateway.open(self.deliver, ("POST", "/qstash/deliver/{destination}"))
-        claims = "/claims/{event_id}/{sha256}/{mac}"
+        self.gateway.open(self.record, ("POST", urls.CALLBACK_PATH), ("POST", urls.FAILURE_PATH))
+        self.gateway.open(self.deliver, ("POST", urls.DELIVER_PATH))
+        claims = urls.CLAIM_PATH
         self.gateway.open(self.claim, ("GET", claims), ("HEAD", claims))
         self.gateway.guard(
             self.query,

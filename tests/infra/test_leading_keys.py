@@ -23,14 +23,12 @@ import record
 from infra.config.schemes import built_in_schemes
 from infra.local.qstash.broker.signing import sign
 from infra.stack.writes import LEADING_KEYS
-from relay import wiring
+from relay import urls, wiring
 from relay.ingest.refusals import Pace, record_refusal
-from relay.ingest.ticks import tick_url
 from relay.model.delivery import Status
 from relay.model.ids import EventId, group_scope, new_generation
-from relay.publishing.messages import body_mac
-from relay.qstash import callbacks
 from relay.targets.deliver import deliver
+from relay.urls import body_mac, tick_url
 from relay.verification.secret import Secret
 from tests.conftest import Clients
 from tests.flat import bus
@@ -123,7 +121,7 @@ class OpenRoutes:
         event = self.world.store.event(event_id)
         generation = event.generation if event else new_generation()
         group = event.expected[name] if event else "audit"
-        url = callbacks.Address(kind, event_id, generation, group_scope(group)).url(BASE, MAC)
+        url = urls.CallbackAddress(kind, event_id, generation, group_scope(group)).url(BASE, MAC)
         said = {"status": status, "sourceMessageId": "msg_x", "maxRetries": 2, "endpointName": name} | more
         body = json.dumps(said)
         asked = {

@@ -42,4 +42,4 @@ def test_the_page_says_what_each_function_may_write() -> None:
 
 def test_the_alarms_that_the_page_names_are_there() -> None:
     assert {"Throttled"} <= COUNTED.keys()
-    assert '"IngestThrottles"' in (ROOT / "infra" / "alarms.py").read_text(encoding="utf-8")
+    assert '"IngestThrottles"' in (ROOT / "infra" / "stack" / "alarms.py").read_text(encoding="utf-8")

@@ -36,7 +36,6 @@ from relay.jobs.sweep import Swept, sweep
 from relay.ledger.record import settle
 from relay.model.delivery import Status
 from relay.model.ids import EventId, delivery_id, event_id
-from relay.publishing.messages import BODY_MAC
 from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
 from relay.replay import pauses
@@ -44,6 +43,7 @@ from relay.replay.deliveries import Replay, Router, replay_deliveries
 from relay.runtime.http_api import Request
 from relay.storage.store import Store
 from relay.targets.deliver import deliver
+from relay.urls import BODY_MAC
 from relay.verification.request import Received
 from relay.verification.verify import describe
 from relay.wiring import Relay

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from relay.config.expressions import Expression
 from relay.errors import NotFound, OperatorError
+from relay.urls import deliver_url
 from relay.verification.scheme import Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LEEWAY_S = 5  # between QStash's clock and ours, as for its callbacks: the row alone is as strict as QStash's SDK
 CONFIG_FILE = Path(__file__).parents[2] / "relay.json"
 
 
@@ -268,10 +270,11 @@ class Settings:
 
     def destination_url(self, name: str) -> str:
         """Return the URL that QStash delivers to for the destination called *name*."""
-        return self.destinations[name].url or f"{self.base_urls[0]}/qstash/deliver/{name}"
+        return self.destinations[name].url or deliver_url(self.base_urls[0], name)
 
-
-LEEWAY_S = 5  # between QStash's clock and ours, as for its callbacks: the row alone is as strict as QStash's SDK
+    def url_now(self, name: str) -> str | None:
+        """Return `destination_url`, or None where the configuration has no such destination any more."""
+        return self.destination_url(name) if name in self.destinations else None
 
 
 def named_secrets(destinations: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:

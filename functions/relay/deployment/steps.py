@@ -13,6 +13,7 @@ from relay.concern import Concern
 from relay.deployment.changes import GROUPS, PINS, QUEUES, SCHEDULES, Change, State, perform
 from relay.errors import QStashError, RelayError
 from relay.runtime.again import again
+from relay.urls import is_deliver_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -42,7 +43,7 @@ def at_first(changes: Iterable[Change], there: State, before: State, after: Stat
 def _places(state: State) -> dict[str, object]:
     """Return where *state* has each destination: in which URL group, and whether as an AWS target; or alone."""
     grouped = {
-        it["name"]: (group, it["url"].endswith(f"/qstash/deliver/{it['name']}"))
+        it["name"]: (group, is_deliver_url(it["url"], it["name"]))
         for group, endpoints in state.get(GROUPS, {}).items()
         for it in endpoints
     }

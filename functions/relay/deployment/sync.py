@@ -42,10 +42,10 @@ from relay.deployment.changes import (
 )
 from relay.deployment.steps import ALONE, Steps, at_first
 from relay.errors import RelayError
-from relay.ingest.ticks import tick_url
 from relay.model.ids import from_iso, iso
 from relay.runtime.again import again
 from relay.runtime.deadline import leaving, seconds_left
+from relay.urls import tick_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

@@ -16,6 +16,7 @@ from relay.ingest.webhook import Spooled
 from relay.model.refusal import Reason, Refusal
 from relay.runtime.deadline import seconds_left
 from relay.runtime.metrics import count_defect, count_refused, count_routing
+from relay.urls import webhook_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +124,7 @@ class _Taking:
             str(error),
             at=webhook.received_at,
             method=webhook.said.method,
-            path=f"/webhooks/{webhook.source}",
+            path=webhook_url("", webhook.source),
             query_string="",
             headers=webhook.said.headers,
             source_ip=None,

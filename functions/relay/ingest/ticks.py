@@ -11,12 +11,11 @@ is another, though the body is always the same.  Nothing signs that id; so the s
 from __future__ import annotations
 
 import hashlib
-import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from relay.errors import SignatureError
-from relay.qstash.callbacks import MAC_CHARS
+from relay.urls import TICK_MAC, is_mac, tick_mac
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,17 +24,6 @@ if TYPE_CHECKING:
 
 EVENT_TYPE = "schedule"
 _SIGNATURE = "upstash-signature"
-_MAC = "tick"
-
-
-def tick_url(url: str, mac_key: str) -> str:
-    """Return where QStash is to post the ticks of the schedule whose source has *url*."""
-    return f"{url}?{_MAC}={_mac(url, mac_key)}"
-
-
-def _mac(url: str, key: str) -> str:
-    source = url.rpartition("/")[2]
-    return hmac.new(key.encode(), f"tick/{source}".encode(), hashlib.sha256).hexdigest()[:MAC_CHARS]
 
 
 def describe_tick(said: Described, headers: Mapping[str, str], *, path: str, mac_key: str) -> Described:
@@ -50,7 +38,7 @@ def describe_tick(said: Described, headers: Mapping[str, str], *, path: str, mac
         SignatureError: QStash wasn't given this URL; or the tick has no message id: without one, every tick would be
             the same event.
     """
-    if not hmac.compare_digest(said.query.get(_MAC, "").encode(errors="replace"), _mac(path, mac_key).encode()):
+    if not is_mac(said.query.get(TICK_MAC, ""), tick_mac(mac_key, path.rpartition("/")[2])):
         raise SignatureError("the URL isn't the one that the relay gave its schedule", reason="wrong_token")
     if not said.has_id:
         raise SignatureError("Upstash-Message-Id is missing", reason="missing_header")

@@ -15,11 +15,11 @@ from relay.ledger.balance import Balance, Finding, balance, forgotten
 from relay.ledger.record import settle
 from relay.model.delivery import DEAD, OPEN, Attempt, Delivery, Report, Status
 from relay.model.ids import Generation, from_iso, iso
-from relay.qstash.callbacks import Address
 from relay.replay.pauses import release_strays
 from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.parallel import supervised
 from relay.storage.items import SHARDS
+from relay.urls import CallbackAddress, callback_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -224,18 +224,10 @@ def _dead_letters(publisher: Publisher, said: dict[str, str]) -> tuple[list[Dead
 
 def _settled(publisher: Publisher, it: DeadLetter, done: Audited) -> bool:
     """Record what one dead letter tells; return whether QStash need keep it no longer."""
-    if (path := _our_path(publisher, it.url)) is not None:
+    if (path := callback_path(it.url, publisher.settings.base_urls)) is not None:
         return _callback_settled(publisher, path, it, done)
-    path = _our_path(publisher, it.failure_callback or "")
+    path = callback_path(it.failure_callback or "", publisher.settings.base_urls)
     return path is not None and _delivery_settled(publisher, path, it, done)  # else another deployment's
-
-
-def _our_path(publisher: Publisher, url: str) -> str | None:
-    """Return the path of *url* if it is that of a callback to this relay."""
-    for base in publisher.settings.base_urls:
-        if url.startswith((f"{base}/qstash/callback/", f"{base}/qstash/failure/")):
-            return url.removeprefix(base)
-    return None
 
 
 def _callback_settled(publisher: Publisher, path: str, it: DeadLetter, done: Audited) -> bool:
@@ -252,7 +244,7 @@ def _delivery_settled(publisher: Publisher, path: str, it: DeadLetter, done: Aud
     """Record that a delivery died; return whether a newer generation has replaced it."""
     store = publisher.store
     try:
-        address = Address.of(path, publisher.mac_key)
+        address = CallbackAddress.of(path, publisher.mac_key)
     except SignatureError:
         return False
     event, name = store.event(address.event), _destination(publisher, address, it)
@@ -268,7 +260,7 @@ def _delivery_settled(publisher: Publisher, path: str, it: DeadLetter, done: Aud
     return False
 
 
-def _destination(publisher: Publisher, address: Address, it: DeadLetter) -> str:
+def _destination(publisher: Publisher, address: CallbackAddress, it: DeadLetter) -> str:
     """Return which destination a dead letter was for: what went to a URL group names its endpoint, or its URL tells."""
     kind, _, name = address.scope.partition(".")
     if kind != "g":

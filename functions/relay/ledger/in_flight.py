@@ -139,7 +139,7 @@ def _watched(publisher: Publisher, due: Sequence[Due]) -> list[_Watched]:
             [
                 it
                 for it in by_label[label(event.id, delivery.generation)]
-                if it.is_of(delivery.destination, publisher.settings)
+                if it.is_of(delivery.destination, publisher.settings.url_now(delivery.destination))
             ],
         )
         for event, delivery in found

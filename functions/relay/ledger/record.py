@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.qstash import callbacks
+from relay.urls import CallbackAddress
 
 if TYPE_CHECKING:
     from relay.config.settings import Settings
@@ -45,7 +46,7 @@ def settle(path: str, body: bytes, *, mac_key: str, settings: Settings, store: S
         SignatureError: The path's MAC isn't ours.
         BadRequest: The body is no callback.
     """
-    address = callbacks.Address.of(path, mac_key)
+    address = CallbackAddress.of(path, mac_key)
     callback = callbacks.read(address, body, store.now())
     event = store.event(address.event)
     destination = None if event is None else _destination(callback, event, settings)

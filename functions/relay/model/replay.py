@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+RATE_DEFAULT = 600  # deliveries a minute
+RATE_MAX = 6000
+DELIVERIES_MAX = 100  # named in one call, which must end within the gateway's 30 seconds
+
 
 class State(StrEnum):
     """Whether a replay goes on."""

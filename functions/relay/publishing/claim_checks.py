@@ -7,31 +7,20 @@ its MAC is under the key of callback URLs, in a domain of its own, so that neith
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
 from typing import TYPE_CHECKING
 
 from relay.errors import Gone, NotFound, Unsendable
 from relay.model.ids import EventId
+from relay.urls import claim_mac, is_mac
 
 if TYPE_CHECKING:
     from relay.model.event import Event
     from relay.storage.store import Store
 
-MAC_CHARS = 32
 URL_LIVES_S = 300  # of a presigned URL: to begin with; what has begun goes on
 _CONTENT_TYPE = re.compile(r"[\x20-\x7e]{1,200}")
-
-
-def claim_link(base_url: str, mac_key: str, event: Event) -> str:
-    """Return the URL at which the relay redirects to the body of *event*.
-
-    Args:
-        base_url: The relay's own, without a trailing slash.
-    """
-    return f"{base_url}/claims/{event.id}/{event.sha256}/{_mac(event.id, event.sha256, mac_key)}"
 
 
 def redeem(event_id: str, sha256: str, mac: str, *, method: str, mac_key: str, store: Store) -> str:
@@ -44,18 +33,13 @@ def redeem(event_id: str, sha256: str, mac: str, *, method: str, mac_key: str, s
         Gone: It did, and the event isn't kept any more, or has another body now.
         UpstreamError: The table can't be read.
     """
-    if not hmac.compare_digest(mac.encode(errors="replace"), _mac(event_id, sha256, mac_key).encode()):
+    if not is_mac(mac, claim_mac(mac_key, event_id, sha256)):
         raise NotFound("there is no such claim")
     event = store.event(EventId(event_id))
     if event is None or event.sha256 != sha256 or not store.is_body_in_bucket(event):
         raise Gone("the event is not kept any more")
     content_type = event.content_type if _CONTENT_TYPE.fullmatch(event.content_type or "") else None
     return store.presigned_body(event, method=method, content_type=content_type, seconds=URL_LIVES_S)
-
-
-def _mac(event_id: str, sha256: str, key: str) -> str:
-    signed = f"claim\0{event_id}\0{sha256}".encode(errors="replace")
-    return hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()[:MAC_CHARS]
 
 
 CARRIED_BODY_MAX_BYTES = 1024 * 1024  # QStash's free plan; and a callback, which holds it in base64, must fit 6 MB

@@ -92,7 +92,9 @@ class Already:
         return {id(it): self._of(it, found[it.message.label]) for it in parcels}
 
     def _of(self, parcel: Parcel, found: Sequence[Track]) -> Answer:
-        return {name: it.message_id for name in parcel.names for it in found if it.is_of(name, self._settings)}
+        return {
+            name: it.message_id for name in parcel.names for it in found if it.is_of(name, self._settings.url_now(name))
+        }
 
     def _out_of_reach(self, parcels: Iterable[Parcel]) -> list[Parcel]:
         """Return those of *parcels* that QStash's log doesn't reach back to: the oldest, until it does."""

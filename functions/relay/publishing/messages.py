@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -12,7 +10,6 @@ from relay.config.settings import Publishing
 from relay.errors import OperatorError, Removed, Unready, Unsendable, UpstreamError
 from relay.model.content import ENTITY_HEADERS
 from relay.model.ids import (
-    EventId,
     Generation,
     deduplication_id,
     delivery_label,
@@ -21,10 +18,10 @@ from relay.model.ids import (
     group_scope,
     label,
 )
-from relay.publishing.claim_checks import carried_body, claim_link
+from relay.publishing.claim_checks import carried_body
 from relay.publishing.routing import Share, share
-from relay.qstash import callbacks
 from relay.qstash.client import Message
+from relay.urls import BODY_MAC, CALLBACK, FAILURE, CallbackAddress, body_mac, claim_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
     from relay.config.settings import Settings
     from relay.model.delivery import Delivery
     from relay.model.event import Event
-
-BODY_MAC = "Relay-Body-Mac"
 
 
 @dataclass(frozen=True)
@@ -140,7 +135,7 @@ class Packer:
     def _content(self, event: Event, group: str, body: bytes) -> _Content:
         try:
             given = share(self._settings, event, body, group)
-            link = claim_link(self._settings.base_urls[0], self._mac_key, event)
+            link = claim_url(self._settings.base_urls[0], self._mac_key, event.id, event.sha256)
             carried, content_type = carried_body(event, body, self._bucket, link, given.body)
             return _Content(group, given, carried, content_type, is_sources=carried is body)
         except Unsendable as error:  # it is recorded as such, and nothing is sent
@@ -206,8 +201,8 @@ class Packer:
     ) -> Message:
         how, base = content.share.publishing, self._settings.base_urls[0]
         addresses = {
-            kind: callbacks.Address(kind, event.id, generation, scope).url(base, self._mac_key)
-            for kind in (callbacks.CALLBACK, callbacks.FAILURE)
+            kind: CallbackAddress(kind, event.id, generation, scope).url(base, self._mac_key)
+            for kind in (CALLBACK, FAILURE)
         }
         return Message(
             destination=destination,
@@ -216,8 +211,8 @@ class Packer:
             headers={**_forwarded(event.headers, how, content), **self._relay_headers(event, content, names)},
             deduplication_id=deduplication_id(self._settings.name, event.id, generation, scope),
             label=label(event.id, generation),
-            callback=addresses[callbacks.CALLBACK] if how.reports_all else None,
-            failure_callback=addresses[callbacks.FAILURE],
+            callback=addresses[CALLBACK] if how.reports_all else None,
+            failure_callback=addresses[FAILURE],
             retries=how.retries,
             retry_delay=how.retry_delay,
             timeout_s=how.timeout_s,
@@ -270,9 +265,3 @@ def _forwarded(headers: Mapping[str, str], how: Publishing, content: _Content) -
 
 def _is_any(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern.lower()) for pattern in patterns)
-
-
-def body_mac(key: str, event: EventId, body: bytes) -> str:
-    """Return what proves to the relay's own deliver that *body* was published for *event*: QStash signs no headers."""
-    said = f"body/{event}/{hashlib.sha256(body).hexdigest()}"
-    return hmac.new(key.encode(), said.encode(), hashlib.sha256).hexdigest()[: callbacks.MAC_CHARS]

@@ -1,87 +1,35 @@
-"""Callback URLs and what comes back on them.  Hides their path, their MAC, and the names of QStash's callback body.
-
-A callback URL carries event, generation, scope and a MAC under a key that only the relay has: QStash's signing keys are
-symmetric, so any destination that checks its signatures could otherwise forge callbacks.  Characters that need no
-escaping, no query.
-"""
+"""Callbacks: reads what QStash reports of an attempt.  Hides the names of its callback body."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from relay.errors import BadRequest, SignatureError
+from relay.errors import BadRequest
 from relay.model.delivery import RESPONSE_EXCERPT_MAX_CHARS, Attempt, Report
-from relay.model.ids import EventId, Generation
+from relay.urls import CALLBACK, FAILURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-CALLBACK = "callback"
-FAILURE = "failure"
-MAC_CHARS = 32
-_CALLBACK_URL = re.compile(rf"/qstash/(?:{CALLBACK}|{FAILURE})/rly_[a-z2-7]+/[^/]+/[^/]+/[0-9a-f]{{{MAC_CHARS}}}$")
-
-
-@dataclass(frozen=True)
-class Address:
-    """What a callback URL says: which kind it is, and what was published."""
-
-    kind: str
-    event: EventId
-    generation: Generation
-    scope: str
-
-    def url(self, base: str, mac_key: str) -> str:
-        """Return the URL at which QStash is to report."""
-        return f"{base}/qstash/{self._signed}/{self._mac(mac_key)}"
-
-    @property
-    def _signed(self) -> str:
-        return f"{self.kind}/{self.event}/{self.generation}/{self.scope}"
-
-    def _mac(self, key: str) -> str:
-        return hmac.new(key.encode(), self._signed.encode(errors="replace"), hashlib.sha256).hexdigest()[:MAC_CHARS]
-
-    @classmethod
-    def of(cls, path: str, mac_key: str) -> Address:
-        """Return what *path* says.
-
-        Raises:
-            SignatureError: Its MAC isn't the relay's own.
-        """
-        parts = path.removeprefix("/qstash/").split("/")
-        if len(parts) != len(("kind", "event", "generation", "scope", "mac")):
-            raise SignatureError("the callback's path is malformed")
-        address = cls(parts[0], EventId(parts[1]), Generation(parts[2]), parts[3])
-        if not hmac.compare_digest(parts[4].encode(errors="replace"), address._mac(mac_key).encode()):
-            raise SignatureError("the callback path's MAC doesn't match")
-        return address
-
-
-def is_callback(url: str | None) -> bool:
-    """Tell whether *url* is that of a callback: of this relay, at whatever address it was, for its form is its own."""
-    return url is not None and bool(_CALLBACK_URL.search(url))
+    from relay.urls import CallbackAddress
 
 
 @dataclass(frozen=True)
 class Callback:
     """One callback, read: its address, what it reports, and the names that tell which destination it is about."""
 
-    address: Address
+    address: CallbackAddress
     report: Report
     endpoint_name: str | None
     url: str | None
 
 
-def read(address: Address, body: bytes, at: datetime) -> Callback:
+def read(address: CallbackAddress, body: bytes, at: datetime) -> Callback:
     """Return what the callback *body*, which came *at* this time, says.
 
     A status of 0, or none, means that no answer came; `retried` is left out when it is 0.

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from relay.model.delivery import RESPONSE_EXCERPT_MAX_CHARS, Attempt, Report
 from relay.model.ids import Generation
-from relay.qstash.callbacks import is_callback
+from relay.urls import is_callback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from relay.config.settings import Settings
     from relay.qstash.client import LogRow
 
 _CANCELLED = frozenset({"CANCELED", "CANCELLED"})  # QStash's documentation has both
@@ -84,12 +83,14 @@ class Track:
         )
         self.reports.append(Report(attempt))
 
-    def is_of(self, destination: str, settings: Settings) -> bool:
-        """Tell whether it is for *destination*; its URL, which a deploy may change, counts where nothing else tells."""
+    def is_of(self, destination: str, url: str | None) -> bool:
+        """Tell whether the message is for *destination*, whose URL is *url*; None: the relay doesn't know it any more.
+
+        A deploy may change the URL, so it counts only where the log names no destination.
+        """
         if self.destination is not None:
             return self.destination == destination
-        known = destination in settings.destinations
-        return known and self.url == settings.destination_url(destination)
+        return url is not None and self.url == url
 
 
 def _labelled(labels: Iterable[str], of: str) -> str | None:

@@ -21,6 +21,7 @@ from relay.query.diagnosis import Facts, likely_cause
 from relay.reconciliation.missing import Records
 from relay.storage.filters import HIGHEST, LOWEST, Filters, between, encoded, no_cursor, position, time_of
 from relay.storage.items import EVENTS, SHARDS, UNROUTED
+from relay.urls import webhook_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -171,7 +172,7 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "version": VERSION,
         "retention_days": settings.retention_days,
         "base_urls": list(settings.base_urls),
-        "sources": {name: it | {"url": f"{base}/webhooks/{name}"} for name, it in settings.flat["sources"].items()},
+        "sources": {name: it | {"url": webhook_url(base, name)} for name, it in settings.flat["sources"].items()},
         "url_groups": settings.flat["url_groups"],
         "destinations": settings.flat["destinations"],
         "counts": {

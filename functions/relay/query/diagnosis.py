@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from relay.model.refusal import Reason
+from relay.urls import webhook_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,7 +237,7 @@ def _unknown(refusal: Refusal, facts: Facts) -> str:
     for name in facts.sources:
         if near and name.lower() == near[0]:
             base = facts.base_urls[0] if facts.base_urls else ""
-            return f"there is no source {asked!r}: did the sender mean {name}, at {base}/webhooks/{name}?"
+            return f"there is no source {asked!r}: did the sender mean {name}, at {webhook_url(base, name)}?"
     known = ", ".join(facts.sources) or "none"
     return (
         f"there is no source {asked!r} (there are: {known}): it was taken out of relay.toml, or a stranger is guessing"
@@ -248,10 +249,10 @@ def _elsewhere(refusal: Refusal, facts: Facts) -> str:
     steps = refusal.path.partition("?")[0].split("/")
     for name in facts.sources:
         if name in steps:
-            return f"nothing is at {refusal.path}: the sender must have meant {base}/webhooks/{name}; register that"
+            return f"nothing is at {refusal.path}: the sender must have meant {webhook_url(base, name)}; register that"
     return (
-        f"nothing is at {refusal.path}: webhooks go to {base}/webhooks/ and the name of their source, as `relay source"
-        " list` shows it; or a stranger looks around"
+        f"nothing is at {refusal.path}: webhooks go to {webhook_url(base, '')} and the name of their source, as"
+        " `relay source list` shows it; or a stranger looks around"
     )
 
 

@@ -23,6 +23,7 @@ from relay.reconciliation.github import SENDS_AGAIN_FOR
 from relay.reconciliation.missing import Missing, Progress, Records
 from relay.runtime.deadline import regardless
 from relay.runtime.parallel import supervised
+from relay.urls import webhook_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -108,7 +109,7 @@ class _Run:
         done: Reconciled,
     ) -> None:
         self.source = source
-        self.urls = {f"{base}/webhooks/{source.name}" for base in settings.base_urls}
+        self.urls = {webhook_url(base, source.name) for base in settings.base_urls}
         # An event whose record has expired isn't missing, and what GitHub is about to forget can't be asked for.
         self.window = min(SENDS_AGAIN_FOR, timedelta(days=settings.retention_days)) - WINDOW_MARGIN
         self.now = store.now

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from relay.errors import BadRequest, Conflict, Defect, NotFound, UpstreamError
 from relay.model.delivery import Status
 from relay.model.ids import EventId, iso
-from relay.model.replay import Job, State
+from relay.model.replay import RATE_MAX, Job, State
 from relay.replay.deliveries import DIED, KEPT_FOR, REPLAYABLE
 from relay.runtime.parallel import each
 from relay.storage.filters import Filters
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from relay.storage.items import Item
     from relay.storage.store import Store
 
-RATE_DEFAULT = 600  # deliveries a minute
-RATE_MAX = 6000
 PAGE = 100
 EVERY = timedelta(seconds=50)  # the sweep comes every minute
 QUERY = ("source", "type", "destination", "status", "since", "until")

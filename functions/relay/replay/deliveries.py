@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from relay.errors import BadRequest, NotFound
 from relay.model.delivery import OPEN, Delivery, Status
 from relay.model.ids import EventId, split_delivery_id
-from relay.model.replay import Job, State
+from relay.model.replay import DELIVERIES_MAX, Job, State
 from relay.publishing.routing import expecting
 from relay.storage.generations import Cause, new_replay_id, start_again
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 REPLAYABLE = frozenset(Status) - OPEN
 DIED = REPLAYABLE - {Status.DELIVERED, Status.HELD}  # what a replay means that doesn't say
 KEPT_FOR = timedelta(days=90)  # what is known of a replay
-DELIVERIES_MAX = 100  # one call must end within the gateway's 30 seconds
 
 
 @dataclass(frozen=True)

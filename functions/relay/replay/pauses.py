@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from relay.errors import Conflict
 from relay.model.delivery import Status
 from relay.model.ids import EventId
-from relay.model.replay import State
+from relay.model.replay import RATE_DEFAULT, State
 from relay.replay import bulk
 from relay.storage.items import SHARDS
 
@@ -61,7 +61,7 @@ def release_strays(store: Store, positions: list[str] | None) -> tuple[list[Job]
     names = [name for name, it in found.items() if name not in paused and _is_held(store, it)]
     released = [name for name in names if not _is_under_way(store, name)]
     reason = "it was held though its destination isn't paused"
-    return [_release(store, name, bulk.RATE_DEFAULT, RELAY, reason) for name in released], left
+    return [_release(store, name, RATE_DEFAULT, RELAY, reason) for name in released], left
 
 
 def _release(store: Store, destination: str, rate: int, by: str | None, reason: str | None) -> Job:

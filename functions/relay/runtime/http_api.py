@@ -13,12 +13,13 @@ from aws_lambda_powertools import Logger
 
 from relay.errors import BadRequest, RelayError
 from relay.runtime import deadline
+from relay.urls import WEBHOOK_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MARGIN_S = 1.5  # the last call that was begun, and the answer
-WEBHOOKS = "ANY /webhooks/{source}"
+WEBHOOKS = f"ANY {WEBHOOK_PATH}"
 DEFAULT_ROUTE = "$default"  # of whatever no other route takes
 _SLASHED = re.compile("/webhooks/([^/]+)/")
 logger = Logger()  # its service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL

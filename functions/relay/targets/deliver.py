@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import BadRequest, NotFound, UpstreamError
 from relay.model.ids import EventId, delivery_id
 from relay.publishing.claim_checks import CLAIM_CHECK_TYPE
-from relay.publishing.messages import BODY_MAC, body_mac
 from relay.runtime import aws
 from relay.runtime.parallel import supervised
 from relay.targets.handover import HandOver, hand_over
+from relay.urls import BODY_MAC, body_mac, is_mac
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,8 +65,7 @@ def deliver(
     event = store.event(EventId(headers.get("relay-event-id", "")[:100] or "-"))
     if event is None or name not in event.expected:
         raise BadRequest("the delivery names no event of this destination", code="unknown_event")
-    given = headers.get(BODY_MAC.lower(), "").encode(errors="replace")
-    if not hmac.compare_digest(given, body_mac(mac_key, event.id, body).encode()):
+    if not is_mac(headers.get(BODY_MAC.lower(), ""), body_mac(mac_key, event.id, body)):
         raise BadRequest("the delivery's body is not what was published for its event", code="wrong_body")
     delivery = store.delivery(event, name)
     if delivery.handed_over_at is not None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from relay import urls
 from relay.model.ids import EventId, Generation, destination_scope, group_scope
-from relay.qstash import callbacks
 from relay.qstash.client import QStash
 from tests.unit.relay.world import BASE, MAC
 
@@ -86,7 +86,7 @@ class DeadLetters:
         """Add a callback of the relay's that died, with what it reports of a delivery."""
         said = {"status": 200, "sourceMessageId": "msg_x", "maxRetries": 2, "endpointName": name} | wire
         scope = group_scope(event.expected.get(name, "audit"))
-        url = callbacks.Address(kind, event.id, event.generation, scope).url(base, mac)
+        url = urls.CallbackAddress(kind, event.id, event.generation, scope).url(base, mac)
         return self.add(url=url, body=json.dumps(said), responseStatus=503, maxRetries=5)
 
     def add_delivery(
@@ -95,7 +95,7 @@ class DeadLetters:
         """Add a delivery that died: as a URL group's message, or of a *generation* that was for its URL alone."""
         of = Generation(generation or event.generation)
         scope = destination_scope(name) if generation else group_scope(event.expected[name])
-        address = callbacks.Address("failure", EventId(event.id), of, scope)
+        address = urls.CallbackAddress("failure", EventId(event.id), of, scope)
         given = {
             "url": self.world.settings.destination_url(name),
             "label": f"{event.id}.{of}",

@@ -13,8 +13,9 @@ from relay.config.settings import Settings
 from relay.errors import BodyTooLarge, OperatorError, QStashError, SignatureError
 from relay.ingest.accept import BODY_MAX_BYTES
 from relay.model.delivery import Status
-from relay.publishing.claim_checks import CARRIED_BODY_MAX_BYTES, CLAIM_CHECK_TYPE, claim_link
+from relay.publishing.claim_checks import CARRIED_BODY_MAX_BYTES, CLAIM_CHECK_TYPE
 from relay.query import answers
+from relay.urls import claim_url
 from tests.unit.relay.world import BASE, FLAT, MAC, World
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def test_a_body_too_large_to_carry_goes_as_a_claim_check(world: World) -> None:
         "sha256": event.sha256,
         "size_bytes": CARRIED_BODY_MAX_BYTES + 1,
         "content_type": "application/json",
-        "url": claim_link(BASE, MAC, event),
+        "url": claim_url(BASE, MAC, event.id, event.sha256),
         "s3": {"bucket": world.store.bucket, "key": f"bodies/{event.id}/{event.sha256}"},
     }
     assert world.store.body(event) == b"x" * (CARRIED_BODY_MAX_BYTES + 1)

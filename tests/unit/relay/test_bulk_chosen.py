@@ -9,6 +9,7 @@ import pytest
 from relay.errors import BadRequest
 from relay.model.delivery import Status
 from relay.model.ids import iso
+from relay.model.replay import RATE_MAX
 from relay.replay import bulk
 from tests.unit.relay.replays import ERP, advance, dead, erp, start
 
@@ -111,7 +112,7 @@ def test_a_count_refuses_what_a_replay_refuses(world: World, query: dict[str, st
         bulk.count(world.store, query, lambda: 30)
 
 
-@pytest.mark.parametrize("rate", [0, -1, bulk.RATE_MAX + 1])
+@pytest.mark.parametrize("rate", [0, -1, RATE_MAX + 1])
 def test_a_rate_out_of_bounds_is_refused(world: World, rate: int) -> None:
     with pytest.raises(BadRequest, match="rate"):
         start(world, rate=rate)

@@ -11,11 +11,10 @@ import pytest
 
 import record
 from infra.local.qstash.broker.signing import sign
-from relay import wiring
+from relay import urls, wiring
 from relay.config.settings import Settings
 from relay.model.delivery import Status
 from relay.model.ids import destination_scope, group_scope
-from relay.qstash import callbacks
 from relay.storage.generations import Cause, new_replay_id, start_again
 from tests.unit.relay.operator import wired
 from tests.unit.relay.world import BASE, FLAT, MAC, World
@@ -45,12 +44,12 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 
 
 def call_back(
-    event: Event, name: str, status: int = 200, kind: str = callbacks.CALLBACK, again: Delivery | None = None
+    event: Event, name: str, status: int = 200, kind: str = urls.CALLBACK, again: Delivery | None = None
 ) -> None:
     """Have QStash call record back on the delivery of *event* to *name*, or on a replay of it, *again*."""
-    address = callbacks.Address(kind, event.id, event.generation, group_scope(event.expected[name]))
+    address = urls.CallbackAddress(kind, event.id, event.generation, group_scope(event.expected[name]))
     if again is not None:
-        address = callbacks.Address(kind, event.id, again.generation, destination_scope(name))
+        address = urls.CallbackAddress(kind, event.id, again.generation, destination_scope(name))
     url = address.url(BASE, MAC)
     body = json.dumps({"status": status, "sourceMessageId": "msg_x", "maxRetries": 2, "endpointName": name})
     asked = {
@@ -100,7 +99,7 @@ def test_what_isnt_delivered_tells_nothing(world: World, capsys: pytest.CaptureF
     event = world.post().event
 
     call_back(event, "erp", 500)
-    call_back(event, "ledger", 500, callbacks.FAILURE)
+    call_back(event, "ledger", 500, urls.FAILURE)
 
     assert told(capsys) == []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,13 +13,13 @@ import httpx
 import pytest
 
 import claim
-from relay import wiring
+from relay import urls, wiring
 from relay.ingest.accept import BODY_MAX_BYTES
 from relay.model.ids import EventId, Generation
-from relay.publishing.claim_checks import URL_LIVES_S, claim_link
-from relay.qstash import callbacks
+from relay.publishing.claim_checks import URL_LIVES_S
 from relay.runtime import aws
 from relay.storage.store import Store
+from relay.urls import claim_url
 from tests.unit.relay.operator import wired
 from tests.unit.relay.world import BASE, MAC, World
 
@@ -77,7 +76,7 @@ def test_a_link_leads_to_the_body_byte_for_byte(world: World) -> None:
     """Up to the largest that the relay takes, with the content type that its source gave."""
     event = taken(world)
 
-    answer = ask(claim_link(BASE, MAC, event))
+    answer = ask(claim_url(BASE, MAC, event.id, event.sha256))
 
     assert answer["statusCode"] == 302
     assert answer["headers"]["cache-control"] == "no-store"
@@ -92,7 +91,7 @@ def test_head_leads_to_what_head_may_ask(world: World) -> None:
     """A signature of S3 is for one method."""
     event = taken(world)
 
-    answer = ask(claim_link(BASE, MAC, event), "HEAD")
+    answer = ask(claim_url(BASE, MAC, event.id, event.sha256), "HEAD")
 
     got = httpx.head(answer["headers"]["location"], trust_env=False)
     assert (got.status_code, got.headers["content-length"]) == (200, str(len(LARGE)))
@@ -101,7 +100,7 @@ def test_head_leads_to_what_head_may_ask(world: World) -> None:
 def test_each_url_lives_for_minutes_and_each_answer_has_a_fresh_one(world: World) -> None:
     """A link that was published outlives any session; where it leads doesn't."""
     event = taken(world)
-    link = claim_link(BASE, MAC, event)
+    link = claim_url(BASE, MAC, event.id, event.sha256)
     days = timedelta(days=world.settings.retention_days) - timedelta(minutes=1)
     lives = parse_qs(urlsplit(ask(link)["headers"]["location"]).query)
 
@@ -118,7 +117,7 @@ def test_a_link_to_what_isnt_kept_any_more_says_so(world: World) -> None:
     event = taken(world)
     world.clock.at += timedelta(days=world.settings.retention_days)
 
-    answer = ask(claim_link(BASE, MAC, event))
+    answer = ask(claim_url(BASE, MAC, event.id, event.sha256))
 
     assert (answer["statusCode"], code(answer)) == (410, "gone")
 
@@ -127,7 +126,7 @@ def test_a_link_to_a_body_that_the_event_doesnt_have_is_gone(world: World) -> No
     """An id may come back after its record expired, with another body."""
     event = taken(world)
 
-    answer = ask(claim_link(BASE, MAC, replace(event, sha256="ab" * 32)))
+    answer = ask(claim_url(BASE, MAC, event.id, "ab" * 32))
 
     assert answer["statusCode"] == 410
 
@@ -136,14 +135,14 @@ def test_a_link_to_a_body_that_isnt_in_the_bucket_leads_nowhere(world: World) ->
     """Small ones stand in the table, and are carried."""
     event = taken(world, b"{}")
 
-    assert ask(claim_link(BASE, MAC, event))["statusCode"] == 410
+    assert ask(claim_url(BASE, MAC, event.id, event.sha256))["statusCode"] == 410
 
 
 @pytest.mark.parametrize("part", [2, 3, 4])
 def test_who_makes_a_link_up_learns_nothing(world: World, part: int) -> None:
     """The same 404 whatever he changes, and the table isn't even asked."""
     event = taken(world)
-    parts = claim_link("", MAC, event).split("/")
+    parts = claim_url("", MAC, event.id, event.sha256).split("/")
     parts[part] = parts[part][:-1] + ("0" if parts[part][-1] != "0" else "1")
     calls: list[str] = []
     wiring.relay("RELAY_BUCKET").mac_key  # noqa: B018  # read once a cold start, whatever is asked
@@ -167,7 +166,7 @@ def test_neither_a_callbacks_mac_nor_a_claims_opens_the_other(world: World) -> N
     """One key, two domains: the path of a callback is seen by QStash."""
     event = taken(world)
     kind, generation, scope = "claims", Generation(event.sha256), "x"
-    callback = callbacks.Address(kind, EventId(event.id), generation, scope).url(BASE, MAC)
+    callback = urls.CallbackAddress(kind, EventId(event.id), generation, scope).url(BASE, MAC)
 
     mac = callback.rpartition("/")[2]
 

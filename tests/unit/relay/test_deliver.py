@@ -10,11 +10,11 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from relay.errors import BadRequest, NotFound, Undeliverable, UpstreamError
 from relay.model.delivery import Status
-from relay.publishing.messages import body_mac
 from relay.storage.generations import Cause, new_replay_id, start_again
 from relay.targets.deliver import Delivered, deliver
 from relay.targets.handover import DOUBT, HandOver
 from relay.targets.handover import hand_over as give
+from relay.urls import body_mac
 from tests.flat import bus
 from tests.unit.relay.world import FLAT, MAC
 

@@ -12,8 +12,8 @@ import pytest
 
 from relay.model.delivery import SWEEP_AFTER, Status
 from relay.model.ids import group_scope
-from relay.publishing.messages import BODY_MAC, body_mac
 from relay.qstash.message_log import LOG_LAG
+from relay.urls import BODY_MAC, body_mac
 from tests.flat import bus, group, publishing, url
 from tests.unit.relay.world import BASE, FLAT, MAC, World
 

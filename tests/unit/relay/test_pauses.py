@@ -9,7 +9,7 @@ import pytest
 
 from relay.errors import BadRequest, Conflict
 from relay.model.delivery import Status
-from relay.model.replay import State
+from relay.model.replay import RATE_MAX, State
 from relay.replay import bulk, pauses
 from relay.replay.deliveries import replay_deliveries
 from tests.unit.relay.ledgers import SECOND, audited, haunt, put
@@ -69,7 +69,7 @@ def test_what_is_not_paused_is_not_resumed(world: World) -> None:
     assert world.store.jobs(9) == []
 
 
-@pytest.mark.parametrize("rate", [0, bulk.RATE_MAX + 1])
+@pytest.mark.parametrize("rate", [0, RATE_MAX + 1])
 def test_a_rate_out_of_bounds_leaves_the_pause(world: World, rate: int) -> None:
     world.store.pause("erp", "arn:me", None)
 

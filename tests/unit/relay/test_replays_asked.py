@@ -9,9 +9,8 @@ import pytest
 import query as function
 from relay.model.delivery import Status
 from relay.model.ids import iso
-from relay.model.replay import State
+from relay.model.replay import RATE_DEFAULT, RATE_MAX, State
 from relay.query import views
-from relay.replay import bulk
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.operator import ARN, Operator
 from tests.unit.relay.replays import dead, start
@@ -43,7 +42,7 @@ def test_a_replay_of_many_is_started_with_who_asked_and_why(world: World, operat
 
 
 def test_a_rate_that_is_not_said_is_the_default(operator: Operator) -> None:
-    assert operator.ask(START, {"query": {"destination": "erp"}})[1]["rate"] == bulk.RATE_DEFAULT
+    assert operator.ask(START, {"query": {"destination": "erp"}})[1]["rate"] == RATE_DEFAULT
 
 
 def test_a_dry_run_counts_and_starts_nothing(world: World, operator: Operator) -> None:
@@ -79,7 +78,7 @@ def test_a_count_that_time_did_not_suffice_for_says_so(
         ({"query": {"colour": "red"}}, "colour"),
         ({"query": {"status": "in_flight"}}, "under way"),
         ({"rate": 0}, "rate"),
-        ({"rate": bulk.RATE_MAX + 1}, "rate"),
+        ({"rate": RATE_MAX + 1}, "rate"),
         ({"rate": "7"}, "rate"),
         ({"rate": 7.0}, "rate"),
         ({"rate": True}, "rate"),

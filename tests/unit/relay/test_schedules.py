@@ -17,10 +17,10 @@ from infra.local.qstash.broker.signing import sign
 from relay import wiring
 from relay.config.settings import Settings
 from relay.ingest.refusals import Pace, record_refusal
-from relay.ingest.ticks import tick_url
 from relay.model.ids import EventId, event_id
 from relay.model.refusal import Reason
 from relay.query.answers import list_refusals
+from relay.urls import tick_url
 from tests.unit.qstash.fakes import START_S, USERS, local
 from tests.unit.qstash.steps import call
 from tests.unit.relay.operator import wired

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
+from relay import urls
 from relay.errors import BadRequest, SignatureError
 from relay.ledger.record import settle
 from relay.model.delivery import Status
 from relay.model.ids import EventId, new_generation
-from relay.qstash import callbacks
 from relay.query import answers, views
 from tests.unit.relay.world import MAC, World
 
@@ -92,7 +92,7 @@ def test_an_endpoint_without_a_name_is_known_by_its_url(world: World) -> None:
 def test_a_callback_path_that_the_relay_did_not_make_is_refused(world: World, change: str) -> None:
     """A destination knows the signing keys' effect, never the MAC's."""
     event = world.post().event
-    path = callbacks.Address("callback", event.id, event.generation, "g.audit").url("", MAC)
+    path = urls.CallbackAddress("callback", event.id, event.generation, "g.audit").url("", MAC)
     forged = {
         "mac": path[:-1] + ("0" if path[-1] != "0" else "1"),
         "event": path.replace(event.id, event.id[:-1] + "x"),
@@ -107,7 +107,7 @@ def test_a_callback_path_that_the_relay_did_not_make_is_refused(world: World, ch
 @pytest.mark.parametrize("scope", ["g.audit", "d.erp"])
 def test_a_callback_of_an_event_that_is_gone_is_kept_and_counted_once(world: World, scope: str) -> None:
     """Never lost: its record may have expired."""
-    path = callbacks.Address("callback", EventId("rly_gone"), new_generation(), scope).url("", MAC)
+    path = urls.CallbackAddress("callback", EventId("rly_gone"), new_generation(), scope).url("", MAC)
     body = json.dumps({"sourceMessageId": "m", "status": 200, "endpointName": "erp"}).encode()
 
     with world.acting("record"):
@@ -146,7 +146,7 @@ def test_an_endpoint_that_joined_the_group_while_the_event_was_on_its_way_is_not
 def test_a_body_that_is_no_callback_is_refused_plainly(world: World, body: bytes) -> None:
     """A 400, never a stack trace."""
     event = world.post().event
-    path = callbacks.Address("callback", event.id, event.generation, "g.audit").url("", MAC)
+    path = urls.CallbackAddress("callback", event.id, event.generation, "g.audit").url("", MAC)
 
     with pytest.raises(BadRequest):
         settle(path, body, mac_key=MAC, settings=world.settings, store=world.store)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from relay.deployment import changes, sync
 from relay.errors import QStashError
-from relay.ingest.ticks import tick_url
+from relay.urls import tick_url
 from tests.unit.relay.account import PIN, TICK, Account, key
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.world import MAC

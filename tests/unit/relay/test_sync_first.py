@@ -15,8 +15,8 @@ import sync as function
 from relay import wiring
 from relay.deployment import changes, sync
 from relay.errors import OperatorError, QStashError
-from relay.ingest.ticks import tick_url
 from relay.runtime.http_api import logger
+from relay.urls import tick_url
 from tests.unit.relay.account import PIN, TICK, Account, key
 from tests.unit.relay.operator import Context, wired
 from tests.unit.relay.test_sync import DESIRED, THERE

@@ -8,9 +8,9 @@ import pytest
 
 from relay.model.delivery import Status
 from relay.model.ids import group_scope
-from relay.qstash.callbacks import Address
 from relay.query import views
 from relay.replay.deliveries import replay_event
+from relay.urls import CallbackAddress as Address
 from tests.unit.relay.told import SILENCE_S, dead, retried, tell
 from tests.unit.relay.world import MAC
 

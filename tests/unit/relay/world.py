@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from infra.config.schemes import built_in_schemes
+from relay import urls
 from relay.config.settings import Settings
 from relay.errors import OperatorError
 from relay.ingest.accept import Acceptance, Proof, accept, examine
@@ -20,7 +21,6 @@ from relay.jobs.sweep import Swept, sweep
 from relay.ledger.record import Settled, settle
 from relay.model.ids import EventId, Generation, group_scope
 from relay.publishing.publisher import Publisher
-from relay.qstash import callbacks
 from relay.qstash.client import QStash
 from relay.replay.deliveries import Router
 from relay.storage.store import Store
@@ -355,7 +355,7 @@ class World:
         said = {"status": 200, "sourceMessageId": "msg_x", "maxRetries": 2, "endpointName": name} | wire
         generation = wire.pop("generation", event.generation)
         scope = wire.pop("scope", group_scope(event.expected.get(name, "audit")))
-        path = callbacks.Address(kind, event.id, Generation(generation), scope).url("", MAC)
+        path = urls.CallbackAddress(kind, event.id, Generation(generation), scope).url("", MAC)
         with self.acting("record"):
             return settle(path, json.dumps(said).encode(), mac_key=MAC, settings=self.settings, store=self.store)
 
