@@ -1040,4 +1040,46 @@ FAULTS = (
         'bool(self._relay.get("deliveries", limit="1", **query)["deliveries"])',
         ("tests/unit/cli/test_doctor.py",),
     ),
+    Fault(
+        "the-log-is-waited-for-as-long-again",
+        f"{RELAY}already.py",
+        "Answer({}, min(at, self._now + LOG_LAG))",
+        "Answer({}, self._now + LOG_LAG)",
+        ("tests/unit/relay/test_urls_changed.py",),
+    ),
+    Fault(
+        "what-waits-for-the-log-is-told-as-published",
+        f"{RELAY}sweep.py",
+        "len(owed) - len(waiting | failures.keys())",
+        "len(owed) - len(failures)",
+        ("tests/unit/relay/test_urls_changed.py",),
+    ),
+    Fault(
+        "what-waits-is-due-at-every-sweep",
+        f"{RELAY}model.py",
+        "replace(self.due(generation, at), reason=reason)",
+        "replace(self.owed(generation, at), reason=reason)",
+        ("tests/unit/relay/test_model_ends.py",),
+    ),
+    Fault(
+        "a-deleted-url-group-takes-its-ids-along",
+        "infra/local/qstash/routes.py",
+        """    call.user.groups.pop(call.path("name"), None)
+""",
+        """    if call.user.groups.pop(call.path("name"), None):
+        call.user._seen.clear()
+""",
+        ("tests/unit/qstash/test_groups.py",),
+    ),
+    Fault(
+        "a-quota-that-refuses-keeps-the-id",
+        "infra/local/qstash/publish.py",
+        """        raise rate_limited("daily", limits.messages_per_day, (day + 1) * DAY_S)
+""",
+        """        for key, message in messages:
+            user.remember(key, message.id, now_s)
+        raise rate_limited("daily", limits.messages_per_day, (day + 1) * DAY_S)
+""",
+        ("tests/unit/qstash/test_publish.py",),
+    ),
 )
