@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from relay.deployment import sync
 from relay.model.delivery import DEAD, Status
 from tests.memory_aws import Fault
 from tests.model.configuration import FIRST, Kind, other_url
@@ -69,6 +71,55 @@ def test_a_message_that_qstash_loses_is_published_again() -> None:
         world.fault(on="delivery", do="lose", count=3)
         world.webhook("github", "1")
 
+        assert_all_is_delivered(world)
+
+
+def test_a_publish_that_is_answered_as_a_duplicate_of_what_qstash_lost_is_made_again() -> None:
+    """QStash knows the id and has no message: it is taken for published, looked after, and found missing."""
+    with closing(World()) as world:
+        world.fault(on="delivery", do="lose", count=3)
+        world.fault(**UNHEARD)
+        world.webhook("github", "1")
+        world.wait(minutes=1)
+        world.sweep()
+        believed = statuses(world)
+
+        assert_all_is_delivered(world)
+
+        assert believed == {Status.IN_FLIGHT}
+
+
+@pytest.mark.parametrize("soon_s", [5, 110, 300])
+def test_what_a_url_group_that_was_deleted_held_up_goes_out_within_minutes_of_its_mending(soon_s: float) -> None:
+    """Its token may not publish, the group is deleted; both are mended.
+
+    A mended group may be another than before, so what was saved before it waits until QStash's log can't lag any more
+    (README: eight minutes).  Until then QStash has nothing of it, and no sweep says that it has.
+    """
+    with closing(World()) as world:
+        may_publish, reader = world.qstash, world.with_token(world.account.read_only_token)
+        world.qstash = reader
+        for number in range(3):
+            world.webhook("github", str(number))
+        world.wait(minutes=1)
+        world.sweep()
+        world.qstash = may_publish
+        world.delete_group("audit")
+        sync.mend("relay", qstash=world.qstash, store=world.store)
+        mended_at = world.now()
+        world.wait(seconds=soon_s)
+        told = [world.sweep()]
+        while not world.destinations.seen and len(told) < 12:
+            world.wait(minutes=1)
+            told.append(world.sweep())
+        took = world.now() - mended_at
+
+        *before, last = [(it.published, it.waiting) for it in told if it]
+        assert {published for published, _ in before} == {0}
+        assert before[0][1] > 0
+        assert last == (9, 0)
+        assert statuses(world) == {Status.DELIVERED}
+        assert took <= timedelta(minutes=8)
         assert_all_is_delivered(world)
 
 

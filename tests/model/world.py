@@ -157,7 +157,7 @@ class World:
         self._open.callback(lambda: self._runner.run(self._http.aclose()))
         self.bridge = Bridge(application, self._runner, self.clock, self.calls)
         self.account: User = application.state.users[0]
-        self.qstash = QStash(user.token, QSTASH, transport=self.bridge)
+        self.qstash = self.with_token(user.token)
 
     def _start_relay(self, lag: random.Random | None) -> None:
         dynamodb: Any = MemoryDynamoDB(self.calls, lag)
@@ -428,6 +428,14 @@ class World:
             began = item.get("since") or item.get("received_at")  # a replay of many, which is due, too, has neither
             if "due_pk" in item and began and self.now() - datetime.fromisoformat(began["S"]) > OUTAGE:
                 self.overdue.add(item["pk"]["S"])
+
+    def with_token(self, token: str) -> QStash:
+        """Return a client of QStash that has another token."""
+        return QStash(token, QSTASH, transport=self.bridge)
+
+    def delete_group(self, group: str) -> None:
+        """Have somebody delete a URL group at QStash."""
+        self.ask_qstash("DELETE", f"/v2/topics/relay.{group}")
 
     def drift(self, name: str) -> None:
         """Have somebody take the destination *name* out of its URL group at QStash."""

@@ -411,8 +411,8 @@ FAULTS = (
     Fault(
         "moved-while-the-log-lags",
         f"{RELAY}publishing/deduplication.py",
-        "self._now - self._changed_at < DEPLOY_MARGIN + LOG_LAG",
-        "self._now < self._changed_at",
+        "else self._changed_at + DEPLOY_MARGIN + LOG_LAG",
+        "else self._changed_at",
         ("tests/unit/relay/test_urls_changed.py",),
     ),
     Fault(
@@ -1141,5 +1141,47 @@ FAULTS = (
         '"sent", "accepted", "expected deliveries"',
         '"sent", "refused", "expected deliveries"',
         ("tests/chaos/test_report.py", "tests/unit/docs/test_readme.py"),
+    ),
+    Fault(
+        "the-log-is-waited-for-as-long-again",
+        f"{RELAY}publishing/deduplication.py",
+        "Answer({}, min(at, self._now + LOG_LAG))",
+        "Answer({}, self._now + LOG_LAG)",
+        ("tests/unit/relay/test_urls_changed.py",),
+    ),
+    Fault(
+        "what-waits-for-the-log-is-told-as-published",
+        f"{RELAY}jobs/sweep.py",
+        "len(owed) - len(waiting | failures.keys())",
+        "len(owed) - len(failures)",
+        ("tests/unit/relay/test_urls_changed.py",),
+    ),
+    Fault(
+        "what-waits-is-due-at-every-sweep",
+        f"{RELAY}model/delivery.py",
+        "replace(self.due(generation, at), reason=reason)",
+        "replace(self.owed(generation, at), reason=reason)",
+        ("tests/unit/relay/test_model_ends.py",),
+    ),
+    Fault(
+        "a-deleted-url-group-takes-its-ids-along",
+        "infra/local/qstash/api/routes.py",
+        """    call.user.groups.pop(call.path("name"), None)
+""",
+        """    if call.user.groups.pop(call.path("name"), None):
+        call.user._seen.clear()
+""",
+        ("tests/unit/qstash/test_groups.py",),
+    ),
+    Fault(
+        "a-quota-that-refuses-keeps-the-id",
+        "infra/local/qstash/broker/publish.py",
+        """        raise rate_limited("daily", limits.messages_per_day, (day + 1) * DAY_S)
+""",
+        """        for key, message in messages:
+            user.remember(key, message.id, now_s)
+        raise rate_limited("daily", limits.messages_per_day, (day + 1) * DAY_S)
+""",
+        ("tests/unit/qstash/test_publish.py",),
     ),
 )

@@ -161,7 +161,7 @@ def _again(source: Source, event: Event, old: Event, store: Store, publisher: Ca
                 it = publisher()
                 body = store.body(old)
                 parcels = [parcel for delivery in reopened for parcel in it.pack_delivery(old, delivery, body)]
-                failure = next(filter(None, it.publish(parcels)), None)
+                failure = next((why for why in it.publish(parcels) if isinstance(why, RelayError)), None)
         except RelayError as error:  # they are due, and so the sweep's
             failure = error
         except Exception as error:  # noqa: BLE001

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from relay.model.delivery import Delivery
     from relay.model.event import Event
     from relay.publishing.messages import Parcel
-    from relay.publishing.publisher import Publisher
+    from relay.publishing.publisher import Outcome, Publisher
     from relay.storage.store import Due, Store
 
 LEASE_LENGTH = timedelta(seconds=60)  # the function is ended before
@@ -56,6 +56,7 @@ class Swept(Looked):
 
     Attributes:
         published: Things that aren't owed any more.
+        waiting: Things whose deliveries are owed until QStash's log tells whether it has them.
         failed: Things that stay owed.
         replayed: Deliveries that replays of many started.
         unspooled: Webhooks taken in from the spool.
@@ -73,6 +74,7 @@ class Swept(Looked):
     spooled: int = 0
     spooled_s: float = 0.0
     published: int = 0
+    waiting: int = 0
     failed: int = 0
     oldest_s: float = 0.0
     skipped: int = 0
@@ -246,10 +248,14 @@ def _publish(run: _Run, due: Sequence[Due]) -> bool:
     parcels = [(number, parcel) for number, it in enumerate(owed) for parcel in it.parcels]
     outcomes = _published(run, [parcel for _, parcel in parcels])
     failures: dict[int, UpstreamError] = {}
+    waiting: set[int] = set()
     for (number, _), outcome in zip(parcels, outcomes, strict=True):
-        if outcome is not None:
+        if isinstance(outcome, UpstreamError):
             failures.setdefault(number, outcome)
-    run.done.published += len(owed) - len(failures)
+        elif outcome is not None:
+            waiting.add(number)
+    run.done.waiting += len(waiting - failures.keys())
+    run.done.published += len(owed) - len(waiting | failures.keys())
     failures = {number: it for number, it in failures.items() if not isinstance(it, OutOfTime)}  # these stay as due
     for failure in failures.values():
         run.failed(failure)
@@ -263,7 +269,7 @@ def _publish(run: _Run, due: Sequence[Due]) -> bool:
     return run.publishes
 
 
-def _published(run: _Run, parcels: Sequence[Parcel]) -> list[UpstreamError | None]:
+def _published(run: _Run, parcels: Sequence[Parcel]) -> list[Outcome]:
     """Publish *parcels* together; each alone where our own code fails at one: under its id it is the same publish."""
     if not parcels:
         return []

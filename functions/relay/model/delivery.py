@@ -100,7 +100,8 @@ class Delivery:
         due_at: When the sweep turns to it next: publishes it where it is pending, asks QStash about it where it is in
             flight; None where nothing is owed.
         missing_since: When QStash was first found to have neither its message nor the end of it.
-        reason: Why it is unpublishable, unaccounted …, or what QStash refuses it with for now; for people.
+        reason: Why it is unpublishable, unaccounted …, what QStash refuses it with for now, or what it waits for; for
+            people.
         refused_since, refused_at: When QStash refused to take the current generation first, and last.
         replaced_dlq_id: The dead letter of the generation before, until QStash has the current one: then it is deleted.
         attempts: The first and the last of each message; of older generations those of the newest messages.
@@ -208,6 +209,15 @@ class Delivery:
     def owed(self, generation: Generation, at: datetime) -> Delivery:
         """Return the delivery with the sweep to turn to it *at* the latest, where *generation* of it is still open."""
         return self if self.due_at is not None and self.due_at <= at else self.due(generation, at)
+
+    def waiting(self, generation: Generation, at: datetime, reason: str) -> Delivery:
+        """Return the delivery with the publish of *generation* put off until *at*, for a *reason*.
+
+        What is in flight by now is looked after by then at the latest.
+        """
+        if generation != self.generation or self.status is not Status.PENDING:
+            return self.owed(generation, at)
+        return replace(self.due(generation, at), reason=reason)
 
     def refused(self, generation: Generation, at: datetime, reason: str) -> Delivery:
         """Return the delivery once QStash has refused *generation* of it *at* a time, for a *reason* that may pass."""

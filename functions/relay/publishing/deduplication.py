@@ -7,6 +7,7 @@ while: where it doesn't reach back so far, nobody can tell, and a person decides
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -28,9 +29,20 @@ SAME_ID_WINDOW = timedelta(minutes=9)  # within QStash's shorter deduplication w
 DEPLOY_MARGIN = timedelta(minutes=1)  # functions that a deploy replaced end within less
 UNTRACEABLE = "its log doesn't reach back so far: nobody can tell whether it was ever published"
 UNTOLD = "it refuses it now, and its log may not tell yet whether it took it before"
+UNTOLD_YET = "it waits until {} for QStash's log, which may not tell before whether QStash has it already"
 
-Answer = dict[str, str]
-"""The message id of each delivery that QStash has."""
+
+@dataclass(frozen=True)
+class Answer:
+    """What QStash has of a parcel.
+
+    Attributes:
+        ids: The message id of each delivery that it has.
+        owed_at: When it is asked again for the others.
+    """
+
+    ids: Mapping[str, str]
+    owed_at: datetime
 
 
 class Already:
@@ -46,23 +58,24 @@ class Already:
     def known(self) -> list[Answer | UpstreamError | None]:
         """Return what QStash has of each parcel that it may not know by its id; None: it is to be sent.
 
-        Nothing is there yet, {}, where the log lacks it and may lag: while a deploy is under way, and right after it,
-        and where its destination is gone, so that nobody will ask under its id again.
+        An answer has no ids where the log lacks it and may lag: while a deploy is under way, and right after it, and
+        where its destination is gone, so that nobody will ask under its id again.
         """
         known: dict[int, Answer | UpstreamError | None] = {id(it): it.trouble for it in self._parcels}
         asked = [it for it in self._parcels if self._is_to_be_asked_for(it)]
         try:
             there = self._there(asked)
-            known |= {name: answer for name, answer in there.items() if answer}
-            absent = [it for it in asked if not there[id(it)]]
-            known |= {id(it): {} for it in absent if self._may_come_yet(it)}
-            absent = [it for it in absent if not self._may_come_yet(it)]
+            known |= {name: answer for name, answer in there.items() if answer.ids}
+            absent = [it for it in asked if not there[id(it)].ids]
+            tells_at = {id(it): self._tells_at(it) for it in absent}
+            known |= {name: Answer({}, min(at, self._now + LOG_LAG)) for name, at in tells_at.items() if at > self._now}
+            absent = [it for it in absent if tells_at[id(it)] <= self._now]
             known |= {id(it): Untraceable(UNTRACEABLE) for it in self._out_of_reach(absent)}
         except (QStashError, OutOfTime) as error:
             known |= {id(it): error for it in asked}
         return [known[id(it)] for it in self._parcels]
 
-    def confirmed(self, answers: Sequence[Answer | UpstreamError | None]) -> list[Answer | UpstreamError | None]:
+    def confirmed(self, answers: Sequence[Answer | UpstreamError]) -> list[Answer | UpstreamError]:
         """Return *answers*, but of what is refused now, and may have been published before, what QStash has.
 
         A deploy may have changed what is published, its account what it takes, or an endpoint's name where it leads.
@@ -78,7 +91,7 @@ class Already:
         else:
             untold, young = Unready("QStash", UNTOLD), [it for it in doubted if self._now - it.since < LOG_LAG]
             found |= {id(it): untold for it in young if getattr(found[id(it)], "permanent", False)}
-            found |= {name: answer for name, answer in there.items() if answer}
+            found |= {name: answer for name, answer in there.items() if answer.ids}
         return [found[id(it)] for it in self._parcels]
 
     def _there(self, parcels: Iterable[Parcel]) -> Mapping[int, Answer]:
@@ -92,9 +105,9 @@ class Already:
         return {id(it): self._of(it, found[it.message.label]) for it in parcels}
 
     def _of(self, parcel: Parcel, found: Sequence[Track]) -> Answer:
-        return {
-            name: it.message_id for name in parcel.names for it in found if it.is_of(name, self._settings.url_now(name))
-        }
+        url_now = self._settings.url_now
+        ids = {name: it.message_id for name in parcel.names for it in found if it.is_of(name, url_now(name))}
+        return Answer(ids, self._now + LOG_LAG)
 
     def _out_of_reach(self, parcels: Iterable[Parcel]) -> list[Parcel]:
         """Return those of *parcels* that QStash's log doesn't reach back to: the oldest, until it does."""
@@ -114,9 +127,14 @@ class Already:
     def _is_to_be_asked_for(self, parcel: Parcel) -> bool:
         return self._is_again(parcel) if parcel.goes_nowhere else parcel.trouble is None and self._may_be_there(parcel)
 
-    def _may_come_yet(self, parcel: Parcel) -> bool:
-        """Tell whether the log, which lacks it, may tell of it yet, and until then nothing else is to be done."""
-        return self._is_right_after_a_deploy or (parcel.goes_nowhere and self._now - parcel.since < LOG_LAG)
+    def _tells_at(self, parcel: Parcel) -> datetime:
+        """Return when the log, which lacks it, surely tells of it if it ever does; before, nothing else is to be done.
+
+        A deploy's end is known only once it is over: while one is under way this is always to come.
+        """
+        gone_at = parcel.since + LOG_LAG if parcel.goes_nowhere else self._now
+        deployed_at = self._now if self._changed_at is None else self._changed_at + DEPLOY_MARGIN + LOG_LAG
+        return max(gone_at, deployed_at)
 
     def _may_be_there(self, parcel: Parcel) -> bool:
         is_old = self._now - parcel.since > SAME_ID_WINDOW
@@ -131,12 +149,8 @@ class Already:
         changed_at = self._changed_at
         return changed_at is not None and self._is_again(parcel) and parcel.since <= changed_at + DEPLOY_MARGIN
 
-    @property
-    def _is_right_after_a_deploy(self) -> bool:
-        return self._changed_at is not None and self._now - self._changed_at < DEPLOY_MARGIN + LOG_LAG
 
-
-def _is_refusal(answer: Answer | UpstreamError | None) -> bool:
+def _is_refusal(answer: Answer | UpstreamError) -> bool:
     return isinstance(answer, UpstreamError) and (answer.permanent or getattr(answer, "refused", False))
 
 

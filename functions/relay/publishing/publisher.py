@@ -11,6 +11,7 @@ refuses, since one endpoint's name doesn't resolve, is published to each of its 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, TypeGuard
 from relay.concern import Concern
 from relay.errors import QStashError, Removed, Untraceable, UpstreamError
 from relay.model.delivery import SWEEP_AFTER, Delivery, Status
-from relay.model.ids import EventId, Generation, from_iso
-from relay.publishing.deduplication import Already, Answer
+from relay.model.ids import EventId, Generation, from_iso, iso
+from relay.publishing.deduplication import UNTOLD_YET, Already, Answer
 from relay.publishing.messages import Packer, Parcel
 from relay.publishing.sending import sent
 from relay.qstash.message_log import LOG_LAG
@@ -42,6 +43,15 @@ RETRIED_FOR = {Concern.ENDPOINT: timedelta(days=1), Concern.UNKNOWN: timedelta(h
 RECORD_S = 5.0  # of the time left, at most, is for recording what QStash answered
 ENDS: dict[type[UpstreamError], Status] = {Untraceable: Status.UNACCOUNTED, Removed: Status.REMOVED}
 PAUSED = (Status.HELD, "its destination is paused")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing failed, and QStash may lack some of it: its log is to tell first, and the deliveries are due then."""
+
+
+Outcome = UpstreamError | Waiting | None
+"""What became of a parcel: None once nothing is owed any more, since QStash has it, or never will; else why not."""
 
 
 class Publisher:
@@ -128,26 +138,25 @@ class Publisher:
         for name in names:
             self.store.change_delivery(event, name, lambda it: it.ended(generation, status, reason))
 
-    def publish(self, parcels: Sequence[Parcel]) -> list[UpstreamError | None]:
-        """Have QStash take *parcels*, in as few calls as can be, and record what it answered.
-
-        Returns:
-            Of each parcel None once nothing is owed any more: QStash has it, or never will; else what kept it.
-        """
+    def publish(self, parcels: Sequence[Parcel]) -> list[Outcome]:
+        """Have QStash take *parcels*, in as few calls as can be, and record what it answered of each."""
         with leaving(min(RECORD_S, seconds_left() / 3)):
             answers = self._answers(parcels)
         kept = [self._kept(it, answer) for it, answer in zip(parcels, answers, strict=True)]
         handed = _handed_over(parcels, kept)
         failures = self._recorded(parcels, answers, kept, handed)
-        outcomes = [failure or why for failure, why in zip(failures, kept, strict=True)]
+        whys = [failure or why for failure, why in zip(failures, kept, strict=True)]
         over = {it for it, failure in enumerate(failures) if failure is None and (kept[it] is None or it in handed)}
         self._forget_replaced(parcels[it] for it in over if _has_some(answers[it]))
         left = self._take_off_marks(parcels, over)
         unheard = [it for it in handed & over if self._is_first(parcels[it], kept[it])]
         split = [it for it in unheard if parcels[it].event.id not in left]
         for number, why in self._published_alone(parcels, split):
-            outcomes[number] = why
-        return [outcome or left.get(it.event.id) for it, outcome in zip(parcels, outcomes, strict=True)]
+            whys[number] = why
+        return [
+            why or left.get(it.event.id) or _waiting(it, answer)
+            for it, why, answer in zip(parcels, whys, answers, strict=True)
+        ]
 
     def _answers(self, parcels: Sequence[Parcel]) -> list[Answer | UpstreamError]:
         """Return what QStash has of each of *parcels*, already or now, or why it hasn't."""
@@ -157,15 +166,19 @@ class Publisher:
         taken = sent(self.qstash, [parcels[number].message for number in todo])
         for number, it in zip(todo, taken, strict=True):
             answers[number] = it if isinstance(it, UpstreamError) else self._by_name(parcels[number], it)
-        return [answer or {} for answer in already.confirmed(answers)]
+        return already.confirmed([answer for answer in answers if answer is not None])
 
     def _by_name(self, parcel: Parcel, taken: Sequence[Accepted]) -> Answer:
-        """Return *taken* by the names of destinations: an answer names endpoints by URL."""
+        """Return *taken* by the names of destinations: an answer names endpoints by URL.
+
+        A destination that it doesn't name isn't in QStash's group, or has another URL there: that the log tells.
+        """
+        owed_at = self.store.now() + LOG_LAG
         if len(parcel.names) == len(taken) == 1:
-            return {parcel.names[0]: taken[0].message_id}
+            return Answer({parcel.names[0]: taken[0].message_id}, owed_at)
         ids = {it.url: it.message_id for it in taken}
         urls = {name: self.settings.destination_url(name) for name in parcel.names}
-        return {name: ids[url] for name, url in urls.items() if url in ids}
+        return Answer({name: ids[url] for name, url in urls.items() if url in ids}, owed_at)
 
     # -- what that changes ------------------------------------------------------------------------------------------
 
@@ -200,7 +213,7 @@ class Publisher:
         whys = self.publish([part for _, part in parts])
         for number in split:
             of_it = [why for (whose, _), why in zip(parts, whys, strict=True) if whose == number]
-            yield number, next(filter(None, of_it), None)
+            yield number, next((why for why in of_it if isinstance(why, UpstreamError)), None)
 
     def _recorded(
         self,
@@ -261,13 +274,13 @@ class Publisher:
         if isinstance(answer, UpstreamError):
             status = ENDS.get(type(answer), Status.UNPUBLISHABLE)
             return lambda it: it.ended(generation, status, str(answer))
-        if name in answer:
+        if name in answer.ids:
             patience = _patience(parcel.message.timeout_s, reports_all=parcel.message.callback is not None)
             look_at = max(now, parcel.message.not_before or now) + patience
-            return lambda it: it.published(generation, answer[name], now, look_at)
-        # QStash's group has changed: unless a callback or its log tells of it, the sweep publishes to the URL alone.
-        owed_at = now + LOG_LAG
-        return lambda it: it.owed(generation, owed_at)
+            return lambda it: it.published(generation, answer.ids[name], now, look_at)
+        # Unless a callback or QStash's log tells of it by then, the sweep publishes to the URL alone.
+        reason = UNTOLD_YET.format(iso(answer.owed_at))
+        return lambda it: it.waiting(generation, answer.owed_at, reason)
 
     def look_after(self, destination: str) -> timedelta:
         """Return after how much silence a delivery to *destination* is looked after."""
@@ -307,7 +320,7 @@ class Publisher:
         return [it if isinstance(it, UpstreamError) else None for it in done]
 
 
-def _is_refused(answer: Answer | UpstreamError | None) -> TypeGuard[QStashError]:
+def _is_refused(answer: object) -> TypeGuard[QStashError]:
     return isinstance(answer, QStashError) and answer.refused
 
 
@@ -327,11 +340,17 @@ def _patience(timeout_s: int, *, reports_all: bool) -> timedelta:
     return timedelta(seconds=timeout_s) + (LOOK_AFTER if reports_all else LOOK_SOON_AFTER)
 
 
-def _has_some(answer: Answer | UpstreamError | None) -> bool:
-    return bool(answer) and not isinstance(answer, UpstreamError)
+def _has_some(answer: Answer | UpstreamError) -> bool:
+    return not isinstance(answer, UpstreamError) and bool(answer.ids)
 
 
-def _raise_first(outcomes: Iterable[UpstreamError | None]) -> None:
+def _waiting(parcel: Parcel, answer: Answer | UpstreamError) -> Waiting | None:
+    """Return whether a part of *parcel* is owed again, of which QStash's log is to tell first."""
+    is_all = isinstance(answer, UpstreamError) or set(parcel.names) <= answer.ids.keys()
+    return None if is_all else Waiting()
+
+
+def _raise_first(outcomes: Iterable[Outcome]) -> None:
     for outcome in outcomes:
-        if outcome is not None:
+        if isinstance(outcome, UpstreamError):
             raise outcome

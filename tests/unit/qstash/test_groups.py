@@ -39,6 +39,24 @@ async def test_a_group_deduplicates_for_each_endpoint_by_itself() -> None:
 
 
 @run
+async def test_a_group_that_is_made_anew_swallows_nothing() -> None:
+    """What was refused while it was gone is new; what it had sent before, each endpoint has once."""
+    async with local() as server:
+        await server.group("g", ("a", A), ("b", B))
+        first = await server.publish("g", deduplication_id="before", delay="1m")
+        assert (await server.http.delete("/v2/topics/g")).status_code == 200
+        await server.publish("g", deduplication_id="gone", expect=404)
+        await server.group("g", ("a", A), ("b", B), ("c", C))
+        new = await server.publish("g", deduplication_id="gone")
+        again = await server.publish("g", deduplication_id="before")
+        await server.clock.advance(60)
+        assert [item.get("deduplicated") for item in new] == [None] * 3
+        assert [item["messageId"] for item in again[:2]] == [item["messageId"] for item in first]
+        assert [item.get("deduplicated") for item in again] == [True, True, None]
+        assert sorted(str(request.url) for request in server.destination.requests) == sorted([A, B, C] * 2)
+
+
+@run
 async def test_a_group_keeps_defaults_that_a_publish_overrides() -> None:
     async with local() as server:
         await server.group("g", ("a", A))

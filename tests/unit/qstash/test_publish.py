@@ -209,6 +209,36 @@ async def test_a_cancelled_original_is_still_remembered() -> None:
 
 
 @run
+async def test_what_is_refused_is_no_original() -> None:
+    """Whatever it is refused for: its id is as new as before, and the next publish of it is taken."""
+    limits = Limits(messages_per_day=1)
+    settings = Settings(limits=limits, unresolvable_hosts=["gone.test"])
+    async with local(settings=settings) as server:
+        server.http.headers["Authorization"] = f"Bearer {USERS[0].read_only_token}"
+        await server.publish(deduplication_id="d", expect=403)
+        server.http.headers["Authorization"] = f"Bearer {TOKEN}"
+        await server.publish("nobody", deduplication_id="d", expect=404)
+        await server.publish("https://gone.test", deduplication_id="d", expect=400)
+        await server.publish(deduplication_id="d", retries="-1", expect=400)
+        ours = {"destination": URL, "headers": {"Upstash-Deduplication-Id": "d"}}
+        for other in ({"destination": "nobody"}, {"destination": B}):  # the second is one more than the day's quota
+            assert (await server.http.post("/v2/batch", json=[ours, other])).status_code in {404, 429}
+        assert (await server.get("/v2/logs"))["logs"] == []
+        assert [*await server.publish(deduplication_id="d")] == ["messageId"]
+        assert len(server.destination.requests) == 1
+
+
+@run
+async def test_an_item_that_is_refused_is_no_original_either() -> None:
+    async with local(settings=Settings(batch_refused="by_item")) as server:
+        items = [{"destination": it, "headers": {"Upstash-Deduplication-Id": "d"}} for it in ("nobody", URL)]
+        answers = (await server.http.post("/v2/batch", json=items)).json()
+        await all_idle()
+        assert [[*entry] for entry in answers] == [["error"], ["messageId"]]
+        assert len(server.destination.requests) == 1
+
+
+@run
 async def test_a_batch_answers_item_by_item() -> None:
     async with local() as server:
         await server.group("g", ("a", A), ("b", B))

@@ -114,7 +114,7 @@ def test_nothing_can_be_made_due_again_that_is_over(told: list[Change]) -> None:
     """Whatever the sweep read before it ended."""
     it = fold(told)
 
-    for due in (it.due(NOW, LOOK), it.owed(NOW, LOOK)):
+    for due in (it.due(NOW, LOOK), it.owed(NOW, LOOK), it.waiting(NOW, LOOK, "the log")):
         assert (due.due_at is None) == (it.status not in OPEN)
 
 
@@ -218,6 +218,19 @@ def test_what_is_owed_by_a_time_is_due_then_or_before(due: datetime | None) -> N
     it = replace(a_delivery(), due_at=due)
 
     assert it.owed(NOW, LOOK).due_at == min(due or LOOK, LOOK)
+
+
+@pytest.mark.parametrize("due", [None, LOOK - timedelta(1), LOOK, LOOK + timedelta(1)])
+def test_what_waits_is_put_off_but_no_look_is(due: datetime | None) -> None:
+    """The publish was due just now, and isn't asked for at every sweep; what a callback told of is looked after."""
+    pending = replace(a_delivery(), due_at=due)
+    in_flight = replace(pending, status=Status.IN_FLIGHT)
+
+    waiting, looked_after = (it.waiting(NOW, LOOK, "the log") for it in (pending, in_flight))
+
+    assert (waiting.due_at, waiting.reason) == (LOOK, "the log")
+    assert (looked_after.due_at, looked_after.reason) == (min(due or LOOK, LOOK), None)
+    assert pending.waiting(OLD, LOOK, "the log") == pending
 
 
 def test_the_ranks_are_those_that_were_thought_about() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.model.delivery import Status
+from relay.model.ids import iso
+from relay.publishing.deduplication import UNTOLD_YET
 from relay.qstash.message_log import LOG_LAG
 
 if TYPE_CHECKING:
@@ -27,6 +29,18 @@ def test_a_drifted_destination_asks_the_log_though_it_is_young(world: World) -> 
     assert len(world.wire.log_calls) == 1
     assert len(world.wire.published) == 2
     assert world.message(event, "erp") == world.wire.logs[1]["messageId"]
+
+
+def test_a_drifted_destination_is_told_as_waiting(world: World) -> None:
+    """Its event isn't published as a whole yet."""
+    event = world.save()
+    world.wire.topics["relay.audit"]["erp"] = "https://erp.example.com/new"
+
+    done = world.sweep()
+
+    assert (done.published, done.waiting, done.failed) == (0, 1, 0)
+    assert world.delivery(event, "erp").reason == UNTOLD_YET.format(iso(world.clock.at + LOG_LAG))
+    assert world.delivery(event, "ledger").reason is None
 
 
 def test_a_drifted_destination_is_not_published_to_while_the_log_fails(world: World) -> None:

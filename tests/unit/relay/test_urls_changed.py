@@ -16,7 +16,7 @@ import pytest
 from relay.deployment import sync
 from relay.errors import QStashError
 from relay.model.delivery import SWEEP_AFTER, Status
-from relay.publishing.deduplication import DEPLOY_MARGIN
+from relay.publishing.deduplication import DEPLOY_MARGIN, UNTOLD_YET
 from relay.qstash.message_log import LOG_LAG
 from relay.storage.state import DEPLOY_MAX
 from tests.unit.relay.world import FLAT, World
@@ -29,6 +29,7 @@ NEW_URL = "https://erp.example.com/new"
 MOVED: dict[str, Any] = deepcopy(FLAT)
 MOVED["destinations"]["erp"]["url"] = NEW_URL
 LATER = timedelta(minutes=1)
+STEP = timedelta(seconds=20)
 
 
 def state(erp: str = "https://erp.example.com/in", **more: Any) -> str:
@@ -263,6 +264,54 @@ def test_what_never_came_is_published_to_each_url_once_the_log_cant_lag(world: W
         LEDGER_URL,
     ]
     assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
+
+
+@pytest.mark.parametrize("asked", [timedelta(0), timedelta(minutes=2), LOG_LAG])
+def test_what_waits_for_the_log_waits_only_until_that_cant_lag(world: World, asked: timedelta) -> None:
+    """However soon it is asked for first: not once as long again."""
+    event = world.save()
+    world.clock.at += SWEEP_AFTER
+    move(world)
+    changed_at = world.clock.at
+    world.sweep(asked.total_seconds())
+    while world.clock.at < changed_at + DEPLOY_MARGIN + LOG_LAG - STEP:
+        world.sweep(STEP.total_seconds())
+    waiting = len(world.wire.published)
+
+    world.sweep(STEP.total_seconds())
+
+    assert (waiting, len(world.wire.published)) == (0, 3)
+    assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
+
+
+def test_what_waits_for_the_log_is_told_as_waiting_and_not_as_published(world: World) -> None:
+    """Nor as failed: nobody need do anything."""
+    event = world.save()
+    move(world)
+
+    first = world.sweep(SWEEP_AFTER.total_seconds())
+    reasons = {it.reason for it in world.store.history(event.id)[1]}  # type: ignore[index]
+    again = world.sweep((LOG_LAG + LATER).total_seconds())
+
+    assert (first.published, first.waiting, first.failed) == (0, 1, 0)
+    assert reasons == {UNTOLD_YET.format("2026-01-31T09:05:30.000000Z")}
+    assert (again.published, again.waiting, again.failed) == (3, 0, 0)
+    assert {it.reason for it in world.store.history(event.id)[1]} == {None}  # type: ignore[index]
+
+
+def test_of_what_is_gone_from_the_configuration_the_log_is_waited_for_only_until_it_cant_lag(world: World) -> None:
+    event = world.save()
+    flat = deepcopy(FLAT)
+    del flat["destinations"]["erp"]
+    flat["url_groups"]["audit"]["destinations"].remove("erp")
+    world.deploy(flat)
+    del world.wire.topics["relay.audit"]["erp"]
+    world.sweep((LOG_LAG - LATER).total_seconds())
+    waiting = world.delivery(event, "erp").status
+
+    world.sweep(LATER.total_seconds())
+
+    assert (waiting, world.delivery(event, "erp").status) == (Status.PENDING, Status.REMOVED)
 
 
 def test_what_came_with_the_deploy_but_not_from_before_is_published_at_once(world: World) -> None:
