@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cli.samples import Sample
     from relay.config.settings import Settings
     from relay.model.event import Event
-    from relay.publishing.messages import Parcel
+    from relay.publishing.messages import Publication
 
 BODY_MAX_CHARS = 400
 HIDDEN = "(its secret)"
@@ -61,7 +61,7 @@ def show(asked: Asked, config: Mapping[str, Any], source: str, sample: Sample) -
 
 def worked_out(settings: Settings, source: str, sample: Sample) -> Shown:
     """Return what *settings* make of *sample*, sent as *source*."""
-    from relay.publishing.messages import Packer
+    from relay.publishing.messages import Composer
     from relay.publishing.routing import expecting, route
 
     event = expecting(settings, _event(settings, source, sample), sample.body, lambda: ())
@@ -71,21 +71,21 @@ def worked_out(settings: Settings, source: str, sample: Sample) -> Shown:
         {"route": it.name, "takes": it.name not in routing.skipped, "to": [*it.to], "why": routing.skipped.get(it.name)}
         for it in of.routes
     ]
-    packer = Packer(settings, "BUCKET", "", lambda _: HIDDEN)
-    parcels = [it for group in routing.groups for it in packer.of_group(event, group, sample.body)]
-    return Shown(event, routes, [dict(_told(settings, it)) for it in parcels])
+    composer = Composer(settings, "BUCKET", "", lambda _: HIDDEN)
+    publications = [it for group in routing.groups for it in composer.of_group(event, group, sample.body)]
+    return Shown(event, routes, [dict(_told(settings, it)) for it in publications])
 
 
 def _event(settings: Settings, source: str, sample: Sample) -> Event:
     from relay.model.event import Event
     from relay.model.ids import event_id, new_generation
-    from relay.verification.request import Received
+    from relay.verification.request import InboundRequest
     from relay.verification.verify import describe
 
     url = webhook_url(settings.base_urls[0], source) + (f"?{sample.query}" if sample.query else "")
     said = describe(
         settings.sources[source].row,
-        Received(method=sample.method, urls=[url], headers=sample.headers, body=sample.body),
+        InboundRequest(method=sample.method, urls=[url], headers=sample.headers, body=sample.body),
     )
     now = datetime.now(UTC)
     return Event(
@@ -109,15 +109,15 @@ def _event(settings: Settings, source: str, sample: Sample) -> Event:
     )
 
 
-def _told(settings: Settings, parcel: Parcel) -> Iterator[tuple[str, Any]]:
+def _told(settings: Settings, publication: Publication) -> Iterator[tuple[str, Any]]:
     """Yield what is told of one publish, by name."""
-    message = parcel.message
-    yield "url_group", parcel.group
-    yield "destinations", [*parcel.names]
-    if parcel.trouble is not None:
-        yield "trouble", str(parcel.trouble)
+    message = publication.message
+    yield "url_group", publication.group
+    yield "destinations", [*publication.names]
+    if publication.trouble is not None:
+        yield "trouble", str(publication.trouble)
         return
-    targets = [settings.destinations[it].target for it in parcel.names]
+    targets = [settings.destinations[it].target for it in publication.names]
     yield "aws", [f"{it['kind']} {it.get('arn', it['name'])}" for it in targets if it]
     yield "method", message.method
     yield "headers", {"content-type": message.content_type, **message.headers}

@@ -13,17 +13,17 @@ from relay.errors import Defect, HandshakeFailed, OperatorError, SenderError, Un
 from relay.ingest.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
 from relay.ingest.refusals import record_refusal
 from relay.ingest.ticks import describe_tick
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.runtime.deadline import at_most
 from relay.runtime.http_api import DEFAULT_ROUTE, Request, Response, answering, note
 from relay.runtime.metrics import Metric, count, count_routing
-from relay.verification.request import Received
-from relay.verification.verify import Described
+from relay.verification.request import InboundRequest
+from relay.verification.verify import WebhookInfo
 from relay.wiring import relay
 
 if TYPE_CHECKING:
     from relay.config.settings import Source
-    from relay.verification.handshakes import Answer
+    from relay.verification.handshakes import HandshakeAnswer
     from relay.verification.secret import Secret
     from relay.wiring import Relay
 
@@ -73,20 +73,20 @@ def _age_s(request: Request) -> float:
 def _taken_in(source: Source, request: Request, it: Relay) -> Response:
     now = it.store.now()
     said = examine(source, _received(request, it), _proof(source, it), at=now.timestamp())
-    if not isinstance(said, Described):
+    if not isinstance(said, WebhookInfo):
         return _greet(source, said, it)
     if source.schedule is not None:
         said = describe_tick(said, request.headers, path=request.path, mac_key=it.mac_key)
-    webhook = Spooled(source.name, now, said, request.headers.get("content-type"), request.body)
+    webhook = Webhook(source.name, now, said, request.headers.get("content-type"), request.body)
     accepted = accept_or_spool(
         source, webhook, settings=it.settings, store=it.store, publisher=it.publisher, paused=it.paused
     )
     return _acknowledge(source, accepted)
 
 
-def _received(request: Request, it: Relay) -> Received:
+def _received(request: Request, it: Relay) -> InboundRequest:
     urls = request.urls(it.settings.base_urls)
-    return Received(method=request.method, urls=urls, headers=request.headers, body=request.body)
+    return InboundRequest(method=request.method, urls=urls, headers=request.headers, body=request.body)
 
 
 def _proof(source: Source, it: Relay) -> Proof:
@@ -106,7 +106,7 @@ def _secrets(source: Source, it: Relay) -> list[Secret]:
     return secrets
 
 
-def _greet(source: Source, answer: Answer, it: Relay) -> Response:
+def _greet(source: Source, answer: HandshakeAnswer, it: Relay) -> Response:
     """Answer a handshake; nothing becomes an event."""
     note(source=source.name, handshake=source.row.handshake)
     count(Metric.HANDSHAKES)
@@ -125,9 +125,9 @@ def _confirm(url: str, it: Relay) -> None:
         raise HandshakeFailed("the confirmation URL", str(error)) from error
 
 
-def _acknowledge(source: Source, accepted: Acceptance | Spooled) -> Response:
+def _acknowledge(source: Source, accepted: Acceptance | Webhook) -> Response:
     note(source=source.name)
-    if isinstance(accepted, Spooled):
+    if isinstance(accepted, Webhook):
         note(event_type=accepted.said.event_type, spooled=True)
         count(Metric.SPOOLED)
         return _answer(source, 202, {"spooled": True}, {})

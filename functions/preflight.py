@@ -10,7 +10,7 @@ from relay.qstash.client import QStash
 from relay.runtime import deadline
 from relay.runtime.again import again
 from relay.runtime.http_api import logger
-from relay.runtime.secrets import Vault
+from relay.runtime.secrets import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _check(event: Mapping[str, Any]) -> None:
-    said, vault = event["ResourceProperties"], Vault()
+    said, vault = event["ResourceProperties"], Secrets()
     token, url = again(lambda: token_and_url(vault, said["Secret"], said["Relay"]))
     qstash = check_token(lambda where: QStash(token, where), url, said["Relay"])
     makes_it = event["RequestType"] == "Create" and again(lambda: is_first(event["StackId"]))

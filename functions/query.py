@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.errors import BadRequest, NotFound, RelayError
 from relay.model.ids import EventId
-from relay.model.replay import State
+from relay.model.replay import RATE_DEFAULT, State
 from relay.query import answers, health, views
 from relay.replay import bulk, pauses
 from relay.replay.deliveries import Replay, Router, replay_deliveries, replay_event
@@ -186,7 +186,7 @@ def _reason(asked: dict[str, Any]) -> str | None:
 
 
 def _rate(asked: dict[str, Any]) -> int:
-    rate = asked.get("rate", bulk.RATE_DEFAULT)
+    rate = asked.get("rate", RATE_DEFAULT)
     if not isinstance(rate, int) or isinstance(rate, bool):
         raise BadRequest("rate must be a whole number")
     return rate

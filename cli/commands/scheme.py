@@ -189,7 +189,7 @@ def _verdict(name: str, row: Mapping[str, Any], asked: Any, secret: Any, at: flo
     from relay.config.settings import Source
     from relay.errors import BodyTooLarge, SignatureError
     from relay.ingest.accept import Proof, examine
-    from relay.verification.handshakes import Answer
+    from relay.verification.handshakes import HandshakeAnswer
     from relay.verification.secret import Secret
 
     source = Source(name, name, row, ())
@@ -204,7 +204,7 @@ def _verdict(name: str, row: Mapping[str, Any], asked: Any, secret: Any, at: flo
     except BodyTooLarge as error:
         refused = {"verdict": "invalid", "reason": error.code, "message": str(error)}
         return {**refused, **nothing, "answer": {"status": error.status}}
-    if isinstance(said, Answer):
+    if isinstance(said, HandshakeAnswer):
         fetched = {"confirm": said.confirm} if said.confirm else {}
         answer = _answer(said.status, said.body, said.content_type, said.headers)
         return {"verdict": "handshake", "reason": "ok", "message": None, **nothing, "answer": answer, **fetched}
@@ -227,14 +227,14 @@ def _answer(status: int, body: str, content_type: str, headers: Mapping[str, str
 
 
 def _received(asked: Mapping[str, Any]) -> Any:
-    from relay.verification.request import Received
+    from relay.verification.request import InboundRequest
 
     headers = {
         str(name).lower(): ",".join(map(str, it)) if isinstance(it, list) else str(it)
         for name, it in asked.get("headers", {}).items()
     }
     body = base64.b64decode(asked.get("body") or "", validate=True)
-    return Received(method=str(asked.get("method", "POST")), urls=[str(asked["url"])], headers=headers, body=body)
+    return InboundRequest(method=str(asked.get("method", "POST")), urls=[str(asked["url"])], headers=headers, body=body)
 
 
 def _read(file: Path) -> Mapping[str, Any]:

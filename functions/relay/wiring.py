@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from relay.qstash.client import QStash
     from relay.reconciliation.github import GitHub
     from relay.runtime.http_api import Request
-    from relay.runtime.secrets import Vault
+    from relay.runtime.secrets import Secrets
     from relay.storage.items import Item
     from relay.verification.secret import Secret
 
@@ -47,11 +47,11 @@ class Relay:
         return Store(environment["RELAY_TABLE"], environment.get("RELAY_BUCKET", ""))
 
     @cached_property
-    def vault(self) -> Vault:
+    def vault(self) -> Secrets:
         """Secrets Manager."""
-        from relay.runtime.secrets import Vault
+        from relay.runtime.secrets import Secrets
 
-        return Vault()
+        return Secrets()
 
     @cached_property
     def fetch(self) -> Fetcher:

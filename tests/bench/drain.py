@@ -25,7 +25,7 @@ from relay.model.event import Event
 from relay.model.ids import event_id, new_generation
 from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
-from relay.qstash.message_log import tracks
+from relay.qstash.message_log import read_histories
 from relay.storage.items import SHARDS, WATCH
 from relay.storage.store import Store
 from tests.flat import group, url
@@ -121,7 +121,7 @@ def _event(number: int, clock: Clock) -> Event:
 
 def _publish_plainly(publisher: Publisher, count: int, clock: Clock) -> None:
     """Publish as many messages of the same form, in the same batches, and write nothing down."""
-    packer = publisher.packer
+    packer = publisher.composer
     parcels = [it for number in range(count) for it in packer.of_group(_event(count + number, clock), "all", BODY)]
     messages = [it.message for it in parcels]
     for first in range(0, count, BATCH):
@@ -132,12 +132,12 @@ def _read_plainly(publisher: Publisher, events: list[Event]) -> None:
     """Read the same log lines, in the same bulk, and write nothing down."""
     for first in range(0, len(events), BATCH):
         labels = {it.label for it in events[first : first + BATCH]}
-        tracks(publisher.qstash.log_of(labels), labels)
+        read_histories(publisher.qstash.log_of(labels), labels)
 
 
 def _is_all_delivered(publisher: Publisher, events: list[Event]) -> bool:
     labels = {it.label for it in events[-BATCH:]}
-    found = tracks(publisher.qstash.log_of(labels), labels)
+    found = read_histories(publisher.qstash.log_of(labels), labels)
     return all(len(of) == 2 and all(it.state == "DELIVERED" for it in of) for of in found.values())
 
 

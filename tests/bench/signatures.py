@@ -21,7 +21,7 @@ from infra.local.sources.secrets import made_up
 from infra.local.sources.sign import CannotSign, Request, signed
 from relay.verification.scheme import HMACS, Row
 from relay.verification.secret import Secret
-from relay.verification.verify import Described, judge
+from relay.verification.verify import WebhookInfo, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +76,8 @@ def scheme_way(named: tuple[str, dict[str, Any]]) -> tuple[str, Callable[[], obj
         return None  # it signs items of another shape
 
     def way() -> object:
-        said = judge(row, request.received(), [secret], at=now)
-        assert isinstance(said, Described), name
+        said = verify(row, request.received(), [secret], at=now)
+        assert isinstance(said, WebhookInfo), name
         return said
 
     way()

@@ -12,10 +12,10 @@ import pytest
 from cli.samples import Sample, read
 from infra.config.schemes import built_in_schemes
 from infra.local.sources.sign import Request, signed, tampered
-from relay.verification.handshakes import Answer
+from relay.verification.handshakes import HandshakeAnswer
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
-from relay.verification.verify import judge
+from relay.verification.verify import verify
 from tests.deployed.clients import SETTLED_S
 from tests.deployed.conftest import EVERY
 
@@ -53,11 +53,11 @@ def test_a_sample_is_answered_as_its_provider_wants_and_an_event_arrives(
     relay: Relay, destinations: Destinations, file: Path
 ) -> None:
     request, row, secret = sent_by(relay, read(file))
-    said = judge(Row.of(row), request.received(), [secret], at=time.time())
+    said = verify(Row.of(row), request.received(), [secret], at=time.time())
 
     answer = post(request)
 
-    if isinstance(said, Answer):
+    if isinstance(said, HandshakeAnswer):
         assert (answer.status_code, answer.text) == (said.status, said.body if request.method != "HEAD" else "")
         assert all(answer.headers[name] == value for name, value in said.headers.items())
         assert answer.headers.get("content-type", "").startswith(said.content_type)

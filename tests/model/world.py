@@ -30,7 +30,7 @@ from relay.deployment import sync
 from relay.deployment.sync import refresh_keys
 from relay.errors import RelayError
 from relay.ingest.accept import Acceptance, accept_or_spool
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.jobs.audit import Audited, audit
 from relay.jobs.sweep import Swept, sweep
 from relay.ledger.record import settle
@@ -44,7 +44,7 @@ from relay.runtime.http_api import Request
 from relay.storage.store import Store
 from relay.targets.deliver import deliver
 from relay.urls import BODY_MAC
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.verify import describe
 from relay.wiring import Relay
 from tests.local_table import make_table
@@ -334,9 +334,9 @@ class World:
         request = Request.of(
             {"headers": headers, "rawPath": "/", "rawQueryString": f"={quote(event_type, errors='replace')}"}
         )
-        received = Received(method="POST", urls=request.urls((BASE,)), headers=request.headers, body=body)
+        received = InboundRequest(method="POST", urls=request.urls((BASE,)), headers=request.headers, body=body)
         said = describe(self.settings("ingest").sources["github"].row, received)
-        webhook = Spooled(source, self.now(), said, "application/json", body)
+        webhook = Webhook(source, self.now(), said, "application/json", body)
         try:
             with self.calls.process("ingest"):
                 accepted = accept_or_spool(

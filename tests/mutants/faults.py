@@ -78,7 +78,7 @@ FAULTS = (
         "mark-goes-before-the-records",
         f"{RELAY}publishing/publisher.py",
         "        failures = self._recorded(",
-        "        self._take_off_marks(parcels, range(len(parcels)))\n        failures = self._recorded(",
+        "        self._take_off_marks(publications, range(len(publications)))\n        failures = self._recorded(",
         (
             "tests/unit/relay/test_publish_batches.py",
             "tests/unit/relay/test_publish_drift.py",
@@ -143,14 +143,14 @@ FAULTS = (
     Fault(
         "log-is-not-asked",
         f"{RELAY}publishing/deduplication.py",
-        "return parcel.may_be_there_under_another_id or is_old or",
-        "return parcel.may_be_there_under_another_id or",
+        "return publication.may_be_there_under_another_id or is_old or",
+        "return publication.may_be_there_under_another_id or",
         ("tests/unit/relay/test_accept_publishes.py",),
     ),
     Fault(
         "drifted-is-published-blindly",
         f"{RELAY}publishing/deduplication.py",
-        "return parcel.may_be_there_under_another_id or is_old or",
+        "return publication.may_be_there_under_another_id or is_old or",
         "return is_old or",
         ("tests/unit/relay/test_audit.py",),
     ),
@@ -404,7 +404,7 @@ FAULTS = (
     Fault(
         "moved-goes-to-both-urls",
         f"{RELAY}publishing/deduplication.py",
-        "is_old or self._is_from_before(parcel)",
+        "is_old or self._is_from_before(publication)",
         "is_old",
         ("tests/unit/relay/test_urls_changed.py",),
     ),
@@ -619,8 +619,8 @@ FAULTS = (
     Fault(
         "kept-request-forgotten-before-its-event-is-saved",
         f"{RELAY}ingest/readmission.py",
-        "        webhook = Spooled(held.source,",
-        "        self._forget(id_, held)\n        webhook = Spooled(held.source,",
+        "        webhook = Webhook(held.source,",
+        "        self._forget(id_, held)\n        webhook = Webhook(held.source,",
         ("tests/unit/relay/test_quarantine.py",),
     ),
     Fault(
@@ -793,8 +793,8 @@ FAULTS = (
     Fault(
         "removed-without-asking",
         f"{RELAY}publishing/deduplication.py",
-        "return self._is_again(parcel) if parcel.goes_nowhere else",
-        "return False if parcel.goes_nowhere else",
+        "            return self._is_again(publication)\n",
+        "            return False\n",
         ("tests/unit/relay/test_followed.py",),
     ),
     Fault(

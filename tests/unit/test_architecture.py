@@ -225,15 +225,15 @@ def test_ingest_loads_what_its_sources_need_and_no_more(scheme: str, needed: set
     """A cold start pays for no certificate, no JWT, no table of schemes and no HTTP that isn't used."""
     row = built_in_schemes()[scheme].row()
     code = (
-        f"from relay.verification.verify import judge; from relay.verification.scheme import Row\n"
-        f"from relay.verification.request import Received\n"
+        f"from relay.verification.verify import verify; from relay.verification.scheme import Row\n"
+        f"from relay.verification.request import InboundRequest\n"
         f"from relay.verification.secret import Secret; from relay.errors import SignatureError\n"
         f"row = Row.of({row!r})\n"
         f"places = [it.place.lower() for it in row.spots if ':' not in it.place] + [(row.time or 'x').lower()]\n"
         f"headers = dict.fromkeys(places, 't=1795435200,v1=aa') | {{'x-hub-signature-256': 'sha256=aa'}}\n"
         f"headers |= {{'authorization': 'Bearer a.b.c', 'x-twilio-signature': 'AAAA', 'x-slack-signature': 'v0=aa'}}\n"
-        f"request = Received(method='POST', urls=['https://a.example/'], headers=headers, body=b'')\n"
-        f"try: judge(row, request, [Secret('s')], at=1795435200)\n"
+        f"request = InboundRequest(method='POST', urls=['https://a.example/'], headers=headers, body=b'')\n"
+        f"try: verify(row, request, [Secret('s')], at=1795435200)\n"
         f"except SignatureError as error: assert error.reason in ('bad_signature', 'malformed_header'), error.reason\n"
     )
     heavy = {

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.qstash.client import QStash
-    from relay.runtime.secrets import Vault
+    from relay.runtime.secrets import Secrets
 
 EU, US = REGIONS["EU"], REGIONS["US"]
 OTHER_REGION = {EU: US, "https://qstash-eu-central-1.upstash.io": US, US: EU}
 DEFAULT_NAME = "relay"  # what the command takes for the relay's name where nobody says it
 
 
-def token_and_url(vault: Vault, secret: str, relay: str) -> tuple[str, str]:
+def token_and_url(vault: Secrets, secret: str, relay: str) -> tuple[str, str]:
     """Return QStash's token and URL as the *secret* of the *relay* has them.
 
     Raises:

@@ -20,19 +20,19 @@ from relay.runtime.aws import LAST_CALL_S
 from relay.runtime.deadline import at_most, leaving, regardless, seconds_left
 from relay.runtime.metrics import count_defect
 from relay.storage.generations import Cause, new_replay_id, start_again
-from relay.verification.verify import judge
+from relay.verification.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from relay.config.settings import Settings, Source
-    from relay.ingest.webhook import Spooled
+    from relay.ingest.webhook import Webhook
     from relay.publishing.publisher import Publisher
     from relay.storage.store import Store
-    from relay.verification.handshakes import Answer
-    from relay.verification.request import Received
+    from relay.verification.handshakes import HandshakeAnswer
+    from relay.verification.request import InboundRequest
     from relay.verification.secret import Secret
-    from relay.verification.verify import Described
+    from relay.verification.verify import WebhookInfo
 
 BODY_MAX_BYTES = 4 * 1024 * 1024  # Lambda takes 6 MB of event, and a binary body comes in base64
 CONTENT_TYPE_MAX_CHARS = 500
@@ -65,7 +65,7 @@ class Proof:
     fetch: Callable[..., bytes] | None
 
 
-def examine(source: Source, received: Received, proof: Proof, *, at: float) -> Described | Answer:
+def examine(source: Source, received: InboundRequest, proof: Proof, *, at: float) -> WebhookInfo | HandshakeAnswer:
     """Return what *received* says of its event, or the answer to its handshake.
 
     Where no secret made the signature they are read again, so that one that was set just now works.
@@ -81,11 +81,11 @@ def examine(source: Source, received: Received, proof: Proof, *, at: float) -> D
         raise BodyTooLarge(f"the relay takes bodies of up to {BODY_MAX_BYTES} bytes")
     with leaving(min(EXAMINE_LEAVES_S, seconds_left() / 2)):
         try:
-            return judge(source.row, received, proof.secrets(), at=at, fetch=proof.fetch)
+            return verify(source.row, received, proof.secrets(), at=at, fetch=proof.fetch)
         except SignatureError as error:
             if error.reason not in _OF_ANOTHER_SECRET or not proof.refresh():
                 raise
-        return judge(source.row, received, proof.secrets(), at=at, fetch=proof.fetch)
+        return verify(source.row, received, proof.secrets(), at=at, fetch=proof.fetch)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Acceptance:
 
 def accept(
     source: Source,
-    webhook: Spooled,
+    webhook: Webhook,
     *,
     settings: Settings,
     store: Store,
@@ -160,8 +160,10 @@ def _again(source: Source, event: Event, old: Event, store: Store, publisher: Ca
             with at_most(_publish_s(source)):
                 it = publisher()
                 body = store.body(old)
-                parcels = [parcel for delivery in reopened for parcel in it.pack_delivery(old, delivery, body)]
-                failure = next((why for why in it.publish(parcels) if isinstance(why, RelayError)), None)
+                publications = [
+                    publication for delivery in reopened for publication in it.pack_delivery(old, delivery, body)
+                ]
+                failure = next((why for why in it.publish(publications) if isinstance(why, RelayError)), None)
         except RelayError as error:  # they are due, and so the sweep's
             failure = error
         except Exception as error:  # noqa: BLE001
@@ -180,13 +182,13 @@ def _reopened(event: Event, store: Store) -> list[Delivery]:
 
 def accept_or_spool(
     source: Source,
-    webhook: Spooled,
+    webhook: Webhook,
     *,
     settings: Settings,
     store: Store,
     publisher: Callable[[], Publisher],
     paused: Callable[[], Collection[str]],
-) -> Acceptance | Spooled:
+) -> Acceptance | Webhook:
     """Take one webhook in; where the table doesn't take it, keep it for the sweep: many sources never send again.
 
     Raises:
@@ -211,7 +213,7 @@ def _publish_s(source: Source) -> float:
     return min(PUBLISH_BUDGET_MAX_S, source.row.timeout_s / 3)
 
 
-def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -> Event:
+def _event(source: Source, webhook: Webhook, settings: Settings, store: Store) -> Event:
     said = webhook.said
     sha256 = hashlib.sha256(webhook.body).hexdigest()
     key = said.idempotency_key if said.has_id else f"{said.idempotency_key}@{_episode(source, webhook, store)}"
@@ -237,7 +239,7 @@ def _event(source: Source, webhook: Spooled, settings: Settings, store: Store) -
     return event if said.signed_sha256 is None else _with_suspicion(event, said.signed_sha256, source, store)
 
 
-def _episode(source: Source, webhook: Spooled, store: Store) -> str:
+def _episode(source: Source, webhook: Webhook, store: Store) -> str:
     """Return what tells this event from the same said long ago: when the source said it first.
 
     A source without ids may say the same of another event; only within the time in which it retries it is the same one.

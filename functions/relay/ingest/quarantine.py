@@ -22,7 +22,7 @@ from relay.model.ids import from_iso, iso
 from relay.runtime.http_api import logger, note
 from relay.runtime.metrics import Metric, count
 from relay.runtime.parallel import supervised
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.signatures import check_form
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ class Quarantined:
         head = json.dumps([self.method, self.path, self.query_string, headers]).encode()
         return hashlib.sha256(head + b"\0" + self.body).hexdigest()[:32]
 
-    def received(self, bases: Iterable[str]) -> Received:
+    def received(self, bases: Iterable[str]) -> InboundRequest:
         """Return the request as it came; *bases* are the relay's own URLs now: one may have been set too late."""
         query = f"?{self.query_string}" if self.query_string else ""
         urls = [f"{base}{self.path}{query}" for base in dict.fromkeys((*self.bases, *bases))]
-        return Received(method=self.method, urls=urls, headers=self.headers, body=self.body)
+        return InboundRequest(method=self.method, urls=urls, headers=self.headers, body=self.body)
 
     def dump(self) -> bytes:
         """Return it as it stands in the bucket: JSON, the body in base64."""

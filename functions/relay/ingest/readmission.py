@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from relay.errors import BadRequest, Defect, SignatureError, UpstreamError
 from relay.ingest.accept import accept
 from relay.ingest.quarantine import Quarantined
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.model.ids import iso
 from relay.model.refusal import NAME_MAX_CHARS, VALUE_MAX_CHARS, plain
 from relay.runtime.http_api import note
 from relay.runtime.metrics import Metric, count, count_routing
 from relay.runtime.parallel import WORKERS, each
 from relay.storage.quarantine import BYTES_MAX, NUMBER_MAX
-from relay.verification.verify import Described, judge
+from relay.verification.verify import WebhookInfo, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -74,7 +74,7 @@ class Readmission:
         said, record = self._judged(id_, held)
         if said is None or not isinstance(held, Quarantined):
             return record
-        webhook = Spooled(held.source, held.received_at, said, held.headers.get("content-type"), held.body)
+        webhook = Webhook(held.source, held.received_at, said, held.headers.get("content-type"), held.body)
         try:
             accepted = accept(
                 self.source,
@@ -120,7 +120,7 @@ class Readmission:
             return None
         return held
 
-    def _judged(self, id_: str, held: Quarantined | str) -> tuple[Described | None, dict[str, Any]]:
+    def _judged(self, id_: str, held: Quarantined | str) -> tuple[WebhookInfo | None, dict[str, Any]]:
         """Return what it says of its event, if it would be let in; and what to tell of it."""
         if not isinstance(held, Quarantined):
             return None, _unknown(id_, held)
@@ -130,10 +130,10 @@ class Readmission:
             return None, told | {"outcome": "refused", "why": "too_old", "message": "its event would expire at once"}
         received = held.received(self.settings.base_urls)
         try:
-            said = judge(self.source.row, received, self.secrets, at=held.received_at.timestamp())
+            said = verify(self.source.row, received, self.secrets, at=held.received_at.timestamp())
         except SignatureError as error:
             return None, told | _refused(error)
-        if not isinstance(said, Described):
+        if not isinstance(said, WebhookInfo):
             return None, told | {"outcome": "refused", "why": "handshake", "message": "it is a handshake, and no event"}
         key = said.idempotency_key if said.has_id else None
         return said, told | {"outcome": "passes", "event_type": said.event_type, "idempotency_key": key}

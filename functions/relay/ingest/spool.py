@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from relay.config.settings import Source
 from relay.errors import Defect, OutOfTime, SignatureError, Unready, UpstreamError
 from relay.ingest.accept import accept
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.model.refusal import Reason, Refusal
 from relay.runtime.deadline import seconds_left
 from relay.runtime.metrics import count_defect, count_refused, count_routing
@@ -97,7 +97,7 @@ class _Taking:
 
     def take(self, data: bytes) -> bool:
         """Take one spooled webhook in; tell whether it made an event, or found one."""
-        webhook = Spooled.load(data)
+        webhook = Webhook.load(data)
         settings = self._publisher.settings
         try:
             accepted = accept(
@@ -116,7 +116,7 @@ class _Taking:
             count_routing(accepted.event)
         return True
 
-    def _refuse(self, webhook: Spooled, error: SignatureError) -> None:
+    def _refuse(self, webhook: Webhook, error: SignatureError) -> None:
         """Keep the refusal as ingest would have: what was acknowledged as spooled doesn't go without a word."""
         refusal = Refusal.of(
             webhook.source,

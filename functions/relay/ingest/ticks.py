@@ -20,13 +20,13 @@ from relay.urls import TICK_MAC, is_mac, tick_mac
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relay.verification.verify import Described
+    from relay.verification.verify import WebhookInfo
 
 EVENT_TYPE = "schedule"
 _SIGNATURE = "upstash-signature"
 
 
-def describe_tick(said: Described, headers: Mapping[str, str], *, path: str, mac_key: str) -> Described:
+def describe_tick(said: WebhookInfo, headers: Mapping[str, str], *, path: str, mac_key: str) -> WebhookInfo:
     """Return what a tick says of itself, whose signature is verified.
 
     Args:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from relay.model.ids import from_iso, iso
-from relay.verification.verify import Described
+from relay.verification.verify import WebhookInfo
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,12 +23,12 @@ COUNTED_MAX = 1000  # a page of the bucket's list
 
 
 @dataclass(frozen=True)
-class Spooled:
+class Webhook:
     """One webhook as it came, and what it says of itself."""
 
     source: str
     received_at: datetime
-    said: Described
+    said: WebhookInfo
     content_type: str | None
     body: bytes
 
@@ -44,7 +44,7 @@ class Spooled:
         return json.dumps(held).encode()
 
     @classmethod
-    def load(cls, data: bytes) -> Spooled:
+    def load(cls, data: bytes) -> Webhook:
         """Return the webhook that *data* holds.
 
         Raises:
@@ -54,7 +54,7 @@ class Spooled:
         return cls(
             source=held["source"],
             received_at=from_iso(held["received_at"]),
-            said=Described(**held["said"]),
+            said=WebhookInfo(**held["said"]),
             content_type=held["content_type"],
             body=base64.b64decode(held["body"]),
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from relay.errors import OutOfTime, RelayError, SignatureError, UpstreamError
-from relay.internet.public_transport import NotPublic, Publicly
+from relay.internet.public_transport import NotPublic, PublicTransport
 from relay.runtime.deadline import seconds_left, time_for
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Fetcher:
         self, transport: httpx.BaseTransport | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._http = httpx.Client(
-            timeout=TIMEOUT_S, transport=transport or Publicly(), follow_redirects=False, trust_env=False
+            timeout=TIMEOUT_S, transport=transport or PublicTransport(), follow_redirects=False, trust_env=False
         )
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, bytes | RelayError]] = {}

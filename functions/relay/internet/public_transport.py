@@ -24,7 +24,7 @@ class NotPublic(httpx.ConnectError):
     """The name resolves to an address that isn't one of the internet, or to none."""
 
 
-class Publicly(httpx.BaseTransport):
+class PublicTransport(httpx.BaseTransport):
     """A transport that connects to public addresses only.
 
     Args:

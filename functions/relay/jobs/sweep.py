@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from relay.errors import AnswerTooLong, Defect, LogTooLong, OutOfTime, QStashError, Unready, UpstreamError
 from relay.ingest.spool import take_in
 from relay.ingest.webhook import backlog
-from relay.ledger.in_flight import Looked, look_after
+from relay.ledger.in_flight import FollowUp, follow_up
 from relay.model.delivery import Status
 from relay.replay import bulk
 from relay.replay.deliveries import Router
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from relay.model.delivery import Delivery
     from relay.model.event import Event
-    from relay.publishing.messages import Parcel
+    from relay.publishing.messages import Publication
     from relay.publishing.publisher import Outcome, Publisher
     from relay.storage.store import Due, Store
 
@@ -51,7 +51,7 @@ HOLD_MAX = timedelta(hours=1)  # of a quota: its owner may buy more of it any ti
 
 
 @dataclass
-class Swept(Looked):
+class Swept(FollowUp):
     """What a run did.
 
     Attributes:
@@ -211,7 +211,7 @@ def _each_page(run: _Run, queue: str, shard: int, work: Callable[[_Run, Sequence
 
 def _look_after(run: _Run, due: Sequence[Due]) -> bool:
     """Look after what is *due*, together; each alone where our own code fails at one.  Return whether to go on."""
-    failure = supervised(lambda them: look_after(run.publisher, them, run.done), due)
+    failure = supervised(lambda them: follow_up(run.publisher, them, run.done), due)
     of_one = isinstance(failure, Defect | LogTooLong | AnswerTooLong)
     if of_one and len(due) > 1:
         return all(_look_after(run, [it]) for it in due)
@@ -226,11 +226,11 @@ def _look_after(run: _Run, due: Sequence[Due]) -> bool:
 
 @dataclass(frozen=True)
 class _Owed:
-    """One thing to publish, as it stands: an event's first publish, or one delivery; and its parcels."""
+    """One thing to publish, as it stands: an event's first publish, or one delivery; and its publications."""
 
     event: Event
     delivery: Delivery | None
-    parcels: Sequence[Parcel]
+    publications: Sequence[Publication]
 
     @property
     def since(self) -> datetime:
@@ -245,11 +245,11 @@ def _publish(run: _Run, due: Sequence[Due]) -> bool:
             run.failed(it)
     owed = [it for it in found if isinstance(it, _Owed)]
     run.done.oldest_s = max([run.done.oldest_s, *((run.store.now() - it.since).total_seconds() for it in owed)])
-    parcels = [(number, parcel) for number, it in enumerate(owed) for parcel in it.parcels]
-    outcomes = _published(run, [parcel for _, parcel in parcels])
+    publications = [(number, publication) for number, it in enumerate(owed) for publication in it.publications]
+    outcomes = _published(run, [publication for _, publication in publications])
     failures: dict[int, UpstreamError] = {}
     waiting: set[int] = set()
-    for (number, _), outcome in zip(parcels, outcomes, strict=True):
+    for (number, _), outcome in zip(publications, outcomes, strict=True):
         if isinstance(outcome, UpstreamError):
             failures.setdefault(number, outcome)
         elif outcome is not None:
@@ -269,16 +269,16 @@ def _publish(run: _Run, due: Sequence[Due]) -> bool:
     return run.publishes
 
 
-def _published(run: _Run, parcels: Sequence[Parcel]) -> list[Outcome]:
-    """Publish *parcels* together; each alone where our own code fails at one: under its id it is the same publish."""
-    if not parcels:
+def _published(run: _Run, publications: Sequence[Publication]) -> list[Outcome]:
+    """Publish *publications* together, or each alone where our own code fails at one: its id makes that the same."""
+    if not publications:
         return []
-    outcomes = supervised(run.publisher.publish, parcels)
+    outcomes = supervised(run.publisher.publish, publications)
     if not isinstance(outcomes, UpstreamError):
         return outcomes
-    if len(parcels) == 1 or isinstance(outcomes, OutOfTime):
-        return [outcomes] * len(parcels)
-    return [outcome for it in parcels for outcome in _published(run, [it])]
+    if len(publications) == 1 or isinstance(outcomes, OutOfTime):
+        return [outcomes] * len(publications)
+    return [outcome for it in publications for outcome in _published(run, [it])]
 
 
 def _owed(run: _Run, due: Due) -> _Owed | None:
@@ -300,14 +300,14 @@ def _owed(run: _Run, due: Due) -> _Owed | None:
     if delivery is not None and delivery.generation == event.generation and delivery.group in event.unpublished:
         return None  # it has its turn once its group has had its own: never both
     owed = _Owed(event, delivery, ())
-    parcels = supervised(partial(_packed, run), owed)
-    if isinstance(parcels, UpstreamError):
-        _postpone(run, owed, parcels, ends_as=Status.UNPUBLISHABLE)
-        raise parcels
-    return replace(owed, parcels=parcels)
+    publications = supervised(partial(_packed, run), owed)
+    if isinstance(publications, UpstreamError):
+        _postpone(run, owed, publications, ends_as=Status.UNPUBLISHABLE)
+        raise publications
+    return replace(owed, publications=publications)
 
 
-def _packed(run: _Run, owed: _Owed) -> list[Parcel]:
+def _packed(run: _Run, owed: _Owed) -> list[Publication]:
     body = run.store.body(owed.event)
     if owed.delivery is None:
         return run.publisher.pack_event(owed.event, body)

@@ -18,7 +18,7 @@ from relay.ledger import canaries
 from relay.model.delivery import OPEN, Delivery, Report, Status
 from relay.model.ids import label
 from relay.publishing.publisher import LOOK_AFTER
-from relay.qstash.message_log import LOG_LAG, LOG_RETENTION, Track, tracks
+from relay.qstash.message_log import LOG_LAG, LOG_RETENTION, MessageHistory, read_histories
 from relay.runtime.parallel import each, supervised
 from relay.storage.generations import Cause, new_replay_id, start_again
 
@@ -39,7 +39,7 @@ CANCELLED = "somebody cancelled its message in QStash"
 
 
 @dataclass
-class Looked:
+class FollowUp:
     """What looks at deliveries found: how many they settled, of which died, opened again, and left to a person.
 
     Attributes:
@@ -57,7 +57,7 @@ class Looked:
         if isinstance(failure, Defect):
             self.defects.append(str(failure))
 
-    def add(self, others: Iterable[Looked]) -> None:
+    def add(self, others: Iterable[FollowUp]) -> None:
         """Add what *others* found."""
         for it in others:
             self.defects += it.defects
@@ -73,16 +73,16 @@ class _Watched:
 
     event: Event
     delivery: Delivery
-    tracks: Sequence[Track]
+    histories: Sequence[MessageHistory]
 
     @property
     def message_ids(self) -> set[str]:
         """Return the messages that may still bring it on."""
-        open_ = {it.message_id for it in self.tracks if not it.ended}
-        return open_ or ({self.delivery.message_id} if self.delivery.message_id and not self.tracks else set())
+        open_ = {it.message_id for it in self.histories if not it.ended}
+        return open_ or ({self.delivery.message_id} if self.delivery.message_id and not self.histories else set())
 
 
-def look_after(publisher: Publisher, due: Sequence[Due], looked: Looked) -> None:
+def follow_up(publisher: Publisher, due: Sequence[Due], looked: FollowUp) -> None:
     """Ask QStash what became of the deliveries that are *due*, and record it.
 
     Costs a query of each event and a write of each delivery, a call for the log lines of all, one where there are dead
@@ -94,15 +94,15 @@ def look_after(publisher: Publisher, due: Sequence[Due], looked: Looked) -> None
     watched = _watched(publisher, due)
     if not watched:
         return
-    dead = [it for it in watched if any(track.failed for track in it.tracks)]
+    dead = [it for it in watched if any(track.failed for track in it.histories)]
     dlq_ids = _dlq_ids(publisher, {label(it.event.id, it.delivery.generation) for it in dead})
     outcomes = each(lambda it: _record(publisher, it, dlq_ids), watched, workers=publisher.workers)
-    looked.add([it for it in outcomes if isinstance(it, Looked)])
+    looked.add([it for it in outcomes if isinstance(it, FollowUp)])
     _raise_first(publisher, watched, outcomes, looked)
 
 
 def _raise_first(
-    publisher: Publisher, watched: Sequence[_Watched], outcomes: Sequence[Looked | UpstreamError], looked: Looked
+    publisher: Publisher, watched: Sequence[_Watched], outcomes: Sequence[FollowUp | UpstreamError], looked: FollowUp
 ) -> None:
     """Raise what kept a delivery from being looked at; where that is its own, note it, and look at it again later."""
     for it, outcome in zip(watched, outcomes, strict=True):
@@ -131,7 +131,7 @@ def _watched(publisher: Publisher, due: Sequence[Due]) -> list[_Watched]:
         if _is_due(delivery, wanted.get((delivery.event_id, delivery.destination)))
     ]
     labels = {label(event.id, delivery.generation) for event, delivery in found}
-    by_label = tracks(publisher.qstash.log_of(labels), labels) if labels else {}
+    by_label = read_histories(publisher.qstash.log_of(labels), labels) if labels else {}
     return [
         _Watched(
             event,
@@ -163,12 +163,12 @@ def _dlq_ids(publisher: Publisher, labels: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _record(publisher: Publisher, it: _Watched, dlq_ids: dict[str, str]) -> Looked:
+def _record(publisher: Publisher, it: _Watched, dlq_ids: dict[str, str]) -> FollowUp:
     """Write what is known of one delivery."""
     generation = it.delivery.generation
     reports = [
         Report(report.attempt, dead=report.dead, dlq_id=dlq_ids.get(track.message_id) if report.dead else None)
-        for track in it.tracks
+        for track in it.histories
         for report in track.reports
     ]
 
@@ -179,12 +179,12 @@ def _record(publisher: Publisher, it: _Watched, dlq_ids: dict[str, str]) -> Look
 
     if told(it.delivery).status not in OPEN:
         return _change(publisher, it, told)
-    if it.tracks and all(track.cancelled for track in it.tracks):
+    if it.histories and all(track.cancelled for track in it.histories):
         return _change(publisher, it, lambda d: told(d).ended(generation, Status.CANCELLED, CANCELLED))
     return _look_again(publisher, it, told)
 
 
-def _look_again(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery]) -> Looked:
+def _look_again(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery]) -> FollowUp:
     """Have what is still open looked at again; or conclude, where its message was missing at an earlier look, too."""
     now, generation, since = publisher.store.now(), it.delivery.generation, it.delivery.missing_since
     if any(publisher.qstash.has(message_id) for message_id in sorted(it.message_ids)):
@@ -196,14 +196,14 @@ def _look_again(publisher: Publisher, it: _Watched, told: Callable[[Delivery], D
     return _conclude(publisher, it, told)
 
 
-def _conclude(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery]) -> Looked:
+def _conclude(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery]) -> FollowUp:
     """Publish again what QStash lost before it began; leave to a person what it may have delivered."""
     store, generation, since = publisher.store, it.delivery.generation, it.delivery.published_at or it.delivery.since
-    begun = any(track.begun for track in it.tracks) or it.delivery.attempts_of(generation)
-    seen = bool(it.tracks) or (store.now() - since <= LOG_RETENTION and publisher.qstash.log_reaches(since))
+    begun = any(track.begun for track in it.histories) or it.delivery.attempts_of(generation)
+    seen = bool(it.histories) or (store.now() - since <= LOG_RETENTION and publisher.qstash.log_reaches(since))
     if seen and not begun:
         cause = Cause(new_replay_id(), "relay", LOST)
-        return Looked(reopened=int(start_again(store, it.event, it.delivery, cause) is not None))
+        return FollowUp(reopened=int(start_again(store, it.event, it.delivery, cause) is not None))
     reason = UNENDED if seen else FORGOTTEN
     return _change(publisher, it, lambda d: told(d).ended(generation, Status.UNACCOUNTED, reason))
 
@@ -211,17 +211,17 @@ def _conclude(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Del
 def _next_look(publisher: Publisher, it: _Watched, now: datetime) -> datetime:
     """Return when to look again: after the next attempt, or later and later."""
     patience = publisher.look_after(it.delivery.destination)
-    next_at = max((track.next_at for track in it.tracks if track.next_at), default=None)
+    next_at = max((track.next_at for track in it.histories if track.next_at), default=None)
     if next_at is not None and next_at > now:
         return next_at + patience
     return now + min(LOOK_MAX, max(LOOK_AFTER, now - it.delivery.since))
 
 
-def _change(publisher: Publisher, it: _Watched, change: Callable[[Delivery], Delivery]) -> Looked:
+def _change(publisher: Publisher, it: _Watched, change: Callable[[Delivery], Delivery]) -> FollowUp:
     before, after = publisher.store.change_delivery(it.event, it.delivery.destination, change, known=it.delivery)
     canaries.tell(it.event, before, after, publisher.settings)
     if before.status == after.status:
-        return Looked()
+        return FollowUp()
     if after.status is Status.UNACCOUNTED:
-        return Looked(unaccounted=1)
-    return Looked(settled=1, dead_lettered=int(after.status is Status.DEAD_LETTERED))
+        return FollowUp(unaccounted=1)
+    return FollowUp(settled=1, dead_lettered=int(after.status is Status.DEAD_LETTERED))

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from relay.errors import OutOfTime, QStashError, Unready, Untraceable, UpstreamError
 from relay.model.delivery import SWEEP_AFTER
-from relay.qstash.message_log import LOG_LAG, LOG_RETENTION, Track, tracks
+from relay.qstash.message_log import LOG_LAG, LOG_RETENTION, MessageHistory, read_histories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from relay.config.settings import Settings
-    from relay.publishing.messages import Parcel
+    from relay.publishing.messages import Publication
     from relay.qstash.client import QStash
     from relay.storage.store import Store
 
@@ -34,7 +34,7 @@ UNTOLD_YET = "it waits until {} for QStash's log, which may not tell before whet
 
 @dataclass(frozen=True)
 class Answer:
-    """What QStash has of a parcel.
+    """What QStash has of a publication.
 
     Attributes:
         ids: The message id of each delivery that it has.
@@ -45,24 +45,24 @@ class Answer:
     owed_at: datetime
 
 
-class Already:
-    """What QStash has of *parcels*, as of now."""
+class PriorPublishes:
+    """What QStash has of *publications*, as of now."""
 
-    def __init__(self, parcels: Sequence[Parcel], settings: Settings, store: Store, qstash: QStash) -> None:
-        self._parcels = parcels
+    def __init__(self, publications: Sequence[Publication], settings: Settings, store: Store, qstash: QStash) -> None:
+        self._publications = publications
         self._settings = settings
         self._qstash = qstash
         self._now = store.now()
-        self._changed_at = store.urls_changed_at() if any(map(self._is_again, parcels)) else None
+        self._changed_at = store.urls_changed_at() if any(map(self._is_again, publications)) else None
 
     def known(self) -> list[Answer | UpstreamError | None]:
-        """Return what QStash has of each parcel that it may not know by its id; None: it is to be sent.
+        """Return what QStash has of each publication that it may not know by its id; None: it is to be sent.
 
         An answer has no ids where the log lacks it and may lag: while a deploy is under way, and right after it, and
         where its destination is gone, so that nobody will ask under its id again.
         """
-        known: dict[int, Answer | UpstreamError | None] = {id(it): it.trouble for it in self._parcels}
-        asked = [it for it in self._parcels if self._is_to_be_asked_for(it)]
+        known: dict[int, Answer | UpstreamError | None] = {id(it): it.trouble for it in self._publications}
+        asked = [it for it in self._publications if self._is_to_be_asked_for(it)]
         try:
             there = self._there(asked)
             known |= {name: answer for name, answer in there.items() if answer.ids}
@@ -73,7 +73,7 @@ class Already:
             known |= {id(it): Untraceable(UNTRACEABLE) for it in self._out_of_reach(absent)}
         except (QStashError, OutOfTime) as error:
             known |= {id(it): error for it in asked}
-        return [known[id(it)] for it in self._parcels]
+        return [known[id(it)] for it in self._publications]
 
     def confirmed(self, answers: Sequence[Answer | UpstreamError]) -> list[Answer | UpstreamError]:
         """Return *answers*, but of what is refused now, and may have been published before, what QStash has.
@@ -81,8 +81,8 @@ class Already:
         A deploy may have changed what is published, its account what it takes, or an endpoint's name where it leads.
         What is refused for good isn't believed before the log can't lag any more.
         """
-        found = {id(it): answer for it, answer in zip(self._parcels, answers, strict=True)}
-        refused = [it for it in self._parcels if not it.goes_nowhere and _is_refusal(found[id(it)])]
+        found = {id(it): answer for it, answer in zip(self._publications, answers, strict=True)}
+        refused = [it for it in self._publications if not it.goes_nowhere and _is_refusal(found[id(it)])]
         doubted = [it for it in refused if self._is_again(it)]
         try:
             there = self._there(doubted)
@@ -92,27 +92,27 @@ class Already:
             untold, young = Unready("QStash", UNTOLD), [it for it in doubted if self._now - it.since < LOG_LAG]
             found |= {id(it): untold for it in young if getattr(found[id(it)], "permanent", False)}
             found |= {name: answer for name, answer in there.items() if answer.ids}
-        return [found[id(it)] for it in self._parcels]
+        return [found[id(it)] for it in self._publications]
 
-    def _there(self, parcels: Iterable[Parcel]) -> Mapping[int, Answer]:
-        """Return what QStash's log has of each of *parcels*, by its identity.
+    def _there(self, publications: Iterable[Publication]) -> Mapping[int, Answer]:
+        """Return what QStash's log has of each of *publications*, by its identity.
 
         Raises:
             QStashError: It can't be read.
         """
-        labels = {it.message.label for it in parcels}
-        found = tracks(self._qstash.log_of(labels), labels) if labels else {}
-        return {id(it): self._of(it, found[it.message.label]) for it in parcels}
+        labels = {it.message.label for it in publications}
+        found = read_histories(self._qstash.log_of(labels), labels) if labels else {}
+        return {id(it): self._of(it, found[it.message.label]) for it in publications}
 
-    def _of(self, parcel: Parcel, found: Sequence[Track]) -> Answer:
+    def _of(self, publication: Publication, found: Sequence[MessageHistory]) -> Answer:
         url_now = self._settings.url_now
-        ids = {name: it.message_id for name in parcel.names for it in found if it.is_of(name, url_now(name))}
+        ids = {name: it.message_id for name in publication.names for it in found if it.is_of(name, url_now(name))}
         return Answer(ids, self._now + LOG_LAG)
 
-    def _out_of_reach(self, parcels: Iterable[Parcel]) -> list[Parcel]:
-        """Return those of *parcels* that QStash's log doesn't reach back to: the oldest, until it does."""
-        beyond: list[Parcel] = []
-        for it in sorted(parcels, key=_unknown_since):
+    def _out_of_reach(self, publications: Iterable[Publication]) -> list[Publication]:
+        """Return those of *publications* that QStash's log doesn't reach back to: the oldest, until it does."""
+        beyond: list[Publication] = []
+        for it in sorted(publications, key=_unknown_since):
             since = _unknown_since(it)
             if self._now - since > LOG_RETENTION or not (self._qstash.log_has_before(since) or self._log_is_whole):
                 beyond.append(it)
@@ -124,37 +124,41 @@ class Already:
     def _log_is_whole(self) -> bool:
         return self._qstash.log_is_whole()
 
-    def _is_to_be_asked_for(self, parcel: Parcel) -> bool:
-        return self._is_again(parcel) if parcel.goes_nowhere else parcel.trouble is None and self._may_be_there(parcel)
+    def _is_to_be_asked_for(self, publication: Publication) -> bool:
+        if publication.goes_nowhere:
+            return self._is_again(publication)
+        return publication.trouble is None and self._may_be_there(publication)
 
-    def _tells_at(self, parcel: Parcel) -> datetime:
+    def _tells_at(self, publication: Publication) -> datetime:
         """Return when the log, which lacks it, surely tells of it if it ever does; before, nothing else is to be done.
 
         A deploy's end is known only once it is over: while one is under way this is always to come.
         """
-        gone_at = parcel.since + LOG_LAG if parcel.goes_nowhere else self._now
+        gone_at = publication.since + LOG_LAG if publication.goes_nowhere else self._now
         deployed_at = self._now if self._changed_at is None else self._changed_at + DEPLOY_MARGIN + LOG_LAG
         return max(gone_at, deployed_at)
 
-    def _may_be_there(self, parcel: Parcel) -> bool:
-        is_old = self._now - parcel.since > SAME_ID_WINDOW
-        return parcel.may_be_there_under_another_id or is_old or self._is_from_before(parcel)
+    def _may_be_there(self, publication: Publication) -> bool:
+        is_old = self._now - publication.since > SAME_ID_WINDOW
+        return publication.may_be_there_under_another_id or is_old or self._is_from_before(publication)
 
-    def _is_again(self, parcel: Parcel) -> bool:
+    def _is_again(self, publication: Publication) -> bool:
         """Tell whether it may have been published already: whoever saved it has had the time."""
-        return self._now - parcel.since >= SWEEP_AFTER
+        return self._now - publication.since >= SWEEP_AFTER
 
-    def _is_from_before(self, parcel: Parcel) -> bool:
+    def _is_from_before(self, publication: Publication) -> bool:
         """Tell whether it may have been published before a deploy last changed URLs."""
         changed_at = self._changed_at
-        return changed_at is not None and self._is_again(parcel) and parcel.since <= changed_at + DEPLOY_MARGIN
+        return (
+            changed_at is not None and self._is_again(publication) and publication.since <= changed_at + DEPLOY_MARGIN
+        )
 
 
 def _is_refusal(answer: Answer | UpstreamError) -> bool:
     return isinstance(answer, UpstreamError) and (answer.permanent or getattr(answer, "refused", False))
 
 
-def _unknown_since(parcel: Parcel) -> datetime:
+def _unknown_since(publication: Publication) -> datetime:
     """Return since when it may have been published: what its log didn't have as it was refused last, QStash hadn't."""
-    refused_at = parcel.delivery.refused_at if parcel.delivery else None
-    return parcel.since if refused_at is None else max(parcel.since, refused_at - LOG_LAG)
+    refused_at = publication.delivery.refused_at if publication.delivery else None
+    return publication.since if refused_at is None else max(publication.since, refused_at - LOG_LAG)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Publication:
     """One thing to publish.
 
     Attributes:
@@ -42,7 +42,7 @@ class Parcel:
         names: The deliveries that it is for.
         delivery: The delivery, where it is one; None: a URL group's share of the event's first generation, or a part.
         trouble: Why it can't be sent, now or ever.
-        alone: Makes the parcels that take its place at each destination alone; None where it is for a URL already.
+        alone: Makes the publications that take its place at each destination alone; None where it is for a URL already.
     """
 
     event: Event
@@ -53,7 +53,7 @@ class Parcel:
     message: Message
     delivery: Delivery | None = None
     trouble: UpstreamError | None = None
-    alone: Callable[[], list[Parcel]] | None = None
+    alone: Callable[[], list[Publication]] | None = None
 
     @property
     def may_be_there_under_another_id(self) -> bool:
@@ -82,8 +82,8 @@ class _Content:
     is_sources: bool = False
 
 
-class Packer:
-    """Makes parcels as the configuration stands now.
+class Composer:
+    """Makes publications as the configuration stands now.
 
     Args:
         bucket: Where bodies are that are too large to carry.
@@ -97,12 +97,12 @@ class Packer:
         self._mac_key = mac_key
         self._secret = secret
 
-    def of_group(self, event: Event, group: str, body: bytes) -> list[Parcel]:
+    def of_group(self, event: Event, group: str, body: bytes) -> list[Publication]:
         """Return the share of *group* in *event*, wherever its destinations are by now; none where all are held.
 
         What goes to a URL group goes to all its endpoints.  So it is published to only where the event expects each of
         them there, and none is held; else each is published to alone, as its own group says.  A destination that has
-        left the configuration has a parcel that can't be sent.
+        left the configuration has a publication that can't be sent.
         """
         expected = [name for name, of in event.expected.items() if of == group]
         names = [it for it in expected if it not in event.held and self.is_there(it)]
@@ -112,13 +112,13 @@ class Packer:
         groups = {self._settings.destinations[it].group for it in names}
         contents = {it: self._content(event, it, body) for it in sorted(groups)}
         gone = [self._removed(event, group, it) for it in expected if not self.is_there(it)]
-        parcels = [self._together(event, contents[group], together)] if together else []
+        publications = [self._together(event, contents[group], together)] if together else []
         for name in alone:
-            it = self._parcel(event, contents[self._settings.destinations[name].group], name)
-            parcels.append(replace(it, group=group))
-        return [*parcels, *gone]
+            it = self._publication(event, contents[self._settings.destinations[name].group], name)
+            publications.append(replace(it, group=group))
+        return [*publications, *gone]
 
-    def of_delivery(self, event: Event, delivery: Delivery, body: bytes) -> Parcel:
+    def of_delivery(self, event: Event, delivery: Delivery, body: bytes) -> Publication:
         """Return one delivery's current generation, for its URL alone; it can't be sent where its destination is gone.
 
         How it is published is what its destination's group says now, whichever that was as the event came.
@@ -126,7 +126,7 @@ class Packer:
         destination = self._settings.destinations.get(delivery.destination)
         if destination is None:
             return self._removed(event, delivery.group, delivery.destination, delivery)
-        return self._parcel(event, self._content(event, destination.group, body), delivery.destination, delivery)
+        return self._publication(event, self._content(event, destination.group, body), delivery.destination, delivery)
 
     def is_there(self, name: str) -> bool:
         """Tell whether the configuration, as it stands now, has the destination *name*."""
@@ -141,11 +141,11 @@ class Packer:
         except Unsendable as error:  # it is recorded as such, and nothing is sent
             return _Content(group, Share(self._settings.groups[group].publishing, None), b"", None, error)
 
-    def _together(self, event: Event, content: _Content, names: tuple[str, ...]) -> Parcel:
+    def _together(self, event: Event, content: _Content, names: tuple[str, ...]) -> Publication:
         """Return what goes to the URL group, for its destinations *names*."""
         target, scope = self._settings.qstash_name(content.group), group_scope(content.group)
         message = self._message(event, content, event.generation, names, target, scope)
-        return Parcel(
+        return Publication(
             event,
             event.generation,
             event.owed_since,
@@ -153,10 +153,10 @@ class Packer:
             names,
             message,
             trouble=content.trouble,
-            alone=lambda: [self._parcel(event, content, it) for it in names],
+            alone=lambda: [self._publication(event, content, it) for it in names],
         )
 
-    def _parcel(self, event: Event, content: _Content, name: str, delivery: Delivery | None = None) -> Parcel:
+    def _publication(self, event: Event, content: _Content, name: str, delivery: Delivery | None = None) -> Publication:
         """Return what goes to the URL of the destination *name* alone, with its own headers, which QStash hides."""
         generation, since = event.generation, event.owed_since
         if delivery is not None:
@@ -168,16 +168,18 @@ class Packer:
         hidden = (*message.redact, *(f"header[{it}]" for it in own))
         its_label = delivery_label(event.id, generation, name)
         message = replace(message, headers=others | own, redact=tuple(dict.fromkeys(hidden)), delivery_label=its_label)
-        return Parcel(event, generation, since, content.group, (name,), message, delivery, content.trouble or trouble)
+        return Publication(
+            event, generation, since, content.group, (name,), message, delivery, content.trouble or trouble
+        )
 
-    def _removed(self, event: Event, group: str, name: str, delivery: Delivery | None = None) -> Parcel:
+    def _removed(self, event: Event, group: str, name: str, delivery: Delivery | None = None) -> Publication:
         """Return what would have gone to the destination *name*, which isn't there any more."""
         generation, since = event.generation, event.owed_since
         if delivery is not None:
             generation, since = delivery.generation, delivery.since
         content = _Content(group, Share(Publishing(), None), b"", None)
         message = self._message(event, content, generation, (), "", destination_scope(name))
-        return Parcel(event, generation, since, group, (name,), message, delivery, Removed())
+        return Publication(event, generation, since, group, (name,), message, delivery, Removed())
 
     def _own_headers(self, name: str) -> tuple[dict[str, str], Unready | None]:
         """Return the headers that only the destination *name* gets, and why some of them aren't there."""

@@ -20,8 +20,8 @@ from relay.concern import Concern
 from relay.errors import QStashError, Removed, Untraceable, UpstreamError
 from relay.model.delivery import SWEEP_AFTER, Delivery, Status
 from relay.model.ids import EventId, Generation, from_iso, iso
-from relay.publishing.deduplication import UNTOLD_YET, Already, Answer
-from relay.publishing.messages import Packer, Parcel
+from relay.publishing.deduplication import UNTOLD_YET, Answer, PriorPublishes
+from relay.publishing.messages import Composer, Publication
 from relay.publishing.sending import sent
 from relay.qstash.message_log import LOG_LAG
 from relay.runtime.deadline import leaving, seconds_left
@@ -51,7 +51,7 @@ class Waiting:
 
 
 Outcome = UpstreamError | Waiting | None
-"""What became of a parcel: None once nothing is owed any more, since QStash has it, or never will; else why not."""
+"""What became of a publication: None once nothing is owed any more (QStash has it, or never will); else why not."""
 
 
 class Publisher:
@@ -84,9 +84,9 @@ class Publisher:
         self.workers = workers
 
     @property
-    def packer(self) -> Packer:
-        """What makes parcels as the configuration stands."""
-        return Packer(self.settings, self.store.bucket, self.mac_key, self.secret)
+    def composer(self) -> Composer:
+        """What makes publications as the configuration stands."""
+        return Composer(self.settings, self.store.bucket, self.mac_key, self.secret)
 
     def publish_event(self, event: Event, body: bytes) -> None:
         """Publish the URL groups that *event* still owes, and take off its outbox mark those that QStash has.
@@ -104,110 +104,110 @@ class Publisher:
         """
         _raise_first(self.publish(self.pack_delivery(event, delivery, body)))
 
-    def pack_event(self, event: Event, body: bytes) -> list[Parcel]:
+    def pack_event(self, event: Event, body: bytes) -> list[Publication]:
         """Return what *event* still owes, URL group by URL group.
 
         What its destination's pause holds is recorded as held.
         """
-        packer, parcels, held = self.packer, [], set()
+        composer, publications, held = self.composer, [], set()
         for group in sorted(event.unpublished):
             names = [name for name, of in event.expected.items() if of == group]
-            paused = [it for it in names if packer.is_there(it) and it in event.held]
+            paused = [it for it in names if composer.is_there(it) and it in event.held]
             self._end(event, paused, event.generation, *PAUSED)
-            found = packer.of_group(event, group, body)
-            parcels += found
+            found = composer.of_group(event, group, body)
+            publications += found
             if not found:
                 held.add(group)
         if held:
             self.store.published(event, frozenset(held))
-        return parcels
+        return publications
 
-    def pack_delivery(self, event: Event, delivery: Delivery, body: bytes) -> list[Parcel]:
-        """Return the parcel of one delivery; none where its destination is paused.
+    def pack_delivery(self, event: Event, delivery: Delivery, body: bytes) -> list[Publication]:
+        """Return the publication of one delivery; none where its destination is paused.
 
         What began before the pause goes on: QStash may have it already.
         """
-        parcel = self.packer.of_delivery(event, delivery, body)
-        pause = None if parcel.goes_nowhere else self.paused().get(delivery.destination)
+        publication = self.composer.of_delivery(event, delivery, body)
+        pause = None if publication.goes_nowhere else self.paused().get(delivery.destination)
         if pause is not None and from_iso(pause["at"]) <= delivery.since:
             self._end(event, [delivery.destination], delivery.generation, *PAUSED)
             return []
-        return [parcel]
+        return [publication]
 
     def _end(self, event: Event, names: Iterable[str], generation: Generation, status: Status, reason: str) -> None:
         for name in names:
             self.store.change_delivery(event, name, lambda it: it.ended(generation, status, reason))
 
-    def publish(self, parcels: Sequence[Parcel]) -> list[Outcome]:
-        """Have QStash take *parcels*, in as few calls as can be, and record what it answered of each."""
+    def publish(self, publications: Sequence[Publication]) -> list[Outcome]:
+        """Have QStash take *publications*, in as few calls as can be, and record what it answered of each."""
         with leaving(min(RECORD_S, seconds_left() / 3)):
-            answers = self._answers(parcels)
-        kept = [self._kept(it, answer) for it, answer in zip(parcels, answers, strict=True)]
-        handed = _handed_over(parcels, kept)
-        failures = self._recorded(parcels, answers, kept, handed)
+            answers = self._answers(publications)
+        kept = [self._kept(it, answer) for it, answer in zip(publications, answers, strict=True)]
+        handed = _handed_over(publications, kept)
+        failures = self._recorded(publications, answers, kept, handed)
         whys = [failure or why for failure, why in zip(failures, kept, strict=True)]
         over = {it for it, failure in enumerate(failures) if failure is None and (kept[it] is None or it in handed)}
-        self._forget_replaced(parcels[it] for it in over if _has_some(answers[it]))
-        left = self._take_off_marks(parcels, over)
-        unheard = [it for it in handed & over if self._is_first(parcels[it], kept[it])]
-        split = [it for it in unheard if parcels[it].event.id not in left]
-        for number, why in self._published_alone(parcels, split):
+        self._forget_replaced(publications[it] for it in over if _has_some(answers[it]))
+        left = self._take_off_marks(publications, over)
+        unheard = [it for it in handed & over if self._is_first(publications[it], kept[it])]
+        split = [it for it in unheard if publications[it].event.id not in left]
+        for number, why in self._published_alone(publications, split):
             whys[number] = why
         return [
             why or left.get(it.event.id) or _waiting(it, answer)
-            for it, why, answer in zip(parcels, whys, answers, strict=True)
+            for it, why, answer in zip(publications, whys, answers, strict=True)
         ]
 
-    def _answers(self, parcels: Sequence[Parcel]) -> list[Answer | UpstreamError]:
-        """Return what QStash has of each of *parcels*, already or now, or why it hasn't."""
-        already = Already(parcels, self.settings, self.store, self.qstash)
+    def _answers(self, publications: Sequence[Publication]) -> list[Answer | UpstreamError]:
+        """Return what QStash has of each of *publications*, already or now, or why it hasn't."""
+        already = PriorPublishes(publications, self.settings, self.store, self.qstash)
         answers = already.known()
         todo = [number for number, answer in enumerate(answers) if answer is None]
-        taken = sent(self.qstash, [parcels[number].message for number in todo])
+        taken = sent(self.qstash, [publications[number].message for number in todo])
         for number, it in zip(todo, taken, strict=True):
-            answers[number] = it if isinstance(it, UpstreamError) else self._by_name(parcels[number], it)
+            answers[number] = it if isinstance(it, UpstreamError) else self._by_name(publications[number], it)
         return already.confirmed([answer for answer in answers if answer is not None])
 
-    def _by_name(self, parcel: Parcel, taken: Sequence[Accepted]) -> Answer:
+    def _by_name(self, publication: Publication, taken: Sequence[Accepted]) -> Answer:
         """Return *taken* by the names of destinations: an answer names endpoints by URL.
 
         A destination that it doesn't name isn't in QStash's group, or has another URL there: that the log tells.
         """
         owed_at = self.store.now() + LOG_LAG
-        if len(parcel.names) == len(taken) == 1:
-            return Answer({parcel.names[0]: taken[0].message_id}, owed_at)
+        if len(publication.names) == len(taken) == 1:
+            return Answer({publication.names[0]: taken[0].message_id}, owed_at)
         ids = {it.url: it.message_id for it in taken}
-        urls = {name: self.settings.destination_url(name) for name in parcel.names}
+        urls = {name: self.settings.destination_url(name) for name in publication.names}
         return Answer({name: ids[url] for name, url in urls.items() if url in ids}, owed_at)
 
     # -- what that changes ------------------------------------------------------------------------------------------
 
-    def _kept(self, parcel: Parcel, answer: Answer | UpstreamError) -> UpstreamError | None:
-        """Return what keeps *parcel* from QStash for now; None where that has it, or never will."""
+    def _kept(self, publication: Publication, answer: Answer | UpstreamError) -> UpstreamError | None:
+        """Return what keeps *publication* from QStash for now; None where that has it, or never will."""
         if not isinstance(answer, UpstreamError) or answer.permanent:
             return None
-        since = parcel.delivery.refused_since if parcel.delivery else None
+        since = publication.delivery.refused_since if publication.delivery else None
         if not _is_refused(answer) or since is None:
             return answer
         return None if self.store.now() - since >= RETRIED_FOR[answer.concern] else answer
 
-    def _is_first(self, parcel: Parcel, why: UpstreamError | None) -> bool:
+    def _is_first(self, publication: Publication, why: UpstreamError | None) -> bool:
         """Tell whether QStash surely has nothing of a group's share that it refused: it was never asked before.
 
         Else it may have taken it then, and what answered that got lost.
         """
-        is_new = self.store.now() - parcel.since < SWEEP_AFTER  # nobody else turns to it before
-        return is_new and _is_refused(why) and not why.after_doubt and parcel.alone is not None
+        is_new = self.store.now() - publication.since < SWEEP_AFTER  # nobody else turns to it before
+        return is_new and _is_refused(why) and not why.after_doubt and publication.alone is not None
 
     def _published_alone(
-        self, parcels: Sequence[Parcel], split: Sequence[int]
+        self, publications: Sequence[Publication], split: Sequence[int]
     ) -> Iterator[tuple[int, UpstreamError | None]]:
-        """Publish those of *parcels* whose numbers are *split* to each of their destinations alone.
+        """Publish those of *publications* whose numbers are *split* to each of their destinations alone.
 
         Yields:
             Of each number the first that kept one of its destinations from QStash.
         """
-        parts = [(number, part) for number in split for part in (parcels[number].alone or tuple)()]
+        parts = [(number, part) for number in split for part in (publications[number].alone or tuple)()]
         if not parts:
             return
         whys = self.publish([part for _, part in parts])
@@ -217,66 +217,68 @@ class Publisher:
 
     def _recorded(
         self,
-        parcels: Sequence[Parcel],
+        publications: Sequence[Publication],
         answers: Sequence[Answer | UpstreamError],
         kept: Sequence[UpstreamError | None],
         handed: Collection[int],
     ) -> list[UpstreamError | None]:
-        """Write the *answers* to the deliveries; return of each parcel why that failed."""
-        failures: list[UpstreamError | None] = [None] * len(parcels)
+        """Write the *answers* to the deliveries; return of each publication why that failed."""
+        failures: list[UpstreamError | None] = [None] * len(publications)
         writes = [
             (number, write)
-            for number, (parcel, answer) in enumerate(zip(parcels, answers, strict=True))
-            for write in self._writes(parcel, answer, is_over=kept[number] is None, is_handed=number in handed)
+            for number, (publication, answer) in enumerate(zip(publications, answers, strict=True))
+            for write in self._writes(publication, answer, is_over=kept[number] is None, is_handed=number in handed)
         ]
         for (number, _), failure in zip(writes, self._written([write for _, write in writes]), strict=True):
             failures[number] = failures[number] or failure
         return failures
 
     def _writes(
-        self, parcel: Parcel, answer: Answer | UpstreamError, *, is_over: bool, is_handed: bool
+        self, publication: Publication, answer: Answer | UpstreamError, *, is_over: bool, is_handed: bool
     ) -> Iterator[Callable[[], object]]:
-        """Yield the writes that record *answer* at each delivery of *parcel*."""
+        """Yield the writes that record *answer* at each delivery of *publication*."""
         if is_over and isinstance(answer, UpstreamError) and not isinstance(answer, Untraceable):
-            count(Metric.REMOVED if isinstance(answer, Removed) else Metric.UNPUBLISHABLE, len(parcel.names))
-        for name in parcel.names:
+            count(Metric.REMOVED if isinstance(answer, Removed) else Metric.UNPUBLISHABLE, len(publication.names))
+        for name in publication.names:
             if is_over:
-                change = self._change(parcel, name, answer)
-            elif is_handed or (parcel.alone is None and _is_refused(answer)):
-                change = self._owed_change(parcel, answer, is_handed=is_handed)
+                change = self._change(publication, name, answer)
+            elif is_handed or (publication.alone is None and _is_refused(answer)):
+                change = self._owed_change(publication, answer, is_handed=is_handed)
             else:
                 return
-            known = parcel.delivery or Delivery.of(parcel.event, name)
-            yield partial(self.store.change_delivery, parcel.event, name, change, known=known)
+            known = publication.delivery or Delivery.of(publication.event, name)
+            yield partial(self.store.change_delivery, publication.event, name, change, known=known)
 
     def _owed_change(
-        self, parcel: Parcel, answer: Answer | UpstreamError, *, is_handed: bool
+        self, publication: Publication, answer: Answer | UpstreamError, *, is_handed: bool
     ) -> Callable[[Delivery], Delivery]:
-        """Return what an *answer* changes that leaves each delivery of *parcel* owed: as the sweep's, if *is_handed*.
+        """Return what an *answer* changes that leaves deliveries of *publication* owed: as the sweep's, if *is_handed*.
 
         What may be with QStash in another way is the sweep's once QStash's log tells.
         """
-        now, generation = self.store.now(), parcel.generation
+        now, generation = self.store.now(), publication.generation
         why = answer if isinstance(answer, UpstreamError) else None
-        is_known = parcel.alone is None or self._is_first(parcel, why)
+        is_known = publication.alone is None or self._is_first(publication, why)
         at = now + (SWEEP_AFTER if is_known else LOG_LAG)
 
         def change(it: Delivery) -> Delivery:
-            if parcel.alone is None and _is_refused(answer):
+            if publication.alone is None and _is_refused(answer):
                 it = it.refused(generation, now, str(answer))
             return it.owed(generation, at) if is_handed else it
 
         return change
 
-    def _change(self, parcel: Parcel, name: str, answer: Answer | UpstreamError) -> Callable[[Delivery], Delivery]:
+    def _change(
+        self, publication: Publication, name: str, answer: Answer | UpstreamError
+    ) -> Callable[[Delivery], Delivery]:
         """Return what *answer* changes at the delivery to *name*."""
-        now, generation = self.store.now(), parcel.generation
+        now, generation = self.store.now(), publication.generation
         if isinstance(answer, UpstreamError):
             status = ENDS.get(type(answer), Status.UNPUBLISHABLE)
             return lambda it: it.ended(generation, status, str(answer))
         if name in answer.ids:
-            patience = _patience(parcel.message.timeout_s, reports_all=parcel.message.callback is not None)
-            look_at = max(now, parcel.message.not_before or now) + patience
+            patience = _patience(publication.message.timeout_s, reports_all=publication.message.callback is not None)
+            look_at = max(now, publication.message.not_before or now) + patience
             return lambda it: it.published(generation, answer.ids[name], now, look_at)
         # Unless a callback or QStash's log tells of it by then, the sweep publishes to the URL alone.
         reason = UNTOLD_YET.format(iso(answer.owed_at))
@@ -290,14 +292,16 @@ class Publisher:
         known = self.settings.groups[there.group]
         return _patience(known.publishing.timeout_s, reports_all=known.publishing.reports_all)
 
-    def _take_off_marks(self, parcels: Sequence[Parcel], over: Collection[int]) -> dict[EventId, UpstreamError]:
-        """Take off the outbox marks of those of *parcels* that are *over*; return the events where that failed.
+    def _take_off_marks(
+        self, publications: Sequence[Publication], over: Collection[int]
+    ) -> dict[EventId, UpstreamError]:
+        """Take off the outbox marks of those of *publications* that are *over*; return the events where that failed.
 
         It is the last step.  A group's mark stays while a part of its share is owed.
         """
         groups: dict[EventId, set[str]] = {}
-        done = [it for number, it in enumerate(parcels) if number in over]
-        owed = [it for number, it in enumerate(parcels) if number not in over]
+        done = [it for number, it in enumerate(publications) if number in over]
+        owed = [it for number, it in enumerate(publications) if number not in over]
         partly = {(it.event.id, it.group) for it in owed if it.delivery is None}
         for it in done:
             if it.delivery is None and (it.event.id, it.group) not in partly:
@@ -307,7 +311,7 @@ class Publisher:
         failures = self._written(writes)
         return {name: failure for name, failure in zip(groups, failures, strict=True) if failure is not None}
 
-    def _forget_replaced(self, taken: Iterable[Parcel]) -> None:
+    def _forget_replaced(self, taken: Iterable[Publication]) -> None:
         """Delete from QStash the dead letters that these replace; those left behind are the audit's."""
         for dlq_id in {it.delivery.replaced_dlq_id for it in taken if it.delivery}:
             if dlq_id is not None:
@@ -324,13 +328,15 @@ def _is_refused(answer: object) -> TypeGuard[QStashError]:
     return isinstance(answer, QStashError) and answer.refused
 
 
-def _handed_over(parcels: Sequence[Parcel], kept: Sequence[UpstreamError | None]) -> set[int]:
-    """Return which of *parcels* are each destination's own affair from now on.
+def _handed_over(publications: Sequence[Publication], kept: Sequence[UpstreamError | None]) -> set[int]:
+    """Return which of *publications* are each destination's own affair from now on.
 
     It is what is left of a URL group's share of which QStash refuses a part; but not while nobody knows whether it has
     what goes to the group itself.
     """
-    firsts = [(number, it, why) for number, (it, why) in enumerate(zip(parcels, kept, strict=True)) if not it.delivery]
+    firsts = [
+        (number, it, why) for number, (it, why) in enumerate(zip(publications, kept, strict=True)) if not it.delivery
+    ]
     doubtful = {(it.event.id, it.group) for _, it, why in firsts if why and it.alone and not _is_refused(why)}
     refused = {(it.event.id, it.group) for _, it, why in firsts if _is_refused(why)} - doubtful
     return {number for number, it, why in firsts if why is not None and (it.event.id, it.group) in refused}
@@ -344,9 +350,9 @@ def _has_some(answer: Answer | UpstreamError) -> bool:
     return not isinstance(answer, UpstreamError) and bool(answer.ids)
 
 
-def _waiting(parcel: Parcel, answer: Answer | UpstreamError) -> Waiting | None:
-    """Return whether a part of *parcel* is owed again, of which QStash's log is to tell first."""
-    is_all = isinstance(answer, UpstreamError) or set(parcel.names) <= answer.ids.keys()
+def _waiting(publication: Publication, answer: Answer | UpstreamError) -> Waiting | None:
+    """Return whether a part of *publication* is owed again, of which QStash's log is to tell first."""
+    is_all = isinstance(answer, UpstreamError) or set(publication.names) <= answer.ids.keys()
     return None if is_all else Waiting()
 
 

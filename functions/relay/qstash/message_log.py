@@ -21,7 +21,7 @@ _OUTCOMES = {"ERROR": False, "DELIVERED": True}  # of an attempt
 
 
 @dataclass
-class Track:
+class MessageHistory:
     """One message, as the log has it so far.
 
     Attributes:
@@ -98,13 +98,13 @@ def _labelled(labels: Iterable[str], of: str) -> str | None:
     return next((it.removeprefix(f"{of}.") for it in labels if it.startswith(f"{of}.")), None)
 
 
-def tracks(rows: Iterable[LogRow], labels: Iterable[str]) -> dict[str, list[Track]]:
+def read_histories(rows: Iterable[LogRow], labels: Iterable[str]) -> dict[str, list[MessageHistory]]:
     """Return what *rows*, the oldest first, say of the messages under each of *labels*.
 
     A callback is a message, too: that it was delivered, to us, says nothing of the delivery that it reports on.
     """
     wanted = set(labels)
-    by_message: dict[str, Track] = {}
+    by_message: dict[str, MessageHistory] = {}
     for row in rows:
         label = next((it for it in row.labels if it in wanted), None)
         if label is None or is_callback(row.url):
@@ -112,10 +112,10 @@ def tracks(rows: Iterable[LogRow], labels: Iterable[str]) -> dict[str, list[Trac
         known = by_message.get(row.message_id)
         if known is None:
             destination = row.endpoint or _labelled(row.labels, label)
-            known = Track(row.message_id, label, row.url, destination, row.state, row.at)
+            known = MessageHistory(row.message_id, label, row.url, destination, row.state, row.at)
             by_message[row.message_id] = known
         known.add(row)
-    found: dict[str, list[Track]] = {it: [] for it in wanted}
+    found: dict[str, list[MessageHistory]] = {it: [] for it in wanted}
     for track in by_message.values():
         found[track.label].append(track)
     return found

@@ -78,10 +78,10 @@ class GitHub:
     def _internet(self) -> httpx.BaseTransport:
         import httpx
 
-        from relay.internet.public_transport import Publicly
+        from relay.internet.public_transport import PublicTransport
 
         # It asks one host alone, so that connections may be kept.
-        return Publicly(httpx.HTTPTransport(trust_env=False), allow_local=self.url != DEFAULT_URL)
+        return PublicTransport(httpx.HTTPTransport(trust_env=False), allow_local=self.url != DEFAULT_URL)
 
     def sendings(self, hook: str, cursor: str | None = None) -> tuple[list[Sending], str | None]:
         """Return a page of what *hook* sent, newest first, and the cursor to go on at; None at the end.

@@ -32,7 +32,7 @@ class _Kept:
     tried_at: float
 
 
-class Vault:
+class Secrets:
     """The relay's secrets by name.
 
     Attributes:

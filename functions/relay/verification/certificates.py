@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.verification.public_keys import Certificate
-    from relay.verification.request import Received
+    from relay.verification.request import InboundRequest
     from relay.verification.secret import Secret
 
 # A region, and nothing that merely begins like one: sns.s3-us-west-2.amazonaws.com is a bucket.
@@ -39,7 +39,7 @@ PAYPAL_ALGORITHM = "SHA256withRSA"
 PAYPAL_HEADERS = ("TRANSMISSION-ID", "TRANSMISSION-TIME", "TRANSMISSION-SIG", "CERT-URL", "AUTH-ALGO")
 
 
-def verify_sns(received: Received, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
+def verify_sns(received: InboundRequest, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
     """Raise unless Amazon SNS sent *received*, for the topic that *secret* names.
 
     Any AWS account can have SNS sign a message, so a secret of this scheme is the ARN of the topic.
@@ -63,7 +63,7 @@ def verify_sns(received: Received, secret: Secret, at: float, fetch: Callable[..
         raise SignatureError("Signature doesn't match")
 
 
-def sns_message(received: Received) -> dict[str, str]:
+def sns_message(received: InboundRequest) -> dict[str, str]:
     """Return the texts of the SNS message in the body.
 
     Raises:
@@ -89,7 +89,7 @@ def sns_signed(message: dict[str, str]) -> bytes:
     return "".join(f"{it}\n{message[it]}\n" for it in names if it in message).encode(errors="replace")
 
 
-def verify_paypal(received: Received, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
+def verify_paypal(received: InboundRequest, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
     """Raise unless PayPal sent *received* to the webhook that *secret* names by its id.
 
     Source: https://developer.paypal.com/api/rest/webhooks/rest/

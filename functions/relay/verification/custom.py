@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from relay.model.content import Pairs
-    from relay.verification.request import Received
+    from relay.verification.request import InboundRequest
     from relay.verification.secret import Secret
 
 _BRAINTREE_PAYLOAD = re.compile(r"[A-Za-z0-9+/=\n]+")
@@ -35,7 +35,7 @@ _TWILIO_SETTINGS = "X-Twilio-Webhooks-Signature-Settings"
 _PORTS = {"https": 443, "http": 80}
 
 
-def twilio(received: Received, _: Secret, __: str) -> Iterator[bytes]:
+def twilio(received: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
     """Yield the URL and, of a form, every parameter by name; of any other body the URL holds the hash.
 
     Source: https://www.twilio.com/docs/usage/security#validating-requests
@@ -50,7 +50,7 @@ def twilio(received: Received, _: Secret, __: str) -> Iterator[bytes]:
             yield (spelling + signed).encode(errors="replace")
 
 
-def twilio_shared_key(received: Received, secret: Secret, key: str) -> Iterator[bytes]:
+def twilio_shared_key(received: InboundRequest, secret: Secret, key: str) -> Iterator[bytes]:
     """Yield what `twilio` does, where the request says that it is signed with HMAC-SHA256: nothing weaker counts."""
     items = [it.partition("=") for it in _header(received, _TWILIO_SETTINGS).split(",")]
     named = [value.strip() for name, _, value in items if name.strip() == "algorithm" and value.strip()]
@@ -59,7 +59,7 @@ def twilio_shared_key(received: Received, secret: Secret, key: str) -> Iterator[
     yield from twilio(received, secret, key)
 
 
-def _check_twilio_body(received: Received) -> None:
+def _check_twilio_body(received: InboundRequest) -> None:
     hashes = [value for name, value in received.query if name == "bodySHA256"]
     if not hashes and not received.body:
         return
@@ -80,14 +80,14 @@ def _with_and_without_port(url: str) -> tuple[str, ...]:
     return (urlunsplit(parts._replace(netloc=f"{host}:{_PORTS.get(parts.scheme, 443)}")),)
 
 
-def mandrill(received: Received, _: Secret, __: str) -> Iterator[bytes]:
+def mandrill(received: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
     """Yield the URL and every parameter of the form, sorted by name."""
     signed = "".join(name + value for name, value in sorted(_form(received), key=lambda it: it[0]))
     for url in received.urls:
         yield (url + signed).encode(errors="replace")
 
 
-def braintree(received: Received, _: Secret, __: str) -> Iterator[bytes]:
+def braintree(received: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
     """Yield the payload as it stands in the form, and with the line end that some frameworks strip.
 
     The challenge of the handshake is signed by the same key: nothing that it could be is a payload.
@@ -104,14 +104,14 @@ def braintree(received: Received, _: Secret, __: str) -> Iterator[bytes]:
     yield payload.encode() + b"\n"
 
 
-def plivo_v2(received: Received, _: Secret, __: str) -> Iterator[bytes]:
+def plivo_v2(received: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
     """Yield the URL without its query, and the nonce: neither parameters nor body are covered."""
     nonce = _nonce(received, "X-Plivo-Signature-V2-Nonce")
     for url in received.urls:
         yield (url.partition("#")[0].partition("?")[0] + nonce).encode(errors="replace")
 
 
-def plivo_v3(received: Received, _: Secret, __: str) -> Iterator[bytes]:
+def plivo_v3(received: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
     """Yield the URL with its parameters sorted, those of the form, and the nonce."""
     nonce = _nonce(received, "X-Plivo-Signature-V3-Nonce")
     if received.method == "GET" and received.body:
@@ -125,13 +125,13 @@ def plivo_v3(received: Received, _: Secret, __: str) -> Iterator[bytes]:
         yield f"{signed}.{nonce}".encode(errors="replace")
 
 
-def hubspot_v2(received: Received, _: Secret, key: str) -> Iterator[bytes]:
+def hubspot_v2(received: InboundRequest, _: Secret, key: str) -> Iterator[bytes]:
     """Yield secret, method, URL and body."""
     for url in _hubspot_urls(received):
         yield f"{key}{received.method}{url}".encode(errors="replace") + received.body
 
 
-def hubspot_v3(received: Received, _: Secret, __: str) -> Iterator[bytes]:
+def hubspot_v3(received: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
     """Yield method, URL, body and timestamp.
 
     Source: https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation
@@ -141,7 +141,7 @@ def hubspot_v3(received: Received, _: Secret, __: str) -> Iterator[bytes]:
         yield f"{received.method}{url}".encode(errors="replace") + received.body + timestamp
 
 
-def _hubspot_urls(received: Received) -> Iterator[str]:
+def _hubspot_urls(received: InboundRequest) -> Iterator[str]:
     """Yield each URL as it came, and with the escapes decoded that the documentation lists."""
     for url in received.urls:
         decoded = re.sub(
@@ -152,7 +152,7 @@ def _hubspot_urls(received: Received) -> Iterator[str]:
         yield from dict.fromkeys((url, decoded))
 
 
-def contentful(received: Received, _: Secret, __: str) -> Iterator[bytes]:
+def contentful(received: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
     """Yield the canonical request: method, encoded path, the signed headers, body."""
     listed = {it.strip().lower() for it in _header(received, "X-Contentful-Signed-Headers").split(",")}
     stamp = _header(received, "X-Contentful-Timestamp")
@@ -195,14 +195,14 @@ def _is_url(url: str) -> bool:
     return True
 
 
-def _header(received: Received, name: str) -> str:
+def _header(received: InboundRequest, name: str) -> str:
     value = received.find(name)
     if value is None:
         raise SignatureError(f"{name} is missing", reason="missing_header")
     return value
 
 
-def _nonce(received: Received, name: str) -> str:
+def _nonce(received: InboundRequest, name: str) -> str:
     """Return a nonce, which nothing separates from what is signed before it: it may look like nothing of that."""
     value = _header(received, name)
     if not re.fullmatch("[A-Za-z0-9-]{1,200}", value):
@@ -210,7 +210,7 @@ def _nonce(received: Received, name: str) -> str:
     return value
 
 
-def _form(received: Received) -> Pairs:
+def _form(received: InboundRequest) -> Pairs:
     """Return the fields of the form; a body in which none can be read isn't covered by their signature."""
     if received.body and not received.form:
         raise SignatureError("the body is no form that can be read", reason="malformed_header")
@@ -236,7 +236,7 @@ def _sorted(pairs: Pairs) -> Iterator[tuple[str, str]]:
 
 # -- what was signed ----------------------------------------------------------------------------------------------
 
-SIGNS: dict[str, Callable[[Received, Secret, str], Iterator[bytes]]] = {
+SIGNS: dict[str, Callable[[InboundRequest, Secret, str], Iterator[bytes]]] = {
     "@braintree": braintree,
     "@contentful": contentful,
     "@hubspot-v2": hubspot_v2,
@@ -252,7 +252,7 @@ SIGNS: dict[str, Callable[[Received, Secret, str], Iterator[bytes]]] = {
 # -- judges of the whole request ----------------------------------------------------------------------------------
 
 
-def adyen(received: Received, secret: Secret, _: float, __: Any) -> None:
+def adyen(received: InboundRequest, secret: Secret, _: float, __: Any) -> None:
     """Raise unless every notification item carries a signature over its eight fields.
 
     Source: https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures
@@ -290,7 +290,7 @@ def _adyen_text(value: Any) -> str:
         return ""
 
 
-def ms_graph(received: Received, secret: Secret, _: float, __: Any) -> None:
+def ms_graph(received: InboundRequest, secret: Secret, _: float, __: Any) -> None:
     """Raise unless every notification carries the clientState of the subscription.
 
     Source: https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks
@@ -306,7 +306,7 @@ def ms_graph(received: Received, secret: Secret, _: float, __: Any) -> None:
             raise SignatureError("clientState doesn't match", reason="wrong_token")
 
 
-def _items(received: Received, name: str) -> list[dict[str, Any]]:
+def _items(received: InboundRequest, name: str) -> list[dict[str, Any]]:
     held = received.json
     items = held.get(name) if held is not BROKEN and isinstance(held, dict) else None
     if not isinstance(items, list) or not items or not all(isinstance(it, dict) for it in items):
@@ -314,19 +314,19 @@ def _items(received: Received, name: str) -> list[dict[str, Any]]:
     return items
 
 
-def _aws_sns(received: Received, secret: Secret, at: float, fetch: Any) -> None:
+def _aws_sns(received: InboundRequest, secret: Secret, at: float, fetch: Any) -> None:
     from relay.verification.certificates import verify_sns
 
     verify_sns(received, secret, at, fetch)
 
 
-def _paypal(received: Received, secret: Secret, at: float, fetch: Any) -> None:
+def _paypal(received: InboundRequest, secret: Secret, at: float, fetch: Any) -> None:
     from relay.verification.certificates import verify_paypal
 
     verify_paypal(received, secret, at, fetch)
 
 
-WHOLES: dict[str, Callable[[Received, Secret, float, Any], None]] = {
+WHOLES: dict[str, Callable[[InboundRequest, Secret, float, Any], None]] = {
     "@adyen": adyen,
     "@aws-sns": _aws_sns,
     "@ms-graph": ms_graph,

@@ -19,7 +19,7 @@ from relay.verification.secret import is_one_of, key_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from relay.verification.request import Received
+    from relay.verification.request import InboundRequest
     from relay.verification.secret import Secret
 
 TEXT = "text/plain"
@@ -29,7 +29,7 @@ _NO_SNIFFING = {"x-content-type-options": "nosniff"}  # it is a stranger's text 
 
 
 @dataclass(frozen=True)
-class Answer:
+class HandshakeAnswer:
     """An HTTP answer.
 
     Attributes:
@@ -45,18 +45,18 @@ class Answer:
     keep: Mapping[str, str] = field(default_factory=dict)
 
 
-OK = Answer(200)
+OK = HandshakeAnswer(200)
 _OF_NO_EVENTS = {"destination", "entropy", "events", "firstEventSequence", "lastEventSequence"}
 
 
-def _json(value: Mapping[str, object]) -> Answer:
-    return Answer(200, json.dumps(value, separators=(",", ":")), JSON)
+def _json(value: Mapping[str, object]) -> HandshakeAnswer:
+    return HandshakeAnswer(200, json.dumps(value, separators=(",", ":")), JSON)
 
 
-def _echo(text: str) -> Answer:
+def _echo(text: str) -> HandshakeAnswer:
     if len(text) > CHALLENGE_MAX_CHARS:
         raise SignatureError("the challenge is too long", reason="malformed_header")
-    return Answer(200, text, TEXT, _NO_SNIFFING)
+    return HandshakeAnswer(200, text, TEXT, _NO_SNIFFING)
 
 
 def _key(secrets: Sequence[Secret], *names: str) -> str:
@@ -70,18 +70,18 @@ def _key(secrets: Sequence[Secret], *names: str) -> str:
 # -- before any signature -----------------------------------------------------------------------------------------
 
 
-def head(received: Received, _: Sequence[Secret]) -> Answer | None:
+def head(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Trello, Intercom, Mandrill: a HEAD request when the webhook is made."""
     return OK if received.method == "HEAD" else None
 
 
-def challenge(received: Received, _: Sequence[Secret]) -> Answer | None:
+def challenge(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Dropbox: GET ?challenge=…, sent back as plain text."""
     given = received.find("query:challenge")
     return _echo(given) if received.method == "GET" and given else None
 
 
-def meta(received: Received, secrets: Sequence[Secret]) -> Answer | None:
+def meta(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
     """Meta: GET ?hub.mode=subscribe&hub.verify_token=…&hub.challenge=…, sent back where the token is ours.
 
     The token is the secret's part `verify_token`, or the whole secret where it has no parts.
@@ -98,7 +98,7 @@ def meta(received: Received, secrets: Sequence[Secret]) -> Answer | None:
     return _echo(query.get("hub.challenge", ""))
 
 
-def x_twitter(received: Received, secrets: Sequence[Secret]) -> Answer | None:
+def x_twitter(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
     """X: GET ?crc_token=…, answered with its HMAC.
 
     Webhooks are signed by the same HMAC, so that nothing is answered that could be the body of one.
@@ -112,7 +112,7 @@ def x_twitter(received: Received, secrets: Sequence[Secret]) -> Answer | None:
     return _json({"response_token": "sha256=" + base64.b64encode(mac).decode()})
 
 
-def braintree(received: Received, secrets: Sequence[Secret]) -> Answer | None:
+def braintree(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
     """Braintree: GET ?bt_challenge=…, answered with the public key and the challenge's HMAC."""
     given = received.find("query:bt_challenge")
     if received.method != "GET" or given is None:
@@ -124,27 +124,27 @@ def braintree(received: Received, secrets: Sequence[Secret]) -> Answer | None:
         private = secret.part("private_key")
         key = key_of("sha1", private) if private else None
         if public and key:
-            return Answer(200, f"{public}|{hmac.digest(key, given.encode(), 'sha1').hex()}", TEXT)
+            return HandshakeAnswer(200, f"{public}|{hmac.digest(key, given.encode(), 'sha1').hex()}", TEXT)
     raise UnusableSecret("the signing secret must hold public_key and private_key: set it again")
 
 
-def ms_graph(received: Received, _: Sequence[Secret]) -> Answer | None:
+def ms_graph(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Microsoft Graph: POST ?validationToken=…, sent back decoded, as plain text."""
     token = received.find("query:validationToken")
     return None if token is None else _echo(token)
 
 
-def asana(received: Received, _: Sequence[Secret]) -> Answer | None:
+def asana(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Asana: X-Hook-Secret, sent back in the same header while the webhook is being made."""
     given = received.find("X-Hook-Secret")
     if given is None:
         return None
     if not re.fullmatch(r"[\x21-\x7e]{1,200}", given):
         raise SignatureError("X-Hook-Secret is malformed", reason="malformed_header")
-    return Answer(200, headers={"X-Hook-Secret": given})
+    return HandshakeAnswer(200, headers={"X-Hook-Secret": given})
 
 
-def notion(received: Received, secrets: Sequence[Secret]) -> Answer | None:
+def notion(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
     """Notion: a verification token, once, unsigned; the owner pastes it at Notion and sets it as the secret.
 
     Where there is a secret already, a token is nobody's: anybody could have sent it.
@@ -154,20 +154,20 @@ def notion(received: Received, secrets: Sequence[Secret]) -> Answer | None:
     token = received.find("body:verification_token")
     if token is None:
         return None
-    return OK if secrets else Answer(200, keep={"verification_token": token[:CHALLENGE_MAX_CHARS]})
+    return OK if secrets else HandshakeAnswer(200, keep={"verification_token": token[:CHALLENGE_MAX_CHARS]})
 
 
 # -- in a request that is signed ----------------------------------------------------------------------------------
 
 
-def slack(received: Received, _: Sequence[Secret]) -> Answer | None:
+def slack(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Slack: url_verification, whose challenge goes back as plain text."""
     if received.find("body:type") != "url_verification":
         return None
     return _echo(received.find("body:challenge") or "")
 
 
-def zoom(received: Received, secrets: Sequence[Secret]) -> Answer | None:
+def zoom(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
     """Zoom: endpoint.url_validation, answered with the token and its HMAC; again every 72 hours."""
     if received.find("body:event") != "endpoint.url_validation":
         return None
@@ -176,32 +176,32 @@ def zoom(received: Received, secrets: Sequence[Secret]) -> Answer | None:
     return _json({"plainToken": token, "encryptedToken": mac})
 
 
-def discord(received: Received, _: Sequence[Secret]) -> Answer | None:
+def discord(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Discord: a PING of interactions (type 1) or of webhook events (type 0)."""
     held = received.json if isinstance(received.json, dict) else {}
     kind = held.get("type")
     if isinstance(kind, bool) or not isinstance(kind, int):
         return None
     if kind == 0:
-        return Answer(204, content_type=JSON)
+        return HandshakeAnswer(204, content_type=JSON)
     return _json({"type": 1}) if kind == 1 and "event" not in held else None
 
 
-def twitch(received: Received, _: Sequence[Secret]) -> Answer | None:
+def twitch(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Twitch: webhook_callback_verification, whose challenge goes back raw."""
     if received.find("Twitch-Eventsub-Message-Type") != "webhook_callback_verification":
         return None
     given = received.find("body:challenge") or ""
-    return Answer(200, given[:CHALLENGE_MAX_CHARS], "text/plain", _NO_SNIFFING)
+    return HandshakeAnswer(200, given[:CHALLENGE_MAX_CHARS], "text/plain", _NO_SNIFFING)
 
 
-def okta(received: Received, _: Sequence[Secret]) -> Answer | None:
+def okta(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Okta: GET with a challenge in a header, sent back in JSON."""
     given = received.find("X-Okta-Verification-Challenge")
     return _json({"verification": given}) if received.method == "GET" and given is not None else None
 
 
-def sns(received: Received, _: Sequence[Secret]) -> Answer | None:
+def sns(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Amazon SNS: SubscriptionConfirmation, confirmed by fetching its URL, which must be Amazon's."""
     if received.find("body:Type") != "SubscriptionConfirmation":
         return None
@@ -210,16 +210,16 @@ def sns(received: Received, _: Sequence[Secret]) -> Answer | None:
     url = received.find("body:SubscribeURL") or ""
     if not is_sns_url(url):
         raise SignatureError("SubscribeURL isn't Amazon's", reason="untrusted_certificate")
-    return Answer(200, confirm=url)
+    return HandshakeAnswer(200, confirm=url)
 
 
-def no_events(received: Received, _: Sequence[Secret]) -> Answer | None:
+def no_events(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Xero's intent to receive, Asana's heartbeat, LINE's verify button: signed, and without an event in it."""
     held = received.json if isinstance(received.json, dict) else {}
     return OK if held.get("events") == [] and held.keys() <= _OF_NO_EVENTS else None
 
 
-UNSIGNED: dict[str, tuple[Callable[[Received, Sequence[Secret]], Answer | None], ...]] = {
+UNSIGNED: dict[str, tuple[Callable[[InboundRequest, Sequence[Secret]], HandshakeAnswer | None], ...]] = {
     "asana": (asana,),
     "braintree": (braintree,),
     "challenge": (challenge,),
@@ -229,7 +229,7 @@ UNSIGNED: dict[str, tuple[Callable[[Received, Sequence[Secret]], Answer | None],
     "notion": (notion,),
     "x-twitter": (x_twitter,),
 }
-SIGNED: dict[str, tuple[Callable[[Received, Sequence[Secret]], Answer | None], ...]] = {
+SIGNED: dict[str, tuple[Callable[[InboundRequest, Sequence[Secret]], HandshakeAnswer | None], ...]] = {
     "asana": (no_events,),
     "aws-sns": (sns,),
     "discord": (discord,),

@@ -18,10 +18,10 @@ from relay.verification.templates import rendered_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from relay.verification.request import Received
+    from relay.verification.request import InboundRequest
     from relay.verification.scheme import Row
     from relay.verification.secret import Secret
-    from relay.verification.signatures import Given
+    from relay.verification.signatures import PresentedSignature
 
 _REASONS = {"sub": "url_mismatch", "url_hash": "url_mismatch", "qsh": "url_mismatch", "iss": "wrong_issuer"}
 _BAD_TOKEN = (jwt.PyJWTError, TypeError, ValueError, OverflowError, AttributeError, KeyError, RecursionError)
@@ -30,8 +30,8 @@ PLAID_HOSTS = {"production": "https://production.plaid.com", "sandbox": "https:/
 
 def verify_token(
     row: Row,
-    given: Sequence[Given],
-    received: Received,
+    given: Sequence[PresentedSignature],
+    received: InboundRequest,
     secret: Secret,
     at: float,
     fetch: Callable[..., bytes] | None,
@@ -125,7 +125,7 @@ def _plaid_fetched(kid: str, secret: Secret, fetch: Callable[..., bytes] | None)
     return key
 
 
-def _check_claims(row: Row, claims: Mapping[str, Any], received: Received, secret: Secret, name: str) -> None:
+def _check_claims(row: Row, claims: Mapping[str, Any], received: InboundRequest, secret: Secret, name: str) -> None:
     for needed in row.needs:
         if claims.get(needed) is None:
             raise SignatureError(f"{name}: claim {needed} is missing", reason="malformed_header")

@@ -40,7 +40,7 @@ _NOT_ASCII = re.compile(r"[^ -~]+")
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-class Received:
+class InboundRequest:
     """One HTTP request.
 
     Attributes:
@@ -220,7 +220,7 @@ def _escaped(char: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def braintree_kind(received: Received) -> str | None:
+def braintree_kind(received: InboundRequest) -> str | None:
     """Return the kind that the XML in the form's payload names."""
     payload = received.find("form:bt_payload") or ""
     try:
@@ -230,13 +230,13 @@ def braintree_kind(received: Received) -> str | None:
     return found[1].decode() if found else None
 
 
-def structured_key(received: Received) -> str | None:
+def structured_key(received: InboundRequest) -> str | None:
     """Return the first key of the body that holds an object or a list: that key is what the event is called."""
     held = received.held if isinstance(received.held, dict) else {}
     return next((as_text(name) for name, value in held.items() if isinstance(value, dict | list)), None)
 
 
-PLACES: dict[str, Callable[[Received], str | None]] = {
+PLACES: dict[str, Callable[[InboundRequest], str | None]] = {
     "@braintree-kind": braintree_kind,
     "@structured-key": structured_key,
 }

@@ -23,7 +23,7 @@ from relay.verification.templates import rendered_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from relay.verification.request import Received
+    from relay.verification.request import InboundRequest
     from relay.verification.scheme import Row, Spot, Template
 
 ITEMS_MAX = 100  # signatures in one request that are looked at
@@ -34,7 +34,7 @@ _WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(frozen=True)
-class Given:
+class PresentedSignature:
     """A signature that stands in the request.
 
     Attributes:
@@ -48,8 +48,13 @@ class Given:
     part: str | None
 
 
-def verify(
-    row: Row, received: Received, secrets: Sequence[Secret], *, at: float, fetch: Callable[..., bytes] | None = None
+def check_signature(
+    row: Row,
+    received: InboundRequest,
+    secrets: Sequence[Secret],
+    *,
+    at: float,
+    fetch: Callable[..., bytes] | None = None,
 ) -> None:
     """Raise unless one of *secrets* signed *received*, and lately.
 
@@ -81,7 +86,7 @@ def verify(
     raise failed or refused
 
 
-def _check_json(row: Row, received: Received) -> None:
+def _check_json(row: Row, received: InboundRequest) -> None:
     if row.json_only and received.body and not isinstance(received.json, dict | list):
         raise SignatureError("the body is no JSON, as this scheme's always are", reason="malformed_header")
 
@@ -93,7 +98,7 @@ def _says(error: SignatureError) -> int:
     return 2 if error.reason in {"bad_signature", "wrong_issuer", "wrong_token"} else 3
 
 
-def _verify(row: Row, received: Received, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
+def _verify(row: Row, received: InboundRequest, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
     for place, wanted in row.requires:
         _check_required(place, wanted, received, secret)
     time: str | None = None
@@ -114,7 +119,7 @@ def _verify(row: Row, received: Received, secret: Secret, at: float, fetch: Call
         check_age(_moment(row, received, time), row.tolerance_s, at)
 
 
-def check_form(row: Row, received: Received, *, at: float) -> None:
+def check_form(row: Row, received: InboundRequest, *, at: float) -> None:
     """Raise unless *received* has all that it takes, but for who signed it: as far as that shows without a secret.
 
     Args:
@@ -147,9 +152,9 @@ def check_age(moment: float, tolerance_s: tuple[float, float], at: float) -> Non
 # -- what is given ------------------------------------------------------------------------------------------------
 
 
-def _given(row: Row, received: Received) -> tuple[list[Given], str | None]:
+def _given(row: Row, received: InboundRequest) -> tuple[list[PresentedSignature], str | None]:
     """Return the signatures in the request, and the time that stands among them."""
-    found: list[Given] = []
+    found: list[PresentedSignature] = []
     time: str | None = None
     present = False
     for index, spot in enumerate(row.spots):
@@ -164,7 +169,7 @@ def _given(row: Row, received: Received) -> tuple[list[Given], str | None]:
                     time = time or groups.get("time")
                     decoded = _decoded(groups["sig"], spot.encoding) if "sig" in groups else None
                     if decoded is not None:
-                        found.append(Given(index, decoded, groups.get("part")))
+                        found.append(PresentedSignature(index, decoded, groups.get("part")))
     name = row.spots[0].place
     if not present:
         raise SignatureError(f"{name} is missing", reason="missing_header")
@@ -173,7 +178,7 @@ def _given(row: Row, received: Received) -> tuple[list[Given], str | None]:
     return found, time
 
 
-def _values(spot: Spot, received: Received) -> Iterable[str]:
+def _values(spot: Spot, received: InboundRequest) -> Iterable[str]:
     if spot.place.endswith("*"):
         pattern = spot.place.lower()
         return [value for name, value in received.headers.items() if fnmatchcase(name, pattern)][:ITEMS_MAX]
@@ -203,7 +208,7 @@ def _decoded(text: str, encoding: str) -> bytes | None:
     return decoded if encode(decoded).decode() == padded else None
 
 
-def _check_required(place: str, wanted: Template, received: Received, secret: Secret) -> None:
+def _check_required(place: str, wanted: Template, received: InboundRequest, secret: Secret) -> None:
     value = received.find(place)
     if value is None:
         raise SignatureError(f"{place} is missing", reason="missing_header")
@@ -214,7 +219,9 @@ def _check_required(place: str, wanted: Template, received: Received, secret: Se
 # -- what was signed ----------------------------------------------------------------------------------------------
 
 
-def _matches(row: Row, received: Received, secret: Secret, given: list[Given], time: str | None) -> bool:
+def _matches(
+    row: Row, received: InboundRequest, secret: Secret, given: list[PresentedSignature], time: str | None
+) -> bool:
     """Tell whether *secret* made one of *given*.
 
     Which of the messages and signatures it was is no secret, so that no more of them are looked at then.
@@ -251,14 +258,14 @@ def _made(algorithm: str, key: bytes, message: bytes, signature: bytes) -> bool:
     return signed(algorithm, key, message, signature)
 
 
-def _is_part(given: Given, spot: Spot, secret: Secret) -> bool:
+def _is_part(given: PresentedSignature, spot: Spot, secret: Secret) -> bool:
     if spot.part is None:
         return True
     wanted = secret.part(spot.part)
     return wanted is not None and given.part is not None and hmac.compare_digest(given.part.encode(), wanted.encode())
 
 
-def _messages(row: Row, received: Received, secret: Secret, key_text: str, time: str | None) -> Iterable[bytes]:
+def _messages(row: Row, received: InboundRequest, secret: Secret, key_text: str, time: str | None) -> Iterable[bytes]:
     if row.odd:
         from relay.verification.custom import SIGNS
 
@@ -273,7 +280,7 @@ def _messages(row: Row, received: Received, secret: Secret, key_text: str, time:
 # -- when ---------------------------------------------------------------------------------------------------------
 
 
-def _moment(row: Row, received: Received, time: str | None) -> float:
+def _moment(row: Row, received: InboundRequest, time: str | None) -> float:
     """Return the signed time, in epoch seconds."""
     if row.time:
         time = received.find(row.time)

@@ -12,13 +12,18 @@ from relay.errors import SignatureError, UnusableSecret
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from relay.verification.request import Received
+    from relay.verification.request import InboundRequest
     from relay.verification.scheme import Template
     from relay.verification.secret import Secret
 
 
 def rendered_for(
-    template: Template, received: Received, secret: Secret, *, key_text: str | None = None, time: str | None = None
+    template: Template,
+    received: InboundRequest,
+    secret: Secret,
+    *,
+    key_text: str | None = None,
+    time: str | None = None,
 ) -> Iterator[bytes]:
     """Yield what *template* says of the request: for each URL it may have been sent to, where it names the URL.
 
@@ -33,7 +38,9 @@ def rendered_for(
         yield b"".join(pieces)
 
 
-def _field(field: str, received: Received, secret: Secret, key_text: str | None, time: str | None, url: str) -> bytes:
+def _field(
+    field: str, received: InboundRequest, secret: Secret, key_text: str | None, time: str | None, url: str
+) -> bytes:
     if field == "body":
         return received.body
     value: str | bytes | None
@@ -53,7 +60,7 @@ def _field(field: str, received: Received, secret: Secret, key_text: str | None,
     return value if isinstance(value, bytes) else value.encode(errors="replace")
 
 
-def _query_string_hash(received: Received, url: str) -> str:
+def _query_string_hash(received: InboundRequest, url: str) -> str:
     from relay.verification.custom import query_string_hash
 
     return query_string_hash(received.method, url)
@@ -68,7 +75,7 @@ _ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "base64": base64.b64encode,
     "base64url": lambda it: base64.urlsafe_b64encode(it).rstrip(b"="),
 }
-_DERIVED: dict[str, Callable[[Received, str], str | bytes | None]] = {
+_DERIVED: dict[str, Callable[[InboundRequest, str], str | bytes | None]] = {
     "url": lambda _, url: url,
     "method": lambda received, _: received.method,
     "body_ascii": lambda received, _: received.escaped,

@@ -15,13 +15,13 @@ from urllib.parse import quote
 from relay.model.content import ENTITY_HEADERS
 from relay.model.event import EVENT_TYPE_MAX_CHARS, EVENT_TYPE_UNKNOWN
 from relay.model.ids import kept_key
-from relay.verification.signatures import verify
+from relay.verification.signatures import check_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from relay.verification.handshakes import Answer
-    from relay.verification.request import Received
+    from relay.verification.handshakes import HandshakeAnswer
+    from relay.verification.request import InboundRequest
     from relay.verification.scheme import Row
     from relay.verification.secret import Secret
 
@@ -34,7 +34,7 @@ _NOT_IN_A_HEADER = re.compile(r"[^!-~]+")
 
 
 @dataclass(frozen=True)
-class Described:
+class WebhookInfo:
     """What a verified request says of itself.
 
     Attributes:
@@ -59,9 +59,14 @@ class Described:
     query_left_out: bool = False
 
 
-def judge(
-    row: Row, received: Received, secrets: Sequence[Secret], *, at: float, fetch: Callable[..., bytes] | None = None
-) -> Described | Answer:
+def verify(
+    row: Row,
+    received: InboundRequest,
+    secrets: Sequence[Secret],
+    *,
+    at: float,
+    fetch: Callable[..., bytes] | None = None,
+) -> WebhookInfo | HandshakeAnswer:
     """Return what *received* says of its event, or the answer to its handshake.
 
     Args:
@@ -79,7 +84,7 @@ def judge(
         for handshake in UNSIGNED.get(row.handshake, ()):
             if (answer := handshake(received, secrets)) is not None:
                 return answer
-    verify(row, received, secrets, at=at, fetch=fetch)
+    check_signature(row, received, secrets, at=at, fetch=fetch)
     if row.handshake:
         for handshake in SIGNED.get(row.handshake, ()):
             if (answer := handshake(received, secrets)) is not None:
@@ -87,7 +92,7 @@ def judge(
     return describe(row, received)
 
 
-def describe(row: Row, received: Received) -> Described:
+def describe(row: Row, received: InboundRequest) -> WebhookInfo:
     """Return what a verified request says of itself.  A body that should be JSON and isn't has the type `unknown`."""
     received.verified = True
     parts = [received.find_id(place) for place in row.id]
@@ -105,7 +110,7 @@ def describe(row: Row, received: Received) -> Described:
     signed = received.signed if row.id and not row.signs_id else None
     kept = received.query_without(row.secret_parameters)
     raw_query = _NOT_IN_A_HEADER.sub(lambda it: quote(it[0], errors="replace"), kept)
-    return Described(
+    return WebhookInfo(
         idempotency_key=key,
         has_id=has_id,
         event_type=event_type,
@@ -120,7 +125,7 @@ def describe(row: Row, received: Received) -> Described:
     )
 
 
-def identity(row: Row, received: Received, event_type: str) -> str:
+def identity(row: Row, received: InboundRequest, event_type: str) -> str:
     """Return what tells one event of a source that gives no ids from another, as hex: two that say the same are one.
 
     It is made of method, query, event type and the body's bytes.  Not of what differs each time that a request is sent,
@@ -145,7 +150,7 @@ def _fitting(values: Mapping[str, str], most: int) -> dict[str, str]:
     return kept
 
 
-def _type(row: Row, received: Received) -> str:
+def _type(row: Row, received: InboundRequest) -> str:
     of_body = any(place.startswith("body:") for it in row.type for place in it.split("|"))
     if of_body and received.content.trouble and received.is_json_expected():
         return EVENT_TYPE_UNKNOWN

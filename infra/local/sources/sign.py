@@ -26,7 +26,7 @@ from infra.local.sources.secrets import ASYMMETRIC, PRIVATE
 from relay.errors import SignatureError
 from relay.model.content import BROKEN
 from relay.verification.handshakes import UNSIGNED
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.scheme import HASHES, HMACS, JWTS, PLACE, WHOLE, Row
 from relay.verification.secret import key_of
 from relay.verification.templates import rendered_for
@@ -61,9 +61,9 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
 
-    def received(self) -> Received:
+    def received(self) -> InboundRequest:
         """Return it as the relay gets it."""
-        return Received(method=self.method, urls=[self.url], headers=self.headers, body=self.body)
+        return InboundRequest(method=self.method, urls=[self.url], headers=self.headers, body=self.body)
 
 
 def signed(row: Mapping[str, Any], request: Request, secret: Secret | None, at: float) -> Request:

@@ -13,10 +13,10 @@ import pytest
 from infra.config.schemes import built_in_schemes
 from infra.local.sources.secrets import made_up
 from relay.model.ids import event_id
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
-from relay.verification.verify import Described, judge
+from relay.verification.verify import WebhookInfo, verify
 from tests.unit.cli.conftest import GITHUB, SECRET, delivery
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ ACCEPTED = {"event_id": "rly_1"}
 REFUSED = {"error": {"code": "signature", "message": "it doesn't match"}}
 
 
-def received(relay: Relay, call: Call) -> Received:
+def received(relay: Relay, call: Call) -> InboundRequest:
     """Return what the relay got, as it would take it."""
     url = relay.server.url + call.path + (f"?{call.query}" if call.query else "")
-    return Received(method=call.method, urls=[url], headers=call.headers, body=call.body)
+    return InboundRequest(method=call.method, urls=[url], headers=call.headers, body=call.body)
 
 
 def judged(relay: Relay, call: Call, secret: str, row: dict[str, Any] = GITHUB) -> Any:
     """Return what the relay makes of *call*."""
-    return judge(Row.of(row), received(relay, call), [Secret(secret)], at=time.time())
+    return verify(Row.of(row), received(relay, call), [Secret(secret)], at=time.time())
 
 
 def configure(relay: Relay, secrets: dict[str, str | None] | None = None, **schemes: str) -> None:
@@ -67,7 +67,7 @@ def test_send_signs_as_the_source_would_and_says_the_events_id(deployed: Relay) 
     shown = deployed.run("send", PUSH, "--json")
 
     call = deployed.server.asked("/webhooks/github")[0]
-    assert isinstance(judged(deployed, call, SECRET), Described)
+    assert isinstance(judged(deployed, call, SECRET), WebhookInfo)
     assert call.body == json.loads(Path(PUSH).read_text())["body"].encode()
     assert call.headers["x-github-event"] == "push"
     assert "authorization" not in call.headers
@@ -89,7 +89,7 @@ def test_send_signs_with_the_newest_secret(deployed: Relay) -> None:
     deployed.run("send", PUSH)
 
     call = deployed.server.asked("/webhooks/github")[0]
-    assert isinstance(judged(deployed, call, "newer"), Described)
+    assert isinstance(judged(deployed, call, "newer"), WebhookInfo)
 
 
 def test_times_sends_the_very_same_again(deployed: Relay) -> None:
@@ -221,7 +221,7 @@ def test_what_is_signed_with_the_url_and_a_time_is_signed_for_this_relay_and_now
     for name, scheme in (("calls", "plivo-v3"), ("crm", "hubspot-v3")):
         (call,) = deployed.server.asked(f"/webhooks/{name}")
         row = built_in_schemes()[scheme].row()
-        assert isinstance(judged(deployed, call, kept(deployed, name), row), Described)
+        assert isinstance(judged(deployed, call, kept(deployed, name), row), WebhookInfo)
 
 
 def test_the_source_is_the_only_one_with_the_scheme_that_the_path_names(deployed: Relay) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from relay.model.ids import event_id
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.scheme import Row
 from relay.verification.verify import describe
 from tests.unit.cli.conftest import SECRET, delivery, event
@@ -228,7 +228,7 @@ def test_an_event_is_found_by_its_sources_own_id(deployed: Relay, key: str) -> N
     """Whatever is in it: no path could carry a `/`, and the gateway would take no 1,000 characters of it apart."""
     row = Row.of({"signature": "X-Signature: {hex}", "id": "X-Id"})
     header = key.encode(errors="replace").decode()  # as the gateway hands it over
-    received = Received(method="POST", urls=[], headers={"x-id": header}, body=b"{}")
+    received = InboundRequest(method="POST", urls=[], headers={"x-id": header}, body=b"{}")
     id_ = event_id("acme", describe(row, received).idempotency_key)
     shown_by_relay = {**event(1), "headers": {}, "deliveries": []}
     deployed.server.says("GET", f"/v1/events/{id_}", shown_by_relay)

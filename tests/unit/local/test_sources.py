@@ -21,10 +21,10 @@ from infra.local.sources.secrets import made_up
 from infra.local.sources.sign import CannotSign, Request, needs_signature, proofs, signed, stale_by_s, tampered
 from relay.errors import SignatureError
 from relay.model.event import EVENT_TYPE_UNKNOWN
-from relay.verification.handshakes import Answer
+from relay.verification.handshakes import HandshakeAnswer
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
-from relay.verification.verify import Described, judge
+from relay.verification.verify import WebhookInfo, verify
 
 EVENTS = Path(__file__).parents[3] / "events"
 NOW = 1_795_510_800.25
@@ -93,9 +93,9 @@ def now() -> float:
     return time.time()
 
 
-def judged(row: dict[str, Any], request: Request, secret: Secret) -> Described | Answer:
+def judged(row: dict[str, Any], request: Request, secret: Secret) -> WebhookInfo | HandshakeAnswer:
     """Return what the relay makes of *request*."""
-    return judge(Row.of(row), request.received(), [secret], at=now())
+    return verify(Row.of(row), request.received(), [secret], at=now())
 
 
 def refusal(sample: str, request: Request, number: int = 0) -> str:
@@ -115,7 +115,7 @@ def test_a_signed_sample_is_taken_for_an_event(sample: str) -> None:
 
     it = judged(row_of(sample), sent(sample), secret_of(sample.partition("/")[0]))
 
-    assert isinstance(it, Described)
+    assert isinstance(it, WebhookInfo)
     assert it.has_id == (bool(row.id) and sample not in WITHOUT_ID)
     assert (it.event_type != EVENT_TYPE_UNKNOWN) == bool(row.type)
 
@@ -125,7 +125,7 @@ def test_a_handshake_is_answered(sample: str) -> None:
     """Signed where its scheme wants that, and with the token that is the secret's."""
     answer = judged(row_of(sample), sent(sample), secret_of(sample.partition("/")[0]))
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, HandshakeAnswer)
     assert answer.status in {200, 204}
 
 
@@ -290,7 +290,7 @@ def test_an_own_scheme_is_signed_as_its_row_says(row: dict[str, Any], content_ty
 
     after = signed(wanted, request, secret, now())
 
-    assert isinstance(judged(wanted, after, secret), Described)
+    assert isinstance(judged(wanted, after, secret), WebhookInfo)
     with pytest.raises(SignatureError):
         judged(wanted, tampered(Row.of(wanted), after), secret)
     with pytest.raises(SignatureError):

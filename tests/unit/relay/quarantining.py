@@ -14,7 +14,7 @@ from botocore.errorfactory import ClientExceptionsFactory
 import ingest
 from infra.config.schemes import built_in_schemes
 from relay.config.settings import Settings
-from relay.runtime.secrets import Vault
+from relay.runtime.secrets import Secrets
 from tests.unit.relay.operator import ARN, Context
 from tests.unit.relay.world import BASE, FLAT
 
@@ -58,7 +58,7 @@ class Quarantining:
         self.s3 = s3
         self.it = it
         self.manager = SecretsManager()
-        it.vault = Vault(self.manager, clock=lambda: world.clock.at.timestamp())
+        it.vault = Secrets(self.manager, clock=lambda: world.clock.at.timestamp())
         world.settings = world.publisher.settings
         self.set("github", OLD)
         self.set("stripe", OLD)

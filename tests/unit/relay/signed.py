@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from infra.config.schemes import built_in_schemes
 from relay.errors import SignatureError
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
-from relay.verification.signatures import verify
+from relay.verification.signatures import check_signature
 
 NOW = 1_795_435_200
 ROWS = {name: Row.of(it.row()) for name, it in built_in_schemes().items()}
@@ -53,13 +53,15 @@ JSONS = st.recursive(
 )
 
 
-def received(headers: dict[str, str], body: bytes = b"{}", url: str = URL, method: str = "POST") -> Received:
-    return Received(method=method, urls=[url], headers={name.lower(): it for name, it in headers.items()}, body=body)
+def received(headers: dict[str, str], body: bytes = b"{}", url: str = URL, method: str = "POST") -> InboundRequest:
+    return InboundRequest(
+        method=method, urls=[url], headers={name.lower(): it for name, it in headers.items()}, body=body
+    )
 
 
-def refusal(row: Row, request: Received, *secrets: str | dict[str, Any], at: float = NOW) -> SignatureError:
+def refusal(row: Row, request: InboundRequest, *secrets: str | dict[str, Any], at: float = NOW) -> SignatureError:
     with pytest.raises(SignatureError) as refused:
-        verify(row, request, list(map(Secret, secrets)), at=at)
+        check_signature(row, request, list(map(Secret, secrets)), at=at)
     return refused.value
 
 

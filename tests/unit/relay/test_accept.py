@@ -17,16 +17,16 @@ from relay.config.settings import Settings
 from relay.errors import BodyTooLarge, SignatureError, UpstreamError
 from relay.ingest.accept import BODY_MAX_BYTES, Acceptance, Proof, accept_or_spool, examine
 from relay.ingest.spool import FOREIGN, take_in
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.jobs.sweep import sweep
 from relay.model.ids import event_id, iso
 from relay.query import answers
 from relay.runtime.deadline import within
 from relay.storage.store import Store
-from relay.verification.handshakes import Answer
-from relay.verification.request import Received
+from relay.verification.handshakes import HandshakeAnswer
+from relay.verification.request import InboundRequest
 from relay.verification.secret import Secret
-from relay.verification.verify import Described
+from relay.verification.verify import WebhookInfo
 from tests.flat import route
 from tests.unit.relay.slow import left, slow_aws
 from tests.unit.relay.world import BASE, FLAT, World
@@ -55,34 +55,34 @@ class Sourced:
 
     def post(
         self,
-        said: Described,
+        said: WebhookInfo,
         body: bytes = b"{}",
         store: Store | None = None,
         publisher: Callable[[], Any] | None = None,
-    ) -> Acceptance | Spooled:
+    ) -> Acceptance | Webhook:
         world = self.world
         with world.acting("ingest"):
             return accept_or_spool(
                 self.source,
-                Spooled(self.source.name, world.clock.at, said, "application/json", body),
+                Webhook(self.source.name, world.clock.at, said, "application/json", body),
                 settings=world.settings,
                 store=store or world.store,
                 publisher=publisher or (lambda: world.publisher),
                 paused=frozenset,
             )
 
-    def accepted(self, said: Described, body: bytes = b"{}") -> Acceptance:
+    def accepted(self, said: WebhookInfo, body: bytes = b"{}") -> Acceptance:
         acceptance = self.post(said, body)
         assert isinstance(acceptance, Acceptance)
         return acceptance
 
 
-def keyed(key: str, signed: str | None = "aa") -> Described:
+def keyed(key: str, signed: str | None = "aa") -> WebhookInfo:
     """Return what a request says of itself, whose id nothing signs; *signed* stands for the hash of what was."""
-    return Described(key, has_id=True, event_type="push", headers={}, signed_sha256=signed)
+    return WebhookInfo(key, has_id=True, event_type="push", headers={}, signed_sha256=signed)
 
 
-UNKEYED = Described("sha256:aa", has_id=False, event_type="push", headers={})
+UNKEYED = WebhookInfo("sha256:aa", has_id=False, event_type="push", headers={})
 
 
 # -- sources without an id --------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_what_the_source_never_sends_again_is_spooled_and_taken_in_once_the_tabl
     github = source_of(world, "github")
     came_at = world.clock.at
     spooled = github.post(keyed("a"), b'{"n": 1}', store=DownTable(world.store))  # type: ignore[arg-type]
-    assert isinstance(spooled, Spooled)
+    assert isinstance(spooled, Webhook)
 
     done = world.sweep(600)
 
@@ -264,7 +264,7 @@ def test_what_isnt_known_to_be_sent_again_is_spooled(world: World) -> None:
     """Telnyx publishes no schedule: better kept twice than lost."""
     assert isinstance(
         source_of(world, "telnyx").post(keyed("a"), store=DownTable(world.store)),  # type: ignore[arg-type]
-        Spooled,
+        Webhook,
     )
 
 
@@ -272,7 +272,7 @@ def test_what_the_source_sends_again_is_spooled_all_the_same(world: World) -> No
     """Stripe retries for days; an outage may last longer, and what is kept needs no retry."""
     assert isinstance(
         source_of(world, "stripe").post(keyed("a"), store=DownTable(world.store)),  # type: ignore[arg-type]
-        Spooled,
+        Webhook,
     )
 
 
@@ -301,7 +301,7 @@ def test_what_cant_be_taken_in_stays_and_keeps_nothing_else_waiting(world: World
 
 def test_what_a_source_sent_before_it_left_the_configuration_is_an_event_without_a_route(world: World) -> None:
     """It was acknowledged: so it is there to be seen, and to be replayed once the source is back."""
-    gone = Spooled("gone", world.clock.at, keyed("a"), "application/json", b'{"n": 1}')
+    gone = Webhook("gone", world.clock.at, keyed("a"), "application/json", b'{"n": 1}')
     world.store.spool(gone.dump())
 
     done = world.sweep(60)
@@ -316,10 +316,10 @@ def test_what_a_source_sent_before_it_left_the_configuration_is_an_event_without
 def test_a_spooled_webhook_that_its_source_refuses_as_a_replay_is_shown_as_refused(world: World) -> None:
     world.deploy(FLAT | {"sources": {"github": FLAT["sources"]["github"] | {"replays": "refuse"}}})
     world.post(b'{"n": 1}', "d-1")
-    said = Described(
+    said = WebhookInfo(
         "d-2", has_id=True, event_type="push", headers={}, signed_sha256=hashlib.sha256(b'{"n": 1}').hexdigest()
     )
-    world.store.spool(Spooled("github", world.clock.at, said, None, b'{"n": 1}').dump())
+    world.store.spool(Webhook("github", world.clock.at, said, None, b'{"n": 1}').dump())
 
     done = world.sweep(60)
 
@@ -367,7 +367,7 @@ def test_the_outbox_has_its_turn_however_much_is_spooled(world: World) -> None:
     world.wire.failures = [500]
     github.accepted(keyed("owed"), b"owed")
     for number in range(60):
-        world.store.spool(Spooled("gone", world.clock.at, keyed(str(number)), None, b"{}").dump())
+        world.store.spool(Webhook("gone", world.clock.at, keyed(str(number)), None, b"{}").dump())
     world.clock.at += timedelta(seconds=40)
 
     with slow_aws(world, lambda: 0.4):
@@ -385,19 +385,19 @@ def test_more_than_a_batch_is_taken_in_at_once(world: World) -> None:
 
 
 def test_a_spooled_webhook_reads_back() -> None:
-    said = Described("k", has_id=True, event_type="t", headers={"a": "b"})
-    webhook = Spooled("github", World.began, said, None, b"\xff\x00")
+    said = WebhookInfo("k", has_id=True, event_type="t", headers={"a": "b"})
+    webhook = Webhook("github", World.began, said, None, b"\xff\x00")
 
-    assert Spooled.load(webhook.dump()) == webhook
+    assert Webhook.load(webhook.dump()) == webhook
 
 
 # -- secrets that are newer than what is known ------------------------------------------------------------------------
 
 
-def signed(body: bytes, secret: str) -> Received:
+def signed(body: bytes, secret: str) -> InboundRequest:
     mac = hmac.digest(secret.encode(), body, "sha256").hex()
     headers = {"x-hub-signature-256": f"sha256={mac}", "x-github-delivery": "a"}
-    return Received(method="POST", urls=[f"{BASE}/webhooks/github"], headers=headers, body=body)
+    return InboundRequest(method="POST", urls=[f"{BASE}/webhooks/github"], headers=headers, body=body)
 
 
 def test_a_secret_that_was_set_just_now_works(world: World) -> None:
@@ -412,7 +412,7 @@ def test_a_secret_that_was_set_just_now_works(world: World) -> None:
 
     said = examine(source_of(world, "github").source, signed(b"{}", "new"), proof, at=0)
 
-    assert isinstance(said, Described)
+    assert isinstance(said, WebhookInfo)
 
 
 def test_secrets_are_read_again_for_what_another_secret_could_mend_only(world: World) -> None:
@@ -422,7 +422,7 @@ def test_secrets_are_read_again_for_what_another_secret_could_mend_only(world: W
         raise AssertionError
 
     proof = Proof(secrets=lambda: [Secret("s")], refresh=refresh, fetch=None)
-    request = Received(method="POST", urls=[BASE], headers={}, body=b"{}")
+    request = InboundRequest(method="POST", urls=[BASE], headers={}, body=b"{}")
 
     with pytest.raises(SignatureError):
         examine(source_of(world, "github").source, request, proof, at=0)
@@ -431,14 +431,14 @@ def test_secrets_are_read_again_for_what_another_secret_could_mend_only(world: W
 def test_a_handshake_needs_no_secret(world: World) -> None:
     """It comes while the webhook is being made, before there is one."""
     proof = Proof(secrets=list, refresh=lambda: False, fetch=None)
-    request = Received(method="HEAD", urls=[BASE], headers={}, body=b"")
+    request = InboundRequest(method="HEAD", urls=[BASE], headers={}, body=b"")
 
-    assert examine(source_of(world, "trello").source, request, proof, at=0) == Answer(200)
+    assert examine(source_of(world, "trello").source, request, proof, at=0) == HandshakeAnswer(200)
 
 
 def test_a_body_over_the_limit_is_refused_before_it_is_looked_at(world: World) -> None:
     proof = Proof(secrets=list, refresh=lambda: False, fetch=None)
-    request = Received(method="POST", urls=[BASE], headers={}, body=b"x" * (BODY_MAX_BYTES + 1))
+    request = InboundRequest(method="POST", urls=[BASE], headers={}, body=b"x" * (BODY_MAX_BYTES + 1))
 
     with pytest.raises(BodyTooLarge):
         examine(source_of(world, "github").source, request, proof, at=0)
@@ -458,6 +458,6 @@ def test_what_a_handshake_told_is_shown_to_operators(world: World) -> None:
 
 def test_base64_and_json_are_what_the_spool_is_made_of() -> None:
     """A person at 3 a.m. can read it."""
-    held = json.loads(Spooled("github", World.began, keyed("a"), None, b"hi").dump())
+    held = json.loads(Webhook("github", World.began, keyed("a"), None, b"hi").dump())
 
     assert (held["source"], base64.b64decode(held["body"])) == ("github", b"hi")

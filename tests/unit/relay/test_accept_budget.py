@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from relay.config.settings import Settings
 from relay.errors import OperatorError, UpstreamError
 from relay.ingest.accept import Acceptance, Proof, accept_or_spool, budget_s, examine
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.internet.fetcher import Fetcher
 from relay.model.delivery import Status
 from relay.query import answers
 from relay.runtime import aws
 from relay.runtime.deadline import at_most, within
-from relay.runtime.secrets import Vault
-from relay.verification.request import Received
+from relay.runtime.secrets import Secrets
+from relay.verification.request import InboundRequest
 from relay.verification.secret import Secret
-from relay.verification.verify import Described
+from relay.verification.verify import WebhookInfo
 from tests.conftest import Clients
 from tests.examples import examples
 from tests.memory_aws import MemoryDynamoDB, MemoryS3
@@ -76,7 +76,7 @@ class Timed:
         self.world.settings = self.world.publisher.settings = Settings.of({"RELAY_BASE_URLS": BASE}, flat)
         self.pace = {it: Pace(seconds.get(it, [0.02])) for it in ("vault", "fetch", "table", "bucket", "qstash")}
         now = self.world.clock
-        self.vault = Vault(SlowClient(_Secrets(), now, self.pace["vault"]), clock=lambda: now.at.timestamp())
+        self.vault = Secrets(SlowClient(_Secrets(), now, self.pace["vault"]), clock=lambda: now.at.timestamp())
         certificate = SlowWire(lambda _: httpx.Response(200), now, self.pace["fetch"])
         self.fetch = Fetcher(httpx.MockTransport(certificate), clock=lambda: now.at.timestamp())
 
@@ -84,15 +84,15 @@ class Timed:
         self.fetch("https://sns.us-east-1.amazonaws.com/a.pem")  # as a scheme does that needs a certificate
         return [Secret(it) for it in self.vault.signing_secrets("relay/sources", "github")]
 
-    def take_in(self) -> tuple[Acceptance | Spooled | None, float]:
+    def take_in(self) -> tuple[Acceptance | Webhook | None, float]:
         """Take a webhook in as ingest does; return what became of it (None: refused), and when it was answered."""
         world = self.world
         source, began = world.settings.sources["github"], world.clock.at
         digest = hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest()
         headers = {"x-hub-signature-256": f"sha256={digest}", "x-github-delivery": "d-1", "x-github-event": "push"}
-        received = Received(method="POST", urls=[f"{BASE}/webhooks/github"], headers=headers, body=BODY)
+        received = InboundRequest(method="POST", urls=[f"{BASE}/webhooks/github"], headers=headers, body=BODY)
         proof = Proof(secrets=self.secrets, refresh=lambda: False, fetch=None)
-        taken: Acceptance | Spooled | None = None
+        taken: Acceptance | Webhook | None = None
         slow_qstash(world, self.pace["qstash"])
         with (
             slow_aws(world, self.pace["table"], self.pace["bucket"]),
@@ -101,8 +101,8 @@ class Timed:
         ):
             try:
                 said = examine(source, received, proof, at=began.timestamp())
-                assert isinstance(said, Described)
-                webhook = Spooled("github", began, said, None, BODY)
+                assert isinstance(said, WebhookInfo)
+                webhook = Webhook("github", began, said, None, BODY)
                 taken = accept_or_spool(
                     source,
                     webhook,
@@ -169,7 +169,7 @@ def test_a_table_that_is_away_leaves_time_for_the_spool() -> None:
 
     taken, answered_s = it.take_in()
 
-    assert isinstance(taken, Spooled)
+    assert isinstance(taken, Webhook)
     assert it.is_saved
     assert answered_s <= 9.5
 

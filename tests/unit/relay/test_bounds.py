@@ -16,7 +16,7 @@ from relay.publishing.routing import ERRORS_MAX_CHARS
 from relay.query import views
 from relay.runtime.http_api import Request
 from relay.storage.store import CONFLICTS_MAX
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.verify import HEADERS_MAX_BYTES, PARAMETERS_MAX_BYTES, describe
 from tests.examples import examples
 from tests.flat import route
@@ -32,7 +32,7 @@ MANY = {f"x-github-{number}": "\u00e9" * 8000 for number in range(150)}
 
 
 def of_github(headers: dict[str, str]) -> dict[str, str]:
-    request = Received(method="POST", urls=["https://relay.example.com/x"], headers=headers, body=b"{}")
+    request = InboundRequest(method="POST", urls=["https://relay.example.com/x"], headers=headers, body=b"{}")
     return describe(GITHUB, request).headers
 
 

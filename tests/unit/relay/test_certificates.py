@@ -17,7 +17,7 @@ from infra.local.sources.sign import Request, signed
 from relay.errors import SignatureError, UpstreamError
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
-from relay.verification.verify import Described, judge
+from relay.verification.verify import WebhookInfo, verify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,9 @@ def request_of(scheme: str, **changes: Any) -> Request:
 
 
 def taken(scheme: str, request: Request, secret: str | dict[str, Any], owner: Owner | None = None) -> bool:
-    return isinstance(judge(Row.of(ROWS[scheme]), request.received(), [Secret(secret)], at=NOW, fetch=owner), Described)
+    return isinstance(
+        verify(Row.of(ROWS[scheme]), request.received(), [Secret(secret)], at=NOW, fetch=owner), WebhookInfo
+    )
 
 
 def refusal(scheme: str, request: Request, secret: str | dict[str, Any], owner: Owner | None = None) -> str:
@@ -190,7 +192,7 @@ def test_a_certificate_that_has_ended_or_is_another_or_none_is_refused() -> None
     assert refusal("aws-sns", request, TOPIC, Owner(another.encode())) == "bad_signature"
     held = [Secret(SECRETS["aws-sns"])]
     with pytest.raises(SignatureError) as refused:
-        judge(Row.of(ROWS["aws-sns"]), request.received(), held, at=NOW + 400 * 365 * 86_400)
+        verify(Row.of(ROWS["aws-sns"]), request.received(), held, at=NOW + 400 * 365 * 86_400)
     assert refused.value.reason == "untrusted_certificate"
 
 

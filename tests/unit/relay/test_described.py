@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 
 from relay.verification.secret import Secret
-from relay.verification.verify import describe, judge
+from relay.verification.verify import describe, verify
 from tests.unit.relay.signed import ACME, GITHUB, JSONS, NOW, ROWS, github, received
 
 
@@ -125,13 +125,13 @@ def test_json_is_parsed_once_and_once_before_where_the_signature_needs_it(
         parsed.append(text)
         return json.JSONDecoder().decode(text.decode())
 
-    monkeypatch.setattr("relay.content.json", type("Json", (), {"loads": staticmethod(loads)}))
+    monkeypatch.setattr("relay.model.content.json", type("Json", (), {"loads": staticmethod(loads)}))
     body = b'{"id":"evt_1","type":"t","webhookTimestamp":1795435200000,"action":"a"}'
     headers = {"Linear-Signature": hmac.digest(b"s", body, "sha256").hex(), "X-Shopify-Topic": "t"}
 
-    judge(ROWS["linear"], received(headers, body), [Secret("s")], at=NOW)
+    verify(ROWS["linear"], received(headers, body), [Secret("s")], at=NOW)
     assert len(parsed) == 2
 
     shopify = {**headers, "X-Shopify-Hmac-SHA256": base64.b64encode(hmac.digest(b"s", body, "sha256")).decode()}
-    judge(ROWS["shopify"], received(shopify, body), [Secret("s")], at=NOW)
+    verify(ROWS["shopify"], received(shopify, body), [Secret("s")], at=NOW)
     assert len(parsed) == 2  # nothing of Shopify's stands in the body

@@ -8,7 +8,7 @@ import pytest
 
 from relay.config.settings import Settings, named_secrets
 from relay.errors import OperatorError
-from relay.runtime.secrets import KEPT_S, REFRESHED_S, Vault
+from relay.runtime.secrets import KEPT_S, REFRESHED_S, Secrets
 from relay.wiring import Relay
 from tests.unit.relay.world import FLAT
 
@@ -43,7 +43,7 @@ def manager() -> Manager:
 @pytest.fixture
 def relay(manager: Manager) -> Relay:
     it = Relay(Settings.of({"RELAY_DESTINATIONS_SECRET": "relay/destinations"}, FLAT))
-    it.vault = Vault(manager, clock=lambda: manager.now)
+    it.vault = Secrets(manager, clock=lambda: manager.now)
     return it
 
 

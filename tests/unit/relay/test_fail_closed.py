@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from infra.config.schemes import built_in_schemes
 from relay.errors import SignatureError
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
-from relay.verification.verify import Described, judge
+from relay.verification.verify import WebhookInfo, verify
 from tests.unit.relay.signed import NOW, URL
 
 BODY = b'{"id": "1", "type": "a"}'
@@ -35,7 +35,7 @@ OF_NOTHING = [  # what a signature, or a token, is where its secret is empty
 ]
 
 
-def asked(row: dict[str, Any], signature: str) -> Received:
+def asked(row: dict[str, Any], signature: str) -> InboundRequest:
     """Return a request whose headers are what *row* wants around *signature*, with nothing in place of secrets."""
     headers: dict[str, str] = {"content-type": "application/json"}
     query = ""
@@ -53,22 +53,22 @@ def asked(row: dict[str, Any], signature: str) -> Received:
         headers[place.partition("|")[0].lower()] = re.sub(r"\{secret[^}]*\}", "", text)
     if row.get("time") and ":" not in row["time"]:
         headers[row["time"].lower()] = str(int(NOW))
-    return Received(method="POST", urls=[URL + query], headers=headers, body=BODY)
+    return InboundRequest(method="POST", urls=[URL + query], headers=headers, body=BODY)
 
 
-def is_let_in(row: dict[str, Any], request: Received, held: Held | None) -> bool:
+def is_let_in(row: dict[str, Any], request: InboundRequest, held: Held | None) -> bool:
     try:
-        said = judge(Row.of(row), request, [] if held is None else [Secret(held)], at=NOW)
+        said = verify(Row.of(row), request, [] if held is None else [Secret(held)], at=NOW)
     except SignatureError:
         return False
-    return isinstance(said, Described)
+    return isinstance(said, WebhookInfo)
 
 
 @pytest.mark.parametrize("held", ["{}", '{"other": "x", "more": "y"}', ""])
 @pytest.mark.parametrize("sent", ["key=", "key=None", "key"])
 def test_a_token_around_a_secret_that_is_not_there_is_nobodys(held: str, sent: str) -> None:
     row = {"algorithm": "token", "signature": "X-Token: {text}", "signs": "key={secret}"}
-    request = Received(method="POST", urls=[URL], headers={"x-token": sent}, body=BODY)
+    request = InboundRequest(method="POST", urls=[URL], headers={"x-token": sent}, body=BODY)
 
     assert not is_let_in(row, request, held)
 
@@ -102,5 +102,5 @@ def test_no_row_of_ones_own_does_either(signs: str, algorithm: str, held: Held |
     digest = hashlib.sha256(without.encode()).hexdigest()
 
     for value in (sent, without, digest):
-        request = Received(method="POST", urls=[URL], headers={"x-token": value}, body=BODY)
+        request = InboundRequest(method="POST", urls=[URL], headers={"x-token": value}, body=BODY)
         assert not is_let_in(row, request, held)

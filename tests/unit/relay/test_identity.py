@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from infra.config.schemes import built_in_schemes
 from relay.ingest.accept import accept
-from relay.ingest.webhook import Spooled
-from relay.verification.request import Received
+from relay.ingest.webhook import Webhook
+from relay.verification.request import InboundRequest
 from relay.verification.scheme import Row
-from relay.verification.verify import QUERY_MAX_BYTES, Described, describe
+from relay.verification.verify import QUERY_MAX_BYTES, WebhookInfo, describe
 from tests.unit.relay.signed import ROWS
 from tests.unit.relay.world import FLAT
 
@@ -33,14 +33,14 @@ NONCED = Row.of(
 )
 
 
-def said(query: str = "", body: bytes = b"", method: str = "POST", row: Row = TOKEN, **headers: str) -> Described:
+def said(query: str = "", body: bytes = b"", method: str = "POST", row: Row = TOKEN, **headers: str) -> WebhookInfo:
     """Return what a request says of itself; headers in Python spelling."""
     named = {name.replace("_", "-"): it for name, it in headers.items()}
     url = f"{URL}?{query}" if query else URL
-    return describe(row, Received(method=method, urls=[url], headers=named, body=body))
+    return describe(row, InboundRequest(method=method, urls=[url], headers=named, body=body))
 
 
-def is_one(first: Described, second: Described) -> bool:
+def is_one(first: WebhookInfo, second: WebhookInfo) -> bool:
     return first.idempotency_key == second.idempotency_key
 
 
@@ -90,7 +90,7 @@ def test_where_the_relay_stands_makes_no_other_event() -> None:
     """A base mapping, or a slash at the end, would double what is sent again over it."""
     urls = [f"https://{at}?a=1" for at in ("one.example.com/webhooks/sms", "two.example.com/in/webhooks/sms/")]
 
-    first, second = (describe(TOKEN, Received(method="GET", urls=[it], headers={}, body=b"")) for it in urls)
+    first, second = (describe(TOKEN, InboundRequest(method="GET", urls=[it], headers={}, body=b"")) for it in urls)
 
     assert is_one(first, second)
 
@@ -104,7 +104,7 @@ def test_two_calls_by_get_are_two_events_and_each_says_what_it_said(world: World
         with world.acting("ingest"):
             return accept(
                 world.settings.sources["sms"],
-                Spooled("sms", world.clock.at, said(query, method="GET"), None, b""),
+                Webhook("sms", world.clock.at, said(query, method="GET"), None, b""),
                 settings=world.settings,
                 store=world.store,
                 publisher=lambda: world.publisher,

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from relay.errors import Defect
 from relay.ingest.accept import accept_or_spool
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.jobs.sweep import DEFECT_MAX
 from relay.model.delivery import Status
 from relay.storage.items import SHARDS
-from relay.verification.verify import Described
+from relay.verification.verify import WebhookInfo
 from tests.conftest import Clients
 from tests.examples import examples
 from tests.flat import publishing
@@ -247,8 +247,8 @@ def test_a_webhook_that_breaks_before_it_is_saved_waits_in_the_spool(
     def broken() -> dict[str, Any]:
         raise ZeroDivisionError
 
-    said = Described("d-9", has_id=True, event_type="push", headers={})
-    webhook = Spooled("github", world.clock.at, said, "application/json", b"{}")
+    said = WebhookInfo("d-9", has_id=True, event_type="push", headers={})
+    webhook = Webhook("github", world.clock.at, said, "application/json", b"{}")
 
     with world.acting("ingest"):
         taken = accept_or_spool(

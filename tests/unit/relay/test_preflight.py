@@ -14,7 +14,7 @@ from relay.deployment.preflight import EU, OTHER_REGION, US, check_names, check_
 from relay.errors import OperatorError, QStashError, UpstreamError
 from relay.qstash.client import QStash
 from relay.runtime import deadline
-from relay.runtime.secrets import Vault
+from relay.runtime.secrets import Secrets
 from tests.unit.relay.operator import Context
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class SecretsManager:
 
 def read(held: object, relay: str = "shop") -> tuple[str, str]:
     text = held if isinstance(held, str) or held is None else json.dumps(held)
-    return token_and_url(Vault(SecretsManager(text)), "shop/qstash", relay)
+    return token_and_url(Secrets(SecretsManager(text)), "shop/qstash", relay)
 
 
 # -- the secret ------------------------------------------------------------------------------------------------------

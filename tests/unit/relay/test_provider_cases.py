@@ -17,10 +17,10 @@ import pytest
 
 from infra.config.schemes import built_in_schemes
 from relay.errors import SignatureError
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
-from relay.verification.verify import judge
+from relay.verification.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +85,7 @@ def cases() -> tuple[dict[str, Any], ...]:
 
 
 def verdict(case: Mapping[str, Any]) -> str:
-    request = Received(
+    request = InboundRequest(
         method=case["method"],
         urls=[case["url"]],
         headers={name.lower(): it for name, it in case["headers"].items()},
@@ -93,7 +93,7 @@ def verdict(case: Mapping[str, Any]) -> str:
     )
     secrets = [] if case["secret"] is None else [Secret(case["secret"])]
     try:
-        judge(ROWS[case["scheme"]], request, secrets, at=case["now"])
+        verify(ROWS[case["scheme"]], request, secrets, at=case["now"])
     except SignatureError:
         return "invalid"
     return "valid"

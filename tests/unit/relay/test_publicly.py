@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from relay.errors import GitHubError, UpstreamError
 from relay.internet.fetcher import Fetcher
-from relay.internet.public_transport import ADDRESSES_MAX, NotPublic, Publicly
+from relay.internet.public_transport import ADDRESSES_MAX, NotPublic, PublicTransport
 from relay.reconciliation.github import DEFAULT_URL, GitHub
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Internet:
         self.resolved: list[tuple[str, int]] = []
         self.asked: list[httpx.Request] = []
         self.unreachable: set[str] = set()
-        transport = Publicly(httpx.MockTransport(self._connect), resolve=self._resolve, allow_local=allow_local)
+        transport = PublicTransport(httpx.MockTransport(self._connect), resolve=self._resolve, allow_local=allow_local)
         self.http = httpx.Client(transport=transport)
 
     def _resolve(self, host: str, port: int) -> list[str]:
@@ -207,7 +207,9 @@ def test_the_certificate_must_be_the_names_not_the_addresss(tmp_path: Path, name
     context.load_cert_chain(cert, key)
     ours = ssl.create_default_context(cafile=str(cert))
     with served(context) as (port, hosts):
-        transport = Publicly(httpx.HTTPTransport(verify=ours), resolve=lambda *_: ["127.0.0.1"], allow_local=True)
+        transport = PublicTransport(
+            httpx.HTTPTransport(verify=ours), resolve=lambda *_: ["127.0.0.1"], allow_local=True
+        )
         with httpx.Client(transport=transport) as http:
             try:
                 http.get(f"https://{name}:{port}/")

@@ -17,7 +17,7 @@ from tests.unit.relay.world import routed
 
 if TYPE_CHECKING:
     from relay.model.event import Event
-    from relay.publishing.messages import Parcel
+    from relay.publishing.messages import Publication
     from tests.unit.relay.world import World
 
 
@@ -26,9 +26,9 @@ def saved(world: World, *bodies: bytes) -> list[Event]:
     return [world.save(body, key=str(number)) for number, body in enumerate(bodies)]
 
 
-def packed(world: World, events: list[Event]) -> list[Parcel]:
-    """Return what *events* owe: two parcels each."""
-    return [parcel for it in events for parcel in world.publisher.pack_event(it, world.store.body(it))]
+def packed(world: World, events: list[Event]) -> list[Publication]:
+    """Return what *events* owe: two publications each."""
+    return [publication for it in events for publication in world.publisher.pack_event(it, world.store.body(it))]
 
 
 def created(world: World) -> int:

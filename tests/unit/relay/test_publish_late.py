@@ -15,7 +15,7 @@ from relay.qstash.message_log import LOG_LAG, LOG_RETENTION
 
 if TYPE_CHECKING:
     from relay.model.event import Event
-    from relay.publishing.messages import Parcel
+    from relay.publishing.messages import Publication
     from tests.unit.relay.world import World
 
 LATE = SAME_ID_WINDOW + timedelta(minutes=2)
@@ -27,9 +27,9 @@ def unheard(world: World, key: str = "d-1") -> Event:
     return world.post(key=key).event
 
 
-def packed(world: World, *events: Event) -> list[Parcel]:
-    """Return what *events* owe: two parcels each."""
-    return [parcel for it in events for parcel in world.publisher.pack_event(it, world.store.body(it))]
+def packed(world: World, *events: Event) -> list[Publication]:
+    """Return what *events* owe: two publications each."""
+    return [publication for it in events for publication in world.publisher.pack_event(it, world.store.body(it))]
 
 
 def test_the_log_is_asked_once_for_all(world: World) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.ingest.accept import Acceptance, accept_or_spool
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.model.delivery import Status
 from relay.model.ids import event_id
-from relay.verification.verify import Described
+from relay.verification.verify import WebhookInfo
 from tests.unit.relay.table_wire import wire_of
 
 if TYPE_CHECKING:
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.local_aws
 
-SAID = Described("a", has_id=True, event_type="push", headers={})
+SAID = WebhookInfo("a", has_id=True, event_type="push", headers={})
 ID = event_id("github", "a")
 PUT = ("PutItem", "EVENT")
 
 
-def post(world: World) -> Acceptance | Spooled:
+def post(world: World) -> Acceptance | Webhook:
     """Post one webhook as ingest takes it in."""
     return accept_or_spool(
         world.settings.sources["github"],
-        Spooled("github", world.clock.at, SAID, None, b"{}"),
+        Webhook("github", world.clock.at, SAID, None, b"{}"),
         settings=world.settings,
         store=world.store,
         publisher=lambda: world.publisher,
@@ -55,7 +55,7 @@ def test_a_put_that_was_never_heard_of_is_spooled_and_published_once(world: Worl
 
     done = world.sweep()
 
-    assert isinstance(spooled, Spooled)
+    assert isinstance(spooled, Webhook)
     assert (done.published, done.unspooled, done.failed) == (1, 1, 0)
     assert len(world.wire.published) == 2
     assert set(world.statuses(ID).values()) == {Status.IN_FLIGHT}
@@ -85,7 +85,7 @@ def test_another_request_out_of_the_spool_does(world: World) -> None:
     world.clock.at += timedelta(seconds=60)
     with wire_of(world) as wire:
         wire.fails = lambda operation, _: operation == "PutItem"
-        assert isinstance(post(world), Spooled)
+        assert isinstance(post(world), Webhook)
 
     done = world.sweep()
 
@@ -94,7 +94,7 @@ def test_another_request_out_of_the_spool_does(world: World) -> None:
     assert world.wire.published[-1].url.path == "/v2/publish/https://erp.example.com/in"
 
 
-def post_unheard(world: World) -> Acceptance | Spooled:
+def post_unheard(world: World) -> Acceptance | Webhook:
     """Post one webhook whose event is made, though no try to make it is answered."""
     with wire_of(world) as wire:
         wire.unheard = [PUT, PUT]

@@ -19,9 +19,9 @@ from infra.local.sources.secrets import made_up
 from infra.local.sources.sign import Request as SourceRequest
 from infra.local.sources.sign import signed as signed_request
 from relay.errors import SignatureError, UnusableSecret
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.secret import Secret
-from relay.verification.signatures import moment_of, verify
+from relay.verification.signatures import check_signature, moment_of
 from tests.unit.relay.signed import ACME, GITHUB, NOW, ROWS, STRIPE, URL, acme, github, received, refusal, stripe
 
 # -- what is accepted -------------------------------------------------------------------------------------------------
@@ -31,35 +31,35 @@ def test_githubs_published_example_is_accepted() -> None:
     """The vector of GitHub's own documentation: https://docs.github.com/en/webhooks."""
     headers = {"x-hub-signature-256": "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"}
 
-    verify(GITHUB, received(headers, b"Hello, World!"), [Secret("It's a Secret to Everybody")], at=NOW)
+    check_signature(GITHUB, received(headers, b"Hello, World!"), [Secret("It's a Secret to Everybody")], at=NOW)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_can_be_signed(body: bytes) -> None:
     """A signature covers bytes, not text."""
-    verify(GITHUB, received(github(body, "s"), body), [Secret("other"), Secret("s")], at=NOW)
-    verify(ACME, received(acme(body, "s"), body), [Secret("s")], at=NOW)
+    check_signature(GITHUB, received(github(body, "s"), body), [Secret("other"), Secret("s")], at=NOW)
+    check_signature(ACME, received(acme(body, "s"), body), [Secret("s")], at=NOW)
 
 
 def test_any_of_several_secrets_and_any_of_several_signatures_may_match() -> None:
     """Both ends rotate: the source signs with old and new, and we hold old and new."""
     request = received({"Stripe-Signature": stripe(b"{}", "older", "newer")})
 
-    verify(STRIPE, request, [Secret("newest"), Secret("newer")], at=NOW)
+    check_signature(STRIPE, request, [Secret("newest"), Secret("newer")], at=NOW)
     assert refusal(STRIPE, request, "newest").reason == "bad_signature"
 
 
 def test_items_that_the_scheme_doesnt_know_are_ignored() -> None:
     header = f"v0=aa,{stripe(b'{}', 's')},v2=??"
 
-    verify(STRIPE, received({"Stripe-Signature": header}), [Secret("s")], at=NOW)
+    check_signature(STRIPE, received({"Stripe-Signature": header}), [Secret("s")], at=NOW)
 
 
 @pytest.mark.parametrize("age", [-300, 0, 300])
 def test_a_signed_time_within_the_tolerance_is_accepted(age: int) -> None:
     request = received({"Stripe-Signature": stripe(b"{}", "s", at=NOW - age)})
 
-    verify(STRIPE, request, [Secret("s")], at=NOW)
+    check_signature(STRIPE, request, [Secret("s")], at=NOW)
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------
@@ -161,13 +161,13 @@ def test_a_secret_that_lacks_a_part_doesnt_keep_another_from_counting() -> None:
 
     for order in ((0, 1), (1, 0)):
         held = [Secret("plain"), Secret({"key": "k", "secret": "s"})]
-        verify(ROWS["pusher"], received(headers, body), [held[it] for it in order], at=NOW)
+        check_signature(ROWS["pusher"], received(headers, body), [held[it] for it in order], at=NOW)
 
 
 def test_the_first_of_two_times_counts() -> None:
     header = stripe(b"{}", "s") + f",t={NOW + 1}"
 
-    verify(STRIPE, received({"Stripe-Signature": header}), [Secret("s")], at=NOW)
+    check_signature(STRIPE, received({"Stripe-Signature": header}), [Secret("s")], at=NOW)
 
 
 def test_no_more_than_a_hundred_signatures_are_looked_at() -> None:
@@ -203,10 +203,10 @@ def test_a_key_of_another_curve_counts_for_nothing() -> None:
         }
         secrets = [Secret(base64.b64encode(shown).decode())]
         if good:
-            verify(ROWS["sendgrid"], received(headers, body), secrets, at=NOW)
+            check_signature(ROWS["sendgrid"], received(headers, body), secrets, at=NOW)
         else:
             with pytest.raises(SignatureError):
-                verify(ROWS["sendgrid"], received(headers, body), secrets, at=NOW)
+                check_signature(ROWS["sendgrid"], received(headers, body), secrets, at=NOW)
 
 
 @pytest.mark.parametrize("scheme", ["square", "trello", "qstash"])
@@ -219,9 +219,9 @@ def test_any_of_the_relays_own_urls_may_be_the_one_that_was_signed(scheme: str, 
     urls = [URL, "https://hooks.example.com/webhooks/acme"]
 
     for known, good in (([urls[it] for it in order], True), ([urls[1]], False)):
-        request = Received(method="POST", urls=known, headers=sent.headers, body=sent.body)
+        request = InboundRequest(method="POST", urls=known, headers=sent.headers, body=sent.body)
         if good:
-            verify(ROWS[scheme], request, [held], at=NOW)
+            check_signature(ROWS[scheme], request, [held], at=NOW)
         else:
             with pytest.raises(SignatureError):
-                verify(ROWS[scheme], request, [held], at=NOW)
+                check_signature(ROWS[scheme], request, [held], at=NOW)

@@ -17,11 +17,11 @@ from infra.local.sources.secrets import made_up
 from infra.local.sources.sign import Request as SourceRequest
 from infra.local.sources.sign import signed as signed_request
 from relay.errors import SignatureError
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
-from relay.verification.signatures import verify
-from relay.verification.verify import Described, describe, judge
+from relay.verification.signatures import check_signature
+from relay.verification.verify import WebhookInfo, describe, verify
 from tests.unit.relay.signed import NOW, ROWS, URL, received, refusal
 
 
@@ -41,9 +41,9 @@ def test_what_was_signed_is_told_where_the_id_isnt_part_of_it(scheme: str, signe
     headers = {name: it for name, it in headers.items() if name not in {s.place.lower() for s in ROWS[scheme].spots}}
     request = signed_request(row, SourceRequest("POST", URL, headers, body), held, NOW).received()
 
-    said = judge(ROWS[scheme], request, [held], at=NOW)
+    said = verify(ROWS[scheme], request, [held], at=NOW)
 
-    assert isinstance(said, Described)
+    assert isinstance(said, WebhookInfo)
     assert (said.signed_sha256 is not None) == signed
 
 
@@ -53,19 +53,19 @@ def test_a_braintree_payload_is_a_notification_and_stands_alone() -> None:
     held = Secret({"public_key": "pub", "private_key": "private"})
     xml = base64.b64encode(b"<notification><kind>check</kind></notification>")
 
-    def form(payload: bytes, more: bytes = b"") -> Received:
+    def form(payload: bytes, more: bytes = b"") -> InboundRequest:
         mac = hmac.digest(key, payload, "sha1").hex().encode()
         fields = b"bt_signature=pub%7C" + mac + b"&bt_payload=" + quote(payload).encode() + more
         return received({"content-type": "application/x-www-form-urlencoded"}, fields)
 
-    verify(row, form(xml), [held], at=NOW)
+    check_signature(row, form(xml), [held], at=NOW)
     for request in (
         form(b"0123456789abcdef0123456789abcdef"),
         form(xml, b"&extra=1"),
         form(xml, b"&bt_payload=" + quote(xml).encode()),
     ):
         with pytest.raises(SignatureError):
-            verify(row, request, [held], at=NOW)
+            check_signature(row, request, [held], at=NOW)
 
 
 @pytest.mark.parametrize("scheme", ["x-twitter", "hubspot-v1", "hubspot-v2"])
@@ -77,7 +77,7 @@ def test_where_bodies_are_always_json_nothing_else_is_one(scheme: str, body: byt
     request = signed_request(row, SourceRequest("POST", URL, headers, body), held, NOW).received()
 
     with pytest.raises(SignatureError) as refused:
-        verify(ROWS[scheme], request, [held], at=NOW)
+        check_signature(ROWS[scheme], request, [held], at=NOW)
     assert refused.value.reason == "malformed_header"
 
 
@@ -95,12 +95,12 @@ def test_a_form_that_cant_be_read_isnt_taken_for_an_empty_one(scheme: str, conte
     row = built_in_schemes()[scheme].row()
     held = Secret(made_up(row))
     empty = signed_request(row, SourceRequest("POST", URL, {}, b""), held, NOW)
-    request = Received(
+    request = InboundRequest(
         method="POST", urls=[empty.url], headers={**empty.headers, "content-type": content_type}, body=body
     )
 
     with pytest.raises(SignatureError):
-        verify(ROWS[scheme], request, [held], at=NOW)
+        check_signature(ROWS[scheme], request, [held], at=NOW)
 
 
 def test_a_token_is_kept_from_destinations_however_wide_the_patterns_are() -> None:
@@ -155,7 +155,7 @@ def test_what_a_stranger_sends_is_bounded_before_it_is_looked_at(scheme: str, co
     began = time.process_time()
 
     with pytest.raises(SignatureError):
-        judge(ROWS[scheme], received(headers, body), [Secret(made_up(row))], at=NOW)
+        verify(ROWS[scheme], received(headers, body), [Secret(made_up(row))], at=NOW)
 
     assert time.process_time() - began < 4
 

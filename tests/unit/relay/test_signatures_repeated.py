@@ -15,7 +15,7 @@ from infra.local.sources.sign import Request, needs_signature, signed
 from relay.errors import SignatureError
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
-from relay.verification.signatures import ITEMS_MAX, verify
+from relay.verification.signatures import ITEMS_MAX, check_signature
 from tests.unit.relay.signed import NOW, URL
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Sent:
         joined = {name: ",".join(of[it][name] for it in lines) for name in self.names}
         request = replace(self.right, headers={**self.right.headers, **joined})
         try:
-            verify(self.row, request.received(), [self.secret], at=NOW)
+            check_signature(self.row, request.received(), [self.secret], at=NOW)
         except SignatureError:
             return False
         return True

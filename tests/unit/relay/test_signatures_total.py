@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.errors import SignatureError
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.secret import Secret
-from relay.verification.verify import Described, judge
+from relay.verification.verify import WebhookInfo, verify
 from tests.examples import examples
 from tests.unit.relay.signed import JSONS, NOW, ROWS, TEXTS, URL, received
 
 if TYPE_CHECKING:
-    from relay.verification.handshakes import Answer
+    from relay.verification.handshakes import HandshakeAnswer
     from relay.verification.scheme import Row
 
 
@@ -93,16 +93,16 @@ SECRETS = st.one_of(
 def test_every_input_is_answered_or_refused_with_the_one_error(name: str, data: st.DataObject) -> None:
     """For every scheme, whatever anybody sends, and whatever the secret is."""
     row = ROWS[name]
-    request = Received(
+    request = InboundRequest(
         method=data.draw(st.sampled_from(["POST", "GET", "HEAD", "PUT", ""])),
         urls=data.draw(st.lists(st.one_of(st.just(URL + "?a=1&challenge=x"), TEXTS), max_size=2)),
         headers=data.draw(st.dictionaries(st.sampled_from(_names(row)), TEXTS, max_size=6)),
         body=data.draw(BODIES),
     )
     secrets = [Secret(it) for it in data.draw(st.lists(SECRETS, max_size=2))]
-    said: Answer | Described | SignatureError
+    said: HandshakeAnswer | WebhookInfo | SignatureError
     try:
-        said = judge(row, request, secrets, at=NOW)
+        said = verify(row, request, secrets, at=NOW)
     except SignatureError as error:
         said = error
     assert not isinstance(said, SignatureError) or (said.status in {401, 403, 503} and len(str(said)) < 200)
@@ -116,7 +116,7 @@ def test_half_a_character_is_no_secret(name: str, part: str | None) -> None:
     request = received({}, b'{"value":[{"clientState":"\\ud800"}]}')
 
     with pytest.raises(SignatureError):
-        judge(ROWS[name], request, [Secret(held)], at=NOW)
+        verify(ROWS[name], request, [Secret(held)], at=NOW)
 
 
 @given(value=st.text(max_size=40), body=st.binary(max_size=40))
@@ -125,7 +125,7 @@ def test_a_refusal_repeats_nothing_of_the_secret_or_the_request(value: str, body
         request = received(dict.fromkeys(_names(row), f"Bearer {value}canary"), body)
         said = ""
         try:
-            judge(row, request, [Secret("hush-hush")], at=NOW)
+            verify(row, request, [Secret("hush-hush")], at=NOW)
         except SignatureError as error:
             said = str(error)
         assert "canary" not in said

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.errors import QStashError
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.jobs.sweep import HOLD_MAX
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import shard_of
-from relay.verification.verify import Described
+from relay.verification.verify import WebhookInfo
 from tests.unit.relay.world import World
 
 if TYPE_CHECKING:
@@ -137,8 +137,8 @@ def test_the_spool_is_taken_in_during_a_hold(world: World) -> None:
     """What it holds must become durable in the table, published or not."""
     world.save()
     held(world)
-    said = Described("spooled", has_id=True, event_type="push", headers={})
-    world.store.spool(Spooled("github", world.clock.at, said, None, b"{}").dump())
+    said = WebhookInfo("spooled", has_id=True, event_type="push", headers={})
+    world.store.spool(Webhook("github", world.clock.at, said, None, b"{}").dump())
     used_up(world, world.clock.at + timedelta(hours=1))
 
     done = world.sweep(60)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.jobs.sweep import sweep
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import SHARDS, shard_of
-from relay.verification.verify import Described
+from relay.verification.verify import WebhookInfo
 from tests.unit.relay.slow import left, slow_qstash
 from tests.unit.relay.table_wire import wire_of
 
@@ -100,8 +100,8 @@ def test_a_shard_that_fails_under_way_is_free_for_the_next_run(world: World) -> 
 @pytest.mark.local_aws
 def test_the_spool_is_taken_in_though_every_shard_fails(world: World) -> None:
     """An index that lags or is throttled says nothing of the table's own keys."""
-    said = Described("spooled", has_id=True, event_type="push", headers={})
-    world.store.spool(Spooled("github", world.clock.at, said, None, b"{}").dump())
+    said = WebhookInfo("spooled", has_id=True, event_type="push", headers={})
+    world.store.spool(Webhook("github", world.clock.at, said, None, b"{}").dump())
     with wire_of(world) as wire:
         wire.fails = lambda operation, _: operation == "Query"
         done = world.sweep()

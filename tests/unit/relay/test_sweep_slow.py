@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.jobs.sweep import BATCH
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import shard_of
-from relay.verification.verify import Described
+from relay.verification.verify import WebhookInfo
 from tests.unit.relay.slow import left, slow_aws, slow_qstash
 from tests.unit.relay.told import SILENCE_S, tell
 
@@ -39,8 +39,8 @@ def silent(world: World) -> Event:
 
 
 def spooled(world: World) -> None:
-    said = Described("spooled", has_id=True, event_type="push", headers={})
-    world.store.spool(Spooled("github", world.clock.at, said, None, b"{}").dump())
+    said = WebhookInfo("spooled", has_id=True, event_type="push", headers={})
+    world.store.spool(Webhook("github", world.clock.at, said, None, b"{}").dump())
 
 
 def published(world: World, events: list[Event]) -> int:
@@ -156,8 +156,8 @@ def test_the_spool_publishes_nothing_while_qstash_takes_nothing(world: World) ->
     """Many are saved in the time that one publish would wait."""
     due(world, 1)
     for number in range(20):
-        said = Described(str(number), has_id=True, event_type="push", headers={})
-        world.store.spool(Spooled("github", world.clock.at, said, None, b"{}").dump())
+        said = WebhookInfo(str(number), has_id=True, event_type="push", headers={})
+        world.store.spool(Webhook("github", world.clock.at, said, None, b"{}").dump())
     world.clock.at += timedelta(seconds=60)
     wire = slow_qstash(world, lambda: None)
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.errors import BadRequest
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.query import answers
 from relay.replay import bulk
 from relay.replay.deliveries import replay_event
-from relay.verification.verify import Described
+from relay.verification.verify import WebhookInfo
 from tests.flat import publishing, route
 from tests.unit.relay.replays import advance
 from tests.unit.relay.world import FLAT
@@ -126,9 +126,9 @@ def test_what_came_through_the_spool_counts_once_as_any_other(
     world: World, capsys: pytest.CaptureFixture[str], config: dict[str, Any], metric: str | None
 ) -> None:
     world.deploy(config)
-    said = Described("d-1", has_id=True, event_type="push", headers={})
+    said = WebhookInfo("d-1", has_id=True, event_type="push", headers={})
     for _ in range(2):
-        world.store.spool(Spooled("github", world.clock.at, said, None, b'{"ref": 7}').dump())
+        world.store.spool(Webhook("github", world.clock.at, said, None, b'{"ref": 7}').dump())
 
     world.sweep(60)
 

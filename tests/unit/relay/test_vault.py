@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import OperatorError, UpstreamError
-from relay.runtime.secrets import Vault
+from relay.runtime.secrets import Secrets
 from tests.aws_wire import Wire, wire_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class World:
     client: Any
     wire: Wire
     clock: Clock
-    vault: Vault
+    vault: Secrets
 
     def hold(self, value: object) -> None:
         """Have the secret hold *value*: JSON of it, or the text."""
@@ -81,7 +81,7 @@ def world(local_clients: LocalClients, client: Any) -> Iterator[World]:
     client.create_secret(Name=name, SecretString="{}")
     clock = Clock()
     with wire_of(client) as wire:
-        world = World(name, client, wire, clock, Vault(client, clock=clock))
+        world = World(name, client, wire, clock, Secrets(client, clock=clock))
         world.hold_secrets("one")
         yield world
 
@@ -174,7 +174,7 @@ def test_a_secret_that_somebody_broke_is_as_good_as_unread(world: World, broken:
     assert world.secrets() == ["one"]
     assert isinstance(world.vault.trouble, OperatorError)
     with pytest.raises(OperatorError, match="JSON"):
-        Vault(world.client).signing_secrets(world.name, "github")
+        Secrets(world.client).signing_secrets(world.name, "github")
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
@@ -271,7 +271,7 @@ def test_bad_signatures_in_an_outage_change_nothing(world: World) -> None:
 def test_whatever_comes_and_when_reads_are_rare(steps: list[tuple[float, str, bool]]) -> None:
     """Ten seconds between two reads, five after one that failed; known secrets are there at every moment."""
     clock, manager = Clock(), Manager()
-    vault = Vault(manager, clock=clock)
+    vault = Secrets(manager, clock=clock)
     vault.signing_secrets("it", "github")
     reads = [(clock.now, False)]
     for wait_s, call, down in steps:

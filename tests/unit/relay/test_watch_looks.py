@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from relay.ledger.in_flight import LOOK_MAX, Looked, look_after
+from relay.ledger.in_flight import LOOK_MAX, FollowUp, follow_up
 from relay.model.delivery import Delivery, Status
 from relay.model.ids import Generation
 from relay.publishing.publisher import LOOK_SOON_AFTER
@@ -105,7 +105,7 @@ def test_what_the_index_still_shows_and_is_not_due_any_more_is_left_alone(world:
 
     for change in states:
         world.store.change_delivery(event, "erp", change)
-        look_after(world.publisher, [due], Looked())
+        follow_up(world.publisher, [due], FollowUp())
 
     assert len(world.wire.asked) == calls
 

@@ -16,7 +16,7 @@ from relay import urls
 from relay.config.settings import Settings
 from relay.errors import OperatorError
 from relay.ingest.accept import Acceptance, Proof, accept, examine
-from relay.ingest.webhook import Spooled
+from relay.ingest.webhook import Webhook
 from relay.jobs.sweep import Swept, sweep
 from relay.ledger.record import Settled, settle
 from relay.model.ids import EventId, Generation, group_scope
@@ -24,9 +24,9 @@ from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
 from relay.replay.deliveries import Router
 from relay.storage.store import Store
-from relay.verification.request import Received
+from relay.verification.request import InboundRequest
 from relay.verification.secret import Secret
-from relay.verification.verify import Described
+from relay.verification.verify import WebhookInfo
 from tests.flat import group, publishing, url
 from tests.local_table import make_table
 from tests.memory_aws import Calls
@@ -320,11 +320,11 @@ class World:
         }
         source = self.settings.sources["github"]
         url = f"{BASE}/webhooks/github" + (f"?{query}" if query else "")
-        received = Received(method="POST", urls=[url], headers=given | (headers or {}), body=body)
+        received = InboundRequest(method="POST", urls=[url], headers=given | (headers or {}), body=body)
         proof = Proof(secrets=lambda: [Secret(SECRET)], refresh=lambda: False, fetch=None)
         said = examine(source, received, proof, at=self.clock.at.timestamp())
-        assert isinstance(said, Described)
-        webhook = Spooled("github", self.clock.at, said, received.headers["content-type"], body)
+        assert isinstance(said, WebhookInfo)
+        webhook = Webhook("github", self.clock.at, said, received.headers["content-type"], body)
         with self.acting("ingest"):
             return accept(
                 source,
