@@ -29,10 +29,10 @@ TOLD_MAX, TOLD_MAX_CHARS = 100, 500  # of what differs: a line of a log has room
 
 def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Audit once; return what was found."""
-    it = relay("RELAY_QSTASH_SECRET")
+    parts = relay("RELAY_QSTASH_SECRET")
     until_the_end = deadline.of(context, LAST_S)
     with deadline.within(until_the_end):
-        publisher = it.publisher()
+        publisher = parts.publisher()
     done = audit(publisher, owner=context.aws_request_id, seconds_left=deadline.of(context, MARGIN_S))
     if not done.skipped:
         count(Metric.UNACCOUNTED, done.unaccounted)
@@ -57,12 +57,12 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
     return told
 
 
-def _drift(it: Publisher, owner: str) -> list[str] | None:
+def _drift(publisher: Publisher, owner: str) -> list[str] | None:
     """Return what differs in QStash from what the last deploy said, for people; None where nobody looked.
 
     Whatever fails here, the ledger is balanced by now.
     """
-    found = supervised(partial(drift.look, owner=owner), it)
+    found = supervised(partial(drift.look, owner=owner), publisher)
     if isinstance(found, UpstreamError):
         if isinstance(found, Defect):
             count(Metric.DEFECTS)

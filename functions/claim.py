@@ -10,7 +10,7 @@ from relay.wiring import relay
 @answering
 def handler(request: Request) -> Response:
     """Answer 302 to a fresh presigned URL; 404 to who made the link up, 410 once the event isn't kept any more."""
-    it = relay("RELAY_BUCKET")
+    parts = relay("RELAY_BUCKET")
     names = request.path_parameters
     event_id = names.get("event_id", "")
     url = redeem(
@@ -18,8 +18,8 @@ def handler(request: Request) -> Response:
         names.get("sha256", ""),
         names.get("mac", ""),
         method=request.method,
-        mac_key=it.mac_key,
-        store=it.store,
+        mac_key=parts.mac_key,
+        store=parts.store,
     )
     note(event_id=event_id)
     return Response(302, "", {"location": url, "cache-control": "no-store"})

@@ -12,9 +12,9 @@ from relay.wiring import relay
 @answering
 def handler(request: Request) -> Response:
     """Answer 200 once the target has it; anything else has QStash send it again."""
-    it = relay("RELAY_BUCKET")
+    parts = relay("RELAY_BUCKET")
     try:
-        it.check_qstash(request)
+        parts.check_qstash(request)
     except SignatureError:
         count(Metric.REFUSED)
         raise
@@ -23,9 +23,9 @@ def handler(request: Request) -> Response:
         name,
         headers=request.headers,
         body=request.body,
-        mac_key=it.mac_key,
-        settings=it.settings,
-        store=it.store,
+        mac_key=parts.mac_key,
+        settings=parts.settings,
+        store=parts.store,
     )
     note(event_id=done.event.id, destination=name)
     if done.already:

@@ -36,24 +36,24 @@ QUARANTINE_S = 20.0  # the gateway waits 30
 @answering
 def handler(request: Request) -> Response:
     """Answer 202 once the event is durable, 200 where it was there already; or what the source wants instead."""
-    it = relay("RELAY_BUCKET", "RELAY_QSTASH_SECRET", "RELAY_SOURCES_SECRET")
+    parts = relay("RELAY_BUCKET", "RELAY_QSTASH_SECRET", "RELAY_SOURCES_SECRET")
     if request.route in QUARANTINE:
-        return _quarantine(request, it)
+        return _quarantine(request, parts)
     if request.route == DEFAULT_ROUTE and _is_of_others(request.path):
         return Response(404, {"message": "Not Found"})  # as the gateway says it
     source: Source | None = None
     try:
         if request.route == DEFAULT_ROUTE:
             raise UnknownPath("nothing is at this path: a webhook's is /webhooks/ and the name of its source")
-        source = it.settings.source(request.path_parameters.get("source", ""))
+        source = parts.settings.source(request.path_parameters.get("source", ""))
         with at_most(budget_s(source, _age_s(request))):
-            return _taken_in(source, request, it)
+            return _taken_in(source, request, parts)
     except (SenderError, OperatorError, HandshakeFailed) as error:
-        record_refusal(error, request, settings=it.settings, store=it.store)
+        record_refusal(error, request, settings=parts.settings, store=parts.store)
         if source is not None and source.quarantine_s:
             from relay.ingest.quarantine import keep
 
-            keep(error, source, request, bases=it.settings.base_urls, store=it.store)
+            keep(error, source, request, bases=parts.settings.base_urls, store=parts.store)
         if source is not None and source.row.bare:
             return Response(error.status, "")
         raise
@@ -70,57 +70,57 @@ def _age_s(request: Request) -> float:
     return age_s if 0 <= age_s <= AGE_MAX_S else 0.0
 
 
-def _taken_in(source: Source, request: Request, it: Relay) -> Response:
-    now = it.store.now()
-    said = examine(source, _received(request, it), _proof(source, it), at=now.timestamp())
+def _taken_in(source: Source, request: Request, parts: Relay) -> Response:
+    now = parts.store.now()
+    said = examine(source, _received(request, parts), _proof(source, parts), at=now.timestamp())
     if not isinstance(said, WebhookInfo):
-        return _greet(source, said, it)
+        return _greet(source, said, parts)
     if source.schedule is not None:
-        said = describe_tick(said, request.headers, path=request.path, mac_key=it.mac_key)
+        said = describe_tick(said, request.headers, path=request.path, mac_key=parts.mac_key)
     webhook = Webhook(source.name, now, said, request.headers.get("content-type"), request.body)
     accepted = accept_or_spool(
-        source, webhook, settings=it.settings, store=it.store, publisher=it.publisher, paused=it.paused
+        source, webhook, settings=parts.settings, store=parts.store, publisher=parts.publisher, paused=parts.paused
     )
     return _acknowledge(source, accepted)
 
 
-def _received(request: Request, it: Relay) -> InboundRequest:
-    urls = request.urls(it.settings.base_urls)
+def _received(request: Request, parts: Relay) -> InboundRequest:
+    urls = request.urls(parts.settings.base_urls)
     return InboundRequest(method=request.method, urls=urls, headers=request.headers, body=request.body)
 
 
-def _proof(source: Source, it: Relay) -> Proof:
+def _proof(source: Source, parts: Relay) -> Proof:
     if source.schedule is not None:  # QStash alone posts to it
-        return Proof(secrets=it.qstash_secrets, refresh=it.refresh_qstash_secrets, fetch=None)
+        return Proof(secrets=parts.qstash_secrets, refresh=parts.refresh_qstash_secrets, fetch=None)
     return Proof(
-        secrets=lambda: _secrets(source, it),
-        refresh=it.refresh_signing_secrets,
-        fetch=lambda *asked: it.fetch(*asked),
+        secrets=lambda: _secrets(source, parts),
+        refresh=parts.refresh_signing_secrets,
+        fetch=lambda *asked: parts.fetch(*asked),
     )
 
 
-def _secrets(source: Source, it: Relay) -> list[Secret]:
-    secrets = it.signing_secrets(source.name)
-    if it.vault.trouble is not None:
-        note(secrets_not_read=str(it.vault.trouble))  # those from before are used on
+def _secrets(source: Source, parts: Relay) -> list[Secret]:
+    secrets = parts.signing_secrets(source.name)
+    if parts.vault.trouble is not None:
+        note(secrets_not_read=str(parts.vault.trouble))  # those from before are used on
     return secrets
 
 
-def _greet(source: Source, answer: HandshakeAnswer, it: Relay) -> Response:
+def _greet(source: Source, answer: HandshakeAnswer, parts: Relay) -> Response:
     """Answer a handshake; nothing becomes an event."""
     note(source=source.name, handshake=source.row.handshake)
     count(Metric.HANDSHAKES)
     if answer.confirm:
-        _confirm(answer.confirm, it)
+        _confirm(answer.confirm, parts)
     if answer.keep:
-        it.store.save_handshake(source.name, answer.keep)
+        parts.store.save_handshake(source.name, answer.keep)
     content_type = {"content-type": answer.content_type} if answer.content_type else {}
     return Response(answer.status, answer.body, {**content_type, **answer.headers})
 
 
-def _confirm(url: str, it: Relay) -> None:
+def _confirm(url: str, parts: Relay) -> None:
     try:
-        it.fetch.visit(url)
+        parts.fetch.visit(url)
     except UpstreamError as error:
         raise HandshakeFailed("the confirmation URL", str(error)) from error
 
@@ -173,20 +173,20 @@ def _answer(source: Source, status: int, body: dict[str, object], headers: dict[
     return Response(wanted, text, {**headers, "content-type": content_type} if content_type else headers)
 
 
-def _quarantine(request: Request, it: Relay) -> Response:
+def _quarantine(request: Request, parts: Relay) -> Response:
     """Answer an operator: what is kept of a source, and which of it the secrets as they are now prove."""
     from relay.ingest.readmission import Readmission, listed, turned
 
     deadline = monotonic() + QUARANTINE_S
-    source = it.settings.source(request.path_parameters.get("source", ""))
-    it.read_signing_secrets()
+    source = parts.settings.source(request.path_parameters.get("source", ""))
+    parts.read_signing_secrets()
     readmission = Readmission(
         source,
-        settings=it.settings,
-        store=it.store,
-        secrets=_secrets(source, it),
-        publisher=it.publisher,
-        paused=it.paused,
+        settings=parts.settings,
+        store=parts.store,
+        secrets=_secrets(source, parts),
+        publisher=parts.publisher,
+        paused=parts.paused,
     )
     note(source=source.name)
     if request.method == "GET":

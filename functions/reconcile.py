@@ -29,15 +29,15 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
         OperatorError: GitHub refuses a hook, or the token.
         RelayError: The relay's own code failed at a source; the others are reconciled.
     """
-    it = relay("RELAY_GITHUB_SECRET")
+    parts = relay("RELAY_GITHUB_SECRET")
     with deadline.within(deadline.of(context, LAST_S)):
-        github = it.github
+        github = parts.github
         if github is None:
             logger.warning("nothing reconciled: there is no token yet: run `relay secret set github-api`")
             return {"token": False}
         done = reconcile(
-            it.settings,
-            store=it.store,
+            parts.settings,
+            store=parts.store,
             github=github,
             owner=context.aws_request_id,
             seconds_left=deadline.of(context, MARGIN_S),
@@ -54,13 +54,13 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _tell(done: Reconciled, told: Mapping[str, Any]) -> None:
-    for it in done.missing[:NAMED_MAX]:
+    for missing in done.missing[:NAMED_MAX]:
         named = {
-            "guid": it.guid,
-            "hook": it.hook,
-            "event_type": it.event_type,
-            "answered": it.status,
-            "asked": it.asked,
+            "guid": missing.guid,
+            "hook": missing.hook,
+            "event_type": missing.event_type,
+            "answered": missing.status,
+            "asked": missing.asked,
         }
         logger.warning("missing", extra=named)
     level = logger.warning if done.stopped or done.refused else logger.info

@@ -16,10 +16,10 @@ COUNTED = {Status.DELIVERED: Metric.DELIVERED, Status.DEAD_LETTERED: Metric.DEAD
 @answering
 def handler(request: Request) -> Response:
     """Answer 200 once the report is durable."""
-    it = relay()
+    parts = relay()
     try:
-        it.check_qstash(request)
-        settled = settle(request.path, request.body, mac_key=it.mac_key, settings=it.settings, store=it.store)
+        parts.check_qstash(request)
+        settled = settle(request.path, request.body, mac_key=parts.mac_key, settings=parts.settings, store=parts.store)
     except SignatureError:
         count(Metric.REFUSED)
         raise
@@ -34,5 +34,5 @@ def handler(request: Request) -> Response:
     if settled.became in COUNTED:
         count(COUNTED[settled.became])
     if settled.event is not None and settled.before is not None:
-        canaries.tell(settled.event, settled.before, settled.after, it.settings)
+        canaries.tell(settled.event, settled.before, settled.after, parts.settings)
     return Response(200, {"delivery_id": settled.after.id, "status": settled.after.status})

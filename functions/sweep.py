@@ -22,15 +22,15 @@ KEYS_S = 5.0  # of a run, at most, for reading the keys
 
 def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Sweep once; return what was done."""
-    it = relay("RELAY_BUCKET", "RELAY_QSTASH_SECRET")
+    parts = relay("RELAY_BUCKET", "RELAY_QSTASH_SECRET")
     seconds_left = deadline.of(context, MARGIN_S)
     with deadline.within(seconds_left):
         try:
             with deadline.at_most(KEYS_S):
-                sync.refresh_keys(it.store, it.qstash)
+                sync.refresh_keys(parts.store, parts.qstash)
         except RelayError as error:
             logger.warning("keys not refreshed", extra={"reason": str(error)})
-        publisher = it.publisher()
+        publisher = parts.publisher()
     done = sweep.sweep(publisher, owner=context.aws_request_id, seconds_left=seconds_left)
     count(Metric.DUE_AGE, done.oldest_s)
     count(Metric.SPOOL_AGE, done.spooled_s)

@@ -42,13 +42,13 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _add(said: Mapping[str, Any], current: str | None) -> str:
-    it = relay("RELAY_QSTASH_SECRET")
-    again(lambda: sync.refresh_keys(it.store, it.qstash))
+    parts = relay("RELAY_QSTASH_SECRET")
+    again(lambda: sync.refresh_keys(parts.store, parts.qstash))
     return sync.add(
         said["Desired"],
-        it.settings.name,
-        qstash=it.qstash,
-        store=it.store,
+        parts.settings.name,
+        qstash=parts.qstash,
+        store=parts.store,
         take_over=said.get("TakeOver") == "1",
         current=current,
     )
@@ -57,10 +57,10 @@ def _add(said: Mapping[str, Any], current: str | None) -> str:
 @answering
 def answer(request: Request) -> Response:
     """GET /v1/sync: what differs from what the last deploy said; POST: mend it."""
-    it = relay("RELAY_QSTASH_SECRET")
+    parts = relay("RELAY_QSTASH_SECRET")
     mends = request.route.startswith("POST")
     do = sync.mend if mends else sync.drift
-    changes = do(it.settings.name, qstash=it.qstash, store=it.store)
+    changes = do(parts.settings.name, qstash=parts.qstash, store=parts.store)
     note(by=request.caller, changes=[str(it) for it in changes])
     shown = [{"kind": it.kind, "name": it.name, "change": str(it)} for it in changes]
     return Response(200, {"done" if mends else "differs": shown})
@@ -79,12 +79,12 @@ def _delete(state: str, desired: str) -> None:
 
 
 def _remove(state: str) -> None:
-    it = relay("RELAY_QSTASH_SECRET")
-    left = again(lambda: sync.remove(state, it.settings.name, qstash=it.qstash, store=it.store))
+    parts = relay("RELAY_QSTASH_SECRET")
+    left = again(lambda: sync.remove(state, parts.settings.name, qstash=parts.qstash, store=parts.store))
     if left:
         logger.warning("not as this relay said, or in use: left in QStash", extra={"left": left})
 
 
 def _forget(state: str) -> None:
-    it = relay("RELAY_QSTASH_SECRET")
-    again(lambda: sync.forget(state, store=it.store))
+    parts = relay("RELAY_QSTASH_SECRET")
+    again(lambda: sync.forget(state, store=parts.store))

@@ -891,8 +891,8 @@ FAULTS = (
     Fault(
         "failed-look-fails-the-audit",
         "functions/audit.py",
-        "found = supervised(partial(drift.look, owner=owner), it)",
-        "found = drift.look(it, owner=owner)",
+        "found = supervised(partial(drift.look, owner=owner), publisher)",
+        "found = drift.look(publisher, owner=owner)",
         ("tests/unit/relay/test_drift.py",),
     ),
     Fault(
