@@ -432,7 +432,7 @@ FAULTS = (
     Fault(
         "sync-drops-what-waits",
         f"{RELAY}deployment/changes.py",
-        'if name not in wanted[QUEUES] and not it["lag"]:',
+        'if name not in wanted[QUEUES] and not queue["lag"]:',
         "if name not in wanted[QUEUES]:",
         ("tests/unit/relay/test_sync.py",),
     ),

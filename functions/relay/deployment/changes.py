@@ -77,17 +77,17 @@ def _group_puts(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator
 
 
 def _schedule_puts(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Change]:
-    for name, it in wanted.items():
-        if any(it[setting] != there.get(name, {}).get(setting) for setting in _OF_A_SCHEDULE):
-            yield Change(SCHEDULES, name, removes=False, what=it)
+    for name, schedule in wanted.items():
+        if any(schedule[setting] != there.get(name, {}).get(setting) for setting in _OF_A_SCHEDULE):
+            yield Change(SCHEDULES, name, removes=False, what=schedule)
 
 
 def _queue_puts(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Change]:
-    for name, it in wanted.items():
+    for name, queue in wanted.items():
         have = there.get(name, {})
-        if it["parallelism"] != have.get("parallelism"):
+        if queue["parallelism"] != have.get("parallelism"):
             paused = have.get("paused", False)  # somebody's, which putting it again would end
-            yield Change(QUEUES, name, removes=False, what={"parallelism": it["parallelism"], "paused": paused})
+            yield Change(QUEUES, name, removes=False, what={"parallelism": queue["parallelism"], "paused": paused})
 
 
 def _pins(wanted: Mapping[str, Any], there: Mapping[str, Any], *, pinning: bool) -> Iterator[Change]:
@@ -110,11 +110,11 @@ def removals(wanted: State, there: State) -> Iterator[Change]:
             yield Change(GROUPS, name, removes=True, what=left_over)
     for name in there[SCHEDULES].keys() - wanted[SCHEDULES].keys():
         yield Change(SCHEDULES, name, removes=True)
-    for name, it in there[QUEUES].items():
-        if name not in wanted[QUEUES] and not it["lag"]:
+    for name, queue in there[QUEUES].items():
+        if name not in wanted[QUEUES] and not queue["lag"]:
             yield Change(QUEUES, name, removes=True)
-    for name, it in there[PINS].items():
-        if name not in wanted[PINS] and it["pinned"]:
+    for name, pin in there[PINS].items():
+        if name not in wanted[PINS] and pin["pinned"]:
             yield Change(PINS, name, removes=True)
 
 
@@ -123,19 +123,19 @@ def of_others(said: State, there: State) -> State:
     return {
         GROUPS: {name: kept for name, it in there[GROUPS].items() if (kept := _others_endpoints(said, name, it))},
         SCHEDULES: {
-            name: it
-            for name, it in there[SCHEDULES].items()
-            if not _is_as(said.get(SCHEDULES, {}).get(name), it, _OF_A_SCHEDULE)
+            name: schedule
+            for name, schedule in there[SCHEDULES].items()
+            if not _is_as(said.get(SCHEDULES, {}).get(name), schedule, _OF_A_SCHEDULE)
         },
         QUEUES: {
-            name: it
-            for name, it in there[QUEUES].items()
-            if it["lag"] or not _is_as(said.get(QUEUES, {}).get(name), it, ("parallelism",))
+            name: queue
+            for name, queue in there[QUEUES].items()
+            if queue["lag"] or not _is_as(said.get(QUEUES, {}).get(name), queue, ("parallelism",))
         },
         PINS: {
-            name: it
-            for name, it in there[PINS].items()
-            if it["pinned"] and not _is_as(limits := said.get(PINS, {}).get(name), it, limits or ())
+            name: pin
+            for name, pin in there[PINS].items()
+            if pin["pinned"] and not _is_as(limits := said.get(PINS, {}).get(name), pin, limits or ())
         },
     }
 
@@ -145,8 +145,8 @@ def _others_endpoints(said: State, group: str, endpoints: Iterable[Mapping[str, 
     return [it for it in endpoints if (it.get("name"), it.get("url")) not in ours]
 
 
-def _is_as(said: Mapping[str, Any] | None, it: Mapping[str, Any], settings: Iterable[str]) -> bool:
-    return said is not None and all(it.get(setting) == said[setting] for setting in settings)
+def _is_as(said: Mapping[str, Any] | None, found: Mapping[str, Any], settings: Iterable[str]) -> bool:
+    return said is not None and all(found.get(setting) == said[setting] for setting in settings)
 
 
 def described(there: State) -> list[str]:

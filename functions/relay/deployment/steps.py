@@ -43,9 +43,9 @@ def at_first(changes: Iterable[Change], there: State, before: State, after: Stat
 def _places(state: State) -> dict[str, object]:
     """Return where *state* has each destination: in which URL group, and whether as an AWS target; or alone."""
     grouped = {
-        it["name"]: (group, is_deliver_url(it["url"], it["name"]))
+        endpoint["name"]: (group, is_deliver_url(endpoint["url"], endpoint["name"]))
         for group, endpoints in state.get(GROUPS, {}).items()
-        for it in endpoints
+        for endpoint in endpoints
     }
     return grouped | dict.fromkeys(state.get(ALONE, {}), ALONE)
 
@@ -121,11 +121,11 @@ def undone(begun: Iterable[Change], before: State, now: State) -> list[Change]:
     """
     groups: dict[str, set[str]] = {}
     others: set[tuple[str, str]] = set()
-    for it in begun:
-        if it.kind == GROUPS:
-            groups.setdefault(it.name, set()).update(() if it.removes else _names(it.what))
+    for change in begun:
+        if change.kind == GROUPS:
+            groups.setdefault(change.name, set()).update(() if change.removes else _names(change.what))
         else:
-            others.add((it.kind, it.name))
+            others.add((change.kind, change.name))
     found = [change for name, put in groups.items() for change in _group_undone(name, put, before, now)]
     found += [it for kind, name in sorted(others) for it in _UNDONE[kind](name, before[kind].get(name), now[kind])]
     return sorted(found, key=lambda it: not it.removes)

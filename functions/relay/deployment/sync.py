@@ -309,8 +309,8 @@ def _state(desired: str, store: Store) -> State:
     state: State = json.loads(desired)
     if state.get(SCHEDULES):
         key = store.keys()["mac"]
-        for it in state[SCHEDULES].values():
-            it["destination"] = tick_url(it["destination"], key)
+        for schedule in state[SCHEDULES].values():
+            schedule["destination"] = tick_url(schedule["destination"], key)
     return state
 
 

@@ -144,7 +144,7 @@ class Readmission:
             self.store.give_room_back(self.source.name, len(held.dump()), held.expires_at)
 
 
-def listed(it: Readmission, query: Mapping[str, str], seconds_left: Callable[[], float]) -> dict[str, Any]:
+def listed(readmission: Readmission, query: Mapping[str, str], seconds_left: Callable[[], float]) -> dict[str, Any]:
     """Return a page of what is kept of a source, the oldest first, and which of it would be let in.
 
     Raises:
@@ -153,10 +153,10 @@ def listed(it: Readmission, query: Mapping[str, str], seconds_left: Callable[[],
     """
     if unknown := set(query) - {"cursor"}:
         raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there is cursor", code="unknown_filter")
-    return _went_through(it, it.checked, query.get("cursor"), None, seconds_left, workers=WORKERS)
+    return _went_through(readmission, readmission.checked, query.get("cursor"), None, seconds_left, workers=WORKERS)
 
 
-def turned(it: Readmission, asked: Mapping[str, Any], seconds_left: Callable[[], float]) -> dict[str, Any]:
+def turned(readmission: Readmission, asked: Mapping[str, Any], seconds_left: Callable[[], float]) -> dict[str, Any]:
     """Check, let in or discard what is kept of a source: those of `ids`, or a page of all, the oldest first.
 
     Raises:
@@ -173,19 +173,21 @@ def turned(it: Readmission, asked: Mapping[str, Any], seconds_left: Callable[[],
     if cursor is not None and not isinstance(cursor, str):
         raise _no_cursor()
     note(action=action)
-    work = {"check": it.checked, "release": it.released, "discard": it.discarded}[str(action)]
+    work = {"check": readmission.checked, "release": readmission.released, "discard": readmission.discarded}[
+        str(action)
+    ]
     # One after the other: the oldest is published first.
-    return _went_through(it, work, cursor, ids, seconds_left, workers=WORKERS if action == "check" else 1)
+    return _went_through(readmission, work, cursor, ids, seconds_left, workers=WORKERS if action == "check" else 1)
 
 
 def _are_ids(ids: object) -> bool:
     if not isinstance(ids, list) or not 0 < len(ids) <= ANSWER_MAX:
         return False
-    return all(isinstance(it, str) and ID.fullmatch(it) for it in ids)
+    return all(isinstance(readmission, str) and ID.fullmatch(readmission) for readmission in ids)
 
 
 def _went_through(
-    it: Readmission,
+    readmission: Readmission,
     work: Callable[[str], dict[str, Any] | None],
     cursor: str | None,
     ids: list[str] | None,
@@ -195,7 +197,7 @@ def _went_through(
 ) -> dict[str, Any]:
     """Do *work* on kept requests until there are no more, enough, or time is short; return what became of each."""
     after = _cell_before(cursor)
-    cells = it.store.quarantined(it.source.name) if ids is None else []
+    cells = readmission.store.quarantined(readmission.source.name) if ids is None else []
     todo: list[tuple[str, str | None]] = [(id_, None) for id_ in dict.fromkeys(ids or ())]
     todo += [(cell.id, _cursor(cell)) for cell in cells if after is None or (cell.at, cell.id) > after]
     records: list[dict[str, Any]] = []
@@ -207,11 +209,11 @@ def _went_through(
                 records.append(told)
         done += len(some)
     left = todo[done:]
-    number, size = it.store.quarantined_count(it.source.name)
+    number, size = readmission.store.quarantined_count(readmission.source.name)
     note(went_through=done, events=[told["event_id"] for told in records if told.get("event_id")])
     return {
-        "source": it.source.name,
-        "kept_s": it.source.quarantine_s or None,
+        "source": readmission.source.name,
+        "kept_s": readmission.source.quarantine_s or None,
         "number": number,
         "number_max": NUMBER_MAX,
         "bytes": size,

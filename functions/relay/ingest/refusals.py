@@ -73,23 +73,23 @@ class Pace:
 
     def take(self, key: Key, now: datetime) -> int:
         """Count one refusal of *key*; return how many to write down now, 0 for none."""
-        it = self._keys.setdefault(key, _Paced())
-        it.waiting += 1
-        is_first, it.last_at = now - it.last_at >= QUIET, now
-        if now < it.next_at or not (is_first or self._has_room(now)):
+        paced = self._keys.setdefault(key, _Paced())
+        paced.waiting += 1
+        is_first, paced.last_at = now - paced.last_at >= QUIET, now
+        if now < paced.next_at or not (is_first or self._has_room(now)):
             return 0
         # A second one within the gap is the beginning of a flood; a whole gap of silence is its end.
-        over = it.waiting == 1 or now - it.next_at >= it.gap
-        it.gap = GAP_MIN if over else min(GAP_MAX, it.gap * 2)
-        it.next_at = now + it.gap
-        amount, it.waiting = it.waiting, 0
+        over = paced.waiting == 1 or now - paced.next_at >= paced.gap
+        paced.gap = GAP_MIN if over else min(GAP_MAX, paced.gap * 2)
+        paced.next_at = now + paced.gap
+        amount, paced.waiting = paced.waiting, 0
         return amount
 
     def give_back(self, key: Key, amount: int, now: datetime) -> None:
         """Take *amount* back, which couldn't be written, and let the table be for a while."""
-        it = self._keys[key]
-        it.waiting += amount
-        it.next_at = now + GAP_MAX
+        paced = self._keys[key]
+        paced.waiting += amount
+        paced.next_at = now + GAP_MAX
 
     def _has_room(self, now: datetime) -> bool:
         if now - self._minute_began_at >= timedelta(minutes=1):
@@ -120,9 +120,7 @@ def record_refusal(
     note(source=source, refused=reason.value)
     count_refused(source, reason)
     if reason is Reason.UNKNOWN_PATH and request.method in READS and not _names_source(request, settings):
-        return (
-            reason  # what scanners ask of every host all day is counted; kept, it would push out what tells something
-        )
+        return reason  # scanners ask this of every host: counted, but kept it would push out what tells something
     now = store.now()
     amount = pace.take((source, reason), now)
     if not amount:

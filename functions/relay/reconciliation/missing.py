@@ -146,15 +146,15 @@ class Records:
         named = self._source.reconcile
         return {guid: it for guid, it in missing.items() if it.hook in named}, progress
 
-    def save(self, it: Missing) -> None:
+    def save(self, missing: Missing) -> None:
         """Keep what is known of a missing event."""
-        times = {name: iso(at) for name in ("sent_at", "first_asked_at", "asked_at") if (at := getattr(it, name))}
-        plain = {name: getattr(it, name) for name in ("hook", "sending", "status", "event_type", "asked")}
-        self._put(f"GUID#{it.guid}", {**plain, **times}, it.expires_at)
+        times = {name: iso(at) for name in ("sent_at", "first_asked_at", "asked_at") if (at := getattr(missing, name))}
+        plain = {name: getattr(missing, name) for name in ("hook", "sending", "status", "event_type", "asked")}
+        self._put(f"GUID#{missing.guid}", {**plain, **times}, missing.expires_at)
 
-    def close(self, it: Missing) -> None:
+    def close(self, missing: Missing) -> None:
         """Forget a missing event."""
-        self.save(replace(it, expires_at=self._store.now()))
+        self.save(replace(missing, expires_at=self._store.now()))
 
     def save_progress(self, hook: str, progress: Progress) -> None:
         """Keep how far the list of *hook* was read."""

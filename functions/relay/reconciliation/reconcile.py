@@ -125,9 +125,9 @@ class _Run:
         for hook in self.source.reconcile:
             self._speak(hook, partial(self._read_list, hook))
         self._welcome()
-        for it in sorted(self.missing.values(), key=lambda it: (it.sent_at, it.sending)):
-            if self._is_to_be_asked(it):
-                self._speak(it.hook, partial(self._ask, it))
+        for missing in sorted(self.missing.values(), key=lambda it: (it.sent_at, it.sending)):
+            if self._is_to_be_asked(missing):
+                self._speak(missing.hook, partial(self._ask, missing))
         now = self.now()
         lost = [it for it in self.missing.values() if it.needs_a_person(now)]
         self.done.missing += lost
@@ -182,10 +182,10 @@ class _Run:
     def _judge(self, hook: str, sendings: Iterable[Sending]) -> None:
         """Keep those of *sendings* whose events the ledger lacks."""
         newest: dict[str, Sending] = {}
-        for it in sendings:
+        for sending in sendings:
             self.done.looked_at += 1
-            if it.guid not in newest or newest[it.guid].at < it.at:
-                newest[it.guid] = it
+            if sending.guid not in newest or newest[sending.guid].at < sending.at:
+                newest[sending.guid] = sending
         arrived = self.records.arrived(newest)
         for guid, sending in newest.items():
             if guid in arrived:
@@ -198,45 +198,46 @@ class _Run:
     def _welcome(self) -> None:
         """Close what came; what came after it was asked for is marked as reconciled."""
         for guid, received_at in self.records.arrived(self.missing).items():
-            it = self.missing.pop(guid)
-            if it.first_asked_at is not None and received_at >= it.first_asked_at:  # else it was under way, or spooled
+            missing = self.missing.pop(guid)
+            asked_at = missing.first_asked_at
+            if asked_at is not None and received_at >= asked_at:  # else the webhook was under way, or spooled
                 self.records.mark(guid)
                 self.done.arrived += 1
-            self.records.close(it)
+            self.records.close(missing)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
-    def _is_to_be_asked(self, it: Missing) -> bool:
-        accepted_at = self.progress.get(it.hook, Progress()).accepted_at
-        return self.done.asked < ASKED_A_RUN_MAX and it.may_be_asked(self.now(), accepted_at)
+    def _is_to_be_asked(self, missing: Missing) -> bool:
+        accepted_at = self.progress.get(missing.hook, Progress()).accepted_at
+        return self.done.asked < ASKED_A_RUN_MAX and missing.may_be_asked(self.now(), accepted_at)
 
-    def _ask(self, it: Missing) -> None:
-        """Have GitHub send *it* again.  It counts as asked before GitHub is: no failure can make it ask for ever."""
-        self._note(it.asked_for(self.now()))
+    def _ask(self, missing: Missing) -> None:
+        """Have GitHub send *missing* again.  It counts as asked before GitHub is asked: so no failure asks for ever."""
+        self._note(missing.asked_for(self.now()))
         self.done.asked += 1
         try:
-            if it.asked or self._was_ours(it):
-                self.github.send_again(it.hook, it.sending)
+            if missing.asked or self._was_ours(missing):
+                self.github.send_again(missing.hook, missing.sending)
                 return
         except OutOfTime:
             self.done.asked -= 1
             with regardless():
-                self._note(it)
+                self._note(missing)
             raise
         except GitHubError as error:
             if error.passing or error.answered in {401, 403}:  # it wasn't heard
-                self._note(it)
+                self._note(missing)
                 self.done.asked -= 1
                 raise
             return  # GitHub has it no more, or can't: another asking, or a person, sees to it
         self.done.asked -= 1
         self.done.elsewhere += 1
-        self.records.close(self.missing.pop(it.guid))
+        self.records.close(self.missing.pop(missing.guid))
 
-    def _note(self, it: Missing) -> None:
-        self.records.save(it)
-        self.missing[it.guid] = it
+    def _note(self, missing: Missing) -> None:
+        self.records.save(missing)
+        self.missing[missing.guid] = missing
 
-    def _was_ours(self, it: Missing) -> bool:
-        url = self.github.url_of(it.hook, it.sending)
+    def _was_ours(self, missing: Missing) -> bool:
+        url = self.github.url_of(missing.hook, missing.sending)
         return url is None or url.rstrip("/") in self.urls

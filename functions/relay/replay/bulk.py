@@ -75,8 +75,8 @@ def count(store: Store, query: Mapping[str, str], seconds_left: Callable[[], flo
     below: str | None = filters.below
     while below is not None and seconds_left() > 0:
         page, below = _page(store, filters, below, PAGE)
-        for it in page:
-            by_status[it["feed_pk"].partition("#")[0]] += 1
+        for entry in page:
+            by_status[entry["feed_pk"].partition("#")[0]] += 1
     return Counted(by_status, complete=below is None)
 
 

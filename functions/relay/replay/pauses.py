@@ -55,8 +55,8 @@ def release_strays(store: Store, positions: list[str] | None) -> tuple[list[Job]
     for shard, above in enumerate(positions or [LOWEST] * SHARDS):
         entries, more = store.entries(f"{Status.HELD.value}#{shard}", above, HIGHEST, HELD_A_SHARD)
         left.append(entries[-1]["feed_sk"] if more else LOWEST)
-        for it in entries:
-            found.setdefault(it["destination"], it)
+        for entry in entries:
+            found.setdefault(entry["destination"], entry)
     paused = store.paused() if found else {}
     names = [name for name, it in found.items() if name not in paused and _is_held(store, it)]
     released = [name for name in names if not _is_under_way(store, name)]
