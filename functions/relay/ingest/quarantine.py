@@ -1,9 +1,9 @@
-"""Quarantine: keeps a request whole that was refused for its signature alone, so that the right secret may prove it.
+"""Quarantine: keeps a whole request that was refused for its signature alone, until the right secret proves it.
 
-A sender that never sends again loses what it sends from when its key was changed until the relay's was.  What is kept
-is nobody's until a secret proves it: it is never published, never shown, and goes when its time is over.  The answer to
-the sender stays what it is.  Where there is no room left what comes is only counted: a flood can fill the place, and
-can't push out what was there before.
+Some senders never send again.  When such a sender's key changes before the relay's does, every webhook in between
+would be lost.  A quarantined request is never published and never shown, and it expires.  Its sender gets the same
+refusal as without quarantine.  When the quarantine is full, further requests are only counted: a flood can fill it, but
+can't push out older requests.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from relay.runtime.http_api import Request
     from relay.storage.store import Store
 
-ASKED_AGAIN = timedelta(seconds=10)  # whether there is room, or the very request is kept; by each function instance
+ASKED_AGAIN = timedelta(seconds=10)  # how long an instance remembers that there is no room, or that a request is kept
 REMEMBERED_MAX = 1000
-STEPS = 24  # of the time for which a request is kept: those of one step expire together, at its end
+STEPS = 24  # in the time that requests are kept: all requests of one step expire together
 STEP_MAX_S = 6 * 3600
-# No secret that there is made it; or there is none to be used: the same to a sender that never sends again.
+# The signature is of no current secret, or there is no usable secret.
 _UNPROVEN = {"bad_signature", "no_secret", "unusable_secret"}
-# What the gateway itself adds, another each time: the same request comes with others.
+# The gateway adds these, with other values each time.
 _OF_THE_GATEWAY = {"x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"}
 
 
@@ -47,9 +47,9 @@ class Quarantined:
     """One refused request, whole.
 
     Attributes:
-        bases: The relay's own base URLs, as they were then.
+        bases: The relay's own base URLs when the request arrived.
         headers: Names in lower case.
-        reason: Why it was refused.
+        reason: Why the request was refused.
     """
 
     source: str
@@ -65,19 +65,19 @@ class Quarantined:
 
     @property
     def id(self) -> str:
-        """What the same request always has: it is kept once."""
+        """An id made of the request itself: the same request always has it, so it is kept once."""
         headers = sorted(it for it in self.headers.items() if it[0] not in _OF_THE_GATEWAY)
         head = json.dumps([self.method, self.path, self.query_string, headers]).encode()
         return hashlib.sha256(head + b"\0" + self.body).hexdigest()[:32]
 
     def received(self, bases: Iterable[str]) -> InboundRequest:
-        """Return the request as it came; *bases* are the relay's own URLs now: one may have been set too late."""
+        """Return the request for verification, with the base URLs of its arrival and of now (*bases*)."""
         query = f"?{self.query_string}" if self.query_string else ""
         urls = [f"{base}{self.path}{query}" for base in dict.fromkeys((*self.bases, *bases))]
         return InboundRequest(method=self.method, urls=urls, headers=self.headers, body=self.body)
 
     def dump(self) -> bytes:
-        """Return it as it stands in the bucket: JSON, the body in base64."""
+        """Return the request as the bucket keeps it: JSON, the body in base64."""
         held = {name: getattr(self, name) for name in self.__dataclass_fields__}
         times = {name: iso(held[name]) for name in ("received_at", "expires_at")}
         return json.dumps({**held, **times, "body": base64.b64encode(self.body).decode()}).encode()
@@ -87,34 +87,34 @@ class Quarantined:
         """Return the request of *source* that *data* holds.
 
         Raises:
-            ValueError: It holds none, or another source's.
+            ValueError: *data* holds no request, or one of another source.
         """
         try:
             held = json.loads(data)
             times = {name: from_iso(held[name]) for name in ("received_at", "expires_at")}
             found = cls(**{**held, **times, "bases": tuple(held["bases"]), "body": base64.b64decode(held["body"])})
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError("it can't be read") from error
+            raise ValueError("the kept request can't be read: discard it") from error
         if found.source != source or not isinstance(found.headers, dict):
-            raise ValueError("it is another's")
+            raise ValueError("the kept request is of another source: discard it")
         texts = [found.method, found.path, found.query_string, found.reason, *found.bases, *found.headers.values()]
         if not all(isinstance(it, str) for it in texts):
-            raise ValueError("it can't be read")
+            raise ValueError("the kept request can't be read: discard it")
         return found
 
 
 @dataclass
 class Pace:
-    """What one function instance needn't ask again for a moment: who has no room, which requests are kept."""
+    """What one function instance remembers for a moment: which sources have no room, which requests are kept."""
 
     until: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def knows(self, source: str, what: str, now: datetime) -> bool:
-        """Tell whether *what* of *source* was found just now."""
+        """Tell whether the instance remembers *what* of *source*."""
         return now < self.until.get((source, what), now)
 
     def remember(self, source: str, what: str, now: datetime) -> None:
-        """Remember for a moment *what* was found of *source*."""
+        """Remember *what* of *source* for `ASKED_AGAIN`."""
         if len(self.until) >= REMEMBERED_MAX:
             self.until.clear()
         self.until[source, what] = now + ASKED_AGAIN
@@ -125,10 +125,10 @@ FULL = ""  # no request has this for an id
 
 
 def keep(error: RelayError, source: Source, request: Request, *, bases: tuple[str, ...], store: Store) -> None:
-    """Keep *request* where *source* asks for that, and only who signed it is in doubt.  Raises nothing.
+    """Keep *request* if *source* has a quarantine and only its signature is wrong.  Raises nothing.
 
     Args:
-        error: What it was refused with.
+        error: The refusal.
         bases: The relay's own base URLs.
     """
     outcome = supervised(lambda it: _kept(error, source, it, bases, store, _PACE), request)
@@ -142,7 +142,7 @@ def _kept(
 ) -> None:
     now = store.now()
     if not source.quarantine_s or not _is_unproven(error):
-        return  # it isn't asked for, or more is wrong, or something else
+        return
     held = Quarantined(
         source=source.name,
         received_at=now,
@@ -157,7 +157,7 @@ def _kept(
     )
     try:
         check_form(source.row, held.received(()), at=now.timestamp())
-    except SignatureError:  # more than its signature is wrong
+    except SignatureError:  # the request has other mistakes, which no secret mends
         return
     if pace.knows(source.name, held.id, now):
         return
@@ -181,22 +181,22 @@ def _has_room(held: Quarantined, size: int, store: Store, pace: Pace, now: datet
 
 
 def _put(held: Quarantined, data: bytes, store: Store) -> None:
-    """Put it where room was taken for it; the room is given back where it is there already, or can't be put."""
+    """Put the request into the bucket; give its room back if it was there already, or can't be put."""
     is_new = False
     try:
         is_new = store.quarantine(held.source, held.id, data)
     finally:
         if not is_new:
-            with suppress(UpstreamError):  # then it is taken off when it would have expired
+            with suppress(UpstreamError):  # the room comes back when the request would have expired
                 store.give_room_back(held.source, len(data), held.expires_at)
 
 
 def _is_unproven(error: RelayError) -> bool:
-    """Tell whether a request was refused for want of its secret: there was another, none, or none to be read."""
+    """Tell whether only a secret is missing: the relay has another, has none, or can't use the one it has."""
     return error.reason in _UNPROVEN if isinstance(error, SignatureError) else isinstance(error, OperatorError)
 
 
 def expiry(received_at: datetime, kept_s: int) -> datetime:
-    """Return when what came at a time expires: after *kept_s* seconds, at the end of a step that many share."""
+    """Return when a request expires that arrived at *received_at*: after *kept_s* seconds, at the end of its step."""
     step = max(60, min(STEP_MAX_S, kept_s // STEPS))
     return datetime.fromtimestamp(math.ceil((received_at.timestamp() + kept_s) / step) * step, UTC)

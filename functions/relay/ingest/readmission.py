@@ -1,8 +1,8 @@
-"""Readmits what is in quarantine: proves it against the secrets as they are now, and takes in what passes.
+"""Readmits quarantined requests: proves each against the current secrets, and accepts those that pass.
 
-It is taken in as if it had come when it came: its time, its id and how old its signed time was are those of then; its
-routes, and which destinations are paused, those of now.  What its sender sent again meanwhile is the same event.  It
-goes from quarantine once the event is durable, so that what is readmitted twice is a duplicate.
+A readmitted request keeps its time of arrival, its id and the age of its signed time.  Its routes and the paused
+destinations are the current ones.  A redelivery that arrived meanwhile is the same event.  A request leaves quarantine
+once its event is durable, so a second readmission finds a duplicate.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ACTIONS = ("check", "release", "discard")
 
 @dataclass(frozen=True)
 class Readmission:
-    """What it takes to readmit what a source sent; *secrets* are its signing secrets as they are now."""
+    """What readmitting the requests of one source needs; *secrets* are its current signing secrets."""
 
     source: Source
     settings: Settings
@@ -51,10 +51,10 @@ class Readmission:
     paused: Callable[[], Collection[str]]
 
     def checked(self, id_: str) -> dict[str, Any] | None:
-        """Return what is kept under an id, and whether it would be let in; None where nothing is, or no longer.
+        """Return the quarantined request with this id, and whether it would pass; None where there is none.
 
         Raises:
-            UpstreamError: It can't be read now.
+            UpstreamError: The bucket doesn't answer now.
         """
         held = self._held(id_)
         if held is None:
@@ -63,10 +63,10 @@ class Readmission:
         return record
 
     def released(self, id_: str) -> dict[str, Any] | None:
-        """Take in what is kept under an id, if it passes; return as `checked` does, with what became of it.
+        """Accept the quarantined request with this id if it passes; return as `checked` does, with the outcome.
 
         Raises:
-            UpstreamError: It can't be read, saved or forgotten now.
+            UpstreamError: The bucket or the table doesn't answer now.
         """
         held = self._held(id_)
         if held is None:
@@ -98,7 +98,7 @@ class Readmission:
         return record | {"outcome": outcome, "event_id": accepted.event.id}
 
     def discarded(self, id_: str) -> dict[str, Any] | None:
-        """Forget what is kept under an id, whatever it is."""
+        """Delete the quarantined request with this id, readable or not."""
         held = self._held(id_)
         if held is None:
             return None
@@ -107,13 +107,13 @@ class Readmission:
         return told | {"outcome": "discarded"}
 
     def _held(self, id_: str) -> Quarantined | str | None:
-        """Return what is kept under an id, or why it can't be read; None where nothing is, or no longer."""
+        """Return the quarantined request with this id, or why it can't be read; None where there is none."""
         data = self.store.quarantined_data(self.source.name, id_)
         if data is None:
             return None
         try:
             held = Quarantined.load(data, self.source.name)
-        except ValueError as error:  # nobody but the relay writes there: one that is broken keeps no other waiting
+        except ValueError as error:  # a damaged request must not keep the others waiting
             return str(error)
         if held.expires_at <= self.store.now():
             self.store.unquarantine(self.source.name, id_)
@@ -121,20 +121,28 @@ class Readmission:
         return held
 
     def _judged(self, id_: str, held: Quarantined | str) -> tuple[WebhookInfo | None, dict[str, Any]]:
-        """Return what it says of its event, if it would be let in; and what to tell of it."""
+        """Return the webhook's info if the request passes, else None; and the record that an operator is shown."""
         if not isinstance(held, Quarantined):
             return None, _unknown(id_, held)
         told = _told(id_, held)
         kept_until = held.received_at + timedelta(days=self.settings.retention_days)
         if kept_until - self.store.now() < LEFT_MIN:
-            return None, told | {"outcome": "refused", "why": "too_old", "message": "its event would expire at once"}
+            return None, told | {
+                "outcome": "refused",
+                "why": "too_old",
+                "message": "the event would expire within the hour: raise retention_days, or discard it",
+            }
         received = held.received(self.settings.base_urls)
         try:
             said = verify(self.source.row, received, self.secrets, at=held.received_at.timestamp())
         except SignatureError as error:
             return None, told | _refused(error)
         if not isinstance(said, WebhookInfo):
-            return None, told | {"outcome": "refused", "why": "handshake", "message": "it is a handshake, and no event"}
+            return None, told | {
+                "outcome": "refused",
+                "why": "handshake",
+                "message": "the request is a handshake, not an event: discard it",
+            }
         key = said.idempotency_key if said.has_id else None
         return said, told | {"outcome": "passes", "event_type": said.event_type, "idempotency_key": key}
 
@@ -145,45 +153,47 @@ class Readmission:
 
 
 def listed(readmission: Readmission, query: Mapping[str, str], seconds_left: Callable[[], float]) -> dict[str, Any]:
-    """Return a page of what is kept of a source, the oldest first, and which of it would be let in.
+    """Return a page of the quarantined requests of a source, the oldest first, and which of them would pass.
 
     Raises:
-        BadRequest: A parameter that there isn't, or no cursor of this listing.
+        BadRequest: The query has an unknown parameter, or the cursor is of another listing.
         UpstreamError: The bucket or the table doesn't answer.
     """
     if unknown := set(query) - {"cursor"}:
-        raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there is cursor", code="unknown_filter")
+        raise BadRequest(f"unknown parameters: {', '.join(sorted(unknown))} (allowed: cursor)", code="unknown_filter")
     return _went_through(readmission, readmission.checked, query.get("cursor"), None, seconds_left, workers=WORKERS)
 
 
 def turned(readmission: Readmission, asked: Mapping[str, Any], seconds_left: Callable[[], float]) -> dict[str, Any]:
-    """Check, let in or discard what is kept of a source: those of `ids`, or a page of all, the oldest first.
+    """Check, release or discard quarantined requests of a source: those in `ids`, or a page of all, the oldest first.
 
     Raises:
-        BadRequest: It asks for what there isn't.
+        BadRequest: The action, the ids or the cursor can't be used.
         UpstreamError: The bucket or the table doesn't answer.
     """
     action, cursor, ids = asked.get("action"), asked.get("cursor"), asked.get("ids")
     if action not in ACTIONS or set(asked) - {"action", "cursor", "ids"}:
-        raise BadRequest(f"say an action ({', '.join(ACTIONS)}), with ids, or with the cursor of the page before")
+        raise BadRequest(
+            f'body must be {{"action": {" | ".join(ACTIONS)}}} with "ids", or with the "cursor" of the last page'
+        )
     if ids is not None and (cursor is not None or not _are_ids(ids)):
         raise BadRequest(f"ids must be a list of the ids of up to {ANSWER_MAX} kept requests, without a cursor")
     if action == "discard" and ids is None:
-        raise BadRequest("what is discarded is gone: say which, by their ids")
+        raise BadRequest("discard needs ids: it deletes requests for good")
     if cursor is not None and not isinstance(cursor, str):
         raise _no_cursor()
     note(action=action)
     work = {"check": readmission.checked, "release": readmission.released, "discard": readmission.discarded}[
         str(action)
     ]
-    # One after the other: the oldest is published first.
+    # Releases run one after another, so that the oldest is published first.
     return _went_through(readmission, work, cursor, ids, seconds_left, workers=WORKERS if action == "check" else 1)
 
 
 def _are_ids(ids: object) -> bool:
     if not isinstance(ids, list) or not 0 < len(ids) <= ANSWER_MAX:
         return False
-    return all(isinstance(readmission, str) and ID.fullmatch(readmission) for readmission in ids)
+    return all(isinstance(it, str) and ID.fullmatch(it) for it in ids)
 
 
 def _went_through(
@@ -195,7 +205,7 @@ def _went_through(
     *,
     workers: int,
 ) -> dict[str, Any]:
-    """Do *work* on kept requests until there are no more, enough, or time is short; return what became of each."""
+    """Do *work* on quarantined requests until all are done, the answer is full or time is short; tell each outcome."""
     after = _cell_before(cursor)
     cells = readmission.store.quarantined(readmission.source.name) if ids is None else []
     todo: list[tuple[str, str | None]] = [(id_, None) for id_ in dict.fromkeys(ids or ())]
@@ -234,7 +244,7 @@ def _outcome(id_: str, found: dict[str, Any] | UpstreamError | None, *, named: b
 
 
 def _told(id_: str, held: Quarantined) -> dict[str, Any]:
-    """Return what an operator may know of a kept request: what a stranger wrote is cut short; no secret, no body."""
+    """Return the record of a quarantined request for operators: strangers' texts cut short, no secret, no body."""
     headers = {name: plain(held.headers.get(name, ""), VALUE_MAX_CHARS) for name in ("content-type", "user-agent")}
     return {
         "id": id_,
@@ -261,10 +271,10 @@ def _cursor(cell: Cell) -> str:
 
 
 def _cell_before(cursor: str | None) -> tuple[datetime, str] | None:
-    """Return which was the last of the page before.
+    """Return the last request of the page before, which *cursor* names.
 
     Raises:
-        BadRequest: *cursor* doesn't say.
+        BadRequest: *cursor* is of another listing.
     """
     if cursor is None:
         return None
@@ -279,4 +289,4 @@ def _cell_before(cursor: str | None) -> tuple[datetime, str] | None:
 
 
 def _no_cursor() -> BadRequest:
-    return BadRequest("the cursor is not one of this listing: start without", code="bad_cursor")
+    return BadRequest("the cursor is of another listing: ask again without one", code="bad_cursor")

@@ -1,7 +1,8 @@
-"""Takes in what ingest spooled while the table was down.
+"""Accepts the webhooks that ingest spooled while the table was down.
 
-Nothing ends here unseen: a webhook whose source has left the configuration becomes an event that no route takes; one
-that its source refuses as a replay becomes a refusal; what can't be taken in stays, and an alarm tells of its age.
+Every spooled webhook has a visible end.  One whose source has left the configuration becomes an unrouted event.  One
+that its source refuses as a suspected replay becomes a refusal.  One that can't be accepted stays, and an alarm
+(`SpoolAge`) sounds for its age.
 """
 
 from __future__ import annotations
@@ -24,18 +25,19 @@ if TYPE_CHECKING:
     from relay.publishing.publisher import Publisher
 
 BATCH = 25
-ONE_S = 2.0  # none is begun with less left
-FOREIGN = "it is no webhook of the relay's"
+ONE_S = 2.0  # no webhook is begun with less time left
+FOREIGN = "the object is no webhook of the relay's: look into spool/ in the bucket"
 
 
 @dataclass
 class Taken:
-    """What was taken in.
+    """What one run did.
 
     Attributes:
-        failed: How many stay.
-        reason: Why the last of these does.
-        after: The key after which to go on, where time was over; "": from the beginning.
+        unspooled: How many webhooks it accepted.
+        failed: How many stay in the spool.
+        reason: Why the last of these stays.
+        after: The key after which the next run goes on; "": from the beginning.
     """
 
     unspooled: int = 0
@@ -44,19 +46,19 @@ class Taken:
     after: str = ""
 
     def stays(self, why: str) -> None:
-        """Count one that stays."""
+        """Count a webhook that stays."""
         self.failed += 1
         self.reason = why
 
 
 def take_in(publisher: Publisher, publishes: Callable[[], Publisher], after: str = "") -> Taken:
-    """Take in what is spooled until nothing is, or time is short.
+    """Accept spooled webhooks until the spool is empty, or time is short.
 
-    A webhook goes from the spool once it is in the table: one that is taken in twice is a duplicate.
+    A webhook leaves the spool once it is in the table, so one that is accepted twice is a duplicate.
 
     Args:
-        publishes: Gives the publisher, or raises where nothing is to be published now.
-        after: The key after which to begin, so that what fails slowly at the head doesn't starve the rest.
+        publishes: Returns the publisher, or raises while nothing may be published.
+        after: The key after which to begin, so that a slow head doesn't starve the rest.
 
     Raises:
         UpstreamError: The bucket's list can't be read.
@@ -73,11 +75,11 @@ def take_in(publisher: Publisher, publishes: Callable[[], Publisher], after: str
                 store.unspool(key)
             except OutOfTime:
                 return done
-            except UpstreamError as error:  # it stays, and the next has its turn
+            except UpstreamError as error:  # the next webhook has its turn
                 done.stays(str(error))
-            except (ValueError, KeyError, TypeError):  # somebody else wrote there
+            except (ValueError, KeyError, TypeError):  # another program wrote it
                 done.stays(FOREIGN)
-            except Exception as error:  # noqa: BLE001  # nor does what nobody thought of keep the next waiting
+            except Exception as error:  # noqa: BLE001  # one webhook must not stop the others
                 count_defect(error)
                 done.stays(str(Defect(error)))
             done.after = key
@@ -88,7 +90,7 @@ def take_in(publisher: Publisher, publishes: Callable[[], Publisher], after: str
 
 
 class _Taking:
-    """Takes in one spooled webhook after the other; once QStash takes nothing, they are only saved."""
+    """Accepts one spooled webhook after another; once QStash takes nothing, it only saves them."""
 
     def __init__(self, publisher: Publisher, publishes: Callable[[], Publisher]) -> None:
         self._publisher = publisher
@@ -96,7 +98,7 @@ class _Taking:
         self._in_vain = False
 
     def take(self, data: bytes) -> bool:
-        """Take one spooled webhook in; tell whether it made an event, or found one."""
+        """Accept one spooled webhook; tell whether its event is in the table now."""
         webhook = Webhook.load(data)
         settings = self._publisher.settings
         try:
@@ -117,7 +119,7 @@ class _Taking:
         return True
 
     def _refuse(self, webhook: Webhook, error: SignatureError) -> None:
-        """Keep the refusal as ingest would have: what was acknowledged as spooled doesn't go without a word."""
+        """Keep the refusal as ingest would have: a webhook that was acknowledged must not vanish."""
         refusal = Refusal.of(
             webhook.source,
             Reason(error.reason),
@@ -135,5 +137,5 @@ class _Taking:
 
     def _for_one(self) -> Publisher:
         if self._in_vain:
-            raise Unready("QStash", "it takes nothing now")
+            raise Unready("QStash", "QStash takes nothing now")
         return self._publishes()

@@ -1,11 +1,11 @@
-"""Schedules: sources that QStash itself posts to, at the times of a cron expression.  One post is a *tick*.
+"""Ticks: a schedule is a source to which QStash itself posts, at the times of a cron expression; one post is a *tick*.
 
-QStash signs a tick with its own keys, which the table has: a schedule has no signing secret, and no other way in.
-These keys are symmetric, so a destination that checks QStash's signatures could sign a tick, too: hence the URL that
-QStash is given has a MAC under a key that only the relay has, and what is signed is the URL as well.
+QStash signs a tick with its own keys, which the table has, so a schedule has no signing secret.  These keys are
+symmetric: any destination that checks QStash's signatures could sign a tick.  Therefore QStash is given a URL with a
+MAC under a key that only the relay has (`relay.urls`), and QStash's signature covers the URL.
 
-The message's id is the idempotency key, so what QStash sends again after a failure is the same event, and the next tick
-is another, though the body is always the same.  Nothing signs that id; so the same JWT under another id is suspicious.
+The message id is the idempotency key.  QStash's retry after a failure is the same event, and the next tick is another,
+though the body never changes.  Nothing signs that id, so the same JWT under another id is a suspected replay.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _SIGNATURE = "upstash-signature"
 
 
 def describe_tick(said: WebhookInfo, headers: Mapping[str, str], *, path: str, mac_key: str) -> WebhookInfo:
-    """Return what a tick says of itself, whose signature is verified.
+    """Return the info of a tick whose signature is verified.
 
     Args:
-        said: What the scheme's row makes of it.
+        said: The info by the scheme's row.
         headers: Names in lower case.
-        path: Where it was posted to, without the query.
+        path: The path of the request, without the query.
 
     Raises:
-        SignatureError: QStash wasn't given this URL; or the tick has no message id: without one, every tick would be
-            the same event.
+        SignatureError: The URL isn't the one that QStash was given; or the tick has no message id, without which every
+            tick would be the same event.
     """
     if not is_mac(said.query.get(TICK_MAC, ""), tick_mac(mac_key, path.rpartition("/")[2])):
         raise SignatureError("the URL isn't the one that the relay gave its schedule", reason="wrong_token")

@@ -1,6 +1,7 @@
-"""Webhooks that the table couldn't take, kept in the bucket until it can: their sources would never send them again.
+"""A verified webhook, and the form in which the spool keeps it while the table is down.
 
-A spooled webhook was verified when it came; only ingest may write here, so it isn't verified again.
+Many sources never send again, so a webhook that the table can't take waits in the bucket.  Only ingest may write there,
+so a spooled webhook isn't verified again.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
     from relay.storage.store import Store
 
-COUNTED_MAX = 1000  # a page of the bucket's list
+COUNTED_MAX = 1000  # one page of the bucket's list
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """One webhook as it came, and what it says of itself."""
+    """One verified webhook: its bytes, and what they say of the event (*said*)."""
 
     source: str
     received_at: datetime
@@ -33,7 +34,7 @@ class Webhook:
     body: bytes
 
     def dump(self) -> bytes:
-        """Return it as it stands in the bucket: JSON, the body in base64."""
+        """Return the webhook as the spool keeps it: JSON, the body in base64."""
         held = {
             "source": self.source,
             "received_at": iso(self.received_at),
@@ -48,7 +49,7 @@ class Webhook:
         """Return the webhook that *data* holds.
 
         Raises:
-            ValueError, KeyError, TypeError: It is no spooled webhook.
+            ValueError, KeyError, TypeError: *data* is no spooled webhook.
         """
         held = json.loads(data)
         return cls(
@@ -61,9 +62,9 @@ class Webhook:
 
 
 def backlog(store: Store) -> tuple[int, datetime | None]:
-    """Return how many webhooks are spooled, up to `COUNTED_MAX`, and since when the oldest is."""
+    """Return how many webhooks are spooled, up to `COUNTED_MAX`, and when the oldest was received."""
     keys = store.spooled(COUNTED_MAX)
     for key in keys:
-        with suppress(ValueError):  # somebody else wrote there
+        with suppress(ValueError):  # another program wrote it
             return len(keys), from_iso(key.partition("/")[2].rpartition("-")[0])
     return len(keys), None
