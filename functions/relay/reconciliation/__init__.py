@@ -1,4 +1,5 @@
-"""Holds what a provider says it sent against the ledger, and asks for what is missing.
+"""Compares a provider's list of sent webhooks with the ledger, and asks the provider for the missing ones.
 
-`reconcile` is the verb, `github` GitHub's API, `missing` what was found and asked for.
+`reconcile` is the verb, `github` the client of GitHub's API, `missing` the rules and records of missing events.
+It imports adapters and policy, and no verb.
 """

@@ -1,7 +1,7 @@
-"""GitHub's REST API, as far as it tells what a webhook of it sent.  Hides httpx, paging, rate limits and wire names.
+"""A client of GitHub's REST API for the deliveries of webhooks.  Hides httpx, paging, rate limits and wire names.
 
-GitHub calls each request that it makes to a hook's URL a delivery; here it is a *sending*, since a delivery is the
-relay's own.  The sendings of one event share a `guid`, which comes as `X-GitHub-Delivery`.
+GitHub calls each request to a hook's URL a delivery.  Here such a request is a *sending*, since a delivery is the
+relay's own.  The sendings of one event share a `guid`, which GitHub sends as `X-GitHub-Delivery`.
 
 Source: https://docs.github.com/en/rest/repos/webhooks, https://docs.github.com/en/rest/orgs/webhooks
 """
@@ -37,8 +37,8 @@ class Sending:
     """One request that GitHub made to a hook's URL.
 
     Attributes:
-        guid: Of the event: the same for all its sendings.
-        status: The HTTP status that GitHub was answered; 0 where no answer came.
+        guid: The event's own, the same for all its sendings.
+        status: The HTTP status of the answer to GitHub; 0 without an answer.
     """
 
     id: int
@@ -52,9 +52,10 @@ class GitHub:
     """A client of GitHub's API.
 
     Args:
-        token: May read a hook's deliveries, and ask for them again.
-        url: Where it is.  Its addresses must be public; one that was given may be this machine's.
-        transport: For tests: what sends in the network's stead.
+        token: It may read a hook's deliveries and request redeliveries.
+        url: The API's base URL.  Its addresses must be public, or this machine's where another URL than the default is
+            given.
+        transport: Replaces the network in tests.
 
     Raises:
         GitHubError: From every method: GitHub refused, or didn't answer.
@@ -80,14 +81,14 @@ class GitHub:
 
         from relay.internet.public_transport import PublicTransport
 
-        # It asks one host alone, so that connections may be kept.
+        # The client asks one host alone, so it may keep connections.
         return PublicTransport(httpx.HTTPTransport(trust_env=False), allow_local=self.url != DEFAULT_URL)
 
     def sendings(self, hook: str, cursor: str | None = None) -> tuple[list[Sending], str | None]:
-        """Return a page of what *hook* sent, newest first, and the cursor to go on at; None at the end.
+        """Return a page of the sendings of *hook*, newest first, and the cursor of the next page; None at the end.
 
         Args:
-            hook: Its path in the API, like `repos/OWNER/REPO/hooks/123`.
+            hook: The hook's path in the API, like `repos/OWNER/REPO/hooks/123`.
         """
         answer = self._call(
             "GET", f"{hook}/deliveries", params={"per_page": PAGE, **({"cursor": cursor} if cursor else {})}
@@ -104,7 +105,7 @@ class GitHub:
         return url.partition("?")[0] if isinstance(url, str) else None
 
     def send_again(self, hook: str, sending: int) -> None:
-        """Have a sending of *hook* made once more, to the URL that the hook has now; it may take a while."""
+        """Request a redelivery of a sending, to the current URL of *hook*; GitHub may take a while."""
         self._call("POST", f"{hook}/deliveries/{sending}/attempts")
 
     def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
@@ -126,7 +127,7 @@ class GitHub:
 
 
 def _is_limited(answer: httpx.Response) -> bool:
-    """Tell whether GitHub wants us to come back later; a 403 may also say that the token may not do that."""
+    """Tell whether GitHub limits the rate; a 403 may also mean that the token lacks a permission."""
     if answer.status_code == 429:
         return True
     return answer.status_code == 403 and (
@@ -138,12 +139,12 @@ def _sending(row: dict[str, Any]) -> Sending:
     kind = ".".join(it for it in (row.get("event"), row.get("action")) if isinstance(it, str) and it)
     at = datetime.fromisoformat(row["delivered_at"])
     if at.tzinfo is None or not isinstance(row["guid"], str):
-        raise ValueError("not as GitHub writes it")
+        raise ValueError("the row is not as GitHub writes it")
     return Sending(int(row["id"]), row["guid"], at.astimezone(UTC), int(row.get("status_code") or 0), kind)
 
 
 def _next_cursor(answer: httpx.Response) -> str | None:
-    """Return the cursor in the Link header: it alone, so that the token goes to no URL that an answer names."""
+    """Return the cursor in the Link header, not the URL: the token must go to no URL that an answer names."""
     url = answer.links.get("next", {}).get("url", "")
     return next(iter(parse_qs(urlsplit(url).query).get("cursor", ())), None)
 
@@ -154,7 +155,7 @@ def _json(answer: httpx.Response, kind: type) -> Any:
     except ValueError:
         value = None
     if not isinstance(value, kind):
-        raise GitHubError("the answer is not the JSON that it should be")
+        raise GitHubError(f"the answer is no JSON {'list' if kind is list else 'object'}")
     return value
 
 

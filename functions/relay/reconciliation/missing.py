@@ -1,7 +1,7 @@
-"""What a source sent and the ledger lacks: when it is asked for again, when it is given up, and how that is kept.
+"""Missing events: when the relay asks for one again, when it gives one up, and the records of both.
 
-Under the pk `RECONCILE#{source}` an item `GUID#{guid}` is one missing event, and `HOOK#{hook}` how far a hook's list
-was read.  An event that came is closed by letting its item expire at once.
+Under the pk `RECONCILE#{source}` an item `GUID#{guid}` is one missing event, and an item `HOOK#{hook}` is the progress
+through a hook's list.  Once the event arrives, its item expires at once.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from relay.storage.store import Store
 
 ASKED_MAX = 5
-GAP = timedelta(minutes=30)  # between two askings, and until the last has had its chance
-REFUSED_GAP_FACTOR = 4  # 30 min, 2 h, 8 h, 32 h: five askings of what is refused reach over a night and a day
+GAP = timedelta(minutes=30)  # between two requests for an event, and after the last one
+REFUSED_GAP_FACTOR = 4  # 30 min, 2 h, 8 h, 32 h: five requests for a refused event reach over a night and a day
 KEPT_FOR = timedelta(days=7)
 TOO_LARGE = 413
 PASSING = frozenset({408, 429})  # of an overloaded gateway
@@ -32,12 +32,12 @@ PASSING = frozenset({408, 429})  # of an overloaded gateway
 
 @dataclass(frozen=True)
 class Missing:
-    """One event that GitHub sent, by what it says of the newest sending, and that the ledger lacks.
+    """An event that GitHub sent and the ledger lacks, as its newest sending describes it.
 
     Attributes:
-        sending: GitHub's id of that sending; the next asking is for it.
-        status: What GitHub was answered; 0 where no answer came.
-        asked: How often it was asked for.
+        sending: GitHub's id of the newest sending, which the next request is for.
+        status: The HTTP status of the answer to GitHub; 0 without an answer.
+        asked: How often the relay requested it.
     """
 
     guid: str
@@ -53,7 +53,7 @@ class Missing:
 
     @classmethod
     def of(cls, hook: str, sending: Sending, now: datetime) -> Missing:
-        """Return the event as its first sending that is looked at says it."""
+        """Return the missing event of a *sending*."""
         return cls(
             guid=sending.guid,
             hook=hook,
@@ -65,29 +65,29 @@ class Missing:
         )
 
     def after(self, hook: str, sending: Sending) -> Missing:
-        """Return the event once *sending* of it is known, in whatever order sendings come."""
+        """Return the event once another *sending* of it is known, whatever the order of the sendings."""
         if sending.at <= self.sent_at:
             return self
         return replace(self, hook=hook, sending=sending.id, sent_at=sending.at, status=sending.status)
 
     def asked_for(self, now: datetime) -> Missing:
-        """Return the event once it was asked for."""
+        """Return the event after one more request for it."""
         return replace(self, asked=self.asked + 1, first_asked_at=self.first_asked_at or now, asked_at=now)
 
     @property
     def was_refused(self) -> bool:
-        """Tell whether the relay itself refused it: the same happens again unless a person mends something."""
+        """Tell whether the relay refused the event: it will again, until a person mends the cause."""
         return 400 <= self.status < 500 and self.status not in PASSING
 
     def may_be_asked(self, now: datetime, accepted_at: datetime | None) -> bool:
-        """Tell whether to ask for it.
+        """Tell whether to request the event now.
 
-        What the relay refused is asked for ever more rarely, so that the askings aren't spent in the night in which the
-        secret is wrong; and every `GAP` again once its hook sent something later that was accepted.  A body that is too
-        large is asked for once, since the same bytes stay too large.
+        The gaps grow for an event that the relay refused, so that one night with a wrong secret doesn't spend all
+        requests.  They are `GAP` again once a later sending of the hook was accepted.  A body that was too large is
+        requested once, since the same bytes stay too large.
 
         Args:
-            accepted_at: When the hook's newest sending that was answered 2xx was made; None: none is known.
+            accepted_at: The time of the hook's newest sending that was answered 2xx; None: none is known.
         """
         if self.asked >= ASKED_MAX or now - self.sent_at >= SENDS_AGAIN_FOR:
             return False
@@ -100,7 +100,7 @@ class Missing:
         return now - self.asked_at >= GAP * factor
 
     def needs_a_person(self, now: datetime) -> bool:
-        """Tell whether asking didn't help: all askings are spent, it was refused again, or GitHub has it no more."""
+        """Tell whether requests can't help: all are spent, the relay refused it again, or GitHub has it no more."""
         if now - self.sent_at >= SENDS_AGAIN_FOR:
             return True
         if self.asked_at is None or self.first_asked_at is None:
@@ -111,12 +111,12 @@ class Missing:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a hook's list was read.
+    """The progress through a hook's list.
 
     Attributes:
-        since: All that was sent before is judged; None: nothing is yet.
-        until, cursor: Of a reading that was cut short: where it began, and the page that it goes on at.
-        accepted_at: When the newest sending was made that was answered 2xx.
+        since: All earlier sendings have been compared; None: none yet.
+        until, cursor: Of an interrupted reading: where it began, and its next page.
+        accepted_at: The time of the newest sending that was answered 2xx.
     """
 
     since: datetime | None = None
@@ -134,7 +134,7 @@ class Records:
         self._pk = f"RECONCILE#{source.name}"
 
     def all(self) -> tuple[dict[str, Missing], dict[str, Progress]]:
-        """Return the missing events by guid and the progress by hook, of the hooks that the source names: one query."""
+        """Return the missing events by guid and the progress by hook, for the hooks of the source; one query."""
         missing: dict[str, Missing] = {}
         progress: dict[str, Progress] = {}
         for item in self._store.table.query("pk = :pk", {":pk": self._pk}):
@@ -147,7 +147,7 @@ class Records:
         return {guid: it for guid, it in missing.items() if it.hook in named}, progress
 
     def save(self, missing: Missing) -> None:
-        """Keep what is known of a missing event."""
+        """Save a missing event."""
         times = {name: iso(at) for name in ("sent_at", "first_asked_at", "asked_at") if (at := getattr(missing, name))}
         plain = {name: getattr(missing, name) for name in ("hook", "sending", "status", "event_type", "asked")}
         self._put(f"GUID#{missing.guid}", {**plain, **times}, missing.expires_at)
@@ -157,7 +157,7 @@ class Records:
         self.save(replace(missing, expires_at=self._store.now()))
 
     def save_progress(self, hook: str, progress: Progress) -> None:
-        """Keep how far the list of *hook* was read."""
+        """Save the progress through the list of *hook*."""
         times = {name: iso(at) for name in ("since", "until", "accepted_at") if (at := getattr(progress, name))}
         self._put(f"HOOK#{hook}", {**times, "cursor": progress.cursor}, self._store.now() + KEPT_FOR)
 
@@ -167,7 +167,7 @@ class Records:
         )
 
     def arrived(self, guids: Iterable[str]) -> dict[str, datetime]:
-        """Return when those of *guids* were received that the ledger has, read consistently.
+        """Return when the ledger received those of *guids* that it has, read consistently.
 
         An EVENT item is below 4 KB as a rule, so each guid costs one read unit, and a hundred are one request.
         """
@@ -176,7 +176,7 @@ class Records:
         return {keys[key]: from_iso(item["received_at"]) for key, item in found.items()}
 
     def mark(self, guid: str) -> None:
-        """Say in the event's record that it came because it was asked for; the first to say so counts."""
+        """Mark the event's record as reconciled; the first mark counts."""
         self._store.table.update(
             (self._event(guid), "EVENT"),
             "SET reconciled_at = :now",

@@ -1,14 +1,15 @@
-"""The verb of reconcile: holds what GitHub says it sent to the ledger, and asks GitHub to send again what is missing.
+"""The verb of reconcile: compares GitHub's list of sendings with the ledger, and requests the missing ones again.
 
-GitHub never sends again by itself what wasn't answered 2xx.  A run reads the list of each hook from the newest back to
-where the last run began; the first, and one after a long pause, as far back as GitHub can send again.  What was sent
-less than `GRACE` ago may be under way, and is the next run's.  A reading that is cut short (time, a rate limit, an
-outage) goes on at its page in the next run, and what was found missing before is kept.
+GitHub never repeats a sending by itself, whatever the answer was.  A run reads the list of each hook from the newest
+sending back to where the last run began.  The first run, and one after a long pause, reads back as far as GitHub can
+redeliver.  A sending younger than `GRACE` may still be under way, so the next run compares it.  An interrupted reading
+(time, a rate limit, an outage) goes on at its page in the next run.
 
-Each sending costs one read unit once (see `Records.arrived`), each missing event one more a run and a write unit
-a change; each page of 100 sendings is one request to GitHub and one write unit, each asking two requests at most.
+Each sending costs one read unit once (see `Records.arrived`).  Each missing event costs one more a run, and a write
+unit a change.  Each page of 100 sendings is one request to GitHub and one write unit; each redelivery takes two requests at
+most.
 
-Only what went to this relay's URL of the source is asked for: where a hook posted elsewhere before, that isn't lost.
+The relay requests only sendings to its own URL of the source: a hook that posted elsewhere before lost nothing.
 """
 
 from __future__ import annotations
@@ -44,16 +45,16 @@ class Reconciled:
     """What a run did.
 
     Attributes:
-        looked_at: How many sendings were held to the ledger.
-        asked: How many events were asked for.
-        arrived: How many came that were asked for before.
-        elsewhere: How many sendings had gone to another URL, and so were nobody's loss.
-        waiting: How many are missing and can still come.
-        missing: Those for which asking didn't help: a person has to look.
+        looked_at: How many sendings it compared.
+        asked: How many events it requested.
+        arrived: How many events arrived that a run had requested.
+        elsewhere: How many sendings had gone to another URL, so that nothing was lost.
+        waiting: How many missing events can still arrive.
+        missing: The events that no request brought: a person has to look.
         stopped: Why the run ended early, to go on next time; None: it didn't.
-        refused: What GitHub refused, by hook: the owner must act.
-        skipped: Another run was under way.
-        defects: At which source our own code failed, and where.
+        refused: Why GitHub refused, by hook: the owner must act.
+        skipped: Whether another run was under way.
+        defects: Defects of the relay's own code, each with its source.
     """
 
     looked_at: int = 0
@@ -74,8 +75,8 @@ def reconcile(
     """Reconcile every source that names hooks; do nothing where another run holds the lease.
 
     Args:
-        owner: Tells this run from others.
-        seconds_left: How long this run may still take.
+        owner: The run's own name, for the lease.
+        seconds_left: Returns how long this run may still take.
     """
     done = Reconciled()
     if not store.take_lease(LEASE, owner, LEASE_LENGTH):
@@ -110,7 +111,7 @@ class _Run:
     ) -> None:
         self.source = source
         self.urls = {webhook_url(base, source.name) for base in settings.base_urls}
-        # An event whose record has expired isn't missing, and what GitHub is about to forget can't be asked for.
+        # An event whose record has expired isn't missing, and GitHub can't redeliver what it is about to forget.
         self.window = min(SENDS_AGAIN_FOR, timedelta(days=settings.retention_days)) - WINDOW_MARGIN
         self.now = store.now
         self.records = Records(store, source)
@@ -134,7 +135,7 @@ class _Run:
         self.done.waiting += len(self.missing) - len(lost)
 
     def _speak(self, hook: str, call: Callable[[], None]) -> None:
-        """Do *call*, which speaks to GitHub, unless that was in vain before in this run."""
+        """Do *call*, which asks GitHub, unless an earlier call of this run failed for good."""
         if self.done.stopped or hook in self.done.refused:
             return
         if self.seconds_left() <= 0:
@@ -150,10 +151,10 @@ class _Run:
             else:
                 self.done.refused[hook] = str(error)
 
-    # -- what is missing ------------------------------------------------------------------------------------------
+    # -- comparing -------------------------------------------------------------------------------------------
 
     def _read_list(self, hook: str) -> None:
-        """Find what is missing of what *hook* sent, from where the reading was cut short, or from the newest, back."""
+        """Find the missing events of *hook*, back from the newest sending or from the page of an interrupted reading."""
         now = self.now()
         before = self.progress.get(hook, Progress())
         floor = max(filter(None, (before.since, now - self.window)))
@@ -164,7 +165,7 @@ class _Run:
             except GitHubError as error:
                 if error.passing or at.cursor is None:
                     raise
-                at = replace(at, until=now - GRACE, cursor=None)  # the page may be gone: from the newest, once more
+                at = replace(at, until=now - GRACE, cursor=None)  # the page may be gone: begin at the newest again
                 continue
             self._judge(hook, [it for it in page if floor <= it.at <= (at.until or now)])
             accepted = [it.at for it in page if 200 <= it.status < 300]
@@ -180,7 +181,7 @@ class _Run:
                 return
 
     def _judge(self, hook: str, sendings: Iterable[Sending]) -> None:
-        """Keep those of *sendings* whose events the ledger lacks."""
+        """Keep the events of *sendings* that the ledger lacks."""
         newest: dict[str, Sending] = {}
         for sending in sendings:
             self.done.looked_at += 1
@@ -196,7 +197,7 @@ class _Run:
                 self._note(now_known)
 
     def _welcome(self) -> None:
-        """Close what came; what came after it was asked for is marked as reconciled."""
+        """Close the events that arrived, and mark those as reconciled that arrived after a request."""
         for guid, received_at in self.records.arrived(self.missing).items():
             missing = self.missing.pop(guid)
             asked_at = missing.first_asked_at
@@ -212,7 +213,7 @@ class _Run:
         return self.done.asked < ASKED_A_RUN_MAX and missing.may_be_asked(self.now(), accepted_at)
 
     def _ask(self, missing: Missing) -> None:
-        """Have GitHub send *missing* again.  It counts as asked before GitHub is asked: so no failure asks for ever."""
+        """Request a redelivery of *missing*; count the request first, so that no failure repeats it for ever."""
         self._note(missing.asked_for(self.now()))
         self.done.asked += 1
         try:
@@ -225,11 +226,11 @@ class _Run:
                 self._note(missing)
             raise
         except GitHubError as error:
-            if error.passing or error.answered in {401, 403}:  # it wasn't heard
+            if error.passing or error.answered in {401, 403}:  # GitHub didn't take the request
                 self._note(missing)
                 self.done.asked -= 1
                 raise
-            return  # GitHub has it no more, or can't: another asking, or a person, sees to it
+            return  # GitHub has it no more, or can't: another request, or a person, sees to it
         self.done.asked -= 1
         self.done.elsewhere += 1
         self.records.close(self.missing.pop(missing.guid))

@@ -1,5 +1,5 @@
-"""What a person has delivered again, or held back.
+"""Replays and pauses: what a person starts, and stops.
 
-`deliveries` starts new generations, `bulk` goes through many of them at a rate, `pauses` holds what comes for a
+`deliveries` replays named deliveries, `bulk` replays all that a query finds, at a rate, `pauses` ends the pause of a
 destination.  It imports no other verb.
 """

@@ -1,7 +1,7 @@
-"""The verb of a replay of many: all deliveries that a query finds, counted first, started at a bounded rate.
+"""The verb of a replay by query: it counts the deliveries first, and starts them at a bounded rate.
 
-The sweep advances it, a share a run: it can be stopped and resumed, and goes on where it was after a crash.  Each
-delivery is started once by one replay, whatever happens: its record is there, or it isn't.
+The sweep advances it, a share a run.  A person can stop and resume it, and it goes on after a crash.  One replay starts
+each delivery once, whatever happens: the replay's record of the delivery decides.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
     from relay.storage.store import Store
 
 PAGE = 100
-EVERY = timedelta(seconds=50)  # the sweep comes every minute
+EVERY = timedelta(seconds=50)  # the sweep runs every minute
 QUERY = ("source", "type", "destination", "status", "since", "until")
 
 
 @dataclass(frozen=True)
 class Counted:
-    """How many deliveries a query finds, by status; *complete* says whether time sufficed for all of them."""
+    """How many deliveries a query finds, by status; *complete*: whether the time sufficed to count all."""
 
     by_status: Mapping[str, int]
     complete: bool
 
 
 def filters_of(query: Mapping[str, str]) -> Filters:
-    """Return which deliveries *query* chooses: without a status all that are over and were not delivered, nor are held.
+    """Return the filters of *query*; without a status, it means all that ended without a delivery.
 
     Raises:
-        BadRequest: It has a filter that there isn't, chooses what is still under way, or everything there is.
+        BadRequest: *query* has an unknown filter, no filter at all, or chooses deliveries that are under way.
     """
     for name in query:
         if name not in QUERY:
-            raise BadRequest(f"unknown filter {name!r}: there are {', '.join(QUERY)}", code="unknown_filter")
+            raise BadRequest(f"unknown filter {name!r} (allowed: {', '.join(QUERY)})", code="unknown_filter")
     if not query:
         raise BadRequest("say which deliveries: a source, a destination, a status, a time …")
     found = Filters.of(query, also=UNROUTED)
@@ -57,15 +57,15 @@ def filters_of(query: Mapping[str, str]) -> Filters:
         return replace(found, statuses=tuple(it for it in Status if it in DIED))
     if found.statuses == (UNROUTED,):
         if found.destination is not None:
-            raise BadRequest("an event that no route took has no destination yet: leave that out")
+            raise BadRequest("an unrouted event has no destination yet: leave destination out")
         return found
     if found.statuses[0] not in REPLAYABLE:
-        raise BadRequest(f"a delivery that is {found.statuses[0]} is still under way: wait for its end")
+        raise BadRequest(f"a delivery that is {found.statuses[0]} is under way: wait until it has ended")
     return found
 
 
 def count(store: Store, query: Mapping[str, str], seconds_left: Callable[[], float]) -> Counted:
-    """Return how many deliveries, or unrouted events, a replay of *query* would start now; nothing is changed.
+    """Return how many deliveries, or unrouted events, a replay of *query* would start now; change nothing.
 
     Raises:
         BadRequest: As `filters_of`.
@@ -81,14 +81,14 @@ def count(store: Store, query: Mapping[str, str], seconds_left: Callable[[], flo
 
 
 def start(store: Store, query: Mapping[str, str], *, rate: int, by: str | None, reason: str | None) -> Job:
-    """Start a replay of all deliveries that *query* finds now; the sweep does it.
+    """Start a replay of all deliveries that *query* finds now; the sweep carries it out.
 
     Raises:
-        BadRequest: As `filters_of`; or the rate is out of bounds.
+        BadRequest: As `filters_of`; or *rate* is out of range.
     """
     check_rate(rate)
     found, now = filters_of(query), store.now()
-    bounded = {**query, "until": min(found.below, iso(now))}  # what comes later isn't what was counted
+    bounded = {**query, "until": min(found.below, iso(now))}  # later events were not counted
     filters_of(bounded)
     job = Job(new_replay_id(), State.RUNNING, by, reason, now, now + KEPT_FOR, bounded, rate)
     store.save_job(job)
@@ -96,30 +96,30 @@ def start(store: Store, query: Mapping[str, str], *, rate: int, by: str | None, 
 
 
 def check_rate(rate: int) -> None:
-    """Raise `BadRequest` where *rate* is out of bounds."""
+    """Raise `BadRequest` unless *rate*, in deliveries a minute, is in range."""
     if not 1 <= rate <= RATE_MAX:
         raise BadRequest(f"rate must be a number from 1 to {RATE_MAX}, deliveries a minute")
 
 
 def turn(store: Store, replay_id: str, state: State) -> Job:
-    """Stop or resume a replay; return it as it is now.
+    """Stop or resume a replay; return its new state.
 
     Raises:
         NotFound: There is no such replay.
-        Conflict: It is done.
+        Conflict: The replay is done.
     """
     job = store.job(replay_id)
     if job is None:
         raise NotFound("there is no such replay")
     if job.state is State.DONE:
-        raise Conflict("the replay is done: nothing of it is left to stop or to resume")
+        raise Conflict("the replay is done: nothing is left to stop or to resume")
     if job.state is not state and not store.turn_job(job, state):
         return turn(store, replay_id, state)  # it advanced meanwhile
     return replace(job, state=state)
 
 
 def advance(store: Store, router: Router, replay_id: str, seconds_left: Callable[[], float], *, workers: int) -> int:
-    """Start the share of one run of a replay; return how many deliveries, or unrouted events, that were."""
+    """Start one run's share of a replay; return how many deliveries, or unrouted events, it started."""
     job = store.job(replay_id)
     if job is None or job.state is not State.RUNNING:
         return 0
@@ -132,7 +132,7 @@ def advance(store: Store, router: Router, replay_id: str, seconds_left: Callable
         started = each(partial(_start, store, job, router, paused), page, workers=workers)
         failures = [it for it in started if isinstance(it, UpstreamError) and not isinstance(it, Defect)]
         if failures:
-            raise failures[0]  # the page is done again: what was started of it is known by its record
+            raise failures[0]  # the next run repeats the page: records tell what was started
         done = sum(it is True for it in started)
         after = replace(
             job,
@@ -150,7 +150,7 @@ def advance(store: Store, router: Router, replay_id: str, seconds_left: Callable
 
 
 def _page(store: Store, filters: Filters, below: str, limit: int) -> tuple[list[Item], str | None]:
-    """Return the newest deliveries of *filters* below a sort key, and where to go on; None at the end."""
+    """Return the newest deliveries of *filters* below a sort key, and the next sort key; None at the end."""
     equal = dict(filters.equal)
     if filters.destination is not None:
         equal["destination"] = filters.destination
@@ -158,14 +158,14 @@ def _page(store: Store, filters: Filters, below: str, limit: int) -> tuple[list[
 
 
 def _start(store: Store, job: Job, router: Router, paused: Collection[str], entry: Item) -> bool:
-    """Start one delivery of *job*, or route an event; return whether this replay has, now or before a crash."""
+    """Start one delivery of *job*, or route an event; tell whether this replay did, now or before a crash."""
     event = store.event(EventId(entry["pk"]))
     if event is None:
         return False
     if entry["sk"] == "EVENT":
         return bool(router.reroute(store, event))
     if entry["status"] == Status.HELD and entry["destination"] in paused:
-        return False  # it would be held again; the end of the pause lets it go
+        return False  # it would be held again until the pause ends
     delivery = store.delivery(event, entry["destination"])
     cause = Cause(job.id, job.by, job.reason)
     if delivery.status in filters_of(job.query).statuses and start_again(store, event, delivery, cause):

@@ -1,4 +1,7 @@
-"""The verb of a replay: terminal deliveries get a new generation, due at once; who asked, and why, is kept."""
+"""The verb of a replay: deliveries that have ended get a new generation, due at once.
+
+The replay's record keeps who asked, and why.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ if TYPE_CHECKING:
     from relay.storage.store import Store
 
 REPLAYABLE = frozenset(Status) - OPEN
-DIED = REPLAYABLE - {Status.DELIVERED, Status.HELD}  # what a replay means that doesn't say
-KEPT_FOR = timedelta(days=90)  # what is known of a replay
+DIED = REPLAYABLE - {Status.DELIVERED, Status.HELD}  # a replay that names no status means these
+KEPT_FOR = timedelta(days=90)  # a replay's record
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A replay that was started: its id, the deliveries as they stand now, and those left alone, with the reason."""
+    """A started replay: its id, the started deliveries, and the skipped ones (id, reason)."""
 
     id: str
     deliveries: list[Delivery]
@@ -38,8 +41,8 @@ def replay_deliveries(store: Store, ids: Iterable[str], *, by: str | None, reaso
     """Replay the deliveries *ids*.
 
     Raises:
-        BadRequest: One of *ids* names no destination, or there are too many.
-        NotFound: There is no such delivery.
+        BadRequest: One of *ids* names no destination, or *ids* are too many.
+        NotFound: One of *ids* doesn't exist.
     """
     named = list(ids)
     _check_number(len(named))
@@ -47,7 +50,7 @@ def replay_deliveries(store: Store, ids: Iterable[str], *, by: str | None, reaso
     for text in named:
         event_id, destination = split_delivery_id(text)
         if destination is None:
-            raise BadRequest(f"{text} names no destination: a delivery's id is dlv_….<destination>")
+            raise BadRequest(f"{text} names no destination: write dlv_….<destination>")
         chosen.append(_one(store, event_id, destination))
     return _start(store, chosen, REPLAYABLE, by, reason)
 
@@ -62,12 +65,12 @@ def replay_event(
     by: str | None,
     reason: str | None,
 ) -> Replay:
-    """Replay an event's dead deliveries, or all that are over where *include_delivered*; at *destinations* only.
+    """Replay an event's dead deliveries to *destinations* (None: to all), or every ended one if *include_delivered*.
 
-    An event that no route took, or of which one couldn't tell, goes where the routes of now take it.
+    An unrouted event, and one at which a route failed, goes through the current routes.
 
     Raises:
-        NotFound: There is no such event, or no such destination of it.
+        NotFound: There is no such event, or it has no delivery to one of *destinations*.
     """
     history = store.history(event_id)
     if history is None:
@@ -84,16 +87,16 @@ def replay_event(
 
 @dataclass(frozen=True)
 class Router:
-    """What it takes to ask the routes again.  *paused* returns the destinations that are paused now."""
+    """What routing an event again needs; *paused* returns the destinations that are paused now."""
 
     settings: Settings
     paused: Callable[[], Collection[str]]
 
     def reroute(self, store: Store, event: Event) -> list[Delivery]:
-        """Have an event that no route took, or of which one couldn't tell, go where the routes of now take it.
+        """Route an unrouted event, or one at which a route failed, by the current routes.
 
         Returns:
-            The deliveries that are new: pending, and due at once.
+            The new deliveries: pending, and due at once.
         """
         if event.unpublished or (event.expected and event.route_error is None):
             return []
@@ -114,7 +117,7 @@ def _one(store: Store, event_id: EventId, destination: str) -> tuple[Event, Deli
 
 def _check_number(number: int) -> None:
     if number > DELIVERIES_MAX:
-        raise BadRequest(f"one replay takes up to {DELIVERIES_MAX} deliveries")
+        raise BadRequest(f"one replay takes up to {DELIVERIES_MAX} deliveries: split it, or replay by a query")
 
 
 def _start(
@@ -135,7 +138,7 @@ def _start(
             continue
         again = start_again(store, event, delivery, Cause(replay_id, by, reason))
         if again is None:
-            skipped.append((delivery.id, "it changed meanwhile: look again"))
+            skipped.append((delivery.id, "it changed meanwhile: look at it again"))
         else:
             started.append(again)
     now = store.now()

@@ -1,6 +1,6 @@
-"""The verbs of a pause: a destination's deliveries are held in the ledger, and let go at a bounded rate.
+"""The verbs of a pause: the ledger holds a destination's deliveries, and releases them at a bounded rate.
 
-What lets them go is a replay of many, so that who, why, stop and resume of it are as with every replay.
+A replay by query releases them, so that it has an owner and a reason, and can be stopped and resumed like any other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from relay.storage.items import Item
     from relay.storage.store import Store
 
-RELAY = "relay"  # who lets go what nobody holds any more
+RELAY = "relay"  # the owner of a release that no person started
 HELD_A_SHARD = 500
 JOBS_LOOKED_AT = 100
 LOWEST = "0"
@@ -27,11 +27,11 @@ HIGHEST = "~"
 
 
 def resume(store: Store, destination: str, *, rate: int, by: str | None, reason: str | None) -> Job:
-    """End the pause of *destination*; return the replay that lets go what is held.
+    """End the pause of *destination*; return the replay that releases its held deliveries.
 
     Raises:
-        BadRequest: The rate is out of bounds; nothing has changed.
-        Conflict: It isn't paused.
+        BadRequest: *rate* is out of range; nothing has changed.
+        Conflict: The destination isn't paused.
     """
     bulk.check_rate(rate)
     if not store.unpause(destination):
@@ -40,15 +40,15 @@ def resume(store: Store, destination: str, *, rate: int, by: str | None, reason:
 
 
 def release_strays(store: Store, positions: list[str] | None) -> tuple[list[Job], list[str]]:
-    """Let go what is held though its destination isn't paused: an older view of the pauses held it.
+    """Release deliveries that are held though their destination isn't paused: a function with an older view held them.
 
-    A share a call, however much is held: so many of each shard.
+    One call looks at `HELD_A_SHARD` held deliveries of each shard.
 
     Args:
-        positions: Where the call before ended; None: there was none.
+        positions: The second value that the last call returned; None: begin.
 
     Returns:
-        The replays that were started, and where to go on.
+        The replays that it started, and the positions for the next call.
     """
     found: dict[str, Item] = {}
     left: list[str] = []
@@ -70,13 +70,13 @@ def _release(store: Store, destination: str, rate: int, by: str | None, reason: 
 
 
 def _is_held(store: Store, entry: Item) -> bool:
-    """Tell whether the delivery of *entry* is held indeed: the index lags."""
+    """Tell whether the delivery of *entry* is held: the index lags."""
     event = store.event(EventId(entry["pk"]))
     return event is not None and store.delivery(event, entry["destination"]).status is Status.HELD
 
 
 def _is_under_way(store: Store, destination: str) -> bool:
-    """Tell whether the newest replay that lets go of *destination* has more to do, or was stopped by a person."""
+    """Tell whether the newest release of *destination* isn't done: it goes on, or a person stopped it."""
     wanted = {"status": Status.HELD.value, "destination": destination}
     newest = next((it for it in store.jobs(JOBS_LOOKED_AT) if wanted.items() <= it.query.items()), None)
     return newest is not None and newest.state is not State.DONE

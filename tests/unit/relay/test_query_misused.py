@@ -174,5 +174,8 @@ def test_more_deliveries_than_a_replay_takes_are_refused_before_one_is_read(
 
     status, answer = operator.ask(START, {"delivery_ids": [f"dlv_{number}.erp" for number in range(101)]})
 
-    assert (status, answer["error"]["message"]) == (400, "one replay takes up to 100 deliveries")
+    assert (status, answer["error"]["message"]) == (
+        400,
+        "one replay takes up to 100 deliveries: split it, or replay by a query",
+    )
     assert clients.dynamodb.calls.made == []
