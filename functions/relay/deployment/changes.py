@@ -1,7 +1,7 @@
-"""What differs between what a deploy says and what QStash holds of the relay, and the changes that end that.
+"""The differences between a deployed state and QStash's, and the changes that end them.
 
-A state is `groups` (name -> endpoints, each with `name` and `url`), `schedules`, `queues` and `flow_controls` (name ->
-settings), every name with the relay's before it.
+A state has `groups` (name -> endpoints, each with `name` and `url`), `schedules`, `queues` and `flow_controls` (name ->
+settings).  Every name begins with the relay's own name and a dot.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ FOUND_MAX_CHARS = 1500  # CloudFormation takes 4 KB of answer
 
 @dataclass(frozen=True)
 class Change:
-    """One thing to do in QStash.
+    """One change in QStash.
 
     Attributes:
         kind: One of `KINDS`.
-        name: With the relay's name before it.
-        removes: Whether it takes something away.
-        what: What to put there: of a URL group the endpoints to put, or to remove; None: it goes as a whole.
+        name: The name in QStash.
+        removes: Whether the change removes something.
+        what: The settings to put; of a URL group the endpoints to put or to remove; None: all of it is removed.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class Change:
     what: Any = None
 
     def __str__(self) -> str:
-        """Return it for people."""
+        """Return the change in words."""
         verb = "remove" if self.removes else "set"
         names = f" of {self.name}" if self.kind == GROUPS and self.what else f" {self.name}"
         if self.kind == GROUPS and self.what:
@@ -51,13 +51,13 @@ class Change:
 
 
 def plan(desired: Mapping[str, Mapping[str, Any]], there: State, *, pinning: bool = True) -> list[Change]:
-    """Return what makes *there*, of the relay's own, what is *desired*: first what is put, then what is removed.
+    """Return the changes that turn *there*, the relay's own things in QStash, into *desired*: puts first, then removals.
 
-    A queue in which messages wait stays until they are delivered: QStash drops them with it.  A flow control is pinned
-    once something was published under its key, for QStash doesn't know it before; until then each publish carries it.
+    A queue stays while messages wait in it, since QStash drops them with the queue.  QStash knows a flow control only
+    once a message was published under its key, so it is pinned from then on; until then each publish carries it.
 
     Args:
-        pinning: Also pin what has the desired limits from publishes alone.
+        pinning: Whether to pin a flow control that has the desired limits from publishes alone.
     """
     wanted: State = {kind: dict(desired.get(kind, {})) for kind in KINDS}
     puts = [
@@ -86,7 +86,7 @@ def _queue_puts(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator
     for name, queue in wanted.items():
         have = there.get(name, {})
         if queue["parallelism"] != have.get("parallelism"):
-            paused = have.get("paused", False)  # somebody's, which putting it again would end
+            paused = have.get("paused", False)  # a person paused it, and a put without this would resume it
             yield Change(QUEUES, name, removes=False, what={"parallelism": queue["parallelism"], "paused": paused})
 
 
@@ -100,7 +100,7 @@ def _pins(wanted: Mapping[str, Any], there: Mapping[str, Any], *, pinning: bool)
 
 
 def removals(wanted: State, there: State) -> Iterator[Change]:
-    """Yield what takes away what is *there* and not *wanted*: of a URL group by the names of its endpoints."""
+    """Yield the removals of all that is *there* and not *wanted*; endpoints of a URL group count by name."""
     for name, endpoints in there[GROUPS].items():
         if name not in wanted[GROUPS]:
             yield Change(GROUPS, name, removes=True)
@@ -119,7 +119,7 @@ def removals(wanted: State, there: State) -> Iterator[Change]:
 
 
 def of_others(said: State, there: State) -> State:
-    """Return what of *there* isn't as the relay *said*: somebody else made it so, or messages wait in it."""
+    """Return the part of *there* that differs from *said*: another hand made it so, or messages wait in it."""
     return {
         GROUPS: {name: kept for name, it in there[GROUPS].items() if (kept := _others_endpoints(said, name, it))},
         SCHEDULES: {
@@ -150,7 +150,7 @@ def _is_as(said: Mapping[str, Any] | None, found: Mapping[str, Any], settings: I
 
 
 def described(there: State) -> list[str]:
-    """Return what is *there* for people: each thing's name, and its URLs without what may be secret in them."""
+    """Return *there* in words: each thing's name, and its URLs without the parts that may be secret."""
     groups = [
         f"URL group {name} ({', '.join(_shown(it.get('url'), it.get('name')) for it in endpoints)})"
         for name, endpoints in there[GROUPS].items()
@@ -160,13 +160,13 @@ def described(there: State) -> list[str]:
 
 
 def _shown(url: str | None, name: str | None = None) -> str:
-    """Return *url* for people: its query may be a secret, as that of a schedule is, and so may a login."""
+    """Return *url* without its query and login: either may be a secret, as a schedule's query is."""
     said = _LOGIN.sub("//", (url or "").partition("?")[0])
     return f"{name} {said}" if name else said
 
 
 def perform(change: Change, qstash: QStash) -> None:
-    """Do *change*; doing it again changes nothing more."""
+    """Make *change* in QStash.  It is idempotent."""
     name, what = change.name, change.what
     if change.kind == GROUPS and not change.removes:
         qstash.put_endpoints(name, what)
@@ -185,10 +185,10 @@ def perform(change: Change, qstash: QStash) -> None:
 
 
 def refuse_others(there: State, relay: str) -> None:
-    """Raise where QStash holds anything of the relay's name before its first deploy.
+    """Raise if QStash holds anything of the relay's name before its first deploy.
 
     Raises:
-        OperatorError: It does; the message says what.
+        OperatorError: QStash does; the message says what.
     """
     if found := "; ".join(described(there)):
         raise OperatorError(
@@ -200,5 +200,5 @@ def refuse_others(there: State, relay: str) -> None:
 
 
 def shortened(text: str) -> str:
-    """Return *text*, no longer than CloudFormation shows it."""
+    """Return *text*, cut to the length that CloudFormation shows."""
     return text if len(text) <= FOUND_MAX_CHARS else f"{text[:FOUND_MAX_CHARS]} …"

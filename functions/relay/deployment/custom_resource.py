@@ -1,6 +1,7 @@
-"""What the functions of custom resources tell CloudFormation: why a deploy failed, and where the log is; or nothing.
+"""How the functions of custom resources fail: CloudFormation shows the reason and the right log group.
 
-The provider framework, which stands between, names a log group that isn't there: the functions' have no fixed names.
+The CDK's provider framework stands between, and names a log group that doesn't exist, since the functions' log groups
+have no fixed names.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def telling(context: Any) -> Iterator[None]:
-    """Let what fails within say where its log is, by the Lambda *context*; CloudFormation's events then do, too.
+    """Add the log group of the Lambda *context* to every error that leaves this block.
 
     Raises:
-        RelayError: Whatever failed.
+        RelayError: The error; a defect of the relay's own code as `Defect`.
     """
     group = getattr(context, "log_group_name", None)
     where = f"\nLog group: {group}" if group else ""
@@ -38,13 +39,13 @@ def telling(context: Any) -> Iterator[None]:
 
 
 def done_or_told(do: Callable[[], object], otherwise: str, **details: object) -> bool:
-    """Do it, or say *otherwise* in the log, whatever fails; tell whether it was done.
+    """Call *do*; log *otherwise* if it fails in any way; tell whether it succeeded.
 
-    For a delete: one that fails keeps its owner from leaving, or a deploy from its end, for good.
+    A delete must not fail: it would keep its owner from leaving, or a deploy from its end, for good.
     """
     try:
         do()
-    except Exception as error:  # noqa: BLE001  # a defect of ours keeps nobody either
+    except Exception as error:  # noqa: BLE001  # not even a defect may fail a delete
         reason = str(error if isinstance(error, RelayError) else Defect(error))
         logger.warning(otherwise, extra={"reason": reason, **details})
         return False

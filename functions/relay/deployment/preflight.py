@@ -1,7 +1,7 @@
-"""The verb of preflight: what must be right before the first thing is made that stays when a deploy fails.
+"""The verb of preflight: checks the usual causes of a failed first deploy before it makes anything that stays.
 
-A table and a bucket outlive a failed first deploy.  So what it most often fails for is looked at before: QStash's
-token, where it is taken, and whether QStash holds something of the relay's name already.
+The table and the bucket outlive a failed deploy.  So the first deploy checks QStash's token, and that QStash holds
+nothing of the relay's name yet, before it makes them.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 EU, US = REGIONS["EU"], REGIONS["US"]
 OTHER_REGION = {EU: US, "https://qstash-eu-central-1.upstash.io": US, US: EU}
-DEFAULT_NAME = "relay"  # what the command takes for the relay's name where nobody says it
+DEFAULT_NAME = "relay"  # the command's default for --name
 
 
 def token_and_url(vault: Secrets, secret: str, relay: str) -> tuple[str, str]:
-    """Return QStash's token and URL as the *secret* of the *relay* has them.
+    """Return QStash's token and URL from the *secret* of the *relay*.
 
     Raises:
-        OperatorError: It isn't set, or can't be used; the message says what to run.
-        UpstreamError: It can't be read, for now.
+        OperatorError: The secret isn't set, or can't be used; the message says what to run.
+        UpstreamError: Secrets Manager doesn't answer.
     """
     how = f"run `{_command(relay)}`"
     held = vault.read(secret)
@@ -52,7 +52,7 @@ def _is_token(token: object) -> bool:
 
 
 def _is_url(url: object) -> bool:
-    """Tell whether a QStash may be at *url*: by https, or on this machine."""
+    """Tell whether *url* can be a QStash's: over https, or on this machine."""
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         port_is_right = parts.port is None or parts.port > 0
@@ -64,14 +64,14 @@ def _is_url(url: object) -> bool:
 
 
 def check_token(connect: Callable[[str], QStash], url: str, relay: str) -> QStash:
-    """Return QStash at *url*, which takes the token.
+    """Return a client of QStash at *url*, once QStash has taken the token.
 
     Args:
-        connect: Returns QStash at a URL, with the token.
+        connect: Returns a client for a URL, with the token.
 
     Raises:
-        OperatorError: It refuses the token; that of the other region doesn't, or it does, too.
-        UpstreamError: It doesn't answer, or not in QStash's way.
+        OperatorError: QStash refuses the token; the message says whether the other region takes it.
+        UpstreamError: QStash doesn't answer, or what answers isn't QStash.
     """
     qstash = connect(url)
     try:
@@ -93,7 +93,7 @@ def check_token(connect: Callable[[str], QStash], url: str, relay: str) -> QStas
 
 
 def _is_refused(error: QStashError) -> bool:
-    """Tell whether QStash surely refuses; one that doesn't know an account says 404."""
+    """Tell whether QStash refused for good; a QStash that doesn't know the account answers 404."""
     return error.answered is not None and error.concern is not Concern.MOMENT
 
 
@@ -106,22 +106,22 @@ def _takes(qstash: QStash) -> bool:
 
 
 def check_names(qstash: QStash, relay: str) -> None:
-    """Raise where QStash holds something of the *relay*'s name before its first deploy.
+    """Raise if QStash holds anything of the *relay*'s name before its first deploy.
 
     Raises:
-        OperatorError: It does.
+        OperatorError: QStash does.
         UpstreamError: QStash can't be read.
     """
     refuse_others({**again(lambda: actual(qstash, relay, BELONGING)), PINS: {}}, relay)
 
 
 def is_first(stack: str, client: Any = None) -> bool:
-    """Tell whether the deploy that is under way makes the *stack*, by its id.
+    """Tell whether the current deploy creates the *stack* (its id).
 
-    A stack that was deployed before there was a preflight has things in QStash, and they are its own.
+    A stack that was deployed before there was a preflight has its own things in QStash already.
 
     Raises:
-        UpstreamError: CloudFormation can't be asked.
+        UpstreamError: CloudFormation doesn't answer.
 
     Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
     """

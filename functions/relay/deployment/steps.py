@@ -1,7 +1,7 @@
-"""What a deploy changes in QStash while functions of before and of after run, and how it is taken back.
+"""The changes of one deploy in QStash, in an order that is right while old and new functions run; and their undoing.
 
-QStash's free plan has one URL group.  Where it takes no new one, one that leaves with this deploy goes first: what
-functions of before publish to that meanwhile is refused, stays owed, and follows its destinations.
+QStash's free plan has one URL group.  When QStash takes no new group, a group that leaves with this deploy is removed
+first.  QStash then refuses publishes of the old functions to that group; they stay owed and follow their destinations.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ROOM_IS_NO_MATTER = {Concern.MOMENT, Concern.ACCOUNT}
 
 
 def at_first(changes: Iterable[Change], there: State, before: State, after: State) -> Iterator[Change]:
-    """Yield those of *changes* that are right while functions publish as *before*, or as *after*."""
+    """Yield those of *changes* that are right while some functions publish as *before* and others as *after*."""
     stay = before.get(GROUPS, {}).keys() & after.get(GROUPS, {}).keys()
     old, new = _places(before), _places(after)
     moving = {name for name, place in old.items() if new.get(name, place) != place}
@@ -41,7 +41,7 @@ def at_first(changes: Iterable[Change], there: State, before: State, after: Stat
 
 
 def _places(state: State) -> dict[str, object]:
-    """Return where *state* has each destination: in which URL group, and whether as an AWS target; or alone."""
+    """Return the place of each destination in *state*: its URL group and whether it is an AWS target; or `ALONE`."""
     grouped = {
         endpoint["name"]: (group, is_deliver_url(endpoint["url"], endpoint["name"]))
         for group, endpoints in state.get(GROUPS, {}).items()
@@ -51,11 +51,11 @@ def _places(state: State) -> dict[str, object]:
 
 
 class Steps:
-    """The changes of one deploy, one after the other; each may be taken back.
+    """The changes of one deploy, made one after another; all of them can be undone.
 
     Args:
-        there: What QStash held before the first.
-        leaving: The URL groups that go with this deploy: any of them may go at once, if QStash takes no other else.
+        there: QStash's state before the first change.
+        leaving: The URL groups that leave with this deploy; they may go at once where QStash has no room.
     """
 
     def __init__(self, qstash: QStash, there: State, leaving: Collection[str]) -> None:
@@ -65,10 +65,10 @@ class Steps:
         self._begun: list[Change] = []
 
     def do(self, change: Change) -> None:
-        """Do *change*, trying again what fails in passing.
+        """Make *change*; repeat what may pass.
 
         Raises:
-            QStashError: It can't be done.
+            QStashError: QStash refuses it for good, or time is over.
         """
         is_new = change.kind == GROUPS and not change.removes and change.name not in self._there[GROUPS]
         while True:
@@ -86,7 +86,7 @@ class Steps:
         again(lambda: perform(change, self._qstash))
 
     def _least_missed(self, change: Change) -> str:
-        """Return a group that leaves, and no longer count it: the one most of whose destinations *change* has, too."""
+        """Take the leaving group that shares most destinations with *change* off the list, and return it."""
         names = {it["name"] for it in change.what}
         shared = {it: len(names & _names(self._there[GROUPS][it])) for it in self._leaving}
         found = max(sorted(shared), key=shared.__getitem__)
@@ -94,10 +94,10 @@ class Steps:
         return found
 
     def take_back(self, read: Callable[[], State]) -> list[str]:
-        """Make QStash what it was before the first change, as far as that can be done; return what couldn't be.
+        """Undo the changes as far as possible; return those that couldn't be undone, in words.
 
         Args:
-            read: Returns what QStash holds now.
+            read: Returns QStash's state now.
         """
         if not self._begun:
             return []
@@ -115,9 +115,9 @@ class Steps:
 
 
 def undone(begun: Iterable[Change], before: State, now: State) -> list[Change]:
-    """Return what makes *now* what was *before*, of all that *begun* was about: first what is removed.
+    """Return the changes that turn *now* back into *before*, for all that *begun* touched: removals first.
 
-    No function knows what a deploy brought that failed, and a plan may have no room for it and for what was before.
+    No function knows the new things of a failed deploy, and a plan may have no room for old and new together.
     """
     groups: dict[str, set[str]] = {}
     others: set[tuple[str, str]] = set()

@@ -1,18 +1,18 @@
-"""The verb of sync: makes what QStash holds of the relay what a deploy says: URL groups, schedules, queues, pins.
+"""The verb of sync: makes QStash's URL groups, schedules, queues and pinned flow controls match the deployed state.
 
-A change of the desired state has a new physical id, so CloudFormation creates the new state first (what is new is there
-before the functions change), and deletes the old one in its clean-up phase, or the new one after a rollback.  The table
-keeps every state that was created and not deleted yet.  A delete takes its state out and makes QStash match the newest
+A changed state has a new physical id.  So CloudFormation creates the new state first (new things exist before the
+functions change), and deletes the old state in its clean-up phase, or the new one after a rollback.  The table keeps
+every state that was created and not deleted yet.  A delete takes its state out and makes QStash match the newest one
 that remains.  So a rollback is right, whether or not CloudFormation asks for the old state again.
 
-What carries the relay's name is its own while the table says so; nothing else is touched.  QStash has no mark of whose
-a thing is: so a first deploy that finds something of its name refuses, and the end of the last state removes what is as
-that state said, and nothing else.
+Things in QStash with the relay's name are its own while the table says so; sync touches nothing else.  QStash can't
+mark whose a thing is.  So a first deploy that finds its name used refuses, and the end of the last state removes only
+things that are as that state said.
 
-Before a URL changes, the table is told when: what was published by then may be published again by the sweep, and QStash
-wouldn't know it for the same.
+Before a URL changes, the table notes the time.  The sweep may publish again what was published before that time, and
+QStash wouldn't know it for the same.
 
-A state is as `relay.deployment.changes` has it; and `alone` (destination -> URL), what is in no URL group.
+A state is as in `relay.deployment.changes`, and has `alone` (destination -> URL): the destinations in no URL group.
 """
 
 from __future__ import annotations

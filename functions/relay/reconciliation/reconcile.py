@@ -6,8 +6,8 @@ redeliver.  A sending younger than `GRACE` may still be under way, so the next r
 (time, a rate limit, an outage) goes on at its page in the next run.
 
 Each sending costs one read unit once (see `Records.arrived`).  Each missing event costs one more a run, and a write
-unit a change.  Each page of 100 sendings is one request to GitHub and one write unit; each redelivery takes two requests at
-most.
+unit a change.  Each page of 100 sendings is one request to GitHub and one write unit; each redelivery takes two
+requests at most.
 
 The relay requests only sendings to its own URL of the source: a hook that posted elsewhere before lost nothing.
 """
@@ -154,7 +154,7 @@ class _Run:
     # -- comparing -------------------------------------------------------------------------------------------
 
     def _read_list(self, hook: str) -> None:
-        """Find the missing events of *hook*, back from the newest sending or from the page of an interrupted reading."""
+        """Find the missing events of *hook*, from the newest sending or the page of an interrupted reading back."""
         now = self.now()
         before = self.progress.get(hook, Progress())
         floor = max(filter(None, (before.since, now - self.window)))
