@@ -51,7 +51,7 @@ class Change:
 
 
 def plan(desired: Mapping[str, Mapping[str, Any]], there: State, *, pinning: bool = True) -> list[Change]:
-    """Return the changes that turn *there*, the relay's own things in QStash, into *desired*: puts first, then removals.
+    """Return the changes that turn *there*, the relay's own things, into *desired*: puts first, then removals.
 
     A queue stays while messages wait in it, since QStash drops them with the queue.  QStash knows a flow control only
     once a message was published under its key, so it is pinned from then on; until then each publish carries it.
