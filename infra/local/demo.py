@@ -179,10 +179,10 @@ def _in_and_out(demo: Demo, destinations: Destinations) -> None:
     attempts = {"healthy": 1, "flaky": 3, "dead": 1 + RETRIES}
     deliveries = demo.ask("delivery", "list")
     demo.check("deliveries:", len(deliveries), 6)
-    for it in deliveries:
-        name = it["destination"]
-        demo.check(f"{it['id']} is", it["status"], statuses[name])
-        demo.check(f"attempts of {it['id']}:", it["attempts_count"], attempts[name])
+    for delivery in deliveries:
+        name = delivery["destination"]
+        demo.check(f"{delivery['id']} is", delivery["status"], statuses[name])
+        demo.check(f"attempts of {delivery['id']}:", delivery["attempts_count"], attempts[name])
     pull_request = next(it for it in events if it["type"] == "pull_request.opened")
     sent = json.loads((EVENTS / "pull_request.opened.json").read_text("utf-8"))["body"].encode()
     got = [it.body for it in destinations.received("healthy", pull_request["id"])]
@@ -211,9 +211,9 @@ def _replay(demo: Demo, destinations: Destinations) -> None:
     demo.relay("delivery", "list", "--destination", "dead")
     after = {name: len(destinations.received(name)) for name in before}
     demo.check("requests since the replay:", {name: after[name] - before[name] for name in before}, _only("dead", 2))
-    for it in demo.ask("delivery", "list", "--destination", "dead"):
-        demo.check(f"{it['id']} is", it["status"], "delivered")
-        demo.check(f"attempts of {it['id']}:", it["attempts_count"], 1 + RETRIES + 1)
+    for delivery in demo.ask("delivery", "list", "--destination", "dead"):
+        demo.check(f"{delivery['id']} is", delivery["status"], "delivered")
+        demo.check(f"attempts of {delivery['id']}:", delivery["attempts_count"], 1 + RETRIES + 1)
     demo.relay("event", "show", demo.ask("event", "list", "--type", "push")[0]["id"])
 
 
