@@ -93,19 +93,19 @@ class GitHubApi:
         self, hook: str = HOOK, body: bytes = b"{}", *, guid: str = "", event: str = "push", status: int | None = None
     ) -> Delivery:
         """Have *hook* send an event, or send it again; with *status* it never leaves, and that is what it got."""
-        it = self.hooks[hook]
-        known = any(it.guid == guid for it in it.deliveries)
+        sender = self.hooks[hook]
+        known = any(it.guid == guid for it in sender.deliveries)
         guid = guid or str(uuid4())
         headers = {
             "content-type": "application/json",
             "x-github-delivery": guid,
             "x-github-event": event,
-            "x-hub-signature-256": "sha256=" + hmac.new(it.secret.encode(), body, hashlib.sha256).hexdigest(),
+            "x-hub-signature-256": "sha256=" + hmac.new(sender.secret.encode(), body, hashlib.sha256).hexdigest(),
         }
-        answered = it.post(it.url, headers, body) if status is None else status
+        answered = sender.post(sender.url, headers, body) if status is None else status
         self.next_id += 1
-        it.deliveries.append(Delivery(self.next_id, guid, self.clock(), it.url, answered, event, body, known))
-        return it.deliveries[-1]
+        sender.deliveries.append(Delivery(self.next_id, guid, self.clock(), sender.url, answered, event, body, known))
+        return sender.deliveries[-1]
 
     @property
     def repeated(self) -> list[int]:

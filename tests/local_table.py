@@ -35,7 +35,8 @@ def make_table(dynamodb: DynamoDBClient, name: str) -> None:
         BillingMode="PAY_PER_REQUEST",
         KeySchema=keys("pk", "sk"),
         AttributeDefinitions=[
-            {"AttributeName": it, "AttributeType": "S"} for it in ("pk", "sk", "feed_pk", "feed_sk", "due_pk", "due_sk")
+            {"AttributeName": key, "AttributeType": "S"}
+            for key in ("pk", "sk", "feed_pk", "feed_sk", "due_pk", "due_sk")
         ],
         GlobalSecondaryIndexes=[
             {

@@ -1,7 +1,7 @@
 """`make demo`: a few real webhooks go the whole way on this machine, and every number shown is checked.
 
-What is shown is what an operator sees: the `relay` command's own output.  What is checked is counted outside the relay:
-by what was sent, and by what the destinations got.
+It shows the output of the `relay` command, as an operator sees it.  It checks that output against counts from outside
+the relay: the webhooks that were sent, and the requests that the destinations got.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ dead = "{dead}"
 
 
 class Demo:
-    """One run: says what it does, shows it, and keeps the numbers that aren't as they should be."""
+    """One run of the demo; `wrong` collects the numbers that differ from the expected ones."""
 
     def __init__(self, console: Console, environment: Mapping[str, str]) -> None:
         self.console = console
@@ -62,7 +62,7 @@ class Demo:
         self.wrong: list[str] = []
 
     def relay(self, *words: str, fails: bool = False) -> None:
-        """Run the `relay` command as a person would; show it and its output."""
+        """Run the `relay` command as a person would; print the command and its output."""
         shown = shlex.join(words).replace(f"{CHECKOUT}/", "")
         self.console.print(f"\n[bold]$ relay {shown}[/bold]", highlight=False)
         result = self._run(*words)
@@ -70,7 +70,11 @@ class Demo:
         self.check(f"`relay {shown}` ends with", result.returncode, 1 if fails else 0)
 
     def ask(self, *words: str) -> list[dict[str, Any]]:
-        """Run the `relay` command for its JSON lines, and show nothing."""
+        """Run the `relay` command with --json; return its objects, and print nothing.
+
+        Raises:
+            LocalError: The command failed.
+        """
         result = self._run(*words, "--json")
         if result.returncode != 0:
             raise LocalError(f"relay {' '.join(words)} failed: {result.stderr.strip()}")
@@ -82,12 +86,12 @@ class Demo:
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
 
     def check(self, what: str, found: object, expected: object) -> None:
-        """Note it where *found* isn't *expected*."""
+        """Add a line to `wrong` if *found* isn't *expected*."""
         if found != expected:
             self.wrong.append(f"{what} {found}, and should be {expected}")
 
     def await_(self, what: str, ready: Callable[[], tuple[int, int]]) -> None:
-        """Wait, with a display of how far it is, until *ready* says (n, n)."""
+        """Show a progress line until *ready* returns (n, n); after `SETTLE_S` seconds add a line to `wrong`."""
         self.console.print()
         with _progress(self.console) as progress:
             task = progress.add_task(what, total=None)
@@ -106,12 +110,12 @@ def _progress(console: Console) -> Progress:
 
 
 def main() -> None:
-    """Run the demo; end with 0 only if every number was as it should be."""
+    """Run the demo; exit with status 0 only if every number is right."""
     shut_out()
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", *(it for it in os.environ if it.upper() == "HTTPS_PROXY")):
-        os.environ.pop(name, None)  # it has nothing to do with the network
+        os.environ.pop(name, None)  # the demo calls no other machine
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # what this terminal can't show is no reason to end
+        sys.stdout.reconfigure(errors="replace")  # a terminal that can't show a character must not end the demo
     console = Console(width=max(Console().width, WIDTH_MIN), highlight=False)
     started = time.monotonic()
     try:
@@ -156,7 +160,7 @@ def _demo(console: Console, folder: Path, destinations: Destinations) -> list[st
 
 
 def _in_and_out(demo: Demo, destinations: Destinations) -> None:
-    """Four webhooks go in: a push, a pull request, the same again, and a forged one."""
+    """Send four webhooks: a push, a pull request, the same pull request again, and a forged one."""
     for sample in ("push.json", "pull_request.opened.json", "pull_request.opened.json"):
         demo.relay("send", str(EVENTS / sample))
     demo.relay("send", str(EVENTS / "pull_request.opened.forged.json"), fails=True)
@@ -179,10 +183,10 @@ def _in_and_out(demo: Demo, destinations: Destinations) -> None:
     attempts = {"healthy": 1, "flaky": 3, "dead": 1 + RETRIES}
     deliveries = demo.ask("delivery", "list")
     demo.check("deliveries:", len(deliveries), 6)
-    for it in deliveries:
-        name = it["destination"]
-        demo.check(f"{it['id']} is", it["status"], statuses[name])
-        demo.check(f"attempts of {it['id']}:", it["attempts_count"], attempts[name])
+    for delivery in deliveries:
+        name = delivery["destination"]
+        demo.check(f"{delivery['id']} is", delivery["status"], statuses[name])
+        demo.check(f"attempts of {delivery['id']}:", delivery["attempts_count"], attempts[name])
     pull_request = next(it for it in events if it["type"] == "pull_request.opened")
     sent = json.loads((EVENTS / "pull_request.opened.json").read_text("utf-8"))["body"].encode()
     got = [it.body for it in destinations.received("healthy", pull_request["id"])]
@@ -199,7 +203,7 @@ def _refused(destinations: Destinations, name: str) -> int:
 
 
 def _replay(demo: Demo, destinations: Destinations) -> None:
-    """The dead destination is repaired, and its dead letters are replayed to it alone."""
+    """Repair the dead destination, and replay its dead letters to that destination alone."""
     demo.console.print("\nThe dead destination is repaired; its dead letters are replayed.")
     before = {name: len(destinations.received(name)) for name in ("healthy", "flaky", "dead")}
     destinations.behave("dead", HEALTHY)
@@ -211,9 +215,9 @@ def _replay(demo: Demo, destinations: Destinations) -> None:
     demo.relay("delivery", "list", "--destination", "dead")
     after = {name: len(destinations.received(name)) for name in before}
     demo.check("requests since the replay:", {name: after[name] - before[name] for name in before}, _only("dead", 2))
-    for it in demo.ask("delivery", "list", "--destination", "dead"):
-        demo.check(f"{it['id']} is", it["status"], "delivered")
-        demo.check(f"attempts of {it['id']}:", it["attempts_count"], 1 + RETRIES + 1)
+    for delivery in demo.ask("delivery", "list", "--destination", "dead"):
+        demo.check(f"{delivery['id']} is", delivery["status"], "delivered")
+        demo.check(f"attempts of {delivery['id']}:", delivery["attempts_count"], 1 + RETRIES + 1)
     demo.relay("event", "show", demo.ask("event", "list", "--type", "push")[0]["id"])
 
 

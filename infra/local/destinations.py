@@ -1,4 +1,7 @@
-"""Destinations on this machine: healthy, flaky, slow or dead until repaired, as told; they keep what they get."""
+"""Destinations on this machine, for the demo and tests.
+
+Each can be healthy, flaky, slow, or dead until repaired.  The server keeps every request that it gets.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,9 @@ class Behaviour:
     """How a destination answers.
 
     Attributes:
-        failures: How many requests of each event fail before the others succeed.
-        status: What it answers where it fails.
-        delay_s: How long it takes.
+        failures: How many requests of each event fail before the next ones succeed.
+        status: The HTTP status of a failure.
+        delay_s: Seconds before each answer.
     """
 
     failures: int = 0
@@ -39,13 +42,18 @@ DEAD = Behaviour(failures=ALWAYS, status=503)
 
 
 def flaky(failures: int) -> Behaviour:
-    """Return the behaviour of a destination that fails *failures* times for each event and then recovers."""
+    """Return the behaviour that answers *failures* requests of each event with 500, and later ones with 200."""
     return Behaviour(failures=failures)
 
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came; header names are lower case."""
+    """One request to a destination.
+
+    Attributes:
+        headers: By lower-case name.
+        answered: The HTTP status of the answer.
+    """
 
     destination: str
     path: str
@@ -56,15 +64,16 @@ class Received:
 
     @property
     def event_id(self) -> str:
-        """The relay's id of the event."""
+        """The relay's id of the event; empty if the request has none."""
         return self.headers.get("relay-event-id", "")
 
 
 class Destinations:
-    """A server on loopback with any number of destinations, each under its name; use it as a context.
+    """A server on loopback with any number of destinations, each under its name; a context manager.
 
     Args:
-        signing_keys: QStash's; where given, what it didn't sign is answered with 401, and kept.
+        signing_keys: QStash's signing keys.  If given, requests without a signature by one of them are kept, and
+            answered with 401.
     """
 
     def __init__(self, signing_keys: tuple[str, ...] = ()) -> None:
@@ -86,26 +95,26 @@ class Destinations:
 
     @property
     def base_url(self) -> str:
-        """Where the server is."""
+        """The server's base URL, without a slash at its end."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def expect_signatures(self, *signing_keys: str) -> None:
-        """From now on, take only what QStash signed with one of its *signing_keys*."""
+        """From now on, answer 401 to requests that aren't signed with one of QStash's *signing_keys*."""
         self._signing_keys = signing_keys
 
     def behave(self, name: str, behaviour: Behaviour = HEALTHY) -> str:
-        """Make or change (repair, break) the destination *name*; return its URL."""
+        """Create the destination *name* or change its behaviour; return its URL."""
         with self._changed:
             self._behaviours[name] = behaviour
         return f"{self.base_url}/{name}"
 
     def received(self, name: str, event_id: str | None = None) -> list[Received]:
-        """Return what the destination *name* got so far, of one event or of all, in order."""
+        """Return the requests that the destination *name* has got, of one event or of all, in order."""
         with self._changed:
             return [it for it in self._received if it.destination == name and event_id in (None, it.event_id)]
 
     def await_received(self, name: str, count: int, *, event_id: str | None = None, timeout_s: float) -> list[Received]:
-        """Wait until the destination *name* has got *count* requests, and return them all.
+        """Wait until the destination *name* has got *count* requests; return all of them.
 
         Raises:
             TimeoutError: It got fewer within *timeout_s*.
@@ -117,7 +126,7 @@ class Destinations:
             return self.received(name, event_id)
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Keep a request, and return the status to answer it with."""
+        """Keep a request; return the HTTP status of its answer."""
         name = path.strip("/").partition("/")[0]
         with self._changed:
             behaviour = self._behaviours.get(name)
@@ -154,7 +163,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of a caller that hung up: it timed out, as it was meant to."""
+        """Print nothing when a caller hung up: tests let callers time out on purpose."""
 
 
 def _handler(destinations: Destinations) -> type[BaseHTTPRequestHandler]:
@@ -173,6 +182,6 @@ def _handler(destinations: Destinations) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _take  # noqa: N815  # the library's names
 
         def log_message(self, *_: object) -> None:
-            """Log nothing: what came is kept."""
+            """Log nothing: every request is kept anyway."""
 
     return Handler

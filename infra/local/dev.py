@@ -1,6 +1,7 @@
 """The whole relay on this machine: a local AWS with the real CDK app in it, and a QStash.
 
-`running` is all there is to know: it starts what is needed, says where everything is, and leaves nothing behind.
+`running` is the only function that callers need.  It starts the processes, returns their addresses and credentials, and
+removes everything at the end.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ QSTASH_READY_S = 60
 
 @dataclass(frozen=True)
 class LocalRelay:
-    """Where a local relay and its parts are, and what opens them.
+    """The addresses and credentials of a running local relay and its parts.
 
     Attributes:
-        relay_url: Base of /webhooks/… and /v1.
+        relay_url: Base URL of /webhooks/… and /v1.
         secrets: Signing secret by source.
         outputs: All outputs of the stack.
         assembly: The CDK's cloud assembly that was deployed.
-        deploy_again: Deploys relay.toml as it is now, into the same stack; raises `LocalError` where that fails.
-        qstash_pid: The local QStash's process; None where another QStash was given.
-        qstash_admin_token: Opens the local QStash's admin API; None where it has none.
+        deploy_again: Deploys the current relay.toml into the same stack; raises `LocalError` if the deploy fails.
+        qstash_pid: The local QStash's process; None if another QStash was given.
+        qstash_admin_token: Authorizes calls of the local QStash's admin API; None without that API.
     """
 
     name: str
@@ -71,7 +72,7 @@ class LocalRelay:
     qstash_admin_token: str | None = field(repr=False, default=None)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that make the `relay` command and any AWS or QStash client speak to it."""
+        """Return the variables that direct the `relay` command and any AWS or QStash client to this relay."""
         return {
             "AWS_ENDPOINT_URL": self.aws_endpoint_url,
             "AWS_ACCESS_KEY_ID": self.access_key_id,
@@ -101,19 +102,19 @@ def running(
     Call it from the main thread: SIGINT then becomes KeyboardInterrupt and SIGTERM SystemExit, also during the start.
 
     Args:
-        config: A relay.toml; its destinations may be on this machine.
-        iam: Enforce IAM; the key in `LocalRelay` is then that of an operator who may ask and replay.
+        config: Path of a relay.toml; its destinations may be on this machine.
+        iam: Enforce IAM; the key in `LocalRelay` then belongs to an operator who may query and replay.
         admin: Give the local QStash its admin API: faults, time and windows on command.
-        workers: How many processes the local AWS starts for each function at most, other calls wait for one; None: as
-            many as there are cores.
-        own_qstash: Use the QStash that QSTASH_URL and QSTASH_TOKEN say, and not the local one.
-        environ: Where that, RELAY_SECRET_{SOURCE}, RELAY_DESTINATION_SECRET_{NAME} and GITHUB_API_URL are read from.
-            This process's own variables are not.
-        aws_variables: More of the local AWS's environment, which every function inherits.
-        step: Told what is being done, for people.
+        workers: How many processes the local AWS starts for each function at most; further calls wait for a free one.
+            None: one for each core.
+        own_qstash: Use the QStash of QSTASH_URL and QSTASH_TOKEN instead of the local one.
+        environ: The variables QSTASH_URL, QSTASH_TOKEN, RELAY_SECRET_{SOURCE}, RELAY_DESTINATION_SECRET_{NAME} and
+            GITHUB_API_URL are read from here, and not from this process's environment.
+        aws_variables: Further variables of the local AWS's environment, which every function inherits.
+        step: Called with a description of each step, for people.
 
     Raises:
-        LocalError: Something didn't start; its text says what, and what to do.
+        LocalError: A part didn't start; the text names the part and says what to do.
     """
     config = config.resolve()
     qstash_given = _qstash_given(environ, admin=admin) if own_qstash else None
@@ -160,10 +161,14 @@ def running(
 
 
 def _qstash_given(given: Mapping[str, str], *, admin: bool) -> tuple[str, str]:
-    """Return URL and token of the user's own QStash."""
+    """Return URL and token of the user's own QStash.
+
+    Raises:
+        LocalError: URL or token is missing, or the admin API was asked for, which only the local QStash has.
+    """
     url, token = given.get("QSTASH_URL"), given.get("QSTASH_TOKEN")
     if not url or not token:
-        raise LocalError("a QStash of your own is said by QSTASH_URL and QSTASH_TOKEN: set both")
+        raise LocalError("--own-qstash needs QSTASH_URL and QSTASH_TOKEN: set both")
     if admin:
         raise LocalError("only the local QStash has an admin API: leave out either --own-qstash or --admin")
     return url.rstrip("/"), token
@@ -176,7 +181,7 @@ def _start_qstash(sandbox: Sandbox, *, admin: bool) -> Process:
 
 
 def _await_qstash(process: Process | None) -> tuple[str, str]:
-    """Return URL and token of the local QStash, once it says them."""
+    """Wait until the local QStash has started; return its URL and token."""
     assert process is not None  # noqa: S101  # it was started where no other was given
     process.wait_until(lambda: "\n" in process.output, QSTASH_READY_S, "run `relay qstash` to see it alone")
     facts = _announced(process)
@@ -184,23 +189,26 @@ def _await_qstash(process: Process | None) -> tuple[str, str]:
 
 
 def _announced(qstash: Process) -> dict[str, str]:
-    """Return what the local QStash said once it was ready."""
+    """Return the JSON object that the local QStash printed when it was ready."""
     facts: dict[str, str] = json.loads(qstash.output.splitlines()[0])
     return facts
 
 
 def _ask_qstash(url: str, token: str, *, own: bool) -> dict[str, str]:
-    """Return where QStash is and its keys, by the names they have in `LocalRelay`.
+    """Return QStash's URL, token and signing keys, under their names in `LocalRelay`.
 
     Args:
-        own: It is the user's own, and not the local one.
+        own: This is the user's own QStash, and not the local one.
+
+    Raises:
+        LocalError: No QStash answers there.
     """
     try:
         answer = httpx.get(
             f"{url}/v2/keys",
             headers={"Authorization": f"Bearer {token}"},
             timeout=10,
-            trust_env=own,  # what is on this machine has no proxy, whatever is set, right or wrong
+            trust_env=own,  # the local QStash is never behind a proxy, whatever the environment says
         )
         keys = answer.raise_for_status().json()
         return {
@@ -217,9 +225,9 @@ def _ask_qstash(url: str, token: str, *, own: bool) -> dict[str, str]:
 
 
 def _signing_secrets(config: Config, given: Mapping[str, str]) -> dict[str, str]:
-    """Return a signing secret for each source: that given as RELAY_SECRET_{SOURCE}, or one made up for its scheme.
+    """Return a signing secret for each source: RELAY_SECRET_{SOURCE} of *given*, or one made up for its scheme.
 
-    None for a schedule, which QStash signs with its own keys.
+    A schedule gets none: QStash signs its requests with its own keys.
     """
     return {
         name: given.get(f"RELAY_SECRET_{name.upper().replace('-', '_')}") or made_up(source["row"])
@@ -229,7 +237,7 @@ def _signing_secrets(config: Config, given: Mapping[str, str]) -> dict[str, str]
 
 
 def _destination_secrets(config: Config, given: Mapping[str, str]) -> dict[str, str]:
-    """Return those that destinations' headers name: as given in RELAY_DESTINATION_SECRET_{NAME}, or made up."""
+    """Return the secrets that destinations' headers name: RELAY_DESTINATION_SECRET_{NAME} of *given*, or made up."""
     return {
         name: given.get(f"RELAY_DESTINATION_SECRET_{name.upper().replace('-', '_')}") or secrets.token_urlsafe(24)
         for name in named_secrets(flatten(config)["destinations"])
@@ -243,7 +251,7 @@ def _save_secrets(
     signing: Mapping[str, str],
     destinations: Mapping[str, str],
 ) -> None:
-    """Put the secrets where `relay secret set` would."""
+    """Save the secrets as `relay secret set` would."""
     now = datetime.now(UTC).isoformat()
     values: dict[str, Any] = {
         "qstash": {"token": access["qstash_token"], "url": access["qstash_url"]},

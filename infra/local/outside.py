@@ -1,6 +1,6 @@
-"""What this machine's owner has set for the real AWS, QStash and relay; and doing without it.
+"""Removes variables for the real AWS, QStash and relay from the environment.
 
-Demo and tests run on this machine alone, whatever stands in the environment of who types them.
+The demo and the tests run on this machine alone, whatever the environment of their user says.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _NO_METADATA = {"AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def without(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return *environ* without what is meant for the real services, and what changes how Node runs or what is printed.
+    """Return *environ* without variables for the real services, Node's options and forced colours.
 
-    AWS's files in the user's home aren't read either.  A proxy stays for https, since packages are had through it, but
-    nothing on this machine is reached through it.
+    AWS's files in the user's home aren't read either.  A proxy for https stays, since packages may come through it, but
+    addresses of this machine are exempt from it.
     """
-    kept = {name: it for name, it in environ.items() if not name.startswith(PREFIXES) and name not in _PROXIES}
+    kept = {name: value for name, value in environ.items() if not name.startswith(PREFIXES) and name not in _PROXIES}
     for_https = [environ.get(name, "") for name in _PROXIES if name.upper() != "HTTP_PROXY"]
     proxies = [it for it in for_https if it.startswith(("http://", "https://"))]
     proxy = {"HTTPS_PROXY": proxies[0]} if proxies else {}
@@ -35,7 +35,7 @@ def without(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def shut_out() -> dict[str, str]:
-    """Take it out of this process's environment, and so of that of every process it starts; return what was there."""
+    """Apply `without` to this process's environment, which its children inherit; return the environment before."""
     before = dict(os.environ)
     after = without(before)
     for name in before.keys() - after.keys():

@@ -108,8 +108,8 @@ def judge(
     """
     ledger = Ledger(replayed=len(replays))
     came: defaultdict[tuple[str, str], list[Arrival]] = defaultdict(list)
-    for it in sorted(arrivals, key=lambda it: it.at):
-        came[it.nonce, it.destination].append(it)
+    for arrival in sorted(arrivals, key=lambda it: it.at):
+        came[arrival.nonce, arrival.destination].append(arrival)
     replayed: defaultdict[tuple[str, str], list[Replay]] = defaultdict(list)
     for replay in replays:
         replayed[replay.nonce, replay.destination].append(replay)
@@ -175,8 +175,8 @@ def _double(ledger: Ledger, entry: tuple[str, str], came: list[Arrival], replays
     if len(by_replay) < len(replays):
         _wrong(ledger, "lost", *entry, "a replay that was started never came")
     taken = [it for it in came if it.taken]
-    for place, it in enumerate(taken[1:], start=1):
-        cause = _cause(it, taken[:place], by_replay, came)
+    for place, arrival in enumerate(taken[1:], start=1):
+        cause = _cause(arrival, taken[:place], by_replay, came)
         ledger.doubled[cause] += 1
         if cause == UNEXPLAINED:
             tries = ", ".join(f"{one.message_id[-6:]}.{one.retried}{'' if one.seen else ' unseen'}" for one in taken)
@@ -193,24 +193,24 @@ def _messages_of(replays: list[Replay], came: list[Arrival]) -> set[str]:
     return found
 
 
-def _cause(it: Arrival, earlier: list[Arrival], by_replay: set[str], came: list[Arrival]) -> str:
-    """Return why *it* arrived though *earlier* ones had."""
-    same = [one for one in earlier if one.message_id == it.message_id]
-    if any(one.retried == it.retried for one in same):
+def _cause(arrival: Arrival, earlier: list[Arrival], by_replay: set[str], came: list[Arrival]) -> str:
+    """Return why *arrival* came though the *earlier* ones had."""
+    same = [one for one in earlier if one.message_id == arrival.message_id]
+    if any(one.retried == arrival.retried for one in same):
         return BY_QSTASH
-    if same and (not it.seen or not any(_heeded(one, came) for one in same)):
+    if same and (not arrival.seen or not any(_heeded(one, came) for one in same)):
         return BY_UNSEEN
-    if not same and it.message_id in by_replay:
+    if not same and arrival.message_id in by_replay:
         return BY_REPLAY
     if not same and not any(_heeded(one, came) for one in earlier):  # so it was a dead letter, and sent anew
         return BY_UNSEEN
     return UNEXPLAINED
 
 
-def _heeded(it: Arrival, came: list[Arrival]) -> bool:
-    """Tell whether QStash went by the answer to *it*: it heard it, and had not made the same attempt before."""
-    twin = next(one for one in came if (one.message_id, one.retried) == (it.message_id, it.retried))
-    return it.seen and twin is it
+def _heeded(arrival: Arrival, came: list[Arrival]) -> bool:
+    """Tell whether QStash acted on the answer: QStash saw the answer, and this was its first request of the attempt."""
+    first = next(one for one in came if (one.message_id, one.retried) == (arrival.message_id, arrival.retried))
+    return arrival.seen and first is arrival
 
 
 def _wrong(ledger: Ledger, kind: str, nonce: str, destination: str, why: str) -> None:

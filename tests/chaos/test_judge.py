@@ -207,10 +207,10 @@ def test_the_ledger_balances() -> None:
     sent = [replace(SENT, nonce=f"n{number}") for number in range(4)]
     said = {("n0", "crm"): "delivered", ("n1", "crm"): "dead_lettered", ("n2", "crm"): "in_flight"}
 
-    it = judge(sent, [replace(ARRIVAL, nonce="n0")], said)
+    ledger = judge(sent, [replace(ARRIVAL, nonce="n0")], said)
 
-    assert (it.delivered, it.dead_lettered, it.held, it.lost, it.unaccounted) == (1, 1, 0, 1, 1)
-    assert it.expected == it.delivered + it.dead_lettered + it.held + it.lost + it.unaccounted
+    assert (ledger.delivered, ledger.dead_lettered, ledger.held, ledger.lost, ledger.unaccounted) == (1, 1, 0, 1, 1)
+    assert ledger.expected == ledger.delivered + ledger.dead_lettered + ledger.held + ledger.lost + ledger.unaccounted
 
 
 def test_the_ledger_has_a_line_for_each_figure() -> None:

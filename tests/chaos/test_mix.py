@@ -27,14 +27,14 @@ def test_another_seed_gives_another() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_fault_has_a_place_in_every_mix(seed: int) -> None:
-    it = mix(seed, COUNT)
+    made = mix(seed, COUNT)
 
-    orders = Counter(webhook.order for webhook in it.webhooks if webhook.order)
+    orders = Counter(webhook.order for webhook in made.webhooks if webhook.order)
     assert set(orders) == {*KILLS, *DYNAMODB}
     assert min(orders.values()) >= COUNT // 250
-    assert {behaviour.kind for behaviour in it.behaviours.values()} == set(FAILURES)
-    assert max(webhook.copies for webhook in it.webhooks) == 4
-    assert any(webhook.again for webhook in it.webhooks)
+    assert {behaviour.kind for behaviour in made.behaviours.values()} == set(FAILURES)
+    assert max(webhook.copies for webhook in made.webhooks) == 4
+    assert any(webhook.again for webhook in made.webhooks)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -69,10 +69,10 @@ def test_qstash_takes_the_settings_and_batches_are_refused_in_both_ways() -> Non
 
 @pytest.mark.parametrize("count", [1, 30, 500, COUNT])
 def test_what_comes_while_qstash_is_away_is_little_and_has_no_order_that_needs_it(count: int) -> None:
-    it = mix(1, count)
+    made = mix(1, count)
 
-    assert 1 <= it.held_back <= max(1, count // 25)
-    assert not [webhook for webhook in it.webhooks[-it.held_back :] if webhook.order]
+    assert 1 <= made.held_back <= max(1, count // 25)
+    assert not [webhook for webhook in made.webhooks[-made.held_back :] if webhook.order]
     assert mix(1, count, frozenset()).held_back == 0
 
 

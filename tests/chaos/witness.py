@@ -25,9 +25,9 @@ def as_heard(relay: Relay, arrivals: Sequence[Arrival]) -> list[Arrival]:
     Only messages that were taken at more than one try are asked for.
     """
     tries: defaultdict[str, set[int]] = defaultdict(set)
-    for it in arrivals:
-        if it.taken:
-            tries[it.message_id].add(it.retried)
+    for arrival in arrivals:
+        if arrival.taken:
+            tries[arrival.message_id].add(arrival.retried)
     unheard = {
         (message_id, retried)
         for message_id, taken in tries.items()

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 EVENTS = Path(__file__).parents[2] / "events"
 ELSEWHERE = {"subscription_confirmation.json"}  # the relay would fetch Amazon's URL
 SAMPLES = sorted(
-    it
-    for it in EVENTS.glob("*/*.json")
-    if it.parent.name in built_in_schemes() and it.name not in ELSEWHERE and not it.name.endswith(".forged.json")
+    sample
+    for sample in EVENTS.glob("*/*.json")
+    if sample.parent.name in built_in_schemes()
+    and sample.name not in ELSEWHERE
+    and not sample.name.endswith(".forged.json")
 )
 
 

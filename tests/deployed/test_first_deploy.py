@@ -30,11 +30,11 @@ class FirstDeploy:
         self.resources: dict[str, Any] = {}
         for kind in STORAGE:
             self.resources |= needed_for(kind, template)["Resources"]
-        for it in self.resources.values():
-            if it["Type"] in STORAGE:
-                it["DeletionPolicy"] = "Retain"
-            if it["Type"] == "Custom::Preflight":
-                it["Properties"] |= {"Relay": self.name, "Secret": f"{self.name}/qstash", "TakeOver": "0"}
+        for resource in self.resources.values():
+            if resource["Type"] in STORAGE:
+                resource["DeletionPolicy"] = "Retain"
+            if resource["Type"] == "Custom::Preflight":
+                resource["Properties"] |= {"Relay": self.name, "Secret": f"{self.name}/qstash", "TakeOver": "0"}
 
     def set_token(self) -> None:
         """Do what `relay secret set qstash` does."""

@@ -37,21 +37,21 @@ def statuses(relay: Relay, pause: Pause, destination: str) -> list[str]:
 @pytest.fixture(scope="session")
 def pause(relay: Relay, destinations: Destinations) -> Pause:
     """Pause `shut`, send webhooks, look, and resume it at a rate that lets go of some."""
-    it = Pause()
+    paused = Pause()
     assert relay.turn("shut", action="pause", reason="upgrade").status_code == 200
-    relay.start_anew("Ingest", timeout_s=27)  # it may know the pauses of ten seconds ago
-    it.events = [relay.send("paired", b"%d" % number).json()["event_id"] for number in range(NUMBER)]
-    for event_id in it.events:
+    relay.start_anew("Ingest", timeout_s=27)  # a warm function may still use pauses that it read ten seconds ago
+    paused.events = [relay.send("paired", b"%d" % number).json()["event_id"] for number in range(NUMBER)]
+    for event_id in paused.events:
         relay.delivery(event_id, "shut", "held")
         relay.delivery(event_id, "open", "delivered")
-    it.got_while_paused = len(destinations.received("shut"))
-    it.shown = relay.ask("destinations/shut").json()["destinations"][0]
+    paused.got_while_paused = len(destinations.received("shut"))
+    paused.shown = relay.ask("destinations/shut").json()["destinations"][0]
     lines = {line["destination"]: line for line in relay.ask("audit").json()["destinations"]}
-    it.audited = lines["shut"]
-    it.replay = relay.turn("shut", action="resume", rate=RATE, reason="upgraded").json()["replay"]
-    eventually(lambda: statuses(relay, it, "shut").count("delivered") == RATE, "the first are let go")
-    it.at_first = statuses(relay, it, "shut")
-    return it
+    paused.audited = lines["shut"]
+    paused.replay = relay.turn("shut", action="resume", rate=RATE, reason="upgraded").json()["replay"]
+    eventually(lambda: statuses(relay, paused, "shut").count("delivered") == RATE, "the first are let go")
+    paused.at_first = statuses(relay, paused, "shut")
+    return paused
 
 
 @pytest.mark.early

@@ -125,8 +125,8 @@ def needed_for(kind: str, template: dict[str, Any]) -> dict[str, Any]:
 def referred_to(node: Any) -> Iterator[str]:
     """Yield the logical ids that *node* refers to."""
     if isinstance(node, list):
-        for it in node:
-            yield from referred_to(it)
+        for inner in node:
+            yield from referred_to(inner)
     elif isinstance(node, dict):
         for name, value in node.items():
             if name == "Ref":

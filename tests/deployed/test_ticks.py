@@ -47,8 +47,7 @@ def test_the_time_that_a_canary_took_is_a_metric(relay: Relay, tick: dict[str, A
     def look() -> list[str]:
         groups = [it["logGroupName"] for it in logs.describe_log_groups()["logGroups"]]
         found = [logs.filter_log_events(logGroupName=name, filterPattern="CanaryTime")["events"] for name in groups]
-        return [
-            it["message"] for them in found for it in them if '"source":"minutely"' in it["message"].replace(" ", "")
-        ]
+        messages = [row["message"] for rows in found for row in rows]
+        return [message for message in messages if '"source":"minutely"' in message.replace(" ", "")]
 
     assert eventually(look, "CanaryTime is told")

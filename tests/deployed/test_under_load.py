@@ -140,8 +140,8 @@ class Deployed:
         return {
             (event_id, name)
             for event_id, event in self.events.items()
-            for name, it in event["deliveries"].items()
-            if it["status"] == status
+            for name, delivery in event["deliveries"].items()
+            if delivery["status"] == status
         }
 
     def delivered(self, destination: str) -> dict[str, int]:

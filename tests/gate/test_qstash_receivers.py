@@ -181,7 +181,7 @@ def test_the_endpoints_of_a_group_take_their_own_deliveries_only(
     sdk.message.publish_json(url_group="receivers", body={"a": 1})
 
     first, second = (
-        delivery(destinations, destinations.await_received(it, 1, timeout_s=PATIENCE_S)[0]) for it in names
+        delivery(destinations, destinations.await_received(name, 1, timeout_s=PATIENCE_S)[0]) for name in names
     )
 
     keys = keys_of(sdk)

@@ -181,8 +181,8 @@ class MemoryDynamoDB:
             message = f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
             code = "TransactionCanceledException"
             raise refusal("dynamodb", "TransactWriteItems", code, message, CancellationReasons=reasons)
-        for it in writes:
-            it.save()
+        for write in writes:
+            write.save()
 
     def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> Any:
         """Return those items that are there."""
@@ -210,15 +210,15 @@ class MemoryDynamoDB:
                 raise Invalid(f"1 to {BATCH_WRITE_MAX} writes")
             writes = []
             for name, requests in RequestItems.items():
-                for it in requests:
-                    ((kind, said),) = it.items()
+                for request in requests:
+                    ((kind, said),) = request.items()
                     write = {"PutRequest": _put, "DeleteRequest": _delete}[kind]
                     writes.append(write(self.tables[name], TableName=name, **said))
                     self._authorize("BatchWriteItem", writes[-1])
             if len({(id(it.table), it.primary) for it in writes}) < len(writes):
                 raise Invalid("Provided list of item keys contains duplicates")
-            for it in writes:
-                it.save()
+            for planned in writes:
+                planned.save()
             return {"UnprocessedItems": {}}
 
         return self._take("BatchWriteItem", do)

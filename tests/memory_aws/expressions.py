@@ -33,22 +33,22 @@ class Invalid(ValueError):
 
 def comparable(value: Attribute) -> tuple[str, Any]:
     """Return *value* in a form that is equal where DynamoDB says so, and ordered for texts, numbers and bytes."""
-    ((kind, it),) = value.items()
+    ((kind, content),) = value.items()
     match kind:
         case "S":
-            return kind, it.encode()
+            return kind, content.encode()
         case "N":
-            return kind, Decimal(it)
+            return kind, Decimal(content)
         case "SS" | "BS":
-            return kind, frozenset(it)
+            return kind, frozenset(content)
         case "NS":
-            return kind, frozenset(map(Decimal, it))
+            return kind, frozenset(map(Decimal, content))
         case "L":
-            return kind, tuple(map(comparable, it))
+            return kind, tuple(map(comparable, content))
         case "M":
-            return kind, frozenset((name, comparable(inner)) for name, inner in it.items())
+            return kind, frozenset((name, comparable(inner)) for name, inner in content.items())
         case _:
-            return kind, it
+            return kind, content
 
 
 @dataclass(frozen=True)
@@ -209,11 +209,11 @@ class _Reader:
             position = found.end()
         self._tokens.append("")
 
-    def ended(self, it: Read) -> Read:
-        """Return *it*, if the expression ends here."""
+    def ended(self, read: Read) -> Read:
+        """Return *read*, if the expression ends here."""
         if self._tokens != [""]:
             raise Invalid(f"Syntax error; token: {self._tokens[0]!r} in {self.text!r}")
-        return it
+        return read
 
     def _next(self) -> str:
         token = self._tokens[0]
@@ -412,12 +412,12 @@ def _contains(whole: Attribute | None, part: Attribute | None) -> bool:
 def _size(value: Attribute | None) -> Attribute | None:
     if value is None:
         return None
-    ((kind, it),) = value.items()
+    ((kind, content),) = value.items()
     if kind in {"N", "BOOL", "NULL"}:
         raise Invalid(
             f"Incorrect operand type for operator or function; operator or function: size, operand type: {kind}"
         )
-    return {"N": str(len(it.encode() if kind == "S" else it))}
+    return {"N": str(len(content.encode() if kind == "S" else content))}
 
 
 def _sum(left: Attribute | None, right: Attribute | None, sign: str) -> Attribute | None:

@@ -98,11 +98,11 @@ class MemoryS3:
             if page:
                 answer["Contents"] = [
                     {
-                        "Key": it,
-                        "Size": len(self.buckets[Bucket][it]),
-                        "LastModified": self._put_at.get((Bucket, it), BEGAN),
+                        "Key": key,
+                        "Size": len(self.buckets[Bucket][key]),
+                        "LastModified": self._put_at.get((Bucket, key), BEGAN),
                     }
-                    for it in page
+                    for key in page
                 ]
             if answer["IsTruncated"]:
                 answer["NextContinuationToken"] = page[-1]

@@ -31,20 +31,20 @@ def copied(value: Any) -> Any:
 
 def size_bytes(value: Attribute) -> int:
     """Return about how many bytes DynamoDB counts for *value*."""
-    ((kind, it),) = value.items()
+    ((kind, content),) = value.items()
     match kind:
         case "S":
-            return len(it.encode())
+            return len(content.encode())
         case "B":
-            return len(it)
+            return len(content)
         case "N":
-            return len(it) // 2 + 2
+            return len(content) // 2 + 2
         case "SS" | "NS" | "BS":
-            return sum(len(one.encode() if isinstance(one, str) else one) for one in it)
+            return sum(len(one.encode() if isinstance(one, str) else one) for one in content)
         case "L":
-            return 3 + sum(1 + size_bytes(one) for one in it)
+            return 3 + sum(1 + size_bytes(one) for one in content)
         case "M":
-            return 3 + sum(1 + len(name.encode()) + size_bytes(one) for name, one in it.items())
+            return 3 + sum(1 + len(name.encode()) + size_bytes(one) for name, one in content.items())
     return 1
 
 

@@ -63,11 +63,11 @@ def _doubled(world: World) -> Iterator[str]:
     """One generation of a delivery is one message; where one was taken, only a person begins another."""
     messages: dict[tuple[str, str], set[str]] = defaultdict(set)
     taken: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for it in world.destinations.seen:
-        if it.label not in world.retried:
-            messages[it.label, it.destination].add(it.message)
-            if it.succeeded:
-                taken[it.event, it.destination].add(it.label)
+    for arrival in world.destinations.seen:
+        if arrival.label not in world.retried:
+            messages[arrival.label, arrival.destination].add(arrival.message)
+            if arrival.succeeded:
+                taken[arrival.event, arrival.destination].add(arrival.label)
     for (what, destination), ids in messages.items():
         if len(ids) > 1:
             yield f"{what} went to {destination} as {len(ids)} messages"
@@ -95,7 +95,7 @@ def _unbalanced(world: World) -> Iterator[str]:
     count = sum(len(item["expected"]["M"]) for item in world.table.items.values() if "expected" in item)
     if sum(it.total() for it in found.by_destination.values()) != count:
         yield f"of {count} deliveries, the ledger has {dict(found.by_destination)}"
-    for it in found.findings:
-        if it.event in world.overdue and not it.mendable:
+    for finding in found.findings:
+        if finding.event in world.overdue and not finding.mendable:
             continue
-        yield f"the ledger finds {it.id}: {it.why}"
+        yield f"the ledger finds {finding.id}: {finding.why}"

@@ -69,9 +69,9 @@ class Story:
         self.world.ask_qstash("DELETE", "/admin/rules", admin=True)
 
     def send_in_every_state(self) -> None:
-        behaviour = self.world.destinations.behaviour
-        for it in (Behaviour.DEAD, Behaviour.DOWN, Behaviour.UP):
-            behaviour |= dict.fromkeys(NAMES, it)
+        behaviours = self.world.destinations.behaviour
+        for behaviour in (Behaviour.DEAD, Behaviour.DOWN, Behaviour.UP):
+            behaviours.update(dict.fromkeys(NAMES, behaviour))
             self.send(count=2)
             self.world.wait(seconds=1)
         for _ in SOURCES:

@@ -140,8 +140,8 @@ class World:
             mock.patch.object(secrets, "token_bytes", chance.randbytes),
             mock.patch.object(jwt.api_jwt, "datetime", Time),
         ]
-        for it in patches:
-            self._open.enter_context(it)
+        for patch in patches:
+            self._open.enter_context(patch)
 
     def _start_qstash(self, settings: QStashSettings) -> None:
         user = documented_users({})[0]
@@ -451,8 +451,8 @@ class World:
 
     def retry_dead_letters(self) -> None:
         """Have somebody send all of QStash's dead letters again, in its console: as new messages."""
-        for it in self.account.dead_letters.values():
-            self.retried.update(it.message.options.labels)
+        for dead_letter in self.account.dead_letters.values():
+            self.retried.update(dead_letter.message.options.labels)
         self._meddle("POST", "/v2/dlq/retry")
 
     def _meddle(self, method: str, path: str, body: object = None) -> None:

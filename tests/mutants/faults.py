@@ -834,7 +834,7 @@ FAULTS = (
     ),
     Fault(
         "whole-batch-refused-for-an-item",
-        "infra/local/qstash/api/routes.py",
+        "infra/local/qstash/api/publishing.py",
         'if call.engine.settings.batch_refused == "whole":',
         "if call.engine.settings.batch_refused:",
         ("tests/unit/qstash/test_switches.py", "tests/unit/qstash/test_publish.py"),
@@ -1165,7 +1165,7 @@ FAULTS = (
     ),
     Fault(
         "a-deleted-url-group-takes-its-ids-along",
-        "infra/local/qstash/api/routes.py",
+        "infra/local/qstash/api/groups.py",
         """    call.user.groups.pop(call.path("name"), None)
 """,
         """    if call.user.groups.pop(call.path("name"), None):

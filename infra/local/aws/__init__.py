@@ -1,1 +1,4 @@
-"""The local AWS: `server` runs it, `deploy` puts the synthesised stack into it, `differences` says where it differs."""
+"""The local AWS, for the relay on one machine.
+
+`server` starts it, `deploy` deploys the CDK app into it, `differences` lists how its stack differs from the one on AWS.
+"""

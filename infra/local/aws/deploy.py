@@ -1,7 +1,7 @@
-"""The real CDK app onto a local AWS.  Hides the CDK: how it is run fast, and without a trace in the user's home.
+"""Deploys the real CDK app into a local AWS.  Hides how the CDK runs fast, and without a trace in the user's home.
 
-Synthesizing takes as long as all the rest, so it is begun before the local AWS is there; the CDK's command line then
-deploys what is ready.
+Synthesis takes as long as everything else together, so it starts before the local AWS is ready.  The CDK's command line
+then deploys the finished assembly.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from infra.local.aws.server import AwsProcess
     from infra.local.processes.sandbox import Process, Sandbox
 
-API_ID = "0a1b2c3d"  # 8 hexadecimal digits: the only ids that the local AWS takes in host names, too
+API_ID = "0a1b2c3d"  # 8 hexadecimal digits: the local AWS accepts only such ids in host names
 STAGING_BUCKET = "staging"
 SYNTH_S = 180
 DEPLOY_S = 300
 DEPLOY_TRIES = 3
-# What a busy machine makes of a call: another deploy, over what the first one rolled back, does better.
+# Errors of a busy machine: a second deploy, after the rollback of the first, succeeds.
 _TRANSIENT = re.compile(r"tim(e|ed)[ -]?out|ECONNRESET|socket hang up|Throttling", re.IGNORECASE)
 _CDK = CHECKOUT / "node_modules" / "aws-cdk" / "bin" / "cdk"
 
 
 class Deployment:
-    """One configuration on its way onto a local AWS; `synthesize` begins it, `finish` ends it.
+    """One configuration being deployed into a local AWS: call `synthesize`, then `finish`.
 
     Args:
-        config: relay.toml, already known to be right.
-        name: The relay's name in it: also the stack's.
-        github_api_url: Where GitHub's API is, if not at github.com.
+        config: Path of a valid relay.toml.
+        name: The relay's name in that file, and the stack's name.
+        github_api_url: URL of GitHub's API; None for GitHub's own.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Deployment:
         self.assembly = sandbox.folder / "cdk.out"
 
     def synthesize(self) -> None:
-        """Begin to make the template; needs no AWS.
+        """Start the synthesis, which needs no AWS.
 
         Raises:
-            LocalError: What it takes isn't installed.
+            LocalError: Node or the CDK's command line isn't installed.
         """
         if shutil.which("node") is None:
             raise LocalError("Node.js isn't on the path: install version 20 or newer, the CDK needs it")
@@ -68,9 +68,9 @@ class Deployment:
         local = {"base_url": self.base_url, "staging_bucket": STAGING_BUCKET, "api_id": API_ID}
         context = {**app.get("context", {}), "config": str(self._config), "local": local}
         context["aws:cdk:disable-asset-staging"] = False
-        # Its QStash is nobody else's, and a deploy over one that didn't answer in time finds what that one put there.
+        # Nobody else uses this QStash, and a second deploy finds the resources of one that was cut short.
         context["take_over"] = "1"
-        # Not a bare environment: jsii keeps what it unpacks in the user's cache, and unpacking takes ten seconds.
+        # Not a bare environment: jsii unpacks into the user's cache, and unpacking anew would take ten seconds.
         environment = without(os.environ) | self._github
         environment |= {
             "CDK_OUTDIR": str(self.assembly),
@@ -82,10 +82,10 @@ class Deployment:
         self._synth = self._sandbox.start("the CDK app", command, environment, cwd=CHECKOUT)
 
     def finish(self) -> dict[str, str]:
-        """Deploy once the template is made and the AWS ready; return the stack's outputs.
+        """Wait for the synthesis, deploy into the ready local AWS, and return the stack's outputs.
 
         Raises:
-            LocalError: Either failed.
+            LocalError: The synthesis or the deploy failed.
         """
         assert self._synth is not None  # noqa: S101  # synthesize() comes first
         self._synth.wait(SYNTH_S, "the lines below say why; `npx cdk synth` shows it alone")
@@ -111,10 +111,10 @@ class Deployment:
         return {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}
 
     def again(self) -> None:
-        """Deploy the configuration as it is now over what is there.
+        """Deploy the current configuration over the running stack.
 
         Raises:
-            LocalError: It failed.
+            LocalError: Synthesis or the deploy failed.
         """
         self.synthesize()
         self.finish()

@@ -1,8 +1,8 @@
-"""Where the stack on the local AWS differs from the one on AWS: all of it is here, and a test proves that it is.
+"""Every difference between the stack on the local AWS and the one on AWS; a test proves that there is no other.
 
-Three things are given to the stack as it is made: the code without wheels (the local AWS runs functions in its own
-interpreter), the base URL, and a bucket for assets instead of the account's CDK bootstrap.  The rest is `DIFFERENCES`,
-applied to the finished stack.
+Three differences are arguments of the stack: the code without wheels (the local AWS runs functions in its own
+interpreter), the base URL, and a bucket for assets instead of the account's CDK bootstrap.  `DIFFERENCES` has the
+others, which `apply` makes to the finished stack.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalAws:
-    """A local AWS to deploy into: the relay's URL there, the bucket that takes assets, the pinned id of the API."""
+    """A local AWS to deploy into: the relay's base URL, the bucket for assets, and the fixed id of the API."""
 
     base_url: str
     staging_bucket: str
@@ -28,10 +28,10 @@ class LocalAws:
 
     @classmethod
     def of(cls, context: str | dict[str, Any] | None) -> LocalAws | None:
-        """Return what the context value `local` says (JSON, the path of a JSON file, or the object), None if unset.
+        """Read the context value `local`: JSON, the path of a JSON file, or the object.  None if unset.
 
         Raises:
-            ValueError: It says something else.
+            ValueError: The value is none of these.
         """
         if not context:
             return None
@@ -45,19 +45,19 @@ class LocalAws:
             raise ValueError(f"the context 'local' must be a JSON object with {wanted}: {error}") from None
 
     def synthesizer(self) -> IStackSynthesizer:
-        """Return how assets get there: with the caller's own credentials, since there are no bootstrap roles."""
+        """Return a synthesizer that uploads assets with the caller's credentials: there are no bootstrap roles."""
         return CliCredentialsStackSynthesizer(file_assets_bucket_name=self.staging_bucket)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One property that is set, or resource type that is left out, on the local AWS.
+    """One property that is set, or one resource type that is left out, on the local AWS.
 
     Attributes:
         type: The CloudFormation type.
-        why: Why it has to be so.
-        path: The property, dotted; None: the whole resource is left out.
-        value: What the property is set to; a field of `LocalAws` in braces stands for its value.
+        why: The reason.
+        path: The property's dotted path; None leaves out the whole resource.
+        value: The property's value; a field of `LocalAws` in braces stands for that field's value.
     """
 
     type: str
@@ -81,11 +81,11 @@ DIFFERENCES = (
     ),
     Difference("AWS::S3::BucketPolicy", "refuses plain HTTP, and the local AWS speaks nothing else"),
 )
-REMOVAL = RemovalPolicy.DESTROY  # of every resource: nothing of a local stack outlives it
+REMOVAL = RemovalPolicy.DESTROY  # for every resource: nothing may outlive a local stack
 
 
 def apply(stack: Stack, local: LocalAws) -> None:
-    """Change the finished *stack* where it has to differ on the local AWS, and nowhere else."""
+    """Make `DIFFERENCES` to the finished *stack*, and no other change but `REMOVAL`."""
     for resource in [it for it in stack.node.find_all() if isinstance(it, CfnResource)]:
         resource.apply_removal_policy(REMOVAL)
         for difference in DIFFERENCES:

@@ -1,10 +1,10 @@
-"""Starts the local AWS with so many processes for each function at most.  Hides what it is told by no setting.
+"""Starts the local AWS with a limit of processes for each function, which ministack has no setting for.
 
-Left alone its Lambda starts a process for each call that finds none free: a hundred senders at once are gigabytes of
-memory and minutes of starting.  Here a call waits until one of its function's processes is free.  No function of the
-relay waits for a call of itself, so none of them waits for ever.
+Without it, ministack starts a process for each call that finds none free: a hundred senders at once need gigabytes of
+memory and minutes of starting.  With it, a call waits for a free process of its function.  No function of the relay
+waits for a call of itself, so no call waits for ever.
 
-A script that runs in the local AWS's own environment: `emulator.py N`.
+This is a script for the local AWS's own environment: `emulator.py N`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def bounded(run: Run, most: int) -> Run:
-    """Return *run*, which executes a function, so that *most* executions of each are under way and others wait."""
+    """Wrap *run*, which executes a function: at most *most* calls of each function run, and others wait."""
     turns: dict[str, threading.BoundedSemaphore] = {}
 
     @wraps(run)

@@ -1,6 +1,7 @@
-"""The local AWS: ministack as a process in an environment of its own.  Hides how it is started and told apart from AWS.
+"""The local AWS: ministack as a process in a virtual environment of its own.  Hides how ministack is started.
 
-It binds to loopback only, keeps nothing, and runs functions in its own interpreter whatever runtime they ask for.
+The process binds to loopback only, keeps nothing on disk, and runs every function in its own interpreter, whatever
+runtime the function names.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ REGION = "us-east-1"
 ROOT_KEY = "test"  # the local AWS never checks signatures of its root key
 READY_S = 60
 CHECKOUT = Path(__file__).parents[3]
-WORKERS = max(2, os.cpu_count() or 1)  # of a function: more would only wait for a core, at 50 MB each
+WORKERS = max(2, os.cpu_count() or 1)  # processes of a function: more would only wait for a core, at 50 MB each
 _PYTHON = CHECKOUT / ".venv-aws" / "bin" / "python"
 _EMULATOR = Path(__file__).with_name("emulator.py")
-_ADVICE = "free its port or memory if the lines below say so, run `make setup` again if not"
+_ADVICE = "free the port or memory if the lines below name it; otherwise run `make setup` again"
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ class AwsProcess:
 
     @property
     def endpoint_url(self) -> str:
-        """Where all services are."""
+        """The endpoint of every service."""
         return f"http://127.0.0.1:{self.port}"
 
     def await_ready(self) -> None:
-        """Wait until it answers.
+        """Wait until the local AWS answers.
 
         Raises:
-            LocalError: It doesn't.
+            LocalError: It didn't answer within `READY_S` seconds, or ended.
         """
         self.process.wait_until(self._answers, READY_S, _ADVICE)
 
@@ -63,7 +64,7 @@ class AwsProcess:
             return False
 
     def environment(self, key: str = ROOT_KEY, secret: str = ROOT_KEY) -> dict[str, str]:
-        """Return the variables that make any AWS client speak to it."""
+        """Return the variables that direct any AWS client to this local AWS."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": key,
@@ -73,11 +74,11 @@ class AwsProcess:
         }
 
     def client(self, service: str) -> Any:
-        """Return a client of *service* with the root key, whatever the environment says."""
+        """Return a client of *service* with the root key; the environment's credentials don't count."""
         return client(service, self.endpoint_url)
 
     def make_operator(self, name: str, *policies: str) -> tuple[str, str]:
-        """Make an IAM user who has the managed *policies* (ARNs); return its key and secret."""
+        """Create an IAM user with the managed *policies* (ARNs); return its access key and secret."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
         for policy in policies:
@@ -87,7 +88,7 @@ class AwsProcess:
 
 
 def client(service: str, endpoint_url: str, key: str = ROOT_KEY, secret: str = ROOT_KEY) -> Any:
-    """Return a client of a local AWS's *service*; proxies and profiles of this machine don't count."""
+    """Return a client of *service* of a local AWS; this machine's proxies and profiles don't count."""
     return boto3.client(
         service,  # type: ignore[call-overload]  # the service is a value here
         endpoint_url=endpoint_url,
@@ -101,15 +102,15 @@ def client(service: str, endpoint_url: str, key: str = ROOT_KEY, secret: str = R
 def start(
     sandbox: Sandbox, *, workers: int = WORKERS, iam: bool = False, variables: Mapping[str, str] | None = None
 ) -> AwsProcess:
-    """Start a local AWS in *sandbox* on a free port; don't wait for it.
+    """Start a local AWS in *sandbox* on a free port; return before it is ready.
 
     Args:
-        workers: How many processes it starts for each function at most; other calls wait for one.
+        workers: How many processes it starts for each function at most; further calls wait for a free one.
         iam: Enforce IAM: roles of functions, and signatures and policies of IAM users.
-        variables: More of its environment, which every function inherits.
+        variables: Further environment variables, which every function inherits.
 
     Raises:
-        LocalError: It isn't installed.
+        LocalError: The local AWS isn't installed.
     """
     if not _PYTHON.exists():
         raise LocalError("the local AWS isn't installed: run `make setup`")
@@ -117,7 +118,7 @@ def start(
     environment = sandbox.environment(
         GATEWAY_PORT=str(port),
         BIND_HOST="127.0.0.1",
-        IOT_MTLS_ENABLED="0",  # it would listen on all interfaces, and so would the next
+        IOT_MTLS_ENABLED="0",  # this and SFTP would listen on all interfaces
         SFTP_ENABLED="0",
         LAMBDA_EXECUTOR="local",
         MINISTACK_REGION=REGION,
@@ -125,18 +126,14 @@ def start(
         **({"AUTH": "true"} if iam else {}),
         **(variables or {}),
     )
-    # Node of the CDK's custom-resource provider comes from the path as well.
+    # The CDK's custom-resource provider finds Node on this path, too.
     environment["PATH"] = f"{_PYTHON.parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    command: list[str | Path] = [
-        _PYTHON,
-        "-P",
-        _EMULATOR,
-        str(workers),
-    ]  # -P: the script's folder has modules of other names
+    # -P: the modules beside the script must not hide installed ones.
+    command: list[str | Path] = [_PYTHON, "-P", _EMULATOR, str(workers)]
     return AwsProcess(port, iam, sandbox.start("the local AWS", command, environment))
 
 
 def free_port() -> int:
-    """Return a port of loopback that is free now."""
+    """Return a port of loopback that nobody uses at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])

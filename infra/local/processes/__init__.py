@@ -1,1 +1,4 @@
-"""Processes on this machine that end when their owner does: `sandbox` and `watchdog`."""
+"""Processes that end with the process that started them.
+
+`sandbox` starts and ends them; `watchdog` ends them when the sandbox's own process was killed.
+"""

@@ -1,8 +1,8 @@
-"""Processes and a folder that live no longer than who made them.  Hides groups, signals and the watchdog.
+"""Processes and a folder that live no longer than their sandbox.  Hides process groups, signals and the watchdog.
 
-Every process leads a group of its own, so that its children (the local AWS's workers) end with it.  SIGINT and SIGTERM
-become exceptions, also while something starts, so that leaving the sandbox cleans up; the watchdog does where the
-sandbox's own process is killed.
+Every process leads a process group, so that its children (the local AWS's workers) end with it.  SIGINT and SIGTERM
+become exceptions, even while a process starts, so that leaving the sandbox cleans up.  If the sandbox's own process is
+killed, the watchdog cleans up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-PATIENCE_S = 5  # the local AWS may hang for an hour after SIGTERM, when a custom resource is being made
+PATIENCE_S = 5  # while it creates a custom resource, the local AWS may ignore SIGTERM for an hour
 POLL_S = 0.02
 LOG_TAIL_LINES = 25
 LOG_CAUSES = 3
@@ -31,11 +31,11 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT")  # no proxies, no cr
 
 
 class LocalError(Exception):
-    """Something on this machine didn't start or didn't work; the text says what, and what to do."""
+    """A process on this machine didn't start or failed; the text names it and says what to do."""
 
 
 class Process:
-    """A process of a sandbox, the leader of its group."""
+    """A process of a sandbox, the leader of its process group."""
 
     def __init__(self, name: str, running: subprocess.Popen[bytes], out: Path, log: Path) -> None:
         self.name = name
@@ -46,28 +46,28 @@ class Process:
 
     @property
     def status(self) -> int | None:
-        """Its exit status; None while it runs."""
+        """The exit status; None while the process runs."""
         return self._running.poll()
 
     @property
     def output(self) -> str:
-        """What it has written to standard output so far."""
+        """The standard output so far."""
         return self._out.read_text(encoding="utf-8", errors="replace")
 
     def failed(self, what: str, todo: str) -> LocalError:
-        """Return the error that tells *what* the process did, what its log says of it, and what *todo*."""
+        """Return the error for a process that did *what*, with the end of its log and the advice *todo*."""
         text = self._log.read_text(encoding="utf-8", errors="replace") + self.output
         lines = text.splitlines()
-        # What CloudFormation says of the cause comes before a rollback, which can be longer than the tail.
+        # CloudFormation names the cause before the rollback, which can be longer than the tail.
         telling = [line for line in lines[:-LOG_TAIL_LINES] if "_FAILED" in line][:LOG_CAUSES]
         tail = "\n".join("  | " + line for line in telling + lines[-LOG_TAIL_LINES:])
         return LocalError(f"{self.name} {what}: {todo}" + (f"\n{tail}" if tail else ""))
 
     def wait(self, timeout_s: float, todo: str) -> None:
-        """Wait until it has ended well.
+        """Wait until the process has ended with status 0.
 
         Raises:
-            LocalError: It failed, or didn't end within *timeout_s*.
+            LocalError: The process failed, or didn't end within *timeout_s*.
         """
         self.wait_until(lambda: self.status is not None, timeout_s, todo, may_end=True)
         if self.status != 0:
@@ -77,7 +77,7 @@ class Process:
         """Wait until *ready* returns true.
 
         Raises:
-            LocalError: It ended first, or *timeout_s* passed.
+            LocalError: The process ended first, or *timeout_s* seconds passed.
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
@@ -88,7 +88,7 @@ class Process:
             time.sleep(POLL_S)
 
     def end(self, deadline: float) -> None:
-        """Wait for its end until *deadline* (monotonic), then end what is left of its group."""
+        """Wait until *deadline* (monotonic seconds) for the end, then kill the rest of the process group."""
         with suppress(subprocess.TimeoutExpired):
             self._running.wait(max(0.0, deadline - time.monotonic()))
         _signal_group(self.pid, signal.SIGKILL)
@@ -96,19 +96,19 @@ class Process:
 
 
 class Sandbox:
-    """A private folder and the processes started in it; leaving it ends them and removes it."""
+    """A private folder and processes; leaving the context ends the processes and removes the folder."""
 
     folder: Path
 
     def __enter__(self) -> Self:
         self._processes: list[Process] = []
         self._handlers: dict[int, object] = {}
-        self._holding = False
+        self._deferring = False
         self._pending: int | None = None
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         try:
-            with self._held():
+            with self._signals_deferred():
                 self._watchdog = subprocess.Popen(  # noqa: S603  # our own script
                     [sys.executable, "-I", "-S", _WATCHDOG], stdin=subprocess.PIPE, start_new_session=True
                 )
@@ -123,7 +123,7 @@ class Sandbox:
         self._clean_up()
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Return a bare environment for a process: nothing of ours leaks in but the path; home is in the folder."""
+        """Return a minimal environment: the path and locale of this process, a home in the folder, and *more*."""
         home = self.folder / "home"
         temporary = self.folder / "tmp"
         home.mkdir(exist_ok=True)
@@ -134,10 +134,10 @@ class Sandbox:
     def start(
         self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], *, cwd: Path | None = None
     ) -> Process:
-        """Start *command* as the leader of a new group; *name* is what errors call it."""
+        """Start *command* as the leader of a new process group; errors call it *name*."""
         stem = f"{len(self._processes)}-{name.replace(' ', '-')}"
         out, log = self.folder / f"{stem}.out", self.folder / f"{stem}.log"
-        with self._held(), out.open("wb") as out_file, log.open("wb") as log_file:
+        with self._signals_deferred(), out.open("wb") as out_file, log.open("wb") as log_file:
             running = subprocess.Popen(  # noqa: S603  # our own commands
                 [*command],
                 env=environment,
@@ -161,7 +161,7 @@ class Sandbox:
     # -- signals ------------------------------------------------------------------------------------------------------
 
     def _on_signal(self, number: int, _: object) -> None:
-        if self._holding:
+        if self._deferring:
             self._pending = number
             return
         if number == signal.SIGINT:
@@ -169,19 +169,19 @@ class Sandbox:
         raise SystemExit(128 + number)
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Put off signals: what is just being made must be known before anything can end it."""
-        self._holding = True
+    def _signals_deferred(self) -> Iterator[None]:
+        """Defer signals: a process must be in the list before a signal may end the sandbox."""
+        self._deferring = True
         try:
             yield
         finally:
-            self._holding = False
+            self._deferring = False
         if self._pending is not None:
             number, self._pending = self._pending, None
             self._on_signal(number, None)
 
     def _clean_up(self) -> None:
-        self._holding = True
+        self._deferring = True
         for process in self._processes:
             if process.status is None:
                 _signal_group(process.pid, signal.SIGCONT)  # a stopped one couldn't end
@@ -195,8 +195,8 @@ class Sandbox:
             self._watchdog.stdin.close()
             self._watchdog.wait()
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # it is what signal() returned
-        if self._pending is not None:  # it came while nothing could be interrupted: now it may do what it does
+            signal.signal(number, handler)  # type: ignore[arg-type]  # the value that signal() returned
+        if self._pending is not None:  # a deferred signal acts now
             signal.raise_signal(self._pending)
 
 

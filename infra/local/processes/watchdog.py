@@ -1,7 +1,7 @@
-"""Ends what a local relay started, once that relay is gone, however it went: also by SIGKILL.
+"""Ends the processes of a local relay once the relay's own process is gone, even by SIGKILL.
 
-A script of its own, without imports that take time.  Standard input says what there is to end, a line each:
-`group ID` (a process group), `forget ID` (it has ended), `folder PATH`.  Whoever writes it dies: the pipe closes.
+This is a script, without imports that take time.  Standard input names what to end, one a line: `group ID` (a process
+group), `forget ID` (that group has ended), `folder PATH`.  When the writer dies, the pipe closes.
 """
 
 import os
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 
 def main() -> None:
-    """Take notes until the pipe closes, then end every group and remove every folder that is left."""
+    """Read lines until the pipe closes, then end every group and remove every folder that is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups: list[int] = []

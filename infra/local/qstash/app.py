@@ -13,10 +13,10 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from .api import schedules
 from .api.admin import Admin
 from .api.call import Call, answer, as_json
-from .api.routes import ROUTES, Verb, manages
+from .api.routes import ROUTES, manages
+from .broker import schedules
 from .broker.clock import Clock
 from .broker.engine import Engine
 from .broker.hosts import answering_test_hosts
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from .api.call import Verb
     from .broker.faults import Fault
     from .broker.state import Answer, Credentials, Outgoing
 

@@ -172,11 +172,11 @@ def move_clock(path: Path) -> bool:
         return dt.timedelta(seconds=offset_s + share * skew_s)
 
     class AnyDatetime(type):
-        def __instancecheck__(cls, it: object) -> bool:
-            return isinstance(it, real)
+        def __instancecheck__(cls, instance: object) -> bool:
+            return isinstance(instance, real)
 
-        def __subclasscheck__(cls, it: type) -> bool:
-            return issubclass(it, real)
+        def __subclasscheck__(cls, subclass: type) -> bool:
+            return issubclass(subclass, real)
 
     class Moved(real, metaclass=AnyDatetime):  # type: ignore[valid-type,misc]  # a class held in a variable
         @classmethod

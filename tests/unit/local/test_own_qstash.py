@@ -43,9 +43,9 @@ def make(qstash: Facts, relay: str) -> None:
 
 def held(qstash: Facts) -> set[str]:
     return {
-        it.get("scheduleId") or it["name"]
+        found.get("scheduleId") or found["name"]
         for kind in ("topics", "queues", "schedules")
-        for it in call(qstash, "GET", f"/v2/{kind}") or []
+        for found in call(qstash, "GET", f"/v2/{kind}") or []
     }
 
 

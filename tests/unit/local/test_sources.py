@@ -30,7 +30,9 @@ EVENTS = Path(__file__).parents[3] / "events"
 NOW = 1_795_510_800.25
 FORGED = "github/pull_request.opened.forged"
 SAMPLES = {
-    f"{it.parent.name}/{it.stem}": it for it in sorted(EVENTS.glob("*/*.json")) if it.parent.name in built_in_schemes()
+    f"{file.parent.name}/{file.stem}": file
+    for file in sorted(EVENTS.glob("*/*.json"))
+    if file.parent.name in built_in_schemes()
 }
 UNSIGNED_HANDSHAKES = {
     "asana/x-hook-secret",
@@ -76,9 +78,10 @@ def secret_of(scheme: str, number: int = 0) -> Secret:
 
 def request_of(sample: str) -> Request:
     """Return *sample* as it stands in its file."""
-    it = read(SAMPLES[sample])
-    url = f"https://relay.example.com/webhooks/{it.source}" + (f"?{it.query}" if it.query else "")
-    return Request(it.method, url, it.headers, it.body)
+    read_sample = read(SAMPLES[sample])
+    query = f"?{read_sample.query}" if read_sample.query else ""
+    url = f"https://relay.example.com/webhooks/{read_sample.source}{query}"
+    return Request(read_sample.method, url, read_sample.headers, read_sample.body)
 
 
 def sent(sample: str, *, at: float | None = None) -> Request:
@@ -93,7 +96,7 @@ def now() -> float:
     return time.time()
 
 
-def judged(row: dict[str, Any], request: Request, secret: Secret) -> WebhookInfo | HandshakeAnswer:
+def verified(row: dict[str, Any], request: Request, secret: Secret) -> WebhookInfo | HandshakeAnswer:
     """Return what the relay makes of *request*."""
     return verify(Row.of(row), request.received(), [secret], at=now())
 
@@ -101,7 +104,7 @@ def judged(row: dict[str, Any], request: Request, secret: Secret) -> WebhookInfo
 def refusal(sample: str, request: Request, number: int = 0) -> str:
     """Return for what reason the relay refuses *request*."""
     with pytest.raises(SignatureError) as told:
-        judged(row_of(sample), request, secret_of(sample.partition("/")[0], number))
+        verified(row_of(sample), request, secret_of(sample.partition("/")[0], number))
     return told.value.reason
 
 
@@ -113,17 +116,17 @@ def test_a_signed_sample_is_taken_for_an_event(sample: str) -> None:
     """It has the id and the type that its scheme finds."""
     row = Row.of(row_of(sample))
 
-    it = judged(row_of(sample), sent(sample), secret_of(sample.partition("/")[0]))
+    info = verified(row_of(sample), sent(sample), secret_of(sample.partition("/")[0]))
 
-    assert isinstance(it, WebhookInfo)
-    assert it.has_id == (bool(row.id) and sample not in WITHOUT_ID)
-    assert (it.event_type != EVENT_TYPE_UNKNOWN) == bool(row.type)
+    assert isinstance(info, WebhookInfo)
+    assert info.has_id == (bool(row.id) and sample not in WITHOUT_ID)
+    assert (info.event_type != EVENT_TYPE_UNKNOWN) == bool(row.type)
 
 
 @pytest.mark.parametrize("sample", sorted(UNSIGNED_HANDSHAKES | SIGNED_HANDSHAKES))
 def test_a_handshake_is_answered(sample: str) -> None:
     """Signed where its scheme wants that, and with the token that is the secret's."""
-    answer = judged(row_of(sample), sent(sample), secret_of(sample.partition("/")[0]))
+    answer = verified(row_of(sample), sent(sample), secret_of(sample.partition("/")[0]))
 
     assert isinstance(answer, HandshakeAnswer)
     assert answer.status in {200, 204}
@@ -162,7 +165,7 @@ def test_a_stale_sample_is_refused_and_a_minute_before_it_isnt(sample: str) -> N
     assert age_s is not None
 
     assert refusal(sample, sent(sample, at=now() - age_s)) == "expired_timestamp"
-    assert judged(row_of(sample), sent(sample, at=now() - age_s + 62), secret_of(sample.partition("/")[0]))
+    assert verified(row_of(sample), sent(sample, at=now() - age_s + 62), secret_of(sample.partition("/")[0]))
 
 
 def test_every_scheme_with_a_time_can_be_made_stale() -> None:
@@ -290,11 +293,11 @@ def test_an_own_scheme_is_signed_as_its_row_says(row: dict[str, Any], content_ty
 
     after = signed(wanted, request, secret, now())
 
-    assert isinstance(judged(wanted, after, secret), WebhookInfo)
+    assert isinstance(verified(wanted, after, secret), WebhookInfo)
     with pytest.raises(SignatureError):
-        judged(wanted, tampered(Row.of(wanted), after), secret)
+        verified(wanted, tampered(Row.of(wanted), after), secret)
     with pytest.raises(SignatureError):
-        judged(wanted, after, Secret(made_up(wanted)))
+        verified(wanted, after, Secret(made_up(wanted)))
 
 
 def test_a_signature_in_the_query_stands_beside_what_is_there() -> None:
@@ -304,7 +307,7 @@ def test_a_signature_in_the_query_stands_beside_what_is_there() -> None:
     after = signed(row, request, Secret("key"), NOW)
 
     assert re.fullmatch(r"https://relay\.example\.com/webhooks/own\?b=%20&a=1&sig=[A-Za-z0-9%]+", after.url)
-    assert judged(row, after, Secret("key"))
+    assert verified(row, after, Secret("key"))
 
 
 @given(st.binary(max_size=200))
@@ -314,9 +317,9 @@ def test_any_body_can_be_signed_and_tampered_with(body: bytes) -> None:
 
     right = signed(row, request, Secret("key"), NOW)
 
-    assert judged(row, right, Secret("key"))
+    assert verified(row, right, Secret("key"))
     with pytest.raises(SignatureError):
-        judged(row, tampered(Row.of(row), right), Secret("key"))
+        verified(row, tampered(Row.of(row), right), Secret("key"))
 
 
 def test_githubs_published_example() -> None:
@@ -359,7 +362,7 @@ def test_adyens_items_each_have_a_signature() -> None:
 
     items = json.loads(after.body)["notificationItems"]
     assert all(it["NotificationRequestItem"]["additionalData"]["hmacSignature"] for it in items)
-    assert judged(row_of("adyen/"), after, secret_of("adyen"))
+    assert verified(row_of("adyen/"), after, secret_of("adyen"))
 
 
 def test_twilios_json_body_is_in_the_url_as_its_hash() -> None:
@@ -368,7 +371,7 @@ def test_twilios_json_body_is_in_the_url_as_its_hash() -> None:
     after = signed(row_of("twilio/"), request, secret_of("twilio"), NOW)
 
     assert after.url.endswith(f"?bodySHA256={hashlib.sha256(b'{}').hexdigest()}")
-    assert judged(row_of("twilio/"), after, secret_of("twilio"))
+    assert verified(row_of("twilio/"), after, secret_of("twilio"))
 
 
 def test_both_of_boxs_keys_sign() -> None:
@@ -376,7 +379,7 @@ def test_both_of_boxs_keys_sign() -> None:
 
     for kept in ("primary", "secondary"):
         secret = Secret({kept: str(secret_of("box").part(kept))})
-        assert judged(row_of("box/"), after, secret)
+        assert verified(row_of("box/"), after, secret)
 
 
 def test_headers_that_say_how_it_was_signed() -> None:
@@ -421,7 +424,7 @@ def test_a_field_of_a_form_of_parts_is_a_part() -> None:
 
     assert after.body.endswith(body)
     assert {name for name, _ in after.received().form} == {"Message-Id", "timestamp", "token", "signature"}
-    assert judged(row_of("mailgun-inbound-form/"), after, secret_of("mailgun-inbound-form"))
+    assert verified(row_of("mailgun-inbound-form/"), after, secret_of("mailgun-inbound-form"))
 
 
 def test_sns_sends_from_the_topic_that_the_secret_names() -> None:
@@ -432,7 +435,7 @@ def test_sns_sends_from_the_topic_that_the_secret_names() -> None:
 
     assert after.headers["x-amz-sns-topic-arn"] == json.loads(after.body)["TopicArn"] == topic
     assert json.loads(after.body)["SigningCertURL"].startswith("https://sns.us-west-2.amazonaws.com/")
-    assert judged(row_of("aws-sns/"), after, secret)
+    assert verified(row_of("aws-sns/"), after, secret)
 
 
 def test_a_token_has_no_hash_of_a_body_that_there_isnt() -> None:
@@ -442,7 +445,7 @@ def test_a_token_has_no_hash_of_a_body_that_there_isnt() -> None:
 
     claims = json.loads(base64.b64decode(after.headers["messagebird-signature-jwt"].split(".")[1] + "=="))
     assert claims.keys() == {"iss", "url_hash", "iat", "nbf", "exp", "jti"}
-    assert judged(row_of("messagebird/"), after, secret_of("messagebird"))
+    assert verified(row_of("messagebird/"), after, secret_of("messagebird"))
 
 
 def test_a_place_where_two_kinds_of_signature_may_stand_is_one_place() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, unquote
 
 from starlette.responses import Response
@@ -16,10 +17,15 @@ from ..language.options import split_target
 from . import selection
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
     from ..broker.engine import Engine
     from ..broker.state import User
+    from ..language.options import Headers
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,21 @@ class Call:
         return Wanted(
             destination=destination, headers=headers, body=self.body, caller_ip=self.caller_ip, queue_name=queue_name
         )
+
+
+Verb = Callable[[Call], Response]
+
+
+def existing(things: Mapping[str, Found], wanted: str, kind: str) -> Found:
+    """Return the thing called *wanted*, or refuse with 404; *kind* is QStash's word for such things."""
+    if wanted not in things:
+        raise Refused(404, f"{kind} {wanted} not found")
+    return things[wanted]
+
+
+def lower_case(headers: dict[str, Any]) -> Headers:
+    """Return headers that came as a JSON object; a value may be a string or an array of strings."""
+    return {key.lower(): value if isinstance(value, list) else [value] for key, value in headers.items()}
 
 
 def as_json(value: object, status: int = 200) -> Response:
