@@ -18,6 +18,7 @@ from cli.finding import Finding, split
 from cli.terminal.options import Failure, iso
 from cli.terminal.tables import time_text
 from relay.errors import RelayError
+from relay.model.delivery import Status
 from relay.qstash.client import QStash
 from relay.qstash.http import DEFAULT_URL
 
@@ -271,17 +272,17 @@ class Examination:
         if self._relay is None:
             raise _Skipped("the stack")
         for status, found in (
-            ("unaccounted", "there are deliveries of which nobody can tell what became"),
-            ("unpublishable", "there are deliveries that can never be published as they are: each says why"),
+            (Status.UNACCOUNTED, "there are deliveries of which nobody can tell what became"),
+            (Status.UNPUBLISHABLE, "there are deliveries that can never be published as they are: each says why"),
         ):
             if self._is_any(status=status):
                 yield Finding("ledger", "look", found, self._command(f"delivery list --status {status}"))
                 return
         waiting_since = iso(datetime.now(UTC) - WAITS_MAX)
-        if self._is_any(status="pending", until=waiting_since):
+        if self._is_any(status=Status.PENDING, until=waiting_since):
             minutes = WAITS_MAX.seconds // 60
             found = f"deliveries have waited over {minutes} min to be published: `relay event show` says why"
-            yield Finding("ledger", "look", found, self._command("delivery list --status pending"))
+            yield Finding("ledger", "look", found, self._command(f"delivery list --status {Status.PENDING}"))
             return
         yield Finding("ledger", "ok", "no delivery is unaccounted, unpublishable, or waits long to be published")
 

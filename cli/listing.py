@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.terminal.options import Asked, Moment, aside, iso, json_line
+from relay.model.delivery import MEANINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +15,7 @@ if TYPE_CHECKING:
     from cli.terminal.tables import Column
 
 LIMIT_DEFAULT = 50
-STATUSES = [
-    *("pending", "in_flight", "held", "delivered", "dead_lettered"),
-    *("unpublishable", "removed", "cancelled", "unaccounted"),
-]
+STATUSES = [status.value for status in MEANINGS]
 
 _FILTERS = (
     click.option("--source", metavar="NAME", help="Of this source."),

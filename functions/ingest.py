@@ -14,6 +14,7 @@ from relay.ingest.accept import Acceptance, Proof, accept_or_spool, budget_s, ex
 from relay.ingest.refusals import record_refusal
 from relay.ingest.ticks import describe_tick
 from relay.ingest.webhook import Webhook
+from relay.query.routes import served_by
 from relay.runtime.deadline import at_most
 from relay.runtime.http_api import DEFAULT_ROUTE, Request, Response, answering, note
 from relay.runtime.metrics import Metric, count, count_routing
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from relay.wiring import Relay
 
 AGE_MAX_S = 30.0  # the gateway waits no longer: what is older was told by another clock
-QUARANTINE = ("GET /v1/sources/{source}/quarantine", "POST /v1/sources/{source}/quarantine")  # IAM lets operators in
+QUARANTINE = served_by("ingest")  # IAM lets operators in
 NO_WEBHOOKS = frozenset({"v1", "qstash", "claims"})  # the first steps of what other functions answer
 QUARANTINE_S = 20.0  # the gateway waits 30
 

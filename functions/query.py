@@ -9,6 +9,7 @@ from relay.errors import BadRequest, NotFound, RelayError
 from relay.model.ids import EventId
 from relay.model.replay import RATE_DEFAULT, State
 from relay.query import answers, health, views
+from relay.query.routes import served_by
 from relay.replay import bulk, pauses
 from relay.replay.deliveries import Replay, Router, replay_deliveries, replay_event
 from relay.runtime import aws
@@ -25,11 +26,13 @@ CURSOR_MAX_BYTES = 8000
 COUNT_S = 20.0  # the gateway waits 30
 
 
-def _events(it: Relay, request: Request) -> Response:
+def list_events(it: Relay, request: Request) -> Response:
+    """Answer with one page of events."""
     return Response(200, answers.list_events(it.store, request.query))
 
 
-def _event(it: Relay, request: Request) -> Response:
+def show_event(it: Relay, request: Request) -> Response:
+    """Answer with one event, its deliveries and their attempts, and its body where `body=true` asks for it."""
     with_body = request.query.get("body", "false")
     if with_body not in {"true", "false"} or set(request.query) - {"body", "sha256"}:
         raise BadRequest("an event takes body, true or false, and sha256, whose body", code="unknown_filter")
@@ -38,20 +41,24 @@ def _event(it: Relay, request: Request) -> Response:
     return Response(200, answers.show_event(it.store, event_id, with_body=with_body == "true", sha256=sha256))
 
 
-def _deliveries(it: Relay, request: Request) -> Response:
+def list_deliveries(it: Relay, request: Request) -> Response:
+    """Answer with one page of deliveries."""
     return Response(200, answers.list_deliveries(it.store, request.query))
 
 
-def _config(it: Relay, _: Request) -> Response:
+def show_config(it: Relay, _: Request) -> Response:
+    """Answer with the deployed configuration, without a secret."""
     return Response(200, answers.show_config(it.settings, it.store))
 
 
-def _audit(it: Relay, request: Request) -> Response:
+def show_audit(it: Relay, request: Request) -> Response:
+    """Answer with the balance of the ledger for a time."""
     deadline = monotonic() + COUNT_S
     return Response(200, answers.show_audit(it.store, request.query, lambda: deadline - monotonic()))
 
 
-def _destinations(it: Relay, request: Request) -> Response:
+def list_destinations(it: Relay, request: Request) -> Response:
+    """Answer with the health of all destinations, or of the one that the path names."""
     deadline = monotonic() + COUNT_S
     name = request.path_parameters.get("destination")
     found = health.list_destinations(
@@ -60,7 +67,7 @@ def _destinations(it: Relay, request: Request) -> Response:
     return Response(200, found)
 
 
-def _turn_destination(it: Relay, request: Request) -> Response:
+def pause_or_resume(it: Relay, request: Request) -> Response:
     """Pause a destination, or resume it."""
     asked, name = request.json(), request.path_parameters.get("destination", "")
     action, reason = asked.get("action"), _reason(asked)
@@ -80,19 +87,22 @@ def _turn_destination(it: Relay, request: Request) -> Response:
     return Response(202, {"destination": name, "paused": None, "replay": views.replay_json(job)})
 
 
-def _refusals(it: Relay, request: Request) -> Response:
+def list_refusals(it: Relay, request: Request) -> Response:
+    """Answer with the refused requests of a source, and the likely causes."""
     if request.query:
         raise BadRequest("a source's refusals take no parameter", code="unknown_filter")
     return Response(200, answers.list_refusals(it.store, request.path_parameters.get("source", ""), it.settings))
 
 
-def _list_replays(it: Relay, request: Request) -> Response:
+def list_replays(it: Relay, request: Request) -> Response:
+    """Answer with the newest replays."""
     if request.query:
         raise BadRequest("the replays take no parameter", code="unknown_filter")
     return Response(200, {"replays": [views.replay_json(job) for job in it.store.jobs(LISTED_MAX)]})
 
 
-def _replay(it: Relay, request: Request) -> Response:
+def show_replay(it: Relay, request: Request) -> Response:
+    """Answer with one replay and its first deliveries."""
     replay_id = request.path_parameters.get("replay_id", "")
     job = it.store.job(replay_id)
     if job is None:
@@ -102,7 +112,8 @@ def _replay(it: Relay, request: Request) -> Response:
     return Response(200, views.replay_json(job) | {"deliveries": deliveries})
 
 
-def _turn_replay(it: Relay, request: Request) -> Response:
+def stop_or_resume(it: Relay, request: Request) -> Response:
+    """Stop a running replay, or resume a stopped one."""
     asked = request.json()
     states = {"stop": State.STOPPED, "resume": State.RUNNING}
     if set(asked) != {"action"} or not isinstance(asked["action"], str) or asked["action"] not in states:
@@ -112,7 +123,8 @@ def _turn_replay(it: Relay, request: Request) -> Response:
     return Response(200, views.replay_json(job))
 
 
-def _replays(it: Relay, request: Request) -> Response:
+def start_replay(it: Relay, request: Request) -> Response:
+    """Replay deliveries: named ones, those of an event, or all that a query finds."""
     asked = request.json()
     reason = _reason(asked)
     chosen = {"delivery_ids", "event_id", "query"}
@@ -218,30 +230,18 @@ def _nudge_sweep(it: Relay) -> None:
         note(nudge_failed=str(error))
 
 
-ROUTES: dict[str, Callable[[Relay, Request], Response]] = {
-    "GET /v1/events": _events,
-    "GET /v1/events/{event_id}": _event,
-    "GET /v1/deliveries": _deliveries,
-    "GET /v1/config": _config,
-    "GET /v1/audit": _audit,
-    "GET /v1/destinations": _destinations,
-    "GET /v1/destinations/{destination}": _destinations,
-    "POST /v1/destinations/{destination}": _turn_destination,
-    "GET /v1/sources/{source}/refusals": _refusals,
-    "POST /v1/replays": _replays,
-    "GET /v1/replays": _list_replays,
-    "GET /v1/replays/{replay_id}": _replay,
-    "POST /v1/replays/{replay_id}": _turn_replay,
+ANSWERS: dict[str, Callable[[Relay, Request], Response]] = {
+    key: globals()[route.verb] for key, route in served_by("query").items()
 }
 
 
 @answering
 def handler(request: Request) -> Response:
     """Answer the route's question."""
-    if request.route not in ROUTES:
+    if request.route not in ANSWERS:
         raise NotFound("there is no such route")
     for name, text in (*request.path_parameters.items(), *request.query.items()):
         _bounded(name, text, CURSOR_MAX_BYTES if name == "cursor" else TEXT_MAX_BYTES)
     if empty := [name for name, text in request.path_parameters.items() if not text]:
         raise BadRequest(f"{empty[0]} is empty")
-    return ROUTES[request.route](relay("RELAY_BUCKET"), request)
+    return ANSWERS[request.route](relay("RELAY_BUCKET"), request)

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from cli.client import aws
 from cli.terminal.options import Failure, printable
+from relay.query.routes import permission
 from relay.urls import webhook_url
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Deployed:
         status = response.status_code
         code, message = told(response)
         if status == httpx.codes.FORBIDDEN or (status == httpx.codes.UNAUTHORIZED and not code):
-            policy = "OperatorOperatePolicy" if response.request.method == "POST" else "OperatorReadPolicy"
+            policy = permission(response.request.method)
             arn = self.stack.outputs.get(policy, policy)
             return aws.Denied(
                 f"your AWS identity may not ask the relay ({asked}): attach the managed policy {arn} to it"

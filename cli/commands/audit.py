@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.terminal.options import Asked, Failure, Moment, aside, asking, iso, json_line
+from relay.model.delivery import MEANINGS, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cli.terminal.tables import Column
 
-STATUSES = (
-    *("delivered", "dead_lettered", "in_flight", "pending", "held"),
-    *("unpublishable", "removed", "cancelled", "unaccounted"),
-)
+_FIRST = (Status.DELIVERED, Status.DEAD_LETTERED, Status.IN_FLIGHT, Status.PENDING, Status.HELD)
+STATUSES = [status.value for status in (*_FIRST, *(it for it in MEANINGS if it not in _FIRST))]  # the columns
 
 
 @click.command()

@@ -10,12 +10,13 @@ import click
 
 from cli.listing import STATUSES, UNROUTED
 from cli.terminal.options import Asked, Failure, Moment, aside, asking, event_named, iso, json_line
+from relay.model.delivery import OPEN
 from relay.model.replay import DELIVERIES_MAX, RATE_DEFAULT, RATE_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-REPLAYABLE = [*(it for it in STATUSES if it not in {"pending", "in_flight"}), UNROUTED]
+REPLAYABLE = [*(status for status in STATUSES if status not in OPEN), UNROUTED]
 QUERY = {"source": "source", "type": "type_", "status": "status", "since": "since", "until": "until"}
 
 

@@ -21,6 +21,8 @@ from infra.stack.storage import Storage
 from infra.stack.sync import QStashSync
 from relay import urls
 from relay.config.settings import named_secrets
+from relay.query import routes
+from relay.query.routes import Permission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -234,26 +236,11 @@ class RelayStack(Stack):
         self.gateway.open(self.deliver, ("POST", urls.DELIVER_PATH))
         claims = urls.CLAIM_PATH
         self.gateway.open(self.claim, ("GET", claims), ("HEAD", claims))
-        self.gateway.guard(
-            self.query,
-            ("GET", "/v1/events"),
-            ("GET", "/v1/events/{event_id}"),
-            ("GET", "/v1/deliveries"),
-            ("GET", "/v1/config"),
-            ("GET", "/v1/audit"),
-            ("GET", "/v1/destinations"),
-            ("GET", "/v1/destinations/{destination}"),
-            ("POST", "/v1/destinations/{destination}"),
-            ("GET", "/v1/sources/{source}/refusals"),
-            ("POST", "/v1/replays"),
-            ("GET", "/v1/replays"),
-            ("GET", "/v1/replays/{replay_id}"),
-            ("POST", "/v1/replays/{replay_id}"),
-        )
-        if self._quarantine_days:  # ingest alone holds the signing secrets
-            kept = "/v1/sources/{source}/quarantine"
-            self.gateway.guard(self.ingest, ("GET", kept), ("POST", kept))
-        self.gateway.guard(self.sync, ("GET", "/v1/sync"), ("POST", "/v1/sync"))
+        functions = {function.verb: function for function in self.functions}
+        for verb in dict.fromkeys(route.function for route in routes.ROUTES):
+            guarded = [(route.method, route.path) for route in routes.served_by(verb).values()]
+            if verb != "ingest" or self._quarantine_days:  # of ingest's routes only the quarantine's ask for IAM
+                self.gateway.guard(functions[verb], *guarded)
 
     def _schedule(self) -> None:
         every_minute = [LambdaFunction(self.sweep, retry_attempts=0) for _ in range(self._config.relay.sweeps)]
@@ -281,14 +268,13 @@ class RelayStack(Stack):
 
     def _outputs(self, alarms: Alarms) -> None:
         url = self._base_urls[0]
-        read = self.gateway.operators("OperatorRead", description="Ask the relay what happened", routes=["GET/v1/*"])
+        read = self.gateway.operators(
+            "OperatorRead", description="Ask the relay what happened", routes=routes.allowed(Permission.READ)
+        )
         operate = self.gateway.operators(
             "OperatorOperate",
             description="Ask the relay, replay, pause destinations, let in what was kept, and mend QStash",
-            routes=[
-                *("GET/v1/*", "POST/v1/destinations/*", "POST/v1/replays", "POST/v1/replays/*"),
-                *("POST/v1/sources/*/quarantine", "POST/v1/sync"),
-            ],
+            routes=routes.allowed(Permission.OPERATE),
         )
         # Of each source none, for a template has 200 outputs at most: `relay source list` tells their URLs.
         outputs: dict[str, Any] = {
@@ -300,8 +286,8 @@ class RelayStack(Stack):
             "SyncFunction": self.sync.function_name,
             "SweepFunction": self.sweep.function_name,
             "AuditFunction": self.audit.function_name,
-            "OperatorReadPolicy": read.managed_policy_arn,
-            "OperatorOperatePolicy": operate.managed_policy_arn,
+            Permission.READ.value: read.managed_policy_arn,
+            Permission.OPERATE.value: operate.managed_policy_arn,
             "AlarmTopic": alarms.topic.topic_arn,
             **({"ReconcileFunction": self.reconcile.function_name} if self.reconcile else {}),
         }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from relay.query.routes import ROUTES, served_by
 from tests.infra.conftest import CONFIG, ROOT, Synthesized, synthesize
 
 if TYPE_CHECKING:
@@ -45,13 +47,26 @@ def test_each_alarm_stands_beside_the_failure_that_it_tells(whole: Synthesized) 
     assert {it.replace("Canary-NAME", "Canaryalive") for it in named} == _alarms(whole)
 
 
-def test_the_page_has_every_route_of_the_api(whole: Synthesized) -> None:
-    keys = [it["Properties"]["RouteKey"] for it in whole.of_type("AWS::ApiGatewayV2::Route").values()]
-    routes = {re.sub(r"\{\w+_id\}", "{id}", key) for key in keys}
+def test_the_page_has_every_route_of_the_api() -> None:
     listed = {
         f"{method} {path}"
         for method, paths in re.findall(r"^\| `(GET|POST)` \| (.*) \|$", QUERYING, re.MULTILINE)
         for path in re.findall(r"`([^`]+)`", paths)
     }
 
-    assert listed == {it for it in routes if " /v1/" in it}
+    assert listed == {re.sub(r"\{\w+_id\}", "{id}", route.key) for route in ROUTES}
+
+
+def test_the_gateway_has_every_route_of_the_api(whole: Synthesized) -> None:
+    keys = [route["Properties"]["RouteKey"] for route in whole.of_type("AWS::ApiGatewayV2::Route").values()]
+
+    assert sorted(key for key in keys if " /v1/" in key) == sorted(route.key for route in ROUTES)
+
+
+@pytest.mark.parametrize("function", sorted({route.function for route in ROUTES}))
+def test_every_verb_of_a_route_is_in_the_handler_of_its_function(function: str) -> None:
+    handler = importlib.import_module(function)
+
+    verbs = [route.verb for route in served_by(function).values() if route.verb]
+
+    assert [verb for verb in verbs if not callable(getattr(handler, verb, None))] == []

@@ -31,17 +31,31 @@ SWEEP_AFTER = timedelta(seconds=30)  # who saves an event publishes it within le
 class Status(StrEnum):
     """Where a delivery stands."""
 
-    PENDING = "pending"  # saved; QStash doesn't have it yet
-    HELD = "held"  # its destination is paused
-    IN_FLIGHT = "in_flight"  # QStash has it
-    UNACCOUNTED = "unaccounted"  # nobody can tell any more what became of it: a person decides
-    CANCELLED = "cancelled"  # somebody cancelled it in QStash
-    REMOVED = "removed"  # its destination left the configuration before it was published
-    UNPUBLISHABLE = "unpublishable"  # QStash will never take it
-    DEAD_LETTERED = "dead_lettered"  # its attempts are spent
-    DELIVERED = "delivered"  # its destination answered 2xx
+    PENDING = "pending"
+    HELD = "held"
+    IN_FLIGHT = "in_flight"
+    UNACCOUNTED = "unaccounted"
+    CANCELLED = "cancelled"
+    REMOVED = "removed"
+    UNPUBLISHABLE = "unpublishable"
+    DEAD_LETTERED = "dead_lettered"
+    DELIVERED = "delivered"
 
 
+# What each status means, in the order of a delivery's life.  A delivery is so, when …
+MEANINGS = {
+    Status.PENDING: "it is saved, and QStash doesn't have it yet",
+    Status.IN_FLIGHT: "QStash has it",
+    Status.HELD: "its destination is paused; `relay destination resume` lets it go",
+    Status.DELIVERED: "its destination answered 2xx",
+    Status.DEAD_LETTERED: "its attempts are spent",
+    Status.UNPUBLISHABLE: "QStash will never take it; `reason` says why, in QStash's words",
+    Status.REMOVED: "its destination left relay.toml before it was published; an alarm sounds",
+    Status.CANCELLED: "somebody cancelled it in QStash",
+    Status.UNACCOUNTED: (
+        "nobody can tell any more what became of it; `reason` says why, an alarm sounds, and a person decides"
+    ),
+}
 RANK = {status: rank for rank, status in enumerate(Status)}  # what is known later outranks what was known before
 OPEN = frozenset({Status.PENDING, Status.IN_FLIGHT})  # the relay still owes it something: a publish, or a look
 DEAD = frozenset({Status.UNPUBLISHABLE, Status.DEAD_LETTERED})  # what a redelivery of its source opens again

@@ -7,6 +7,7 @@ import codecs
 from typing import TYPE_CHECKING, Any
 
 from relay.model.ids import EventId, delivery_id, iso
+from relay.storage.items import delivery_item, event_item
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,29 +70,11 @@ def refusal_json(refusal: Refusal) -> dict[str, Any]:
 
 def event_json(event: Event) -> dict[str, Any]:
     """Return *event* as operators see it."""
-    return {
-        "id": event.id,
-        "source": event.source,
-        "type": event.event_type,
-        "idempotency_key": event.idempotency_key,
-        "received_at": iso(event.received_at),
-        "size_bytes": event.size_bytes,
-        "sha256": event.sha256,
-        "content_type": event.content_type,
-        "published": not event.unpublished,
-        "suspected_replay_of": event.suspected_replay_of,
-        "reconciled_at": iso(event.reconciled_at) if event.reconciled_at else None,
-        "conflicts": event.conflicts,
-    }
-
-
-def request_json(event: Event) -> dict[str, Any]:
-    """Return how *event* was asked for: what only its own record has, and no listing."""
-    return {"method": event.method, "query": event.raw_query, "query_left_out": event.query_left_out}
+    return event_row(event_item(event, event.received_at))
 
 
 def event_row(item: Item) -> dict[str, Any]:
-    """Return an event as its entry in the index has it: the same as `event_json`."""
+    """Return an event as operators see it, from its item or from the item's entry in the index."""
     return {
         "id": item["pk"],
         "source": item["source"],
@@ -108,44 +91,18 @@ def event_row(item: Item) -> dict[str, Any]:
     }
 
 
+def request_json(event: Event) -> dict[str, Any]:
+    """Return how *event* was asked for: what only its own record has, and no listing."""
+    return {"method": event.method, "query": event.raw_query, "query_left_out": event.query_left_out}
+
+
 def delivery_json(delivery: Delivery) -> dict[str, Any]:
     """Return *delivery*, without its attempts, as operators see it."""
-    return {
-        "id": delivery.id,
-        "event_id": delivery.event_id,
-        "destination": delivery.destination,
-        "group": delivery.group,
-        "source": delivery.source,
-        "type": delivery.event_type,
-        "status": delivery.status.value,
-        "generation": delivery.generation,
-        "message_id": delivery.message_id,
-        "dlq_id": delivery.dlq_id,
-        "reason": delivery.reason,
-        "attempts_count": delivery.attempts_count,
-        "event_received_at": iso(delivery.event_received_at),
-        "updated_at": iso(delivery.updated_at),
-        "received_at": iso(delivery.handed_over_at) if delivery.handed_over_at else None,
-    }
-
-
-def replay_json(job: Job) -> dict[str, Any]:
-    """Return a replay as operators see it."""
-    return {
-        "id": job.id,
-        "state": job.state.value,
-        "by": job.by,
-        "reason": job.reason,
-        "started_at": iso(job.started_at),
-        "query": dict(job.query),
-        "rate": job.rate,
-        "replayed": job.replayed,
-        "skipped": job.skipped,
-    }
+    return delivery_row(delivery_item(delivery))
 
 
 def delivery_row(item: Item) -> dict[str, Any]:
-    """Return a delivery as its entry in the index has it: the same as `delivery_json`."""
+    """Return a delivery as operators see it, from its item or from the item's entry in the index."""
     return {
         "id": delivery_id(EventId(item["pk"]), item["destination"]),
         "event_id": item["pk"],
@@ -162,6 +119,21 @@ def delivery_row(item: Item) -> dict[str, Any]:
         "event_received_at": item["received_at"],
         "updated_at": item["updated_at"],
         "received_at": item.get("handed_over_at"),
+    }
+
+
+def replay_json(job: Job) -> dict[str, Any]:
+    """Return a replay as operators see it."""
+    return {
+        "id": job.id,
+        "state": job.state.value,
+        "by": job.by,
+        "reason": job.reason,
+        "started_at": iso(job.started_at),
+        "query": dict(job.query),
+        "rate": job.rate,
+        "replayed": job.replayed,
+        "skipped": job.skipped,
     }
 
 

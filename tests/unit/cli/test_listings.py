@@ -9,7 +9,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from cli.listing import UNROUTED
+from cli.terminal.tables import STYLES
+from relay.model.delivery import Status
 from relay.model.ids import event_id
+from relay.storage import items
 from relay.verification.request import InboundRequest
 from relay.verification.scheme import Row
 from relay.verification.verify import describe
@@ -291,3 +295,8 @@ def test_global_options_may_stand_before_the_command(deployed: Relay, monkeypatc
     after = deployed.run("event", "list", "--json", "--name", deployed.name)
 
     assert json.loads(before.stdout) == json.loads(after.stdout) == event(1)
+
+
+def test_every_status_has_a_colour_and_unrouted_is_the_relays_own_word() -> None:
+    assert set(Status) <= set(STYLES)
+    assert UNROUTED == items.UNROUTED

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import relay
+from relay.model.delivery import MEANINGS, Status
 from tests.unit.docs.pages import PAGES, README, ROOT, code, prose
 
 if TYPE_CHECKING:
@@ -106,14 +107,16 @@ def test_the_prices_are_those_of_the_page() -> None:
     assert all(f"{it} |" in costs or f"{it}**" in costs for it in prices)
 
 
-def test_every_status_is_explained() -> None:
-    page = (ROOT / "docs" / "querying.md").read_text(encoding="utf-8")
+def test_every_status_is_explained_in_the_same_words() -> None:
+    page = (ROOT / "docs" / "querying.md").read_text(encoding="utf-8").partition("| a delivery is | when |\n")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("\n\n")[0], re.MULTILINE)
     listed, _ = _named("relay delivery list")
-    (status,) = [it for it in listed.params if it.name == "status"]
+    (status,) = [option for option in listed.params if option.name == "status"]
     assert isinstance(status.type, click.Choice)
 
-    assert [*status.type.choices]
-    assert all(f"\n| `{it}` |" in page for it in status.type.choices)
+    assert set(MEANINGS) == set(Status)
+    assert rows == list(MEANINGS.items())
+    assert [*status.type.choices] == [name for name, _ in rows]
 
 
 def test_the_picture_needs_nothing_from_elsewhere() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -86,3 +87,29 @@ def test_an_event_needs_one_table_query(world: World) -> None:
     answers.show_event(world.store, event.id, with_body=False)
 
     assert calls == ["Query"]
+
+
+def test_a_listing_and_a_record_show_the_same_bytes(world: World) -> None:
+    """A listing reads the index, `show` the records: whoever asks both compares their answers."""
+    died = world.post(b'{"n": 1}', key="1").event
+    world.post(b'{"n": 2}', key="1")  # a conflict
+    world.report(died, "erp", "failure", status=500, retried=2, dlqId="dlq_1")
+    world.report(died, "ledger")
+    world.clock.at += timedelta(seconds=1)
+    world.paused = {"erp": {}}
+    world.post(key="2")
+    world.clock.at += timedelta(seconds=1)
+    world.save(key="3")  # nothing of it is published, so that its deliveries have no record
+    listed = answers.list_events(world.store, {})["events"]
+    deliveries = answers.list_deliveries(world.store, {})["deliveries"]
+
+    shown = [answers.show_event(world.store, event["id"], with_body=False) for event in listed]
+
+    of_events = [{name: record[name] for name in row} for record, row in zip(shown, listed, strict=True)]
+    recorded = {delivery["id"]: delivery for record in shown for delivery in record["deliveries"]}
+    of_deliveries = [{name: recorded[row["id"]][name] for name in row} for row in deliveries]
+    assert json.dumps(of_events) == json.dumps(listed)
+    assert json.dumps(of_deliveries) == json.dumps(deliveries)
+    assert [event["conflicts"] for event in listed] == [0, 0, 1]
+    assert {row["status"] for row in deliveries} == {"dead_lettered", "delivered", "held", "in_flight", "pending"}
+    assert {name for record in recorded.values() for name in record} == {*deliveries[0], "attempts"}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.unit.relay.operator import Operator
     from tests.unit.relay.world import World
 
-ROUTES = sorted(query.ROUTES)
+ROUTES = sorted(query.ANSWERS)
 LISTINGS = ["GET /v1/events", "GET /v1/deliveries"]
 LONG = ["x" * 1001, "é" * 501, "x" * 3000]
 SINCE, UNTIL = "2026-01-31T00:00:00Z", "2026-02-01T00:00:00Z"
