@@ -60,6 +60,7 @@ def mistakes(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
 
 def warnings(config: Config) -> Iterator[Wrong]:
     """Yield what can be deployed and is likely to be meant otherwise."""
+    yield from _old_names(config)
     yield from _unrouted(config)
     yield from _named_again(config)
     yield from _short_retries(config)
@@ -79,6 +80,8 @@ def _sources(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
     for name, source in config.sources.items():
         at, said = f"sources.{name}", raw["sources"][name]
         yield from _schedule(at, source, said) if "cron" in said else _webhook(at, source, said, known)
+        if "replays" in said and "suspected_replays" in said:
+            yield f"{at}.replays", "is the old name of suspected_replays, which is set, too: take replays out"
         if name in _TOKENS:
             yield at, f"'{name}' is what `relay secret set` calls {_TOKENS[name]} token: choose another name"
         yield from github_hooks.mistakes(f"{at}.reconcile", said, hooked)
@@ -259,6 +262,14 @@ def in_comments(text: str) -> Iterator[tuple[int, str]]:
 
 
 # -- warnings ----------------------------------------------------------------------------------------------------------
+
+
+def _old_names(config: Config) -> Iterator[Wrong]:
+    """No setting has a name that the next release no longer takes."""
+    for name, source in config.sources.items():
+        if source.replays is not None:
+            told = "is the old name of suspected_replays, and the next release refuses it"
+            yield f"sources.{name}.replays", f'{told}: say suspected_replays = "{source.replays}" instead'
 
 
 def _unrouted(config: Config) -> Iterator[Wrong]:
