@@ -187,12 +187,13 @@ def _places(config: Config) -> Iterator[Wrong]:
     keys: dict[tuple[str, str], str] = {}  # whose keys begin so in which bucket
     for group, members in config.url_groups.items():
         urls_of: dict[str, str] = {}
-        for name, it in members.destinations.items():
+        for name, destination in members.destinations.items():
             at = f"url_groups.{group}.destinations.{name}"
-            yield from it.mistakes(at)
-            if it.url and (twin := urls_of.setdefault(it.url, name)) != name:
+            yield from destination.mistakes(at)
+            if destination.url and (twin := urls_of.setdefault(destination.url, name)) != name:
                 yield f"{at}.url", f"is the URL of '{twin}', which would get each event twice: take one out"
-            if it.s3 and (twin := keys.setdefault((it.s3, it.prefix or ""), name)) != name:
+            bucket, prefix = destination.setting("s3"), destination.setting("prefix") or ""
+            if bucket and (twin := keys.setdefault((bucket, prefix), name)) != name:
                 yield f"{at}.s3", f"would write over what '{twin}' writes there: set another prefix"
 
 
