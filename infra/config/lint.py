@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from infra.config import github_hooks, plan_limits, quarantine, schedule, schemes, urls
 from infra.config.canaries import silence
 from infra.config.mistakes import dotted, nearest
-from infra.config.publishing import FlowControl, Limits, PublishSettings
+from infra.config.publishing import DEFAULTS, FlowControl, Limits, PublishSettings
 from infra.config.schemes import built_in_schemes
 from infra.local.qstash.language.grammar import evaluate
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 CANARY_GAP_S = 6 * 3_600
 HOUR_S, DAY_S = 3_600, 86_400
-DEFAULT_RETRIES, DEFAULT_TIMEOUT_S = 5, 30
 _TOKENS = {"qstash": "QStash's own", "github-api": "GitHub's API"}
 _OF_A_SCHEDULE = ("timezone", "body", "canary")
 
@@ -249,8 +248,8 @@ def _starts_after_s(said: Mapping[str, Any]) -> float:
 
 def _last_attempt_s(said: Mapping[str, Any], most_s: float) -> float:
     """Return how long after the first attempt the last one ends, in seconds, or the first of them past *most_s*."""
-    retries = said.get("retries", DEFAULT_RETRIES)
-    answers_s: float = (retries + 1) * said.get("timeout", DEFAULT_TIMEOUT_S)
+    retries = said.get("retries", DEFAULTS["retries"])
+    answers_s: float = (retries + 1) * said.get("timeout", DEFAULTS["timeout"])
     return answers_s + retries_last_s(retries, said.get("retry_delay"), most_s)
 
 
@@ -306,7 +305,7 @@ def _short_retries(config: Config) -> Iterator[Wrong]:
     for share in _shares(config, alone=True):
         said = dict(pair for _, table in reversed(share.tables) for pair in table.own())
         at = next((f"{at}.{it}" for at, table in share.tables for it, _ in table.own() if it.startswith("retr")), None)
-        lasts = retries_last_s(said.get("retries", DEFAULT_RETRIES), said.get("retry_delay"))
+        lasts = retries_last_s(said.get("retries", DEFAULTS["retries"]), said.get("retry_delay"))
         if at and lasts < HOUR_S:
             said_so = (
                 f"lets retries end {plan_limits.span(lasts)} after the first attempt: a destination that is down for"

@@ -9,12 +9,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
+from relay.runtime.metrics import NAMESPACE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from constructs import Construct
 
-METRICS_NAMESPACE = "FanoutRelay"
 LOG_RETENTION = logs.RetentionDays.ONE_MONTH
 
 
@@ -54,7 +55,7 @@ class RelayFunction(lambda_.Function):
             environment={
                 **environment,
                 "POWERTOOLS_SERVICE_NAME": verb,
-                "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+                "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
             # What calls a function asynchronously calls it again by itself (the sweep's rule); a retry would pile up.
