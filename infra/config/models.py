@@ -96,6 +96,14 @@ class Relay(Table):
             examples=[{"ingest": 50, "record": 50}],
         ),
     ] = None
+    tracing: Annotated[
+        bool,
+        Field(
+            description="Whether AWS X-Ray traces the functions: Lambda's own segments, which AWS charges for, and"
+            " which the relay itself never reads.",
+            examples=[True],
+        ),
+    ] = False
 
 
 class QStash(Table):

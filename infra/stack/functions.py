@@ -32,6 +32,7 @@ class RelayFunction(lambda_.Function):
         timeout_s: int,
         memory_mb: int = 512,
         concurrency: int | None = None,
+        tracing: bool = False,
         description: str,
     ) -> None:
         name = verb.capitalize()
@@ -48,7 +49,7 @@ class RelayFunction(lambda_.Function):
             memory_size=memory_mb,
             timeout=Duration.seconds(timeout_s),
             reserved_concurrent_executions=concurrency,
-            tracing=lambda_.Tracing.ACTIVE,
+            tracing=lambda_.Tracing.ACTIVE if tracing else lambda_.Tracing.DISABLED,
             log_group=log_group,
             # A role given is a role without AWSLambdaBasicExecutionRole, which could write to every log group.
             role=iam.Role(scope, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")),

@@ -110,6 +110,7 @@ class RelayStack(Stack):
             "preflight",
             code=self._code,
             timeout_s=120,
+            tracing=self._config.relay.tracing,
             description="Looks whether a deploy can succeed",
             environment={},
         )
@@ -146,6 +147,7 @@ class RelayStack(Stack):
             timeout_s=timeout_s,
             memory_mb=memory_mb,
             concurrency=limits.of(verb) if limits else None,
+            tracing=self._config.relay.tracing,
             description=description,
             environment={
                 "RELAY_TABLE": self.storage.table.table_name,
