@@ -18,6 +18,7 @@ from cli.client import aws, qstash_token, secrets
 from cli.client.api import find_stack
 from cli.finding import Finding, split
 from cli.terminal.options import Failure
+from relay.config import secret_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,7 +185,7 @@ def qstash(name: str) -> Finding:
     except Failure as error:
         return Finding(check, "missing", *split(error.message))
     if token is None:
-        return Finding(check, "missing", f"no QStash token in {secrets.qstash_secret(name)}", set_it)
+        return Finding(check, "missing", f"no QStash token in {secret_names.qstash(name)}", set_it)
     where = url or qstash_token.REGIONS["EU"]
     trouble = qstash_token.trouble(token, where)
     if trouble is None:

@@ -17,6 +17,7 @@ from cli.client.api import Deployed, Stack, find_stack, transport
 from cli.finding import Finding, split
 from cli.terminal.options import Failure, iso
 from cli.terminal.tables import time_text
+from relay.config import secret_names
 from relay.errors import RelayError
 from relay.model.delivery import Status
 from relay.qstash.client import QStash
@@ -73,7 +74,7 @@ class Examination:
                 yield Finding(check, "missing", *split(error.message))
 
     def _secret_qstash(self) -> Iterator[Finding]:
-        name = secrets.qstash_secret(self._name)
+        name = secret_names.qstash(self._name)
         token, url = secrets.qstash(self._name)
         if token is None:
             yield Finding("secret qstash", "missing", f"no QStash token in {name}", self._command("secret set qstash"))
@@ -143,7 +144,7 @@ class Examination:
         asking = self._reconciled_sources()
         if not asking:
             return
-        name = secrets.github_secret(self._name)
+        name = secret_names.github(self._name)
         if secrets.github(self._name) is None:
             found = f"no GitHub token in {name}: what {', '.join(asking)} sent and never came isn't asked for"
             yield Finding("secret github-api", "missing", found, self._command("secret set github-api"))
@@ -156,7 +157,7 @@ class Examination:
         held = destination_secrets.held(self._name) if named else []
         for what, destinations in named.items():
             if what in held:
-                yield Finding(f"secret {what}", "ok", f"in {destination_secrets.secret_name(self._name)}")
+                yield Finding(f"secret {what}", "ok", f"in {secret_names.destinations(self._name)}")
             else:
                 found = f"none: nothing can be published to {', '.join(destinations)}"
                 yield Finding(f"secret {what}", "missing", found, self._command(f"secret set {what}"))

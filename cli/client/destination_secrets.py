@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cli.client.aws import Denied
 from cli.client.kept import change_object, read_object
 from cli.terminal.options import Failure
+from relay.config import secret_names
 from relay.config.settings import named_secrets
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
 PREFIX = "destination:"
 DESCRIPTION = "Secrets in destinations' own headers, for the relay"
-
-
-def secret_name(relay: str) -> str:
-    """Return the name of the secret with the destinations' secrets."""
-    return f"{relay}/destinations"
 
 
 def named(config: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -37,7 +33,7 @@ def held(relay: str) -> list[str]:
     Raises:
         Denied: The caller may not read them.
     """
-    found = read_object(secret_name(relay)) or {}
+    found = read_object(secret_names.destinations(relay)) or {}
     return [f"{PREFIX}{name}" for name, it in found.items() if isinstance(it, str) and it]
 
 
@@ -50,7 +46,7 @@ def times(relay: str, wanted: Iterable[str], denied: list[str]) -> dict[str, Tim
     try:
         there = held(relay)
     except Denied:
-        denied += [secret_name(relay)] if wanted else []
+        denied += [secret_names.destinations(relay)] if wanted else []
         return dict.fromkeys(sorted(wanted))
     return {name: [None] if name in there else [] for name in sorted({*wanted, *there})}
 
@@ -58,7 +54,7 @@ def times(relay: str, wanted: Iterable[str], denied: list[str]) -> dict[str, Tim
 def keep(relay: str, what: str, value: str) -> bool:
     """Keep *value* as the secret *what*; tell whether that changed anything."""
     name = what.removeprefix(PREFIX)
-    return change_object(secret_name(relay), lambda held: {**held, name: value}, DESCRIPTION)
+    return change_object(secret_names.destinations(relay), lambda held: {**held, name: value}, DESCRIPTION)
 
 
 def take_away(relay: str, what: str) -> None:
@@ -71,7 +67,9 @@ def take_away(relay: str, what: str) -> None:
 
     def change(held: dict[str, Any]) -> dict[str, Any]:
         if name not in held:
-            raise Failure(f"there is no {what} in {secret_name(relay)}: `relay secret list` shows which there are")
+            raise Failure(
+                f"there is no {what} in {secret_names.destinations(relay)}: `relay secret list` shows which there are"
+            )
         return {key: value for key, value in held.items() if key != name}
 
-    change_object(secret_name(relay), change, DESCRIPTION)
+    change_object(secret_names.destinations(relay), change, DESCRIPTION)

@@ -12,6 +12,7 @@ from typing import Any
 
 from cli.client.kept import answer_of, change_object, object_in, read_object
 from cli.terminal.options import Failure
+from relay.config import secret_names
 
 DESCRIPTION = "Signing secrets of sources"
 VALUES_MAX = 5  # of a source: a new one, the one it still signs with, and a few set by mistake between them
@@ -19,24 +20,9 @@ VALUES_MAX = 5  # of a source: a new one, the one it still signs with, and a few
 Times = list[datetime | None]  # when each value of a secret was set, newest first; None where that isn't known
 
 
-def qstash_secret(relay: str) -> str:
-    """Return the name of the secret with QStash's token."""
-    return f"{relay}/qstash"
-
-
-def sources_secret(relay: str) -> str:
-    """Return the name of the secret with the sources' signing secrets."""
-    return f"{relay}/sources"
-
-
-def github_secret(relay: str) -> str:
-    """Return the name of the secret with the token for GitHub's API."""
-    return f"{relay}/github"
-
-
 def qstash(relay: str) -> tuple[str | None, str | None]:
     """Return QStash's token and URL, each None where there is none."""
-    name = qstash_secret(relay)
+    name = secret_names.qstash(relay)
     held = read_object(name) or {}
     return _text_of(name, held, "token"), _text_of(name, held, "url")
 
@@ -47,7 +33,7 @@ def qstash_times(relay: str) -> Times:
     Raises:
         Denied: The caller may not read it.
     """
-    return _token_times(qstash_secret(relay))
+    return _token_times(secret_names.qstash(relay))
 
 
 def github_times(relay: str) -> Times:
@@ -56,7 +42,7 @@ def github_times(relay: str) -> Times:
     Raises:
         Denied: The caller may not read it.
     """
-    return _token_times(github_secret(relay))
+    return _token_times(secret_names.github(relay))
 
 
 def _token_times(name: str) -> Times:
@@ -73,25 +59,25 @@ def set_qstash(relay: str, token: str, url: str | None) -> bool:
         others = held if url is None else {key: it for key, it in held.items() if key != "url"}
         return {**others, "token": token} | ({"url": url} if url else {})
 
-    return change_object(qstash_secret(relay), change, "QStash's token, for the relay")
+    return change_object(secret_names.qstash(relay), change, "QStash's token, for the relay")
 
 
 def github(relay: str) -> str | None:
     """Return the token for GitHub's API; None where there is none."""
-    name = github_secret(relay)
+    name = secret_names.github(relay)
     return _text_of(name, read_object(name) or {}, "token")
 
 
 def set_github(relay: str, token: str) -> bool:
     """Keep *token* for GitHub's API; tell whether that changed anything."""
     return change_object(
-        github_secret(relay), lambda held: {**held, "token": token}, "A token for GitHub's API, for the relay"
+        secret_names.github(relay), lambda held: {**held, "token": token}, "A token for GitHub's API, for the relay"
     )
 
 
 def signing_secrets(relay: str, source: str) -> list[str]:
     """Return the signing secrets of *source*, newest first."""
-    return [it["value"] for it in _of_source(relay, read_object(sources_secret(relay)) or {}, source)]
+    return [it["value"] for it in _of_source(relay, read_object(secret_names.sources(relay)) or {}, source)]
 
 
 def all_signing_secrets(relay: str) -> dict[str, list[str]]:
@@ -100,7 +86,7 @@ def all_signing_secrets(relay: str) -> dict[str, list[str]]:
     Raises:
         Denied: The caller may not read them.
     """
-    held = read_object(sources_secret(relay)) or {}
+    held = read_object(secret_names.sources(relay)) or {}
     return {source: [it["value"] for it in _of_source(relay, held, source)] for source in held}
 
 
@@ -110,7 +96,7 @@ def source_times(relay: str) -> dict[str, Times]:
     Raises:
         Denied: The caller may not read them.
     """
-    held = read_object(sources_secret(relay)) or {}
+    held = read_object(secret_names.sources(relay)) or {}
     return {source: [_time_of(it) for it in _of_source(relay, held, source)] for source in held}
 
 
@@ -141,7 +127,7 @@ def add_signing_secret(relay: str, source: str, value: str, *, replace: bool) ->
         dropped[:] = [] if replace else others[VALUES_MAX - 1 :]
         return {**held, source: list(kept)}
 
-    changed = change_object(sources_secret(relay), change, DESCRIPTION)
+    changed = change_object(secret_names.sources(relay), change, DESCRIPTION)
     return len(kept), changed, [_time_of(it) for it in dropped]
 
 
@@ -154,7 +140,7 @@ def retire(relay: str, source: str, *, everything: bool) -> tuple[int, Times]:
     Raises:
         Failure: It has none, or one that would have to stay.
     """
-    name = sources_secret(relay)
+    name = secret_names.sources(relay)
     before: list[dict[str, str]] = []
     left: list[dict[str, str]] = []
 
@@ -178,9 +164,8 @@ def retire(relay: str, source: str, *, everything: bool) -> tuple[int, Times]:
 def _of_source(relay: str, held: dict[str, Any], source: str) -> list[dict[str, str]]:
     values = held.get(source, [])
     if not isinstance(values, list) or not all(isinstance(it, dict) and _is_text(it.get("value")) for it in values):
-        raise Failure(
-            f"the secret {sources_secret(relay)} doesn't hold a list of values for {source}: mend it in Secrets Manager"
-        )
+        secret = secret_names.sources(relay)
+        raise Failure(f"the secret {secret} doesn't hold a list of values for {source}: mend it in Secrets Manager")
     return values
 
 

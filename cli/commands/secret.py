@@ -13,6 +13,7 @@ import click
 
 from cli import schemes
 from cli.terminal.options import Asked, Failure, aside, asking, json_line
+from relay.config import secret_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +96,7 @@ def _set_token(relay: str, given: str | None, *, force: bool) -> tuple[str, int,
     if url is None and kept is not None:
         aside(f"note: QStash stays at {kept}; --url {qstash_token.REGIONS['EU']} goes back to where it is by default")
     where = "" if url == qstash_token.REGIONS["EU"] else url
-    return secrets.qstash_secret(relay), 1, secrets.set_qstash(relay, value, where)
+    return secret_names.qstash(relay), 1, secrets.set_qstash(relay, value, where)
 
 
 def _mend(trouble: Trouble) -> str:
@@ -114,7 +115,7 @@ def _set_github_token(relay: str) -> tuple[str, int, bool]:
     _check_token(value, "GitHub")
     from cli.client import secrets
 
-    return secrets.github_secret(relay), 1, secrets.set_github(relay, value)
+    return secret_names.github(relay), 1, secrets.set_github(relay, value)
 
 
 def _set_destination_secret(relay: str, what: str) -> tuple[str, int, bool]:
@@ -130,7 +131,7 @@ def _set_destination_secret(relay: str, what: str) -> tuple[str, int, bool]:
         config = _deployed(relay)
     if config is not None and what not in destination_secrets.named(config):
         aside(f"note: no destination of the deployed relay {relay} names {what} yet")
-    return destination_secrets.secret_name(relay), 1, changed
+    return secret_names.destinations(relay), 1, changed
 
 
 def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) -> tuple[str, int, bool]:
@@ -161,7 +162,7 @@ def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) 
         )
     if deployed is not None and source not in deployed:
         aside(f"note: the deployed relay {relay} has no source {source} yet")
-    return secrets.sources_secret(relay), count, changed
+    return secret_names.sources(relay), count, changed
 
 
 @secret.command()
@@ -192,7 +193,7 @@ def retire(asked: Asked, what: str, all_: bool, yes: bool) -> None:  # noqa: FBT
     from cli.client import secrets
     from cli.terminal.tables import age_text, line
 
-    name = secrets.sources_secret(asked.name)
+    name = secret_names.sources(asked.name)
     retired, left = secrets.retire(asked.name, what, everything=all_)
     if asked.as_json:
         json_line({"name": what, "secret": name, "values": len(left), "retired": retired})
@@ -208,7 +209,7 @@ def _take_away(asked: Asked, what: str) -> None:
     from cli.terminal.tables import line
 
     destination_secrets.take_away(asked.name, what)
-    name = destination_secrets.secret_name(asked.name)
+    name = secret_names.destinations(asked.name)
     if asked.as_json:
         json_line({"name": what, "secret": name, "values": 0, "retired": 1})
     else:
@@ -265,13 +266,13 @@ def _held(relay: str) -> dict[str, Times | None]:
     try:
         qstash = secrets.qstash_times(relay)
     except Denied:
-        denied.append(secrets.qstash_secret(relay))
+        denied.append(secret_names.qstash(relay))
     try:
         sources = secrets.source_times(relay)
     except Denied:
         if denied:
             raise
-        denied.append(secrets.sources_secret(relay))
+        denied.append(secret_names.sources(relay))
     config: Mapping[str, Any] = {}
     trouble = None
     try:
@@ -284,7 +285,7 @@ def _held(relay: str) -> dict[str, Times | None]:
     try:
         github = secrets.github_times(relay)
     except Denied:
-        denied += [secrets.github_secret(relay)] if is_needed else []
+        denied += [secret_names.github(relay)] if is_needed else []
     destinations = destination_secrets.times(relay, destination_secrets.named(config), denied)
     for name in denied:
         aside(f"the secret {name} isn't yours to read: what it holds isn't shown")

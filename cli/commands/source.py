@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.terminal.options import Asked, Failure, aside, asking, json_line
+from relay.config import secret_names
 from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def list_(asked: Asked) -> None:
     try:
         held = secrets.counts(asked.name)
     except Denied:
-        aside(f"the secret {secrets.sources_secret(asked.name)} isn't yours to read: how many there are isn't shown")
+        aside(f"the secret {secret_names.sources(asked.name)} isn't yours to read: how many there are isn't shown")
     records = [
         {
             "name": name,

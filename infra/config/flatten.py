@@ -43,7 +43,7 @@ def _flat_source(config: Config, source: Source) -> dict[str, Any]:
     return {
         "scheme": source.signed_by,
         "row": schemes[source.signed_by].row(),
-        "replays": source.replays,
+        "replays": source.on_suspected_replay,  # GET /v1/config shows it under this name
         **({"reconcile": source.reconcile} if source.reconcile else {}),
         "reopen": source.reopen,
         "routes": routes,

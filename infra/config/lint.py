@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from infra.config import github_hooks, plan_limits, quarantine, schedule, schemes, urls
 from infra.config.canaries import silence
 from infra.config.mistakes import dotted, nearest
-from infra.config.publishing import FlowControl, Limits, PublishSettings
+from infra.config.publishing import DEFAULTS, FlowControl, Limits, PublishSettings
 from infra.config.schemes import built_in_schemes
 from infra.local.qstash.language.grammar import evaluate
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 CANARY_GAP_S = 6 * 3_600
 HOUR_S, DAY_S = 3_600, 86_400
-DEFAULT_RETRIES, DEFAULT_TIMEOUT_S = 5, 30
 _TOKENS = {"qstash": "QStash's own", "github-api": "GitHub's API"}
 _OF_A_SCHEDULE = ("timezone", "body", "canary")
 
@@ -60,6 +59,7 @@ def mistakes(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
 
 def warnings(config: Config) -> Iterator[Wrong]:
     """Yield what can be deployed and is likely to be meant otherwise."""
+    yield from _old_names(config)
     yield from _unrouted(config)
     yield from _named_again(config)
     yield from _short_retries(config)
@@ -79,6 +79,8 @@ def _sources(config: Config, raw: Mapping[str, Any]) -> Iterator[Wrong]:
     for name, source in config.sources.items():
         at, said = f"sources.{name}", raw["sources"][name]
         yield from _schedule(at, source, said) if "cron" in said else _webhook(at, source, said, known)
+        if "replays" in said and "suspected_replays" in said:
+            yield f"{at}.replays", "is the old name of suspected_replays, which is set, too: take replays out"
         if name in _TOKENS:
             yield at, f"'{name}' is what `relay secret set` calls {_TOKENS[name]} token: choose another name"
         yield from github_hooks.mistakes(f"{at}.reconcile", said, hooked)
@@ -184,12 +186,13 @@ def _places(config: Config) -> Iterator[Wrong]:
     keys: dict[tuple[str, str], str] = {}  # whose keys begin so in which bucket
     for group, members in config.url_groups.items():
         urls_of: dict[str, str] = {}
-        for name, it in members.destinations.items():
+        for name, destination in members.destinations.items():
             at = f"url_groups.{group}.destinations.{name}"
-            yield from it.mistakes(at)
-            if it.url and (twin := urls_of.setdefault(it.url, name)) != name:
+            yield from destination.mistakes(at)
+            if destination.url and (twin := urls_of.setdefault(destination.url, name)) != name:
                 yield f"{at}.url", f"is the URL of '{twin}', which would get each event twice: take one out"
-            if it.s3 and (twin := keys.setdefault((it.s3, it.prefix or ""), name)) != name:
+            bucket, prefix = destination.setting("s3"), destination.setting("prefix") or ""
+            if bucket and (twin := keys.setdefault((bucket, prefix), name)) != name:
                 yield f"{at}.s3", f"would write over what '{twin}' writes there: set another prefix"
 
 
@@ -245,8 +248,8 @@ def _starts_after_s(said: Mapping[str, Any]) -> float:
 
 def _last_attempt_s(said: Mapping[str, Any], most_s: float) -> float:
     """Return how long after the first attempt the last one ends, in seconds, or the first of them past *most_s*."""
-    retries = said.get("retries", DEFAULT_RETRIES)
-    answers_s: float = (retries + 1) * said.get("timeout", DEFAULT_TIMEOUT_S)
+    retries = said.get("retries", DEFAULTS["retries"])
+    answers_s: float = (retries + 1) * said.get("timeout", DEFAULTS["timeout"])
     return answers_s + retries_last_s(retries, said.get("retry_delay"), most_s)
 
 
@@ -259,6 +262,14 @@ def in_comments(text: str) -> Iterator[tuple[int, str]]:
 
 
 # -- warnings ----------------------------------------------------------------------------------------------------------
+
+
+def _old_names(config: Config) -> Iterator[Wrong]:
+    """No setting has a name that the next release no longer takes."""
+    for name, source in config.sources.items():
+        if source.replays is not None:
+            told = "is the old name of suspected_replays, and the next release refuses it"
+            yield f"sources.{name}.replays", f'{told}: say suspected_replays = "{source.replays}" instead'
 
 
 def _unrouted(config: Config) -> Iterator[Wrong]:
@@ -294,7 +305,7 @@ def _short_retries(config: Config) -> Iterator[Wrong]:
     for share in _shares(config, alone=True):
         said = dict(pair for _, table in reversed(share.tables) for pair in table.own())
         at = next((f"{at}.{it}" for at, table in share.tables for it, _ in table.own() if it.startswith("retr")), None)
-        lasts = retries_last_s(said.get("retries", DEFAULT_RETRIES), said.get("retry_delay"))
+        lasts = retries_last_s(said.get("retries", DEFAULTS["retries"]), said.get("retry_delay"))
         if at and lasts < HOUR_S:
             said_so = (
                 f"lets retries end {plan_limits.span(lasts)} after the first attempt: a destination that is down for"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Plan = Literal["free", "payg", "fixed"]
+OnSuspectedReplay = Literal["flag", "refuse"]
 
 RELAY_NAME_MAX_CHARS = 30
 SCHEDULE = "qstash"  # the scheme by which a schedule's posts are proved
@@ -95,6 +96,14 @@ class Relay(Table):
             examples=[{"ingest": 50, "record": 50}],
         ),
     ] = None
+    tracing: Annotated[
+        bool,
+        Field(
+            description="Whether AWS X-Ray traces the functions: Lambda's own segments, which AWS charges for, and"
+            " which the relay itself never reads.",
+            examples=[True],
+        ),
+    ] = False
 
 
 class QStash(Table):
@@ -152,13 +161,20 @@ class Source(PublishSettings):
     routes: list[Route] = Field(
         default_factory=list, description="Where the events go that meet conditions, and how: `[[sources.x.routes]]`."
     )
-    replays: Annotated[
-        Literal["flag", "refuse"],
+    suspected_replays: Annotated[
+        OnSuspectedReplay,
         Field(
             description="What happens to signed bytes that come again under a new id: they are marked, or refused.",
             examples=["refuse"],
         ),
     ] = "flag"
+    replays: Annotated[
+        OnSuspectedReplay | None,
+        Field(
+            description="The old name of `suspected_replays`, which this release still takes.",
+            json_schema_extra={"deprecated": True},
+        ),
+    ] = None
     reopen: Annotated[
         Literal["dead", "never"],
         Field(
@@ -200,6 +216,11 @@ class Source(PublishSettings):
             examples=["3d"],
         ),
     ] = None
+
+    @property
+    def on_suspected_replay(self) -> OnSuspectedReplay:
+        """What happens to a suspected replay, under whichever name the file says it."""
+        return self.replays or self.suspected_replays
 
     @property
     def signed_by(self) -> str:

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from infra.config.desired import desired
-from infra.config.destinations import arn_of
+from relay.targets.kinds import arn_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,8 +13,8 @@ from aws_cdk.aws_sns_subscriptions import EmailSubscription
 from constructs import Construct
 
 from infra.config.canaries import silence
-from infra.stack.functions import METRICS_NAMESPACE
-from infra.stack.gateway import ACCESS_LOGS
+from infra.stack.gateway import ACCESS_LOGS, THROTTLED, TOO_LARGE
+from relay.runtime.metrics import NAMESPACE, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,8 +85,8 @@ class Alarms(Construct):
             self._alarm(
                 f"Canary-{name}",
                 cloudwatch.Metric(
-                    namespace=METRICS_NAMESPACE,
-                    metric_name="CanaryTime",
+                    namespace=NAMESPACE,
+                    metric_name=Metric.CANARY_TIME.value,
                     dimensions_map={"relay": self._relay, "source": name},
                     period=Duration.seconds(wait.period_s),
                     statistic="SampleCount",
@@ -102,7 +102,7 @@ class Alarms(Construct):
         """Tell of refused requests that a source's quarantine should have kept and couldn't."""
         self._alarm(
             "NotQuarantined",
-            self._metric("NotQuarantined", "ingest"),
+            self._metric(Metric.NOT_QUARANTINED, "ingest"),
             "A refused request isn't kept, though its source asks for that: its quarantine is full, or the bucket or"
             " the table failed. `relay source quarantine SOURCE` says what is there: set the right secret and"
             " --release it, --discard what is nobody's.",
@@ -138,14 +138,14 @@ class Alarms(Construct):
         )
         self._alarm(
             "TooLarge",
-            gateway.metric("TooLarge", period=PERIOD),
+            gateway.metric(TOO_LARGE, period=PERIOD),
             "A caller got a 413: a webhook has over 4 MiB, and nothing of it was kept. `relay source refusals` names"
             " the source where the relay itself refused it; the access log has those that the gateway refused, over"
             " 6 MB or 10 MB. Have the source send less.",
         )
         self._alarm(
             "Throttled",
-            gateway.metric("Throttled", period=PERIOD),
+            gateway.metric(THROTTLED, period=PERIOD),
             "A caller got a 429: more came at once than API Gateway lets through, and some sources never send again."
             " Raise or take out `throttle` under [relay], or ask AWS for more: the account has a limit, too.",
         )
@@ -166,14 +166,14 @@ class Alarms(Construct):
         """Tell of what waits, and of what is never published as it is."""
         self._alarm(
             "DueAge",
-            self._metric("DueAge", "sweep", "Maximum"),
+            self._metric(Metric.DUE_AGE, "sweep", "Maximum"),
             f"An event has waited over {DUE_AGE_MAX_S} s to be published. Is QStash up, is its quota used up, does its"
             " token hold? `relay doctor` asks.",
             threshold=DUE_AGE_MAX_S,
         )
         self._alarm(
             "SpoolAge",
-            self._metric("SpoolAge", "sweep", "Maximum"),
+            self._metric(Metric.SPOOL_AGE, "sweep", "Maximum"),
             f"An acknowledged webhook has waited over {SPOOL_AGE_MAX_S} s in the bucket to be taken in: the table was"
             " down, or still is, or the relay fails at it. `relay doctor` says how many wait, and why.",
             threshold=SPOOL_AGE_MAX_S,
@@ -181,12 +181,12 @@ class Alarms(Construct):
         for verb in ("ingest", "sweep"):  # which takes in, and publishes, what ingest couldn't
             self._alarm(
                 f"{verb.capitalize()}Unpublishable",
-                self._metric("Unpublishable", verb),
+                self._metric(Metric.UNPUBLISHABLE, verb),
                 "QStash refused an event for good. `relay delivery list --status unpublishable` names it.",
             )
             self._alarm(
                 f"{verb.capitalize()}RouteFailed",
-                self._metric("RouteFailed", verb),
+                self._metric(Metric.ROUTE_FAILED, verb),
                 "A route's `when` didn't fit an event, its body can't be read, or its source left relay.toml: the event"
                 " is saved, and that route didn't take it. `relay event"
                 " show` has route_error; mend relay.toml, deploy, `relay replay start` the event: the routes are asked"
@@ -194,7 +194,7 @@ class Alarms(Construct):
             )
         self._alarm(
             "Removed",
-            self._metric("Removed", "sweep"),
+            self._metric(Metric.REMOVED, "sweep"),
             "Something was still owed to a destination that a deploy took out of relay.toml, and is never sent there."
             " `relay delivery list --status removed` names it. Where that isn't meant, put the destination back,"
             " deploy, and replay it.",
@@ -202,7 +202,7 @@ class Alarms(Construct):
         for verb in ("ingest", "sweep", "audit"):
             self._alarm(
                 f"{verb.capitalize()}Defects",
-                self._metric("Defects", verb),
+                self._metric(Metric.DEFECTS, verb),
                 "The relay's own code failed at one event or record; it is kept, and the others went on. The log of"
                 f" {verb} says where (`defects`, `publish_failed`): that is a bug to report. What can't be published"
                 " for half an hour ends as unpublishable or unaccounted: `relay delivery list --status unpublishable`.",
@@ -212,24 +212,24 @@ class Alarms(Construct):
         """Tell of what died, or can't be told of any more, and where QStash doesn't hold what it should."""
         self._alarm(
             "DeadLettered",
-            self._metric("DeadLettered", "record"),
+            self._metric(Metric.DEAD_LETTERED, "record"),
             "A destination spent all attempts of a delivery. `relay delivery list --status dead_lettered` names it;"
             " mend the destination, then replay.",
         )
         self._alarm(
             "DeadLetteredInLog",
-            self._metric("DeadLettered", "sweep"),
+            self._metric(Metric.DEAD_LETTERED, "sweep"),
             "As DeadLettered, read from QStash's log since no callback told of it.",
         )
         self._alarm(
             "Unaccounted",
-            self._metric("Unaccounted", "audit", "Maximum"),
+            self._metric(Metric.UNACCOUNTED, "audit", "Maximum"),
             "Nobody can tell what became of a delivery. `relay audit` names it, and why; a person decides whether to"
             " replay it.",
         )
         self._alarm(
             "Drift",
-            self._metric("Drift", "audit", "Maximum", DRIFT_PERIOD),
+            self._metric(Metric.DRIFT, "audit", "Maximum", DRIFT_PERIOD),
             "QStash doesn't hold what the last deploy said: somebody changed it there, or another deployment has this"
             " name. `relay sync --plan` says what differs, `relay sync` mends it. (Looked for once an hour, and every"
             " five minutes while anything differs.)",
@@ -237,7 +237,7 @@ class Alarms(Construct):
         )
         self._alarm(
             "Orphans",
-            self._metric("Orphans", "record"),
+            self._metric(Metric.ORPHANS, "record"),
             "QStash reported on an event that the relay doesn't know. Does another deployment use this name and token?",
         )
 
@@ -245,18 +245,20 @@ class Alarms(Construct):
         """Tell of what GitHub sent and never came."""
         self._alarm(
             "Missing",
-            self._metric("Missing", "reconcile", "Maximum", MISSING_PERIOD),
+            self._metric(Metric.MISSING, "reconcile", "Maximum", MISSING_PERIOD),
             "GitHub sent events that never came, and asking for them again didn't help. The log of reconcile names"
             " each, and what it was answered (401: `relay secret set SOURCE`, and `relay source refusals SOURCE`"
             " says why). Mend that; what isn't asked for by itself then, redeliver at the hook's page on GitHub"
             " within 3 days.",
         )
 
-    def _metric(self, name: str, verb: str, statistic: str = "Sum", period: Duration = PERIOD) -> cloudwatch.Metric:
-        """Return the metric *name* that the function of *verb* of this relay emits."""
+    def _metric(
+        self, metric: Metric, verb: str, statistic: str = "Sum", period: Duration = PERIOD
+    ) -> cloudwatch.Metric:
+        """Return *metric* as the function of *verb* of this relay counts it."""
         return cloudwatch.Metric(
-            namespace=METRICS_NAMESPACE,
-            metric_name=name,
+            namespace=NAMESPACE,
+            metric_name=metric.value,
             dimensions_map={"relay": self._relay, "service": verb},
             period=period,
             statistic=statistic,

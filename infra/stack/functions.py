@@ -9,12 +9,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
+from relay.runtime.metrics import NAMESPACE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from constructs import Construct
 
-METRICS_NAMESPACE = "FanoutRelay"
 LOG_RETENTION = logs.RetentionDays.ONE_MONTH
 
 
@@ -31,6 +32,7 @@ class RelayFunction(lambda_.Function):
         timeout_s: int,
         memory_mb: int = 512,
         concurrency: int | None = None,
+        tracing: bool = False,
         description: str,
     ) -> None:
         name = verb.capitalize()
@@ -47,14 +49,14 @@ class RelayFunction(lambda_.Function):
             memory_size=memory_mb,
             timeout=Duration.seconds(timeout_s),
             reserved_concurrent_executions=concurrency,
-            tracing=lambda_.Tracing.ACTIVE,
+            tracing=lambda_.Tracing.ACTIVE if tracing else lambda_.Tracing.DISABLED,
             log_group=log_group,
             # A role given is a role without AWSLambdaBasicExecutionRole, which could write to every log group.
             role=iam.Role(scope, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")),
             environment={
                 **environment,
                 "POWERTOOLS_SERVICE_NAME": verb,
-                "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+                "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
             # What calls a function asynchronously calls it again by itself (the sweep's rule); a retry would pile up.

@@ -14,7 +14,8 @@ from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
 from constructs import Construct
 
-from infra.stack.functions import METRICS_NAMESPACE, relay_logs
+from infra.stack.functions import relay_logs
+from relay.runtime.metrics import NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from infra.config.capacity import Throttle
     from infra.stack.functions import RelayFunction
 
-COUNTED = {"TooLarge": 413, "Throttled": 429}  # from the access log
+TOO_LARGE, THROTTLED = "TooLarge", "Throttled"  # the metrics of the access log
+COUNTED = {TOO_LARGE: 413, THROTTLED: 429}  # the status that each counts
 # API Gateway puts a variable's value between the quotes as it is: nothing says that it escapes it, and a quote in a
 # User-Agent would end the text, the line would be no JSON, and the metric filters below would find no status in it.  So
 # nothing is here that a caller or an error words: only numbers, enumerations, and what the gateway itself makes up.
@@ -72,7 +74,7 @@ class Gateway(Construct):
             access_logs.add_metric_filter(
                 metric,
                 filter_pattern=logs.FilterPattern.string_value("$.status", "=", str(status)),
-                metric_namespace=METRICS_NAMESPACE,
+                metric_namespace=NAMESPACE,
                 metric_name=metric,
                 dimensions={"relay": "$.relay"},
             )
@@ -81,7 +83,7 @@ class Gateway(Construct):
     def metric(self, name: str, *, period: Duration) -> cloudwatch.Metric:
         """Return how many requests were answered with the status that *name*, of `COUNTED`, is of, by whomever."""
         return cloudwatch.Metric(
-            namespace=METRICS_NAMESPACE,
+            namespace=NAMESPACE,
             metric_name=name,
             dimensions_map={"relay": Stack.of(self).stack_name},
             period=period,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from aws_cdk import ArnFormat, Stack
 from constructs import Construct
 
+from relay.config import secret_names
+
 if TYPE_CHECKING:
     from infra.stack.functions import RelayFunction
 
@@ -16,10 +18,10 @@ class Secrets(Construct):
 
     def __init__(self, scope: Construct, id_: str, *, relay: str) -> None:
         super().__init__(scope, id_)
-        self.qstash = f"{relay}/qstash"
-        self.sources = f"{relay}/sources"
-        self.github = f"{relay}/github"
-        self.destinations = f"{relay}/destinations"
+        self.qstash = secret_names.qstash(relay)
+        self.sources = secret_names.sources(relay)
+        self.github = secret_names.github(relay)
+        self.destinations = secret_names.destinations(relay)
 
     def grant_preflight(self, function: RelayFunction) -> None:
         """Let *function* look whether QStash takes the relay's token."""

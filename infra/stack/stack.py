@@ -10,7 +10,6 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk.aws_events_targets import LambdaFunction
 
 from infra.config import quarantine
-from infra.config.destinations import arn_of
 from infra.config.flatten import flatten
 from infra.stack.alarms import Alarms
 from infra.stack.functions import RelayFunction
@@ -23,6 +22,7 @@ from relay import urls
 from relay.config.settings import named_secrets
 from relay.query import routes
 from relay.query.routes import Permission
+from relay.targets.kinds import KINDS, arn_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,14 +37,6 @@ if TYPE_CHECKING:
 # What is too much for a role's own policy, the CDK puts into managed ones, of 6,144 characters each; a statement whole.
 # Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 STATEMENT_MAX_CHARS = 4000
-_GIVES = {  # what handing a delivery over to each kind of target takes
-    "eventbridge": ["events:PutEvents"],
-    "sqs": ["sqs:GetQueueUrl", "sqs:SendMessage"],
-    "sns": ["sns:Publish"],
-    "lambda": ["lambda:InvokeFunction"],
-    "step_functions": ["states:StartExecution"],
-    "s3": ["s3:PutObject"],
-}
 
 
 class RelayStack(Stack):
@@ -120,6 +112,7 @@ class RelayStack(Stack):
             "preflight",
             code=self._code,
             timeout_s=120,
+            tracing=self._config.relay.tracing,
             description="Looks whether a deploy can succeed",
             environment={},
         )
@@ -156,6 +149,7 @@ class RelayStack(Stack):
             timeout_s=timeout_s,
             memory_mb=memory_mb,
             concurrency=limits.of(verb) if limits else None,
+            tracing=self._config.relay.tracing,
             description=description,
             environment={
                 "RELAY_TABLE": self.storage.table.table_name,
@@ -201,14 +195,14 @@ class RelayStack(Stack):
         function.add_environment("RELAY_ACCOUNT", self.account)
         function.add_environment("RELAY_PARTITION", self.partition)
         arns: dict[str, set[str]] = {}
-        for it in self._flat["destinations"].values():
-            if it["target"]:
-                arn = arn_of(it["target"], partition=self.partition, region=self.region, account=self.account)
-                arns.setdefault(it["target"]["kind"], set()).add(arn)
-        for kind, them in sorted(arns.items()):
-            for number, some in enumerate(_of_a_statement(sorted(them)), 1):
+        targets = [it["target"] for it in self._flat["destinations"].values() if it["target"]]
+        for target in targets:
+            arn = arn_of(target, partition=self.partition, region=self.region, account=self.account)
+            arns.setdefault(target["kind"], set()).add(arn)
+        for kind, of_kind in sorted(arns.items()):
+            for number, some in enumerate(_of_a_statement(sorted(of_kind)), 1):
                 more = str(number) if number > 1 else ""
-                function.allow(f"HandOver{kind.title().replace('_', '')}{more}", _GIVES[kind], some)
+                function.allow(f"HandOver{kind.title().replace('_', '')}{more}", KINDS[kind].actions, some)
 
     def _reconcile(self, github_api_url: str | None) -> RelayFunction | None:
         """Make what holds GitHub's lists to the ledger, where a source names hooks."""

@@ -195,7 +195,15 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ('[schemes.x]\nsignature = "X: {hex}"\nanswer = { status = 302 }', "schemes.x.answer.status", "less than"),
         ('[schemes.x]\nsignature = "X: {hex}"\nretries_for_s = -1', "schemes.x.retries_for_s", "greater"),
         ('[sources.github-api]\nscheme = "github"\nto = []', "sources.github-api", "GitHub's API token"),
-        ('[sources.a]\nscheme = "github"\nto = []\nreplays = "keep"', "sources.a.replays", "'flag' or 'refuse'"),
+        *(
+            (f'[sources.a]\nscheme = "github"\nto = []\n{name} = "keep"', f"sources.a.{name}", "'flag' or 'refuse'")
+            for name in ("suspected_replays", "replays")
+        ),
+        (
+            '[sources.a]\nscheme = "github"\nto = []\nreplays = "flag"\nsuspected_replays = "refuse"',
+            "sources.a.replays",
+            "take replays out",
+        ),
         ('[schemes.github]\nsignature = "X: {hex}"', "schemes.github", "built in"),
         # how much at once, and who hears of what is wrong
         *(

@@ -232,6 +232,12 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         (ROUTE + "retries = 6", "sources.s.routes[0].retries", "quota maxRetries exceeded"),
         (CRON + 'cron = "0 3 * * *"\ntimezone = "UTC"\nretries = 6', "sources.s.retries", "is above 5"),
         (FIXED + SOURCE + 'to = ["audit"]\nretries = 21', "sources.s.retries", "is above 20"),
+        (
+            SOURCE + 'to = ["audit"]\nreplays = "refuse"',
+            "sources.s.replays",
+            'say suspected_replays = "refuse" instead',
+        ),
+        (SOURCE + 'to = ["audit"]\nreplays = "flag"', "sources.s.replays", 'say suspected_replays = "flag" instead'),
     ],
 )
 def test_what_is_likely_to_be_meant_otherwise_is_a_warning(tmp_path: Path, text: str, path: str, words: str) -> None:
@@ -239,6 +245,17 @@ def test_what_is_likely_to_be_meant_otherwise_is_a_warning(tmp_path: Path, text:
 
     found = {it.path: it.message for it in config.warnings}
     assert words in found.get(path, ""), found
+
+
+@pytest.mark.parametrize("name", ["suspected_replays", "replays"])
+@pytest.mark.parametrize("what", ["flag", "refuse"])
+def test_a_source_refuses_suspected_replays_under_the_new_name_and_the_old(
+    tmp_path: Path, name: str, what: str
+) -> None:
+    config = read(tmp_path, BASE + SOURCE + f'to = ["audit"]\n{name} = "{what}"')
+
+    assert Settings.of({}, flatten(config)).source("s").refuses_replays == (what == "refuse")
+    assert [it.path for it in config.warnings] == (["sources.s.replays"] if name == "replays" else [])
 
 
 @pytest.mark.parametrize("plan", ["", *(f'[qstash]\nplan = "{it}"\n' for it in plan_limits.RETRIES)])

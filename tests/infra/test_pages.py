@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FAILURES = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").partition("\n## The promise")[0]
 QUERYING = (ROOT / "docs" / "querying.md").read_text(encoding="utf-8")
+COSTS = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
+ALARM_USD = 0.10  # a month.  Source: https://aws.amazon.com/cloudwatch/pricing/
 CANARY = """
 [sources.alive]
 cron = "*/15 * * * *"
@@ -45,6 +47,14 @@ def test_each_alarm_stands_beside_the_failure_that_it_tells(whole: Synthesized) 
 
     assert all(len(row) == 5 for row in rows)
     assert {it.replace("Canary-NAME", "Canaryalive") for it in named} == _alarms(whole)
+
+
+def test_the_costs_are_those_of_as_many_alarms_as_there_are(real: Synthesized) -> None:
+    (said,) = re.findall(r"^\| (\d+) alarms .* \| up to \$(\S+) \|$", COSTS, re.MULTILINE)
+
+    count = len(_alarms(real))
+
+    assert said == (str(count), f"{count * ALARM_USD:.2f}")
 
 
 def test_the_page_has_every_route_of_the_api() -> None:

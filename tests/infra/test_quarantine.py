@@ -15,7 +15,7 @@ from relay.config.settings import Settings
 from relay.runtime.metrics import Metric
 from relay.storage.quarantine import QUARANTINE
 from tests.infra.conftest import CONFIG, synthesize
-from tests.infra.test_permissions import EXPECTED, TRACES
+from tests.infra.test_permissions import EXPECTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,7 +148,7 @@ def test_nothing_of_it_is_there_unless_a_source_asks(real: Synthesized, asking: 
     ]
     assert there.keys() <= here.keys()
     logs = (["logs:CreateLogStream", "logs:PutLogEvents"], ["<QueryLogs>"])
-    assert asking.statements("query") == {**EXPECTED["query"], "Logs": logs, "": TRACES}
+    assert asking.statements("query") == {**EXPECTED["query"], "Logs": logs}
 
 
 def test_ingest_alone_may_keep_and_find_it(real: Synthesized, asking: Synthesized) -> None:

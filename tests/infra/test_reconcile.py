@@ -12,7 +12,7 @@ from infra.config.load import load
 from infra.local.aws.differences import LocalAws
 from relay.runtime.metrics import Metric
 from tests.infra.conftest import CONFIG, LOCAL, ROOT, synthesize
-from tests.infra.test_permissions import RECORDS, SECRET, TRACES
+from tests.infra.test_permissions import RECORDS, SECRET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,6 @@ def test_it_may_read_and_write_records_and_read_its_own_secret(asking: Synthesiz
         "LookUp": (["dynamodb:BatchGetItem"], ["<StorageTable>"]),
         "GitHubToken": (["secretsmanager:GetSecretValue"], [f"{SECRET}/github", f"{SECRET}/github-??????"]),
         "Logs": (["logs:CreateLogStream", "logs:PutLogEvents"], ["<ReconcileLogs>"]),
-        "": TRACES,
     }
 
 

@@ -11,8 +11,11 @@ import pytest
 from infra.stack.gateway import COUNTED
 from relay.runtime.metrics import Metric
 from tests.infra.conftest import CONFIG, ROOT, synthesize
+from tests.infra.test_permissions import TRACES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.infra.conftest import Synthesized
 
 VERBS = {
@@ -132,9 +135,18 @@ def test_a_function_runs_on_python_3_13_on_arm_within_its_limits(real: Synthesiz
 
     assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["arm64"])
     assert (properties["Timeout"], properties["MemorySize"]) == (timeout_s, memory_mb)
-    assert properties["TracingConfig"] == {"Mode": "Active"}
+    assert "TracingConfig" not in properties
     assert "ReservedConcurrentExecutions" not in properties  # a limit that nobody set would lose webhooks
     assert "FunctionName" not in properties
+
+
+def test_x_ray_traces_every_function_where_the_configuration_says_so(tmp_path: Path) -> None:
+    """And none where it doesn't, for AWS charges for traces: no mode, and no permission to write any."""
+    traced = synthesize(tmp_path, CONFIG.replace("[relay]\n", "[relay]\ntracing = true\n"), local=False)
+
+    for verb in (*VERBS, "preflight"):
+        assert traced.function(verb)["Properties"]["TracingConfig"] == {"Mode": "Active"}
+        assert traced.statements(verb)[""] == TRACES
 
 
 @pytest.mark.parametrize("verb", VERBS)

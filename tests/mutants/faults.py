@@ -459,8 +459,8 @@ FAULTS = (
     Fault(
         "too-large-is-tried-again",
         f"{RELAY}targets/handover.py",
-        "        raise Undeliverable(f\"{it.target['kind']} takes",
-        '        raise UpstreamError("AWS", f"{it.target[\'kind\']} takes',
+        '        raise Undeliverable(f"{handover.kind.name} takes',
+        '        raise UpstreamError("AWS", f"{handover.kind.name} takes',
     ),
     Fault(
         "poison-ends-the-run",

@@ -280,7 +280,8 @@ _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
     ),
     Reason.REPLAYED: lambda *_: (
         "the same signed bytes had come before: whoever overheard them sent them again, or the provider did; nothing to"
-        ' do, the first ones count; where the provider does so rightly, take `replays = "refuse"` off the source'
+        " do, the first ones count; where the provider does so rightly, take"
+        ' `suspected_replays = "refuse"` off the source'
     ),
     Reason.UNUSABLE_SECRET: lambda it, facts: (
         f"the secret kept here hasn't the form that {_scheme(facts)} needs: copy it whole and set it again with"

@@ -3,6 +3,8 @@
 Hides when a secret is read.  What was read is good for a minute, and for longer where Secrets Manager can't be read
 or what it holds can't be: a webhook that could be checked a minute ago isn't refused for that.  A secret that is gone,
 or marked for deletion, is gone.
+
+Powertools' SecretsProvider would not do: it raises where a refresh fails, and doesn't note when a read was last tried.
 """
 
 from __future__ import annotations

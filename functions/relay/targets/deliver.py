@@ -72,7 +72,7 @@ def deliver(
         return Delivered(event, already=True)
     content, content_type = _content(destination.target, event, body, headers.get("content-type"), store)
     environment = settings.environment
-    it = HandOver(
+    handover = HandOver(
         target=destination.target,
         event=event,
         delivery=delivery_id(event.id, name),
@@ -86,9 +86,9 @@ def deliver(
             "account": environment.get("RELAY_ACCOUNT", ""),
         },
     )
-    hand_over(it, clients)
+    hand_over(handover, clients)
     now = store.now()
-    done = supervised(lambda it: store.change_delivery(event, it, lambda d: d.handed_over(now)), name)
+    done = supervised(lambda it: store.change_delivery(event, it, lambda delivery: delivery.handed_over(now)), name)
     return Delivered(event, failure=done if isinstance(done, UpstreamError) else None)
 
 

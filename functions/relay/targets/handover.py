@@ -22,29 +22,21 @@ from relay.model.content import read
 from relay.model.ids import DeliveryId, Generation, iso
 from relay.publishing.routing import facts
 from relay.runtime import aws
+from relay.targets.kinds import DETAIL_TYPE, GROUP_ID, KINDS, arn_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from relay.model.event import Event
+    from relay.targets.kinds import Kind
 
     Clients = Callable[[str, str | None], Any]
 
-KIB = 1024
-# Source: each service's page of quotas; of a message its attributes count, too.
-MAX_BYTES = {
-    "eventbridge": 1024 * KIB,  # since 29 January 2026; where it is less, AWS itself refuses, for good
-    "sqs": 1024 * KIB,
-    "sns": 256 * KIB,
-    "lambda": 1024 * KIB,
-    "step_functions": 256 * KIB,
-}
 NEVER_TAKEN = (
     *("ValidationException", "ValidationError", "InvalidMessageContents", "InvalidParameterValue", "InvalidParameter"),
     *("RequestTooLargeException", "InvalidRequestContentException", "InvalidExecutionInput", "EntityTooLarge"),
 )
 DOUBT = "it may have taken it all the same, and then gets it twice: deduplicate by the delivery's id"
-DETAIL_TYPE_MAX_CHARS = 128
 METADATA_QUERY_MAX_CHARS = 512  # S3 takes 2 KB of metadata in all
 _NOT_IN_A_MESSAGE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _GROUP_ID = re.compile(r"[!-~]{1,128}")
@@ -131,15 +123,24 @@ class HandOver:
         """The target's region; None: the relay's own."""
         return str(self.target["arn"]).split(":")[3] if "arn" in self.target else None
 
-    def arn(self, service: str, resource: str) -> str:
-        """Return the target's ARN: its own, or that of *resource* in the relay's account and region."""
-        where = self.account
-        own = f"arn:{where['partition']}:{service}:{where['region']}:{where['account']}:{resource}"
-        return str(self.target.get("arn", own))
+    @property
+    def arn(self) -> str:
+        """The target's ARN: its own, or that of its name in the relay's account and region."""
+        return arn_of(self.target, **self.account)
+
+    @property
+    def kind(self) -> Kind:
+        """What is known of the target's kind."""
+        return KINDS[self.target["kind"]]
+
+    @property
+    def is_known_again(self) -> bool:
+        """Whether the target recognizes this delivery where it gets it twice."""
+        return self.kind.knows_again or bool(self.target.get(GROUP_ID.name))
 
 
-def hand_over(it: HandOver, clients: Clients = aws.client) -> None:
-    """Hand *it* over.
+def hand_over(handover: HandOver, clients: Clients = aws.client) -> None:
+    """Give the target its delivery.
 
     Args:
         clients: Returns boto3's client of a service in a region.
@@ -148,15 +149,14 @@ def hand_over(it: HandOver, clients: Clients = aws.client) -> None:
         Undeliverable: The target will never take it.
         UpstreamError: It didn't, this time.
     """
-    kind = it.target["kind"]
-    service, give = KINDS[kind]
+    kind = handover.kind
     try:
-        with aws.speaking_to(service):
-            give(it, clients(service, it.region))
+        with aws.speaking_to(kind.client):
+            _GIVES[kind.name](handover, clients(kind.client, handover.region))
     except UpstreamError as error:
         if any(code in str(error) for code in NEVER_TAKEN):
-            raise Undeliverable(f"{kind} will never take this delivery: {error}") from error
-        if _may_have_it(error) and not _has_token(it):
+            raise Undeliverable(f"{kind.name} will never take this delivery: {error}") from error
+        if _may_have_it(error) and not handover.is_known_again:
             raise UpstreamError(error.service, f"{error.reason}; {DOUBT}") from error
         raise
 
@@ -167,82 +167,75 @@ def _may_have_it(error: UpstreamError) -> bool:
     return answer is None or answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) >= 500
 
 
-def _has_token(it: HandOver) -> bool:
-    """Tell whether the target knows a delivery again by what it is given with it."""
-    return it.target["kind"] in ("step_functions", "s3") or bool(it.target.get("group_id"))
-
-
-def _fits(it: HandOver, *parts: str) -> None:
-    most, size = MAX_BYTES[it.target["kind"]], sum(len(part.encode(errors="replace")) for part in parts)
-    if size > most:
-        raise Undeliverable(f"{it.target['kind']} takes {most} bytes at most, and this delivery has {size}")
+def _fits(handover: HandOver, *parts: str) -> None:
+    most, size = handover.kind.max_bytes, sum(len(part.encode(errors="replace")) for part in parts)
+    if most is not None and size > most:
+        raise Undeliverable(f"{handover.kind.name} takes {most} bytes at most, and this delivery has {size}")
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON, though Python takes it")
 
 
-def _eventbridge(it: HandOver, client: Any) -> None:
+def _eventbridge(handover: HandOver, client: Any) -> None:
     entry = {
-        "EventBusName": it.target.get("arn", it.target["name"]),
-        "Source": f"relay.{it.event.source}",
-        "DetailType": it.target.get("detail_type") or it.event.event_type[:DETAIL_TYPE_MAX_CHARS],
-        "Time": it.event.received_at,
-        "Detail": it.detail,
+        "EventBusName": handover.target.get("arn", handover.target["name"]),
+        "Source": f"relay.{handover.event.source}",
+        "DetailType": handover.target.get("detail_type") or handover.event.event_type[: DETAIL_TYPE.max_chars],
+        "Time": handover.event.received_at,
+        "Detail": handover.detail,
     }
-    _fits(it, entry["Detail"], entry["Source"], entry["DetailType"])
+    _fits(handover, entry["Detail"], entry["Source"], entry["DetailType"])
     answer = client.put_events(Entries=[entry])
     if answer.get("FailedEntryCount"):
         raise UpstreamError("EventBridge", answer["Entries"][0].get("ErrorCode", "failed"))
 
 
-def _sqs(it: HandOver, client: Any) -> None:
-    text, attributes = it.message
-    _fits(it, text, *_told(attributes))
+def _sqs(handover: HandOver, client: Any) -> None:
+    text, attributes = handover.message
+    _fits(handover, text, *_told(attributes))
     if not text:
         raise Undeliverable("sqs takes no message without a body")
-    account = it.target["arn"].split(":")[4] if "arn" in it.target else None
-    url = _queue_url(client, it.target["name"], account)
-    client.send_message(QueueUrl=url, MessageBody=text, MessageAttributes=attributes, **_in_order(it))
+    account = handover.target["arn"].split(":")[4] if "arn" in handover.target else None
+    url = _queue_url(client, handover.target["name"], account)
+    client.send_message(QueueUrl=url, MessageBody=text, MessageAttributes=attributes, **_in_order(handover))
 
 
-def _sns(it: HandOver, client: Any) -> None:
-    text, attributes = it.message
-    _fits(it, text, *_told(attributes))
+def _sns(handover: HandOver, client: Any) -> None:
+    text, attributes = handover.message
+    _fits(handover, text, *_told(attributes))
     if not text:
         raise Undeliverable("sns takes no message without a body")
-    topic = it.arn("sns", it.target["name"])
-    client.publish(TopicArn=topic, Message=text, MessageAttributes=attributes, **_in_order(it))
+    client.publish(TopicArn=handover.arn, Message=text, MessageAttributes=attributes, **_in_order(handover))
 
 
-def _lambda(it: HandOver, client: Any) -> None:
-    _fits(it, it.detail)
-    client.invoke(
-        FunctionName=it.target.get("arn", it.target["name"]), InvocationType="Event", Payload=it.detail.encode()
-    )
+def _lambda(handover: HandOver, client: Any) -> None:
+    _fits(handover, handover.detail)
+    function = handover.target.get("arn", handover.target["name"])
+    client.invoke(FunctionName=function, InvocationType="Event", Payload=handover.detail.encode())
 
 
-def _step_functions(it: HandOver, client: Any) -> None:
-    _fits(it, it.detail)
-    machine = it.arn("states", f"stateMachine:{it.target['name']}")
+def _step_functions(handover: HandOver, client: Any) -> None:
+    _fits(handover, handover.detail)
     with suppress(client.exceptions.ExecutionAlreadyExists):  # an earlier hand-over, whose answer was lost
-        client.start_execution(stateMachineArn=machine, name=it.token, input=it.detail)
+        client.start_execution(stateMachineArn=handover.arn, name=handover.token, input=handover.detail)
 
 
-def _s3(it: HandOver, client: Any) -> None:
-    day = it.event.received_at.strftime("%Y/%m/%d")
+def _s3(handover: HandOver, client: Any) -> None:
+    event = handover.event
+    day = event.received_at.strftime("%Y/%m/%d")
     client.put_object(
-        Bucket=it.target["name"],
-        Key=f"{it.target.get('prefix') or ''}{it.event.source}/{day}/{it.event.id}",
-        Body=it.body,
-        **({"ContentType": it.content_type} if it.content_type else {}),
-        **({"ContentEncoding": it.encoding} if it.encoding else {}),
+        Bucket=handover.target["name"],
+        Key=f"{handover.target.get('prefix') or ''}{event.source}/{day}/{event.id}",
+        Body=handover.body,
+        **({"ContentType": handover.content_type} if handover.content_type else {}),
+        **({"ContentEncoding": handover.encoding} if handover.encoding else {}),
         Metadata={
-            "relay-event-id": it.event.id,
-            "relay-delivery-id": it.delivery,
-            "relay-event-type": quote(it.event.event_type),
-            "relay-method": quote(it.event.method),
-            **({"relay-query": it.event.raw_query} if 0 < len(it.event.raw_query) <= METADATA_QUERY_MAX_CHARS else {}),
+            "relay-event-id": event.id,
+            "relay-delivery-id": handover.delivery,
+            "relay-event-type": quote(event.event_type),
+            "relay-method": quote(event.method),
+            **({"relay-query": event.raw_query} if 0 < len(event.raw_query) <= METADATA_QUERY_MAX_CHARS else {}),
         },
     )
 
@@ -251,19 +244,19 @@ def _told(attributes: Mapping[str, Mapping[str, str]]) -> list[str]:
     return [part for name, it in attributes.items() for part in (name, it["DataType"], it["StringValue"])]
 
 
-def _in_order(it: HandOver) -> dict[str, str]:
+def _in_order(handover: HandOver) -> dict[str, str]:
     """Return what a FIFO queue or topic wants: what keeps its order among which messages, and what it is known by."""
-    if not it.target.get("group_id"):
+    if not handover.target.get("group_id"):
         return {}
     try:
-        value = Expression(it.target["group_id"]).search(facts(it.event, it.body))
+        value = Expression(handover.target["group_id"]).search(facts(handover.event, handover.body))
     except ExpressionError as error:
         raise Undeliverable(f"group_id can't be computed: {error}") from error
     if value is None or value == "":
-        raise Undeliverable(f"group_id {it.target['group_id']} gives nothing of this event")
+        raise Undeliverable(f"group_id {handover.target['group_id']} gives nothing of this event")
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     group = text if _GROUP_ID.fullmatch(text) else hashlib.sha256(text.encode(errors="replace")).hexdigest()
-    return {"MessageGroupId": group, "MessageDeduplicationId": it.token}
+    return {"MessageGroupId": group, "MessageDeduplicationId": handover.token}
 
 
 @lru_cache(maxsize=64)
@@ -272,11 +265,11 @@ def _queue_url(client: Any, name: str, account: str | None) -> str:
     return str(client.get_queue_url(QueueName=name, **owner)["QueueUrl"])
 
 
-KINDS: dict[str, tuple[str, Callable[[HandOver, Any], None]]] = {
-    "eventbridge": ("events", _eventbridge),
-    "sqs": ("sqs", _sqs),
-    "sns": ("sns", _sns),
-    "lambda": ("lambda", _lambda),
-    "step_functions": ("stepfunctions", _step_functions),
-    "s3": ("s3", _s3),
+_GIVES: dict[str, Callable[[HandOver, Any], None]] = {
+    "eventbridge": _eventbridge,
+    "sqs": _sqs,
+    "sns": _sns,
+    "lambda": _lambda,
+    "step_functions": _step_functions,
+    "s3": _s3,
 }

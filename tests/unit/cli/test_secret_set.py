@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.client import secrets
+from relay.config import secret_names
 from tests.unit.cli.conftest import entry, values
 from tests.unit.cli.terminal import on_a_terminal
 
@@ -199,7 +199,7 @@ def test_a_secret_too_long_is_refused_and_not_cut(undeployed: Relay, letter: str
 
 
 def test_forty_sources_with_two_long_secrets_each_fit(undeployed: Relay) -> None:
-    name = secrets.sources_secret(undeployed.name)
+    name = secret_names.sources(undeployed.name)
     held = [f"source-{n:02d}" for n in range(39)]
     undeployed.keep("sources", {it: [entry("x" * 512), entry("y" * 512)] for it in held})
     for value in ("x" * 512, "y" * 512):

@@ -14,7 +14,8 @@ from botocore.exceptions import ClientError
 from relay.errors import Undeliverable, UpstreamError
 from relay.model.delivery import Delivery
 from relay.model.ids import Generation
-from relay.targets.handover import KINDS, MAX_BYTES, HandOver, hand_over
+from relay.targets.handover import HandOver, hand_over
+from relay.targets.kinds import KINDS
 
 if TYPE_CHECKING:
     from tests.conftest import LocalClients
@@ -276,10 +277,12 @@ def test_a_type_that_no_attribute_and_no_entry_can_have_is_told_as_far_as_it_can
     assert odd.message[1]["Relay-Event-Type"]["StringValue"] == "a\ufffd" + "b" * 198
 
 
-@pytest.mark.parametrize("kind", MAX_BYTES)
-def test_what_is_too_large_for_a_target_is_not_even_asked(world: World, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "most"), [(it.name, it.max_bytes) for it in KINDS.values() if it.max_bytes is not None]
+)
+def test_what_is_too_large_for_a_target_is_not_even_asked(world: World, kind: str, most: int) -> None:
     client = Client()
-    body = b"[" + b"1," * (MAX_BYTES[kind] // 2) + b"1]"
+    body = b"[" + b"1," * (most // 2) + b"1]"
 
     with pytest.raises(Undeliverable, match="at most"):
         hand_over(replace(a_delivery(world, target(kind)), body=body), lambda *_: client)
