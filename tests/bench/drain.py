@@ -25,6 +25,7 @@ from relay.model.event import Event
 from relay.model.ids import event_id, new_generation
 from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
+from relay.qstash.http import QStashHttp
 from relay.qstash.message_log import read_histories
 from relay.storage.items import SHARDS, WATCH
 from relay.storage.store import Store
@@ -86,9 +87,9 @@ def _stack() -> Iterator[tuple[Publisher, Clock]]:
         make_table(dynamodb, "drain")
         s3.create_bucket(Bucket="drain")
         clock = Clock()
-        qstash = QStash(facts.token, facts.url)
+        qstash = QStash(QStashHttp(facts.token, facts.url))
         urls = {name: there.behave(name) for name in ("one", "two")}
-        qstash.put_endpoints("drain.all", [{"name": name, "url": url} for name, url in urls.items()])
+        qstash.resources.put_endpoints("drain.all", [{"name": name, "url": url} for name, url in urls.items()])
         store = Store("drain", "drain", now=clock, dynamodb=dynamodb, s3=s3)
         settings = Settings.of({"RELAY_BASE_URLS": there.base_url}, _flat(urls))
         yield Publisher(settings, store, qstash, "key", paused=dict, secret=lambda name: name), clock

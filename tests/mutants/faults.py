@@ -528,8 +528,8 @@ FAULTS = (
     Fault(
         "dead-letters-deleted-by-a-body",
         f"{RELAY}qstash/client.py",
-        """self.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
-        'self.call("DELETE", "/v2/dlq", json={"dlqIds": [id_]})',
+        """self.http.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
+        'self.http.call("DELETE", "/v2/dlq", json={"dlqIds": [id_]})',
         ("tests/unit/relay/test_qstash_log.py",),
     ),
     Fault(
@@ -814,8 +814,8 @@ FAULTS = (
     Fault(
         "everybodys-dead-letters-deleted",
         f"{RELAY}qstash/client.py",
-        """self.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
-        'self.call("DELETE", "/v2/dlq", json={"dlqIds": [id_]}, absent_is_fine=True)',
+        """self.http.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
+        'self.http.call("DELETE", "/v2/dlq", json={"dlqIds": [id_]}, absent_is_fine=True)',
         ("tests/model/test_foreign.py",),
     ),
     Fault(

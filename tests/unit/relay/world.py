@@ -22,6 +22,7 @@ from relay.ledger.record import Settled, settle
 from relay.model.ids import EventId, Generation, group_scope
 from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
+from relay.qstash.http import QStashHttp
 from relay.replay.deliveries import Router
 from relay.storage.store import Store
 from relay.verification.request import InboundRequest
@@ -268,13 +269,18 @@ class World:
             "relay.ci": {"builder": "https://ci.example.com/x"},
         }
         self.qstash = QStash(
-            "token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire), now=self.clock
+            QStashHttp("token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire), now=self.clock)
         )
         self.paused: dict[str, Any] = {}
         self.secrets: dict[str, str] = {}
         self.publisher = Publisher(
             self.settings, self.store, self.qstash, MAC, paused=lambda: self.paused, secret=self.secret
         )
+
+    def rewire(self, wire: Callable[[httpx.Request], httpx.Response]) -> None:
+        """Have *wire* answer the calls of QStash from now on."""
+        http = QStashHttp("token", "https://qstash.example.com", transport=httpx.MockTransport(wire), now=self.clock)
+        self.qstash = self.publisher.qstash = QStash(http)
 
     @property
     def router(self) -> Router:
