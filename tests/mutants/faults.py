@@ -1145,8 +1145,8 @@ FAULTS = (
     Fault(
         "the-log-is-waited-for-as-long-again",
         f"{RELAY}publishing/deduplication.py",
-        "Answer({}, min(at, self._now + LOG_LAG))",
-        "Answer({}, self._now + LOG_LAG)",
+        "NotYet(min(at, self._now + LOG_LAG))",
+        "NotYet(self._now + LOG_LAG)",
         ("tests/unit/relay/test_urls_changed.py",),
     ),
     Fault(

@@ -15,6 +15,7 @@ from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError, Upstr
 from relay.model.delivery import DEAD, SWEEP_AFTER, Delivery
 from relay.model.event import Conflict, Event
 from relay.model.ids import DeliveryId, event_id, iso, new_generation
+from relay.publishing.answers import Failed
 from relay.publishing.routing import expecting
 from relay.runtime.aws import LAST_CALL_S
 from relay.runtime.deadline import at_most, leaving, regardless, seconds_left
@@ -163,7 +164,8 @@ def _again(source: Source, event: Event, old: Event, store: Store, publisher: Ca
                 publications = [
                     publication for delivery in reopened for publication in it.pack_delivery(old, delivery, body)
                 ]
-                failure = next((why for why in it.publish(publications) if isinstance(why, RelayError)), None)
+                outcomes = it.publish(publications)
+                failure = next((outcome.error for outcome in outcomes if isinstance(outcome, Failed)), None)
         except RelayError as error:  # they are due, and so the sweep's
             failure = error
         except Exception as error:  # noqa: BLE001
