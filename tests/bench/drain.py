@@ -24,6 +24,7 @@ from relay.jobs.sweep import BATCH, sweep
 from relay.model.event import Event
 from relay.model.ids import event_id, new_generation
 from relay.publishing.publisher import Publisher
+from relay.publishing.routing import routing_now
 from relay.qstash.client import QStash
 from relay.qstash.http import QStashHttp
 from relay.qstash.message_log import read_histories
@@ -122,9 +123,10 @@ def _event(number: int, clock: Clock) -> Event:
 
 def _publish_plainly(publisher: Publisher, count: int, clock: Clock) -> None:
     """Publish as many messages of the same form, in the same batches, and write nothing down."""
-    packer = publisher.composer
-    parcels = [it for number in range(count) for it in packer.of_group(_event(count + number, clock), "all", BODY)]
-    messages = [it.message for it in parcels]
+    events = [_event(count + number, clock) for number in range(count)]
+    routing = routing_now(publisher.settings, events[0], BODY)
+    publications = [it for event in events for it in publisher.composer.of_group(event, "all", BODY, routing)]
+    messages = [it.message for it in publications]
     for first in range(0, count, BATCH):
         publisher.qstash.publish(messages[first : first + BATCH])
 

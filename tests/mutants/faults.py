@@ -348,8 +348,8 @@ FAULTS = (
     Fault(
         "later-route-wins",
         f"{RELAY}publishing/routing.py",
-        "groups.setdefault(group, it)",
-        "groups[group] = it",
+        "groups.setdefault(group, rule)",
+        "groups[group] = rule",
         ("tests/unit/relay/test_unrouted.py",),
     ),
     Fault(

@@ -20,6 +20,7 @@ from relay.ingest.webhook import backlog
 from relay.ledger.in_flight import FollowUp, follow_up
 from relay.model.delivery import Status
 from relay.publishing.answers import Done, Failed, NotYet
+from relay.publishing.routing import routing_now
 from relay.replay import bulk
 from relay.replay.deliveries import Router
 from relay.runtime.deadline import regardless, seconds_left, within
@@ -315,7 +316,7 @@ def _owed(run: _Run, due: Due) -> _Owed | None:
 def _packed(run: _Run, owed: _Owed) -> list[Publication]:
     body = run.store.body(owed.event)
     if owed.delivery is None:
-        return run.publisher.pack_event(owed.event, body)
+        return run.publisher.pack_event(owed.event, body, routing_now(run.publisher.settings, owed.event, body))
     return run.publisher.pack_delivery(owed.event, owed.delivery, body)
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from relay.config.settings import Settings
     from relay.model.event import Event
     from relay.publishing.answers import Answer, Outcome
+    from relay.publishing.routing import Routing
     from relay.publishing.sending import Answered
     from relay.qstash.client import QStash
     from relay.storage.items import Item
@@ -81,13 +82,16 @@ class Publisher:
         """What makes publications as the configuration stands."""
         return Composer(self.settings, self.store.bucket, self.mac_key, self.secret)
 
-    def publish_event(self, event: Event, body: bytes) -> None:
+    def publish_event(self, event: Event, body: bytes, routing: Routing) -> None:
         """Publish the URL groups that *event* still owes, and take off its outbox mark those that QStash has.
+
+        Args:
+            routing: Where the configuration takes the event now.
 
         Raises:
             UpstreamError: The first that kept a group from QStash, for now; the others were tried, too.
         """
-        _raise_first(self.publish(self.pack_event(event, body)))
+        _raise_first(self.publish(self.pack_event(event, body, routing)))
 
     def publish_delivery(self, event: Event, delivery: Delivery, body: bytes) -> None:
         """Publish one delivery's current generation to its destination's URL alone.
@@ -97,17 +101,17 @@ class Publisher:
         """
         _raise_first(self.publish(self.pack_delivery(event, delivery, body)))
 
-    def pack_event(self, event: Event, body: bytes) -> list[Publication]:
-        """Return what *event* still owes, URL group by URL group.
+    def pack_event(self, event: Event, body: bytes, routing: Routing) -> list[Publication]:
+        """Return the publications that *event* still owes, URL group by URL group.
 
-        What its destination's pause holds is recorded as held.
+        A delivery that its destination's pause holds is recorded as held.
         """
         composer, publications, held = self.composer, [], set()
         for group in sorted(event.unpublished):
             names = [name for name, of in event.expected.items() if of == group]
             paused = [it for it in names if composer.is_there(it) and it in event.held]
             self._end(event, paused, event.generation, *PAUSED)
-            found = composer.of_group(event, group, body)
+            found = composer.of_group(event, group, body, routing)
             publications += found
             if not found:
                 held.add(group)

@@ -29,7 +29,7 @@ def saved(world: World, *bodies: bytes) -> list[Event]:
 
 def packed(world: World, events: list[Event]) -> list[Publication]:
     """Return what *events* owe: two publications each."""
-    return [publication for it in events for publication in world.publisher.pack_event(it, world.store.body(it))]
+    return [publication for event in events for publication in world.owed_publications(event)]
 
 
 def created(world: World) -> int:

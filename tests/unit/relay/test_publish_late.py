@@ -30,7 +30,7 @@ def unheard(world: World, key: str = "d-1") -> Event:
 
 def packed(world: World, *events: Event) -> list[Publication]:
     """Return what *events* owe: two publications each."""
-    return [publication for it in events for publication in world.publisher.pack_event(it, world.store.body(it))]
+    return [publication for event in events for publication in world.owed_publications(event)]
 
 
 def test_the_log_is_asked_once_for_all(world: World) -> None:
