@@ -21,7 +21,7 @@ from relay.config import secret_names
 from relay.errors import RelayError
 from relay.model.delivery import Status
 from relay.qstash.client import QStash
-from relay.qstash.http import DEFAULT_URL
+from relay.qstash.http import DEFAULT_URL, QStashHttp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -83,7 +83,7 @@ class Examination:
         way = transport(url or DEFAULT_URL)
         if way is not None:
             click.get_current_context().call_on_close(way.close)
-        self._qstash = QStash(token, url or DEFAULT_URL, transport=way)
+        self._qstash = QStash(QStashHttp(token, url or DEFAULT_URL, transport=way))
         yield Finding("secret qstash", "ok", f"a token in {name}")
 
     def _look_at_stack(self) -> Iterator[Finding]:
@@ -165,11 +165,11 @@ class Examination:
     def _look_at_qstash(self) -> Iterator[Finding]:
         if self._qstash is None:
             raise _Skipped("the secret qstash")
-        wrong = qstash_token.trouble(self._token, self._qstash.url)
+        wrong = qstash_token.trouble(self._token, self._qstash.http.url)
         if wrong is None:
-            yield Finding("QStash", "ok", f"{self._qstash.url} takes the token")
+            yield Finding("QStash", "ok", f"{self._qstash.http.url} takes the token")
             return
-        todo = wrong.command(self._name) or f"curl -sS {shlex.quote(self._qstash.url)}/v2/keys"
+        todo = wrong.command(self._name) or f"curl -sS {shlex.quote(self._qstash.http.url)}/v2/keys"
         self._qstash = None
         yield Finding("QStash", "missing", wrong.found, todo)
 
@@ -200,7 +200,7 @@ class Examination:
     def _signing_keys(self) -> Iterator[Finding]:
         relay, _, qstash = self._deployed_with_qstash()
         try:
-            current, following = qstash.signing_keys()
+            current, following = qstash.resources.signing_keys()
             known = self._keys_of(relay.stack)
         except RelayError as error:
             yield Finding("signing keys", "skipped", f"can't be compared: {error}")

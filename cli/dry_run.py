@@ -64,15 +64,16 @@ def worked_out(settings: Settings, source: str, sample: Sample) -> Shown:
     from relay.publishing.messages import Composer
     from relay.publishing.routing import expecting, route
 
-    event = expecting(settings, _event(settings, source, sample), sample.body, lambda: ())
     of = settings.sources[source]
-    routing = route(of, event, sample.body)
+    described = _event(settings, source, sample)
+    routing = route(of, described, sample.body)
+    event = expecting(settings, described, routing, lambda: ())
     routes = [
         {"route": it.name, "takes": it.name not in routing.skipped, "to": [*it.to], "why": routing.skipped.get(it.name)}
         for it in of.routes
     ]
     composer = Composer(settings, "BUCKET", "", lambda _: HIDDEN)
-    publications = [it for group in routing.groups for it in composer.of_group(event, group, sample.body)]
+    publications = [it for group in routing.groups for it in composer.of_group(event, group, sample.body, routing)]
     return Shown(event, routes, [dict(_told(settings, it)) for it in publications])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from relay.deployment.custom_resource import telling
 from relay.deployment.preflight import check_names, check_token, is_first, token_and_url
 from relay.qstash.client import QStash
+from relay.qstash.http import QStashHttp
 from relay.runtime import deadline
 from relay.runtime.again import again
 from relay.runtime.http_api import logger
@@ -35,7 +36,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 def _check(event: Mapping[str, Any]) -> None:
     said, vault = event["ResourceProperties"], Secrets()
     token, url = again(lambda: token_and_url(vault, said["Secret"], said["Relay"]))
-    qstash = check_token(lambda where: QStash(token, where), url, said["Relay"])
+    qstash = check_token(lambda where: QStash(QStashHttp(token, where)), url, said["Relay"])
     makes_it = event["RequestType"] == "Create" and again(lambda: is_first(event["StackId"]))
     logger.info("preflight", extra={"url": url, "first": makes_it})
     if makes_it and said.get("TakeOver") != "1":

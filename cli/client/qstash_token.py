@@ -119,10 +119,11 @@ def _asked(token: str, url: str) -> RelayError | None:
     from cli.client.api import transport
     from relay.errors import RelayError
     from relay.qstash.client import QStash
+    from relay.qstash.http import QStashHttp
 
     way: Any = transport(url)
     try:
-        QStash(token, url, transport=way).signing_keys()
+        QStash(QStashHttp(token, url, transport=way)).resources.signing_keys()
     except RelayError as error:
         return error
     finally:

@@ -86,11 +86,11 @@ class Relay:
     def qstash(self) -> QStash:
         """QStash, with the token as it is now."""
         from relay.qstash.client import QStash
-        from relay.qstash.http import DEFAULT_URL
+        from relay.qstash.http import DEFAULT_URL, QStashHttp
 
         token, url = self.vault.qstash(self.settings.environment["RELAY_QSTASH_SECRET"])
         if self._qstash is None or self._qstash[0] != (token, url):
-            self._qstash = ((token, url), QStash(token, url or DEFAULT_URL))
+            self._qstash = ((token, url), QStash(QStashHttp(token, url or DEFAULT_URL)))
         return self._qstash[1]
 
     def destination_secret(self, name: str) -> str:

@@ -24,7 +24,9 @@ from relay.jobs.sweep import BATCH, sweep
 from relay.model.event import Event
 from relay.model.ids import event_id, new_generation
 from relay.publishing.publisher import Publisher
+from relay.publishing.routing import routing_now
 from relay.qstash.client import QStash
+from relay.qstash.http import QStashHttp
 from relay.qstash.message_log import read_histories
 from relay.storage.items import SHARDS, WATCH
 from relay.storage.store import Store
@@ -86,9 +88,9 @@ def _stack() -> Iterator[tuple[Publisher, Clock]]:
         make_table(dynamodb, "drain")
         s3.create_bucket(Bucket="drain")
         clock = Clock()
-        qstash = QStash(facts.token, facts.url)
+        qstash = QStash(QStashHttp(facts.token, facts.url))
         urls = {name: there.behave(name) for name in ("one", "two")}
-        qstash.put_endpoints("drain.all", [{"name": name, "url": url} for name, url in urls.items()])
+        qstash.resources.put_endpoints("drain.all", [{"name": name, "url": url} for name, url in urls.items()])
         store = Store("drain", "drain", now=clock, dynamodb=dynamodb, s3=s3)
         settings = Settings.of({"RELAY_BASE_URLS": there.base_url}, _flat(urls))
         yield Publisher(settings, store, qstash, "key", paused=dict, secret=lambda name: name), clock
@@ -121,9 +123,10 @@ def _event(number: int, clock: Clock) -> Event:
 
 def _publish_plainly(publisher: Publisher, count: int, clock: Clock) -> None:
     """Publish as many messages of the same form, in the same batches, and write nothing down."""
-    packer = publisher.composer
-    parcels = [it for number in range(count) for it in packer.of_group(_event(count + number, clock), "all", BODY)]
-    messages = [it.message for it in parcels]
+    events = [_event(count + number, clock) for number in range(count)]
+    routing = routing_now(publisher.settings, events[0], BODY)
+    publications = [it for event in events for it in publisher.composer.of_group(event, "all", BODY, routing)]
+    messages = [it.message for it in publications]
     for first in range(0, count, BATCH):
         publisher.qstash.publish(messages[first : first + BATCH])
 

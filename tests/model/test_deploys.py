@@ -59,7 +59,9 @@ def failure(world: World, layout: Layout) -> str:
 
 
 def held(world: World) -> dict[str, dict[str, str]]:
-    return {name: {it["name"]: it["url"] for it in them} for name, them in world.qstash.groups("relay.").items()}
+    return {
+        name: {it["name"]: it["url"] for it in them} for name, them in world.qstash.resources.groups("relay.").items()
+    }
 
 
 @pytest.fixture

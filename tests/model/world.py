@@ -38,6 +38,7 @@ from relay.model.delivery import Status
 from relay.model.ids import EventId, delivery_id, event_id
 from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
+from relay.qstash.http import QStashHttp
 from relay.replay import pauses
 from relay.replay.deliveries import Replay, Router, replay_deliveries
 from relay.runtime.http_api import Request
@@ -431,7 +432,7 @@ class World:
 
     def with_token(self, token: str) -> QStash:
         """Return a client of QStash that has another token."""
-        return QStash(token, QSTASH, transport=self.bridge)
+        return QStash(QStashHttp(token, QSTASH, transport=self.bridge))
 
     def delete_group(self, group: str) -> None:
         """Have somebody delete a URL group at QStash."""

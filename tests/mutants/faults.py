@@ -348,8 +348,8 @@ FAULTS = (
     Fault(
         "later-route-wins",
         f"{RELAY}publishing/routing.py",
-        "groups.setdefault(group, it)",
-        "groups[group] = it",
+        "groups.setdefault(group, rule)",
+        "groups[group] = rule",
         ("tests/unit/relay/test_unrouted.py",),
     ),
     Fault(
@@ -528,8 +528,8 @@ FAULTS = (
     Fault(
         "dead-letters-deleted-by-a-body",
         f"{RELAY}qstash/client.py",
-        """self.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
-        'self.call("DELETE", "/v2/dlq", json={"dlqIds": [id_]})',
+        """self.http.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
+        'self.http.call("DELETE", "/v2/dlq", json={"dlqIds": [id_]})',
         ("tests/unit/relay/test_qstash_log.py",),
     ),
     Fault(
@@ -814,8 +814,8 @@ FAULTS = (
     Fault(
         "everybodys-dead-letters-deleted",
         f"{RELAY}qstash/client.py",
-        """self.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
-        'self.call("DELETE", "/v2/dlq", json={"dlqIds": [id_]}, absent_is_fine=True)',
+        """self.http.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)""",
+        'self.http.call("DELETE", "/v2/dlq", json={"dlqIds": [id_]}, absent_is_fine=True)',
         ("tests/model/test_foreign.py",),
     ),
     Fault(
@@ -1145,8 +1145,8 @@ FAULTS = (
     Fault(
         "the-log-is-waited-for-as-long-again",
         f"{RELAY}publishing/deduplication.py",
-        "Answer({}, min(at, self._now + LOG_LAG))",
-        "Answer({}, self._now + LOG_LAG)",
+        "NotYet(min(at, self._now + LOG_LAG))",
+        "NotYet(self._now + LOG_LAG)",
         ("tests/unit/relay/test_urls_changed.py",),
     ),
     Fault(

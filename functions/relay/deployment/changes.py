@@ -167,21 +167,21 @@ def _shown(url: str | None, name: str | None = None) -> str:
 
 def perform(change: Change, qstash: QStash) -> None:
     """Make *change* in QStash.  It is idempotent."""
-    name, what = change.name, change.what
+    name, what, resources = change.name, change.what, qstash.resources
     if change.kind == GROUPS and not change.removes:
-        qstash.put_endpoints(name, what)
+        resources.put_endpoints(name, what)
     elif change.kind == GROUPS and what:
-        qstash.remove_endpoints(name, what)
+        resources.remove_endpoints(name, what)
     elif change.kind == GROUPS:
-        qstash.remove_group(name)
+        resources.remove_group(name)
     elif change.kind == SCHEDULES:
-        qstash.remove_schedule(name) if change.removes else qstash.put_schedule(name, what)
+        resources.remove_schedule(name) if change.removes else resources.put_schedule(name, what)
     elif change.kind == QUEUES:
-        qstash.remove_queue(name) if change.removes else qstash.put_queue(name, what)
+        resources.remove_queue(name) if change.removes else resources.put_queue(name, what)
     elif change.removes:
-        qstash.unpin(name)
+        resources.unpin(name)
     else:
-        qstash.pin(name, what)
+        resources.pin(name, what)
 
 
 def refuse_others(there: State, relay: str) -> None:

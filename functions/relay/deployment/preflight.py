@@ -75,7 +75,7 @@ def check_token(connect: Callable[[str], QStash], url: str, relay: str) -> QStas
     """
     qstash = connect(url)
     try:
-        again(qstash.signing_keys)
+        again(qstash.resources.signing_keys)
     except QStashError as error:
         if not _is_refused(error):
             error.args = (f"{error} (asked at {url}: is QStash there, and up?)",)
@@ -99,7 +99,7 @@ def _is_refused(error: QStashError) -> bool:
 
 def _takes(qstash: QStash) -> bool:
     try:
-        qstash.signing_keys()
+        qstash.resources.signing_keys()
     except QStashError:
         return False
     return True

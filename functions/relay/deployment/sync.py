@@ -66,7 +66,8 @@ def actual(qstash: QStash, relay: str, kinds: Collection[str] = KINDS) -> State:
         QStashError: It can't be read.
     """
     ask: dict[str, Callable[[str], Mapping[str, Any]]]
-    ask = {GROUPS: qstash.groups, SCHEDULES: qstash.schedules, QUEUES: qstash.queues, PINS: qstash.flow_keys}
+    read = qstash.resources
+    ask = {GROUPS: read.groups, SCHEDULES: read.schedules, QUEUES: read.queues, PINS: read.flow_keys}
     return {kind: dict(ask[kind](f"{relay}.")) if kind in kinds else {} for kind in KINDS}
 
 
@@ -320,7 +321,7 @@ def refresh_keys(store: Store, qstash: QStash) -> bool:
     Returns:
         Whether anything changed.
     """
-    current, following = qstash.signing_keys()
+    current, following = qstash.resources.signing_keys()
     known = store.keys()
     if (known.get("current"), known.get("next")) == (current, following) and known.get("mac"):
         return False

@@ -15,7 +15,8 @@ from relay.errors import BodyTooLarge, Defect, RelayError, SignatureError, Upstr
 from relay.model.delivery import DEAD, SWEEP_AFTER, Delivery
 from relay.model.event import Conflict, Event
 from relay.model.ids import DeliveryId, event_id, iso, new_generation
-from relay.publishing.routing import expecting
+from relay.publishing.answers import Failed
+from relay.publishing.routing import expecting, routing_now
 from relay.runtime.aws import LAST_CALL_S
 from relay.runtime.deadline import at_most, leaving, regardless, seconds_left
 from relay.runtime.metrics import count_defect
@@ -126,14 +127,16 @@ def accept(
         UpstreamError: It couldn't be saved.
     """
     with leaving(min(SAVE_LEAVES_S, seconds_left() / 2)):
-        event = expecting(settings, _event(source, webhook, settings, store), webhook.body, paused)
+        described = _event(source, webhook, settings, store)
+        routing = routing_now(settings, described, webhook.body)
+        event = expecting(settings, described, routing, paused)
         store.save_body(event.id, event.sha256, webhook.body, event.expires_at)
         old = store.add_event(event, due_at=store.now() + SWEEP_AFTER)
     if old is not None and old.generation != event.generation:  # else this very put was made, and its answer lost
         return _again(source, event, old, store, publisher)
     try:
         with at_most(_publish_s(source)):
-            publisher().publish_event(event, webhook.body)
+            publisher().publish_event(event, webhook.body, routing)
     except RelayError as failure:  # the event is durable: whatever keeps QStash from it is the sweep's to mend
         return Acceptance(event, duplicate=False, failure=failure)
     except Exception as error:  # noqa: BLE001  # and so is what nobody thought of
@@ -163,7 +166,8 @@ def _again(source: Source, event: Event, old: Event, store: Store, publisher: Ca
                 publications = [
                     publication for delivery in reopened for publication in it.pack_delivery(old, delivery, body)
                 ]
-                failure = next((why for why in it.publish(publications) if isinstance(why, RelayError)), None)
+                outcomes = it.publish(publications)
+                failure = next((outcome.error for outcome in outcomes if isinstance(outcome, Failed)), None)
         except RelayError as error:  # they are due, and so the sweep's
             failure = error
         except Exception as error:  # noqa: BLE001

@@ -19,6 +19,8 @@ from relay.ingest.spool import take_in
 from relay.ingest.webhook import backlog
 from relay.ledger.in_flight import FollowUp, follow_up
 from relay.model.delivery import Status
+from relay.publishing.answers import Done, Failed, NotYet
+from relay.publishing.routing import routing_now
 from relay.replay import bulk
 from relay.replay.deliveries import Router
 from relay.runtime.deadline import regardless, seconds_left, within
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 
     from relay.model.delivery import Delivery
     from relay.model.event import Event
+    from relay.publishing.answers import Outcome
     from relay.publishing.messages import Publication
-    from relay.publishing.publisher import Outcome, Publisher
+    from relay.publishing.publisher import Publisher
     from relay.storage.store import Due, Store
 
 LEASE_LENGTH = timedelta(seconds=60)  # the function is ended before
@@ -250,10 +253,13 @@ def _publish(run: _Run, due: Sequence[Due]) -> bool:
     failures: dict[int, UpstreamError] = {}
     waiting: set[int] = set()
     for (number, _), outcome in zip(publications, outcomes, strict=True):
-        if isinstance(outcome, UpstreamError):
-            failures.setdefault(number, outcome)
-        elif outcome is not None:
-            waiting.add(number)
+        match outcome:
+            case Failed(error):
+                failures.setdefault(number, error)
+            case NotYet():
+                waiting.add(number)
+            case Done():
+                pass
     run.done.waiting += len(waiting - failures.keys())
     run.done.published += len(owed) - len(waiting | failures.keys())
     failures = {number: it for number, it in failures.items() if not isinstance(it, OutOfTime)}  # these stay as due
@@ -277,7 +283,7 @@ def _published(run: _Run, publications: Sequence[Publication]) -> list[Outcome]:
     if not isinstance(outcomes, UpstreamError):
         return outcomes
     if len(publications) == 1 or isinstance(outcomes, OutOfTime):
-        return [outcomes] * len(publications)
+        return [Failed(outcomes)] * len(publications)
     return [outcome for it in publications for outcome in _published(run, [it])]
 
 
@@ -310,7 +316,7 @@ def _owed(run: _Run, due: Due) -> _Owed | None:
 def _packed(run: _Run, owed: _Owed) -> list[Publication]:
     body = run.store.body(owed.event)
     if owed.delivery is None:
-        return run.publisher.pack_event(owed.event, body)
+        return run.publisher.pack_event(owed.event, body, routing_now(run.publisher.settings, owed.event, body))
     return run.publisher.pack_delivery(owed.event, owed.delivery, body)
 
 

@@ -66,7 +66,7 @@ class Content:
     trouble: str | None = None
 
 
-@lru_cache(maxsize=2)  # what accepts an event asks, and then what publishes it
+@lru_cache(maxsize=2)  # verification reads a webhook's body, and then its routes' expressions do
 def read(body: bytes, content_type: str | None, encoding: str | None) -> Content:
     """Return what *body* says.
 

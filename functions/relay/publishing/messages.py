@@ -19,7 +19,7 @@ from relay.model.ids import (
     label,
 )
 from relay.publishing.claim_checks import carried_body
-from relay.publishing.routing import Share, share
+from relay.publishing.routing import Share, routing_now, share
 from relay.qstash.client import Message
 from relay.urls import BODY_MAC, CALLBACK, FAILURE, CallbackAddress, body_mac, claim_url
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from relay.config.settings import Settings
     from relay.model.delivery import Delivery
     from relay.model.event import Event
+    from relay.publishing.routing import Routing
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,15 @@ class Composer:
         self._mac_key = mac_key
         self._secret = secret
 
-    def of_group(self, event: Event, group: str, body: bytes) -> list[Publication]:
+    def of_group(self, event: Event, group: str, body: bytes, routing: Routing) -> list[Publication]:
         """Return the share of *group* in *event*, wherever its destinations are by now; none where all are held.
 
-        What goes to a URL group goes to all its endpoints.  So it is published to only where the event expects each of
-        them there, and none is held; else each is published to alone, as its own group says.  A destination that has
-        left the configuration has a publication that can't be sent.
+        A message to a URL group goes to all its endpoints.  So the group is published to only where the event expects
+        each of them there, and none is held; else each destination is published to alone, as its own group says.  A
+        destination that has left the configuration has a publication that can't be sent.
+
+        Args:
+            routing: Where the configuration takes the event now.
         """
         expected = [name for name, of in event.expected.items() if of == group]
         names = [it for it in expected if it not in event.held and self.is_there(it)]
@@ -110,7 +114,7 @@ class Composer:
         together = endpoints if endpoints and set(endpoints) <= set(names) else ()
         alone = [it for it in names if it not in together]
         groups = {self._settings.destinations[it].group for it in names}
-        contents = {it: self._content(event, it, body) for it in sorted(groups)}
+        contents = {it: self._content(event, it, body, routing) for it in sorted(groups)}
         gone = [self._removed(event, group, it) for it in expected if not self.is_there(it)]
         publications = [self._together(event, contents[group], together)] if together else []
         for name in alone:
@@ -126,15 +130,16 @@ class Composer:
         destination = self._settings.destinations.get(delivery.destination)
         if destination is None:
             return self._removed(event, delivery.group, delivery.destination, delivery)
-        return self._publication(event, self._content(event, destination.group, body), delivery.destination, delivery)
+        content = self._content(event, destination.group, body, routing_now(self._settings, event, body))
+        return self._publication(event, content, delivery.destination, delivery)
 
     def is_there(self, name: str) -> bool:
         """Tell whether the configuration, as it stands now, has the destination *name*."""
         return name in self._settings.destinations
 
-    def _content(self, event: Event, group: str, body: bytes) -> _Content:
+    def _content(self, event: Event, group: str, body: bytes, routing: Routing) -> _Content:
         try:
-            given = share(self._settings, event, body, group)
+            given = share(self._settings, event, body, group, routing)
             link = claim_url(self._settings.base_urls[0], self._mac_key, event.id, event.sha256)
             carried, content_type = carried_body(event, body, self._bucket, link, given.body)
             return _Content(group, given, carried, content_type, is_sources=carried is body)

@@ -11,7 +11,6 @@ refuses, since one endpoint's name doesn't resolve, is published to each of its 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
@@ -20,7 +19,8 @@ from relay.concern import Concern
 from relay.errors import QStashError, Removed, Untraceable, UpstreamError
 from relay.model.delivery import SWEEP_AFTER, Delivery, Status
 from relay.model.ids import EventId, Generation, from_iso, iso
-from relay.publishing.deduplication import UNTOLD_YET, Answer, PriorPublishes
+from relay.publishing.answers import Done, Failed, NotYet, Taken, ToSend, taken_or_not_yet
+from relay.publishing.deduplication import UNTOLD_YET, PriorPublishes
 from relay.publishing.messages import Composer, Publication
 from relay.publishing.sending import sent
 from relay.qstash.message_log import LOG_LAG
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
     from relay.config.settings import Settings
     from relay.model.event import Event
-    from relay.qstash.client import Accepted, QStash
+    from relay.publishing.answers import Answer, Outcome
+    from relay.publishing.routing import Routing
+    from relay.publishing.sending import Answered
+    from relay.qstash.client import QStash
     from relay.storage.items import Item
     from relay.storage.store import Store
 
@@ -43,15 +46,6 @@ RETRIED_FOR = {Concern.ENDPOINT: timedelta(days=1), Concern.UNKNOWN: timedelta(h
 RECORD_S = 5.0  # of the time left, at most, is for recording what QStash answered
 ENDS: dict[type[UpstreamError], Status] = {Untraceable: Status.UNACCOUNTED, Removed: Status.REMOVED}
 PAUSED = (Status.HELD, "its destination is paused")
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Nothing failed, and QStash may lack some of it: its log is to tell first, and the deliveries are due then."""
-
-
-Outcome = UpstreamError | Waiting | None
-"""What became of a publication: None once nothing is owed any more (QStash has it, or never will); else why not."""
 
 
 class Publisher:
@@ -88,13 +82,16 @@ class Publisher:
         """What makes publications as the configuration stands."""
         return Composer(self.settings, self.store.bucket, self.mac_key, self.secret)
 
-    def publish_event(self, event: Event, body: bytes) -> None:
+    def publish_event(self, event: Event, body: bytes, routing: Routing) -> None:
         """Publish the URL groups that *event* still owes, and take off its outbox mark those that QStash has.
+
+        Args:
+            routing: Where the configuration takes the event now.
 
         Raises:
             UpstreamError: The first that kept a group from QStash, for now; the others were tried, too.
         """
-        _raise_first(self.publish(self.pack_event(event, body)))
+        _raise_first(self.publish(self.pack_event(event, body, routing)))
 
     def publish_delivery(self, event: Event, delivery: Delivery, body: bytes) -> None:
         """Publish one delivery's current generation to its destination's URL alone.
@@ -104,17 +101,17 @@ class Publisher:
         """
         _raise_first(self.publish(self.pack_delivery(event, delivery, body)))
 
-    def pack_event(self, event: Event, body: bytes) -> list[Publication]:
-        """Return what *event* still owes, URL group by URL group.
+    def pack_event(self, event: Event, body: bytes, routing: Routing) -> list[Publication]:
+        """Return the publications that *event* still owes, URL group by URL group.
 
-        What its destination's pause holds is recorded as held.
+        A delivery that its destination's pause holds is recorded as held.
         """
         composer, publications, held = self.composer, [], set()
         for group in sorted(event.unpublished):
             names = [name for name, of in event.expected.items() if of == group]
             paused = [it for it in names if composer.is_there(it) and it in event.held]
             self._end(event, paused, event.generation, *PAUSED)
-            found = composer.of_group(event, group, body)
+            found = composer.of_group(event, group, body, routing)
             publications += found
             if not found:
                 held.add(group)
@@ -147,49 +144,54 @@ class Publisher:
         failures = self._recorded(publications, answers, kept, handed)
         whys = [failure or why for failure, why in zip(failures, kept, strict=True)]
         over = {it for it, failure in enumerate(failures) if failure is None and (kept[it] is None or it in handed)}
-        self._forget_replaced(publications[it] for it in over if _has_some(answers[it]))
+        self._forget_replaced(publications[it] for it in over if isinstance(answers[it], Taken))
         left = self._take_off_marks(publications, over)
         unheard = [it for it in handed & over if self._is_first(publications[it], kept[it])]
         split = [it for it in unheard if publications[it].event.id not in left]
         for number, why in self._published_alone(publications, split):
             whys[number] = why
         return [
-            why or left.get(it.event.id) or _waiting(it, answer)
-            for it, why, answer in zip(publications, whys, answers, strict=True)
+            _outcome(publication, answer, why or left.get(publication.event.id))
+            for publication, why, answer in zip(publications, whys, answers, strict=True)
         ]
 
-    def _answers(self, publications: Sequence[Publication]) -> list[Answer | UpstreamError]:
-        """Return what QStash has of each of *publications*, already or now, or why it hasn't."""
-        already = PriorPublishes(publications, self.settings, self.store, self.qstash)
-        answers = already.known()
-        todo = [number for number, answer in enumerate(answers) if answer is None]
-        taken = sent(self.qstash, [publications[number].message for number in todo])
-        for number, it in zip(todo, taken, strict=True):
-            answers[number] = it if isinstance(it, UpstreamError) else self._by_name(publications[number], it)
-        return already.confirmed([answer for answer in answers if answer is not None])
+    def _answers(self, publications: Sequence[Publication]) -> list[Answer]:
+        """Return what QStash has of each of *publications*, from before or from now, or why it hasn't."""
+        prior = PriorPublishes(publications, self.settings, self.store, self.qstash)
+        known = prior.known()
+        todo = [publication for publication, of in zip(publications, known, strict=True) if isinstance(of, ToSend)]
+        tried = iter(zip(todo, sent(self.qstash, [it.message for it in todo]), strict=True))
+        answers = [self._answer(*next(tried)) if isinstance(of, ToSend) else of for of in known]
+        return prior.confirmed(answers)
 
-    def _by_name(self, publication: Publication, taken: Sequence[Accepted]) -> Answer:
-        """Return *taken* by the names of destinations: an answer names endpoints by URL.
+    def _answer(self, publication: Publication, tried: Answered) -> Answer:
+        """Return the answer to the call that sent *publication*, by the names of destinations: QStash has their URLs.
 
-        A destination that it doesn't name isn't in QStash's group, or has another URL there: that the log tells.
+        A destination that QStash doesn't name isn't in its URL group, or has another URL there: the log tells which.
         """
-        owed_at = self.store.now() + LOG_LAG
-        if len(publication.names) == len(taken) == 1:
-            return Answer({publication.names[0]: taken[0].message_id}, owed_at)
-        ids = {it.url: it.message_id for it in taken}
+        if isinstance(tried, UpstreamError):
+            return Failed(tried)
+        ask_again_at = self.store.now() + LOG_LAG
+        if len(publication.names) == len(tried) == 1:
+            return Taken({publication.names[0]: tried[0].message_id}, ask_again_at)
+        ids = {it.url: it.message_id for it in tried}
         urls = {name: self.settings.destination_url(name) for name in publication.names}
-        return Answer({name: ids[url] for name, url in urls.items() if url in ids}, owed_at)
+        return taken_or_not_yet({name: ids[url] for name, url in urls.items() if url in ids}, ask_again_at)
 
     # -- what that changes ------------------------------------------------------------------------------------------
 
-    def _kept(self, publication: Publication, answer: Answer | UpstreamError) -> UpstreamError | None:
-        """Return what keeps *publication* from QStash for now; None where that has it, or never will."""
-        if not isinstance(answer, UpstreamError) or answer.permanent:
-            return None
-        since = publication.delivery.refused_since if publication.delivery else None
-        if not _is_refused(answer) or since is None:
-            return answer
-        return None if self.store.now() - since >= RETRIED_FOR[answer.concern] else answer
+    def _kept(self, publication: Publication, answer: Answer) -> UpstreamError | None:
+        """Return the error that keeps *publication* from QStash for now; None where no later try may change it."""
+        match answer:
+            case Taken() | NotYet():
+                return None
+            case Failed(error) if error.permanent:
+                return None
+            case Failed(error):
+                since = publication.delivery.refused_since if publication.delivery else None
+                if not _is_refused(error) or since is None:
+                    return error
+                return None if self.store.now() - since >= RETRIED_FOR[error.concern] else error
 
     def _is_first(self, publication: Publication, why: UpstreamError | None) -> bool:
         """Tell whether QStash surely has nothing of a group's share that it refused: it was never asked before.
@@ -210,15 +212,15 @@ class Publisher:
         parts = [(number, part) for number in split for part in (publications[number].alone or tuple)()]
         if not parts:
             return
-        whys = self.publish([part for _, part in parts])
+        outcomes = self.publish([part for _, part in parts])
         for number in split:
-            of_it = [why for (whose, _), why in zip(parts, whys, strict=True) if whose == number]
-            yield number, next((why for why in of_it if isinstance(why, UpstreamError)), None)
+            own = [outcome for (whose, _), outcome in zip(parts, outcomes, strict=True) if whose == number]
+            yield number, next((it.error for it in own if isinstance(it, Failed)), None)
 
     def _recorded(
         self,
         publications: Sequence[Publication],
-        answers: Sequence[Answer | UpstreamError],
+        answers: Sequence[Answer],
         kept: Sequence[UpstreamError | None],
         handed: Collection[int],
     ) -> list[UpstreamError | None]:
@@ -234,55 +236,55 @@ class Publisher:
         return failures
 
     def _writes(
-        self, publication: Publication, answer: Answer | UpstreamError, *, is_over: bool, is_handed: bool
+        self, publication: Publication, answer: Answer, *, is_over: bool, is_handed: bool
     ) -> Iterator[Callable[[], object]]:
         """Yield the writes that record *answer* at each delivery of *publication*."""
-        if is_over and isinstance(answer, UpstreamError) and not isinstance(answer, Untraceable):
-            count(Metric.REMOVED if isinstance(answer, Removed) else Metric.UNPUBLISHABLE, len(publication.names))
+        if is_over and isinstance(answer, Failed) and not isinstance(answer.error, Untraceable):
+            count(Metric.REMOVED if isinstance(answer.error, Removed) else Metric.UNPUBLISHABLE, len(publication.names))
         for name in publication.names:
-            if is_over:
-                change = self._change(publication, name, answer)
-            elif is_handed or (publication.alone is None and _is_refused(answer)):
-                change = self._owed_change(publication, answer, is_handed=is_handed)
-            else:
-                return
+            match answer:
+                case Failed(error) if not is_over:
+                    if not is_handed and (publication.alone is not None or not _is_refused(error)):
+                        return
+                    change = self._owed_change(publication, error, is_handed=is_handed)
+                case _:
+                    change = self._change(publication, name, answer)
             known = publication.delivery or Delivery.of(publication.event, name)
             yield partial(self.store.change_delivery, publication.event, name, change, known=known)
 
     def _owed_change(
-        self, publication: Publication, answer: Answer | UpstreamError, *, is_handed: bool
+        self, publication: Publication, error: UpstreamError, *, is_handed: bool
     ) -> Callable[[Delivery], Delivery]:
-        """Return what an *answer* changes that leaves deliveries of *publication* owed: as the sweep's, if *is_handed*.
+        """Return what *error* changes where the deliveries of *publication* stay owed: by the sweep, if *is_handed*.
 
-        What may be with QStash in another way is the sweep's once QStash's log tells.
+        A delivery that QStash may have in another way is the sweep's once QStash's log tells.
         """
         now, generation = self.store.now(), publication.generation
-        why = answer if isinstance(answer, UpstreamError) else None
-        is_known = publication.alone is None or self._is_first(publication, why)
+        is_known = publication.alone is None or self._is_first(publication, error)
         at = now + (SWEEP_AFTER if is_known else LOG_LAG)
 
-        def change(it: Delivery) -> Delivery:
-            if publication.alone is None and _is_refused(answer):
-                it = it.refused(generation, now, str(answer))
-            return it.owed(generation, at) if is_handed else it
+        def change(delivery: Delivery) -> Delivery:
+            if publication.alone is None and _is_refused(error):
+                delivery = delivery.refused(generation, now, str(error))
+            return delivery.owed(generation, at) if is_handed else delivery
 
         return change
 
-    def _change(
-        self, publication: Publication, name: str, answer: Answer | UpstreamError
-    ) -> Callable[[Delivery], Delivery]:
+    def _change(self, publication: Publication, name: str, answer: Answer) -> Callable[[Delivery], Delivery]:
         """Return what *answer* changes at the delivery to *name*."""
         now, generation = self.store.now(), publication.generation
-        if isinstance(answer, UpstreamError):
-            status = ENDS.get(type(answer), Status.UNPUBLISHABLE)
-            return lambda it: it.ended(generation, status, str(answer))
-        if name in answer.ids:
-            patience = _patience(publication.message.timeout_s, reports_all=publication.message.callback is not None)
-            look_at = max(now, publication.message.not_before or now) + patience
-            return lambda it: it.published(generation, answer.ids[name], now, look_at)
-        # Unless a callback or QStash's log tells of it by then, the sweep publishes to the URL alone.
-        reason = UNTOLD_YET.format(iso(answer.owed_at))
-        return lambda it: it.waiting(generation, answer.owed_at, reason)
+        match answer:
+            case Failed(error):
+                status = ENDS.get(type(error), Status.UNPUBLISHABLE)
+                return lambda it: it.ended(generation, status, str(error))
+            case Taken(ids, _) if name in ids:
+                message = publication.message
+                patience = _patience(message.timeout_s, reports_all=message.callback is not None)
+                look_at = max(now, message.not_before or now) + patience
+                return lambda it: it.published(generation, ids[name], now, look_at)
+            case Taken(_, at) | NotYet(at):
+                # Unless a callback or QStash's log tells of the delivery by then, the sweep publishes to its URL alone.
+                return lambda it: it.waiting(generation, at, UNTOLD_YET.format(iso(at)))
 
     def look_after(self, destination: str) -> timedelta:
         """Return after how much silence a delivery to *destination* is looked after."""
@@ -324,8 +326,8 @@ class Publisher:
         return [it if isinstance(it, UpstreamError) else None for it in done]
 
 
-def _is_refused(answer: object) -> TypeGuard[QStashError]:
-    return isinstance(answer, QStashError) and answer.refused
+def _is_refused(error: UpstreamError | None) -> TypeGuard[QStashError]:
+    return isinstance(error, QStashError) and error.refused
 
 
 def _handed_over(publications: Sequence[Publication], kept: Sequence[UpstreamError | None]) -> set[int]:
@@ -346,17 +348,20 @@ def _patience(timeout_s: int, *, reports_all: bool) -> timedelta:
     return timedelta(seconds=timeout_s) + (LOOK_AFTER if reports_all else LOOK_SOON_AFTER)
 
 
-def _has_some(answer: Answer | UpstreamError) -> bool:
-    return not isinstance(answer, UpstreamError) and bool(answer.ids)
-
-
-def _waiting(publication: Publication, answer: Answer | UpstreamError) -> Waiting | None:
-    """Return whether a part of *publication* is owed again, of which QStash's log is to tell first."""
-    is_all = isinstance(answer, UpstreamError) or set(publication.names) <= answer.ids.keys()
-    return None if is_all else Waiting()
+def _outcome(publication: Publication, answer: Answer, why: UpstreamError | None) -> Outcome:
+    """Return what became of *publication*; *why*: what keeps it, or its record, from being done."""
+    if why is not None:
+        return Failed(why)
+    match answer:
+        case NotYet():
+            return answer
+        case Taken(ids, at) if not set(publication.names) <= ids.keys():
+            return NotYet(at)
+        case Taken() | Failed():  # a failure that is for good, or each destination's own affair from now on
+            return Done()
 
 
 def _raise_first(outcomes: Iterable[Outcome]) -> None:
     for outcome in outcomes:
-        if isinstance(outcome, UpstreamError):
-            raise outcome
+        if isinstance(outcome, Failed):
+            raise outcome.error

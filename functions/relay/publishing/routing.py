@@ -1,8 +1,8 @@
 """Which URL groups get an event, and what each of them gets.
 
-A source's routes are asked in the order of the configuration; what a source sends `to` always is the last of them.  A
-group that several take an event to is published once: the first decides how.  All of it is computed from the event as
-it is kept and the configuration as it is now, so that a replay goes by what was mended since.
+A source's routes are asked in the order of the configuration; its own `to` list is the last of them.  A group that
+several routes name is published once: the first route decides how.  Everything is computed from the event as it is kept
+and from the configuration as it is now, so that a replay follows a mended configuration.
 """
 
 from __future__ import annotations
@@ -59,10 +59,12 @@ def _content(event: Event, body: bytes) -> Content:
 
 @dataclass(frozen=True)
 class Routing:
-    """Where an event goes: URL group -> the route that takes it there; and why a route couldn't tell, if one couldn't.
+    """Where an event goes.
 
     Attributes:
-        skipped: Of the routes that don't take it why not, by their name.
+        groups: URL group -> the route that takes the event there.
+        skipped: Route -> why it doesn't take the event.
+        error: Why a route couldn't be computed, or the body couldn't be read; None: nothing failed.
     """
 
     groups: Mapping[str, Route]
@@ -78,19 +80,25 @@ def route(source: Source, event: Event, body: bytes) -> Routing:
     groups: dict[str, Route] = {}
     skipped: dict[str, str] = {}
     errors = []
-    for it in source.routes:
+    for rule in source.routes:
         try:
-            wrong = _mismatch(it, event, body)
+            wrong = _mismatch(rule, event, body)
         except Exception as error:  # noqa: BLE001  # of any event whatever: nothing may keep it from being saved
             wrong = f"when can't be computed: {_told(error)}"
-            errors.append(f"{it.name}: {wrong}")
+            errors.append(f"{rule.name}: {wrong}")
         if wrong is not None:
-            skipped[it.name] = wrong
+            skipped[rule.name] = wrong
             continue
-        for group in it.to:
-            groups.setdefault(group, it)
+        for group in rule.to:
+            groups.setdefault(group, rule)
     told = "; ".join([*_unreadable(source, event, body), *errors])
     return Routing(groups, skipped, told[:ERRORS_MAX_CHARS] or None)
+
+
+def routing_now(settings: Settings, event: Event, body: bytes) -> Routing:
+    """Return where *settings* take *event*: nowhere once its source has left the configuration."""
+    source = settings.sources.get(event.source)
+    return route(source, event, body) if source is not None else Routing({}, {}, "its source is gone")
 
 
 def _unreadable(source: Source, event: Event, body: bytes) -> list[str]:
@@ -101,14 +109,12 @@ def _unreadable(source: Source, event: Event, body: bytes) -> list[str]:
     return [f"the body can't be read: {trouble}"] if trouble else []
 
 
-def expecting(settings: Settings, event: Event, body: bytes, paused: Callable[[], Collection[str]]) -> Event:
-    """Return *event* with the deliveries that its source's routes expect of it now, beside those expected before.
+def expecting(settings: Settings, event: Event, routing: Routing, paused: Callable[[], Collection[str]]) -> Event:
+    """Return *event* with the deliveries that *routing* expects of it, beside those expected before.
 
     Args:
-        paused: Returns the destinations that are paused now: what is new for them is held.
+        paused: Returns the destinations that are paused now: new deliveries to them are held.
     """
-    source = settings.sources.get(event.source)
-    routing = route(source, event, body) if source is not None else Routing({}, {}, "its source is gone")
     new = {
         name: group
         for group in routing.groups
@@ -125,12 +131,13 @@ def expecting(settings: Settings, event: Event, body: bytes, paused: Callable[[]
     )
 
 
-def _mismatch(it: Route, event: Event, body: bytes) -> str | None:
-    """Return why the route doesn't take *event*; None where it does."""
-    if it.event_types is not None and not any(fnmatchcase(event.event_type, pattern) for pattern in it.event_types):
-        return f"the event type {event.event_type} is none of {', '.join(it.event_types)}"
-    if it.when is not None and not it.when.holds(facts(event, body)):
-        return f"not so: {it.when.text}"
+def _mismatch(rule: Route, event: Event, body: bytes) -> str | None:
+    """Return why the route *rule* doesn't take *event*; None where it does."""
+    types, when = rule.event_types, rule.when
+    if types is not None and not any(fnmatchcase(event.event_type, pattern) for pattern in types):
+        return f"the event type {event.event_type} is none of {', '.join(types)}"
+    if when is not None and not when.holds(facts(event, body)):
+        return f"not so: {when.text}"
     return None
 
 
@@ -153,14 +160,13 @@ class Share:
     labels: tuple[str, ...] = ()
 
 
-def share(settings: Settings, event: Event, body: bytes, group: str) -> Share:
-    """Return what *group* gets of *event*: as its route says, or the group itself where no route takes it there now.
+def share(settings: Settings, event: Event, body: bytes, group: str, routing: Routing) -> Share:
+    """Return what *group* gets of *event*: as its route in *routing* says, else as the group itself says.
 
     Raises:
         Unsendable: It can't be computed of this event; its text says what.
     """
-    source = settings.sources.get(event.source)
-    taken = route(source, event, body).groups.get(group) if source is not None else None
+    taken = routing.groups.get(group)
     how = settings.groups[group].publishing if taken is None else taken.to[group]
     where = f"route {taken.name} of {event.source}" if taken is not None else f"URL group {group}"
     try:
@@ -177,7 +183,7 @@ def share(settings: Settings, event: Event, body: bytes, group: str) -> Share:
 
 
 def _told(error: Exception) -> str:
-    """Return what kept something from being computed, as it can be kept: in it may stand what a stranger sent."""
+    """Return the text of *error* as it can be kept: it may quote what a stranger sent."""
     if not isinstance(error, ExpressionError):
         return f"it can't be computed ({type(error).__name__})"
     return str(error).encode(errors="replace").decode()[:TOLD_MAX_CHARS]

@@ -11,10 +11,12 @@ from urllib.parse import quote
 
 from relay.errors import AnswerTooLong, LogTooLong, QStashError
 from relay.qstash.http import ANSWER_MAX_BYTES, decoded, reading
-from relay.qstash.resources import Holdings
+from relay.qstash.resources import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+
+    from relay.qstash.http import QStashHttp
 
 CALLBACK_RETRIES = 5  # said explicitly: else a callback has as many as its message, and none where that has none
 CALLBACK_TIMEOUT_S = 20
@@ -147,10 +149,18 @@ class DeadLetter:
     body: bytes
 
 
-class QStash(Holdings):
-    """A client of one QStash account: what it holds, what is published, and what became of that."""
+class QStash:
+    """A client of one QStash account: publishes messages, and reads the log and the dead letters.
 
-    _letters_count = DEAD_LETTER_PAGE  # of a page of dead letters: the rest of a list is probably as large
+    Attributes:
+        http: Makes the calls.
+        resources: The account's URL groups, schedules, queues, flow controls and signing keys.
+    """
+
+    def __init__(self, http: QStashHttp) -> None:
+        self.http = http
+        self.resources = Resources(http)
+        self._letters_count = DEAD_LETTER_PAGE  # of the list's last page: the next ones are probably as large
 
     def publish(self, messages: Sequence[Message]) -> list[list[Accepted] | QStashError]:
         """Publish *messages* in one call; of several, every one must be text.
@@ -169,13 +179,13 @@ class QStash(Holdings):
             headers = message.wire_headers()
             path = f"/v2/enqueue/{quote(message.queue)}" if message.queue else "/v2/publish"
             path = f"{path}/{message.destination}"
-            return [_accepted(self.call("POST", path, content=message.body, headers=headers))]
+            return [_accepted(self.http.call("POST", path, content=message.body, headers=headers))]
         items = [
             {"destination": it.destination, "headers": it.wire_headers(), "body": it.text}
             | ({"queue": it.queue} if it.queue else {})
             for it in messages
         ]
-        answer = self.call("POST", "/v2/batch", json=items)
+        answer = self.http.call("POST", "/v2/batch", json=items)
         if not isinstance(answer, list) or len(answer) != len(messages):
             raise QStashError("the answer to a batch doesn't have one entry a message")
         return [_accepted_or_not(it) for it in answer]
@@ -247,7 +257,7 @@ class QStash(Holdings):
         while True:
             most = ANSWER_MAX_BYTES if count > 1 else ONE_MAX_BYTES
             try:
-                return self.call("GET", path, params={**asked, "count": count}, most_bytes=most), count
+                return self.http.call("GET", path, params={**asked, "count": count}, most_bytes=most), count
             except AnswerTooLong:
                 if count == 1:
                     raise
@@ -255,7 +265,7 @@ class QStash(Holdings):
 
     def has(self, message_id: str) -> bool:
         """Tell whether QStash still has the message: it waits, is being delivered, or will be tried again."""
-        return self.call("GET", f"/v2/messages/{quote(message_id)}", absent_is_fine=True) is not None
+        return self.http.call("GET", f"/v2/messages/{quote(message_id)}", absent_is_fine=True) is not None
 
     def dead_letters(
         self, *, labels: Collection[str] = (), since: datetime | None = None, cursor: str | None = None
@@ -277,7 +287,7 @@ class QStash(Holdings):
 
         Never several in one call: where QStash doesn't read what names them, that call deletes all there are.
         """
-        self.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)
+        self.http.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)
 
 
 def _accepted(answer: Any) -> list[Accepted]:

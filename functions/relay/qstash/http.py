@@ -29,7 +29,7 @@ REASON_MAX_CHARS = 200
 DAY_S = 86_400
 
 
-class Caller:
+class QStashHttp:
     """Calls QStash for one account.
 
     Args:

@@ -1,7 +1,7 @@
-"""What QStash holds for its account, and sync makes right: keys, URL groups, schedules, queues, flow controls.
+"""The lasting resources of a QStash account, which sync makes right: URL groups, schedules, queues, flow controls.
 
-An account holds others' things, too, in any shape there ever was: so nothing but names is read of what isn't the
-relay's.  And an answer may lack what it has no value for: so all but the names is read as far as it is there.
+An account may belong to others, too, whose resources have any shape: of those the relay reads nothing but the names.
+QStash leaves out a field without a value: so every field but the name is read only where it is there.
 """
 
 from __future__ import annotations
@@ -10,24 +10,29 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from relay.errors import QStashError
-from relay.qstash.http import Caller, decoded, reading
+from relay.qstash.http import decoded, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from relay.qstash.http import QStashHttp
 
-class Holdings(Caller):
-    """The part of a QStash account that lasts: what is there, and how it is made otherwise."""
+
+class Resources:
+    """Reads and changes the resources of the account that *http* calls, and reads its signing keys."""
+
+    def __init__(self, http: QStashHttp) -> None:
+        self._http = http
 
     def signing_keys(self) -> tuple[str, str]:
         """Return the current and the next signing key."""
-        answer = self.call("GET", "/v2/keys")
+        answer = self._http.call("GET", "/v2/keys")
         with reading():
             return answer["current"], answer["next"]
 
     def _named(self, path: str, key: str, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield what is listed at *path* and whose name, its *key*, begins with *prefix*: names and things."""
-        answer = self.call("GET", path) or []
+        answer = self._http.call("GET", path) or []
         if not isinstance(answer, list):
             raise QStashError("the answer has a form that QStash's don't have")
         for it in answer:
@@ -47,16 +52,16 @@ class Holdings(Caller):
 
     def put_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
         """Add *endpoints* to *group*, which is made where it isn't there; those of a known name get the new URL."""
-        self.call("POST", f"/v2/topics/{quote(group)}/endpoints", json={"endpoints": list(endpoints)})
+        self._http.call("POST", f"/v2/topics/{quote(group)}/endpoints", json={"endpoints": list(endpoints)})
 
     def remove_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
         """Remove *endpoints* from *group*, which goes with its last; where there is no such group, that is fine."""
         path = f"/v2/topics/{quote(group)}/endpoints"
-        self.call("DELETE", path, json={"endpoints": list(endpoints)}, absent_is_fine=True)
+        self._http.call("DELETE", path, json={"endpoints": list(endpoints)}, absent_is_fine=True)
 
     def remove_group(self, group: str) -> None:
         """Delete *group*; one that isn't there is fine."""
-        self.call("DELETE", f"/v2/topics/{quote(group)}", absent_is_fine=True)
+        self._http.call("DELETE", f"/v2/topics/{quote(group)}", absent_is_fine=True)
 
     def schedules(self, prefix: str) -> dict[str, dict[str, Any]]:
         """Return the schedules with ids that begin so: `cron`, `destination`, `body`, `content_type`, `retries`."""
@@ -73,11 +78,11 @@ class Holdings(Caller):
             "Upstash-Label": name,
             "Content-Type": it["content_type"],
         }
-        self.call("POST", f"/v2/schedules/{it['destination']}", content=it["body"].encode(), headers=headers)
+        self._http.call("POST", f"/v2/schedules/{it['destination']}", content=it["body"].encode(), headers=headers)
 
     def remove_schedule(self, name: str) -> None:
         """Delete the schedule *name*; one that isn't there is fine."""
-        self.call("DELETE", f"/v2/schedules/{quote(name)}", absent_is_fine=True)
+        self._http.call("DELETE", f"/v2/schedules/{quote(name)}", absent_is_fine=True)
 
     def queues(self, prefix: str) -> dict[str, dict[str, Any]]:
         """Return the queues whose names begin with *prefix*: `parallelism`, `paused`, and `lag`, how many wait in it.
@@ -90,11 +95,11 @@ class Holdings(Caller):
     def put_queue(self, name: str, it: Mapping[str, Any]) -> None:
         """Make the queue *name*, or change its `parallelism` and whether it is `paused`."""
         said = {"queueName": name, "parallelism": int(it["parallelism"]), "paused": it["paused"]}
-        self.call("POST", "/v2/queues", json=said)
+        self._http.call("POST", "/v2/queues", json=said)
 
     def remove_queue(self, name: str) -> None:
         """Delete the queue *name*, and whatever waits in it."""
-        self.call("DELETE", f"/v2/queues/{quote(name)}", absent_is_fine=True)
+        self._http.call("DELETE", f"/v2/queues/{quote(name)}", absent_is_fine=True)
 
     def flow_keys(self, prefix: str) -> dict[str, dict[str, Any]]:
         """Return the flow-control keys that begin with *prefix*: `rate`, `period_s`, `parallelism`; is any `pinned`?"""
@@ -105,12 +110,12 @@ class Holdings(Caller):
         """Pin *limits* of a flow-control key, so that no publish changes them; one that isn't there is fine."""
         names = {"rate": "rate", "period_s": "period", "parallelism": "parallelism"}
         params = {names[it]: int(value) for it, value in limits.items()}
-        self.call("POST", f"/v2/flowControl/{quote(key)}/pin", params=params, absent_is_fine=True)
+        self._http.call("POST", f"/v2/flowControl/{quote(key)}/pin", params=params, absent_is_fine=True)
 
     def unpin(self, key: str) -> None:
         """Let publishes say the limits of a flow-control key again."""
         params = {"parallelism": "true", "rate": "true"}
-        self.call("POST", f"/v2/flowControl/{quote(key)}/unpin", params=params, absent_is_fine=True)
+        self._http.call("POST", f"/v2/flowControl/{quote(key)}/unpin", params=params, absent_is_fine=True)
 
 
 def _schedule(it: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from relay.errors import BadRequest, NotFound
 from relay.model.delivery import OPEN, Delivery, Status
 from relay.model.ids import EventId, split_delivery_id
 from relay.model.replay import DELIVERIES_MAX, Job, State
-from relay.publishing.routing import expecting
+from relay.publishing.routing import expecting, routing_now
 from relay.storage.generations import Cause, new_replay_id, start_again
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class Router:
         if event.unpublished or (event.expected and event.route_error is None):
             return []
         now = store.now()
-        after = replace(expecting(self.settings, event, store.body(event), self.paused), routed_at=now)
+        routing = routing_now(self.settings, event, store.body(event))
+        after = replace(expecting(self.settings, event, routing, self.paused), routed_at=now)
         new = [name for name in after.expected if name not in event.expected]
         if not new or not store.reroute(event, after, now):
             return []

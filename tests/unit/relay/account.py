@@ -24,6 +24,11 @@ class Account:
         self.held: dict[str, dict[str, Any]] = {kind: deepcopy(held.get(kind, {})) for kind in changes.KINDS}
         self.asked: list[str] = []
 
+    @property
+    def resources(self) -> Account:
+        """Where a client of QStash has them."""
+        return self
+
     def _named(self, kind: str, prefix: str) -> Any:
         self.asked.append(kind)
         return {name: it for name, it in self.held[kind].items() if name.startswith(prefix)}

@@ -10,7 +10,6 @@ import httpx
 
 from relay import urls
 from relay.model.ids import EventId, Generation, destination_scope, group_scope
-from relay.qstash.client import QStash
 from tests.unit.relay.world import BASE, MAC
 
 if TYPE_CHECKING:
@@ -37,9 +36,7 @@ class DeadLetters:
         self.page_max = 100
         self.takes_s = 0.0
         self._number = 0
-        world.qstash = world.publisher.qstash = QStash(
-            "token", "https://qstash.example.com", transport=httpx.MockTransport(self), now=world.clock
-        )
+        world.rewire(self)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if not request.url.path.startswith("/v2/dlq"):

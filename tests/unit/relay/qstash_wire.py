@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from relay.qstash.client import QStash
+from relay.qstash.http import QStashHttp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,4 +34,6 @@ class Wire:
 
 
 def client(wire: Callable[[httpx.Request], httpx.Response]) -> QStash:
-    return QStash("token", "https://qstash.example.com/", transport=httpx.MockTransport(wire), now=lambda: AT)
+    return QStash(
+        QStashHttp("token", "https://qstash.example.com/", transport=httpx.MockTransport(wire), now=lambda: AT)
+    )

@@ -94,6 +94,5 @@ def slow_aws(
 def slow_qstash(world: World, seconds: Callable[[], Seconds]) -> SlowWire:
     """Have QStash be slow from now on; return what counts its calls."""
     wire = SlowWire(world.wire, world.clock, seconds)
-    world.qstash._transport = httpx.MockTransport(wire)  # noqa: SLF001  # the wire of the world's own client
-    world.qstash.__dict__.pop("_client", None)
+    world.rewire(wire)
     return wire

@@ -16,6 +16,7 @@ from relay.deployment import sync
 from relay.jobs.audit import LEASE, LEASE_LENGTH
 from relay.jobs.drift import EVERY
 from relay.qstash.client import QStash
+from relay.qstash.http import QStashHttp
 from relay.runtime.deadline import LEAST_S
 from relay.runtime.http_api import logger
 from tests.unit.relay.dead_letters import DeadLetters
@@ -163,7 +164,9 @@ def test_a_slow_qstash_has_the_look_end_before_the_run_is_ended(world: World, wr
         return letters(request)
 
     transport = httpx.MockTransport(slow)
-    world.publisher.qstash = QStash("token", "https://qstash.example.com", transport=transport, now=world.clock)
+    world.publisher.qstash = QStash(
+        QStashHttp("token", "https://qstash.example.com", transport=transport, now=world.clock)
+    )
 
     done = audit.handler({}, Ending(world, left_s))
 

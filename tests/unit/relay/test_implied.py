@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from relay.ledger.balance import balance
 from relay.model.delivery import Status
 from relay.model.ids import iso
+from relay.publishing.routing import routing_now
 from relay.query import answers, health, implied
 from tests.conftest import Clients
 from tests.memory_aws import MemoryDynamoDB, MemoryS3
@@ -123,7 +124,7 @@ def test_one_that_gets_a_record_within_a_page_is_listed_once(
 
     def then_published(*given: Any, **asked: Any) -> Any:
         found = read(*given, **asked)
-        world.publisher.publish_event(event, b"{}")
+        world.publisher.publish_event(event, b"{}", routing_now(world.settings, event, b"{}"))
         return found
 
     monkeypatch.setattr(module, reader, then_published)

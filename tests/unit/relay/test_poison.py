@@ -275,7 +275,7 @@ def test_a_delivery_of_which_the_log_has_no_end_keeps_no_other_from_being_looked
             return httpx.Response(200, json={**found.json(), "cursor": "0"})
         return found
 
-    world.qstash._transport = httpx.MockTransport(answer)  # noqa: SLF001  # the wire of the world's own client
+    world.rewire(answer)
     events = [world.post(key=str(number)).event for number in range(6)]
     endless.append(events[0].label)
     for event in events:

@@ -13,6 +13,7 @@ import preflight as function
 from relay.deployment.preflight import EU, OTHER_REGION, US, check_names, check_token, is_first, token_and_url
 from relay.errors import OperatorError, QStashError, UpstreamError
 from relay.qstash.client import QStash
+from relay.qstash.http import QStashHttp
 from relay.runtime import deadline
 from relay.runtime.secrets import Secrets
 from tests.unit.relay.operator import Context
@@ -119,7 +120,7 @@ def qstash_at(answers: dict[str, httpx.Response | Exception]) -> Callable[[str],
             raise found
         return found
 
-    return lambda url: QStash("t0ken", url, transport=httpx.MockTransport(answer))
+    return lambda url: QStash(QStashHttp("t0ken", url, transport=httpx.MockTransport(answer)))
 
 
 @pytest.mark.parametrize("refusal", [httpx.Response(404, json=NOT_HERE), httpx.Response(401, json={"error": "no"})])
@@ -170,7 +171,7 @@ def test_what_fails_in_passing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
     with deadline.within(lambda: 100):
-        check_token(lambda url: QStash("t0ken", url, transport=httpx.MockTransport(answer)), EU, "relay")
+        check_token(lambda url: QStash(QStashHttp("t0ken", url, transport=httpx.MockTransport(answer))), EU, "relay")
 
     assert (answers, slept) == ([], [1, 2])
 
@@ -190,7 +191,7 @@ def test_what_has_the_relays_name_already_is_told(path: str, there: dict[str, An
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=[there] if request.url.path == path else [])
 
-    qstash = QStash("t0ken", EU, transport=httpx.MockTransport(answer))
+    qstash = QStash(QStashHttp("t0ken", EU, transport=httpx.MockTransport(answer)))
     with pytest.raises(OperatorError, match="make deploy TAKE_OVER=1") as told:
         check_names(qstash, "shop")
 

@@ -10,6 +10,7 @@ import pytest
 
 from relay.errors import QStashError
 from relay.model.delivery import Status
+from relay.publishing.answers import Done, Failed
 from relay.publishing.claim_checks import CARRIED_BODY_MAX_BYTES
 from relay.publishing.sending import TOGETHER_MAX_BYTES
 from tests.flat import publishing
@@ -28,7 +29,7 @@ def saved(world: World, *bodies: bytes) -> list[Event]:
 
 def packed(world: World, events: list[Event]) -> list[Publication]:
     """Return what *events* owe: two publications each."""
-    return [publication for it in events for publication in world.publisher.pack_event(it, world.store.body(it))]
+    return [publication for event in events for publication in world.owed_publications(event)]
 
 
 def created(world: World) -> int:
@@ -43,7 +44,7 @@ def test_several_groups_go_in_one_call(world: World) -> None:
     outcomes = world.publisher.publish(packed(world, events))
 
     assert world.wire.batches == [6]
-    assert outcomes == [None] * 6
+    assert outcomes == [Done()] * 6
     assert {status for it in events for status in world.statuses(it.id).values()} == {Status.IN_FLIGHT}
 
 
@@ -73,7 +74,7 @@ def test_a_body_that_is_no_text_goes_alone(world: World) -> None:
 
     outcomes = world.publisher.publish(packed(world, events))
 
-    assert outcomes == [None] * 6
+    assert outcomes == [Done()] * 6
     assert world.wire.batches == [2, 2]
     assert [it.content for it in world.wire.published] == [b"a"] * 2 + [b"\xff\x00"] * 2 + [b"b"] * 2
 
@@ -96,7 +97,7 @@ def test_of_a_refused_batch_only_the_bad_one_is_unpublishable(world: World, stat
 
     outcomes = world.publisher.publish(packed(world, [good, bad]))
 
-    assert outcomes == [None] * 4
+    assert outcomes == [Done()] * 4
     assert world.wire.batches == [4]
     assert len(world.wire.published) == 8
     assert set(world.statuses(good.id).values()) == {Status.IN_FLIGHT}
@@ -115,8 +116,8 @@ def test_of_a_refused_batch_only_what_may_be_taken_later_is_owed(world: World, s
 
     outcomes = world.publisher.publish(packed(world, [good, bad]))
 
-    assert outcomes[:2] == [None, None]
-    assert [getattr(it, "answered", None) for it in outcomes[2:]] == [status, status]
+    assert outcomes[:2] == [Done(), Done()]
+    assert [getattr(it.error, "answered", None) for it in outcomes[2:] if isinstance(it, Failed)] == [status, status]
     assert set(world.statuses(good.id).values()) == {Status.IN_FLIGHT}
     assert set(world.statuses(bad.id).values()) == {Status.PENDING}
     assert world.store.event(bad.id).unpublished == {"audit", "ci"}  # type: ignore[union-attr]
@@ -131,7 +132,7 @@ def test_what_refuses_all_is_not_tried_singly(world: World, failure: Any) -> Non
     outcomes = world.publisher.publish(packed(world, [event]))
 
     assert len(world.wire.asked) == 1
-    assert all(isinstance(it, QStashError) for it in outcomes)
+    assert all(isinstance(it, Failed) and isinstance(it.error, QStashError) for it in outcomes)
     assert set(world.statuses(event.id).values()) == {Status.PENDING}
 
 

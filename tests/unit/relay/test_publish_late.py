@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from relay.model.delivery import Status
+from relay.publishing.answers import Done, Failed
 from relay.publishing.deduplication import SAME_ID_WINDOW, UNTRACEABLE
 from relay.qstash.client import CLOCK_MARGIN, LOG_LITTLE_PAGES
 from relay.qstash.message_log import LOG_LAG, LOG_RETENTION
@@ -29,7 +30,7 @@ def unheard(world: World, key: str = "d-1") -> Event:
 
 def packed(world: World, *events: Event) -> list[Publication]:
     """Return what *events* owe: two publications each."""
-    return [publication for it in events for publication in world.publisher.pack_event(it, world.store.body(it))]
+    return [publication for event in events for publication in world.owed_publications(event)]
 
 
 def test_the_log_is_asked_once_for_all(world: World) -> None:
@@ -40,7 +41,7 @@ def test_the_log_is_asked_once_for_all(world: World) -> None:
 
     outcomes = world.publisher.publish(packed(world, *events))
 
-    assert outcomes == [None] * 6
+    assert outcomes == [Done()] * 6
     assert [it.url.params.get_list("label") for it in world.wire.log_calls] == [sorted(it.label for it in events)]
     assert len(world.wire.published) == 6
     assert {status for it in events for status in world.statuses(it.id).values()} == {Status.IN_FLIGHT}
@@ -126,7 +127,8 @@ def test_nothing_late_is_published_while_the_log_fails(world: World) -> None:
 
     outcomes = world.publisher.publish(packed(world, late, young))
 
-    assert [getattr(it, "answered", None) for it in outcomes] == [500, 500, None, None]
+    assert [getattr(it.error, "answered", None) for it in outcomes[:2] if isinstance(it, Failed)] == [500, 500]
+    assert outcomes[2:] == [Done(), Done()]
     assert set(world.statuses(late.id).values()) == {Status.PENDING}
     assert set(world.statuses(young.id).values()) == {Status.IN_FLIGHT}
 
@@ -148,7 +150,7 @@ def test_where_the_log_was_cut_by_number_a_person_decides(world: World) -> None:
 
     outcomes = world.publisher.publish(packed(world, event))
 
-    assert outcomes == [None, None]
+    assert outcomes == [Done(), Done()]
     assert len(world.wire.published) == 2
     assert set(world.statuses(event.id).values()) == {Status.UNACCOUNTED}
     assert UNTRACEABLE in str(world.delivery(event, "erp").reason)
@@ -232,7 +234,7 @@ def test_each_is_judged_by_its_own_age(world: World) -> None:
 
     outcomes = world.publisher.publish(packed(world, older, younger))
 
-    assert outcomes == [None] * 4
+    assert outcomes == [Done()] * 4
     assert set(world.statuses(older.id).values()) == {Status.UNACCOUNTED}
     assert set(world.statuses(younger.id).values()) == {Status.IN_FLIGHT}
 

@@ -194,7 +194,7 @@ def test_a_batch_that_failed_before_its_parts_were_refused_is_in_doubt(world: Wo
             return httpx.Response(500)
         return world.wire(request)
 
-    world.qstash._transport = httpx.MockTransport(answer)  # noqa: SLF001  # the wire of the world's own client
+    world.rewire(answer)
 
     event = world.post().event
     for_(world, HOUR, every=timedelta(minutes=1))

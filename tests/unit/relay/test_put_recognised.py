@@ -11,6 +11,7 @@ from relay.ingest.accept import Acceptance, accept_or_spool
 from relay.ingest.webhook import Webhook
 from relay.model.delivery import Status
 from relay.model.ids import event_id
+from relay.publishing.routing import routing_now
 from relay.verification.verify import WebhookInfo
 from tests.unit.relay.table_wire import wire_of
 
@@ -66,7 +67,7 @@ def test_the_same_request_out_of_the_spool_opens_nothing_again(world: World) -> 
     post_unheard(world)
     event = world.store.event(ID)
     assert event is not None
-    world.publisher.publish_event(event, b"{}")
+    world.publisher.publish_event(event, b"{}", routing_now(world.settings, event, b"{}"))
     world.report(event, "erp", "failure", status=500, retried=2)
 
     done = world.sweep()

@@ -196,7 +196,7 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end() -> None:
             yield b" " * 1000
 
     with pytest.raises(AnswerTooLong):
-        client(lambda _: httpx.Response(200, content=long())).call("GET", "/v2/dlq", most_bytes=5000)
+        client(lambda _: httpx.Response(200, content=long())).http.call("GET", "/v2/dlq", most_bytes=5000)
 
     assert len(read) == 6
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -264,3 +265,27 @@ def test_a_transformed_body_is_json(world: World) -> None:
     (request,) = world.wire.published
     assert json.loads(request.content) == {"id": 7, "on": "github"}
     assert request.headers["Content-Type"] == "application/json"
+
+
+def test_one_webhook_has_each_expression_evaluated_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first publish goes by the routing that accept computed."""
+    from jmespath.parser import ParsedResult
+
+    evaluated: Counter[str] = Counter()
+    search = ParsedResult.search
+
+    def counted(parsed: ParsedResult, *facts: Any) -> Any:
+        evaluated[parsed.expression] += 1
+        return search(parsed, *facts)
+
+    monkeypatch.setattr(ParsedResult, "search", counted)
+    routes = [
+        a_route("ci", name="routes[0]", when="body.n > `5`", transform="body.account"),
+        a_route("audit", name="routes[1]", when="body.ref == 'v1'"),
+    ]
+    world.deploy(FLAT | {"sources": {"github": FLAT["sources"]["github"] | {"routes": routes}}})
+
+    world.post(BODY)
+
+    assert len(world.wire.published) == 2
+    assert evaluated == {"body.n > `5`": 1, "body.ref == 'v1'": 1, "body.account": 1}

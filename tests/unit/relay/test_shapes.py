@@ -46,7 +46,7 @@ class Partly:
 def test_of_a_batch_that_is_taken_in_part_the_rest_alone_is_refused(world: World, entry: Any) -> None:
     """The good ones are in flight at once; the bad one's own answer says whether it ever can be."""
     partly = Partly(world, entry)
-    world.qstash._transport = httpx.MockTransport(partly)  # noqa: SLF001  # the wire of the world's own client
+    world.rewire(partly)
     partly.bad.add(b'{"n":1}')
     world.wire.refused[b'{"n":1}'] = 413
     events = [world.save(b'{"n":%d}' % number, key=str(number)) for number in range(4)]
@@ -68,7 +68,7 @@ def test_a_batch_that_is_answered_with_messages_in_an_object_is_read(world: Worl
             return httpx.Response(200, json=[{"messages": it} for it in answer.json()])
         return answer
 
-    world.qstash._transport = httpx.MockTransport(older)  # noqa: SLF001
+    world.rewire(older)
     event = world.post().event
 
     assert set(world.statuses(event.id).values()) == {Status.IN_FLIGHT}
@@ -94,7 +94,7 @@ ANY_SHAPE: list[Any] = [
 
 def listed(ask: str, answer: Any) -> Any:
     """Return what the client makes of *answer* for a relay called shop."""
-    return getattr(client(Wire(answer)), ask)("shop.")
+    return getattr(client(Wire(answer)).resources, ask)("shop.")
 
 
 @pytest.mark.parametrize("ask", LISTS)

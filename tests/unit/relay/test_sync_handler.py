@@ -16,6 +16,7 @@ from relay import wiring
 from relay.deployment import sync
 from relay.errors import Defect, OperatorError, QStashError
 from relay.qstash.client import QStash
+from relay.qstash.http import QStashHttp
 from relay.runtime.http_api import logger
 from tests.unit.relay.operator import wired
 
@@ -96,7 +97,9 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: Stri
     run = Run(world)
     world.wire.topics.clear()
     relay = wired(world, monkeypatch, tmp_path, "RELAY_QSTASH_SECRET")
-    qstash = QStash("token", "https://qstash.example.com", transport=httpx.MockTransport(run), now=world.clock)
+    qstash = QStash(
+        QStashHttp("token", "https://qstash.example.com", transport=httpx.MockTransport(run), now=world.clock)
+    )
     relay._qstash = (("token", None), qstash)  # noqa: SLF001  # as the vault's token would make it
     monkeypatch.setattr(relay.vault, "qstash", lambda _: ("token", None))
     monkeypatch.setattr("time.sleep", run.sleep)

@@ -21,7 +21,9 @@ from relay.jobs.sweep import Swept, sweep
 from relay.ledger.record import Settled, settle
 from relay.model.ids import EventId, Generation, group_scope
 from relay.publishing.publisher import Publisher
+from relay.publishing.routing import routing_now
 from relay.qstash.client import QStash
+from relay.qstash.http import QStashHttp
 from relay.replay.deliveries import Router
 from relay.storage.store import Store
 from relay.verification.request import InboundRequest
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from relay.model.delivery import Delivery, Status
     from relay.model.event import Event
+    from relay.publishing.messages import Publication
     from tests.conftest import Clients
 
 SECRET = "s3cret"
@@ -268,13 +271,23 @@ class World:
             "relay.ci": {"builder": "https://ci.example.com/x"},
         }
         self.qstash = QStash(
-            "token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire), now=self.clock
+            QStashHttp("token", "https://qstash.example.com", transport=httpx.MockTransport(self.wire), now=self.clock)
         )
         self.paused: dict[str, Any] = {}
         self.secrets: dict[str, str] = {}
         self.publisher = Publisher(
             self.settings, self.store, self.qstash, MAC, paused=lambda: self.paused, secret=self.secret
         )
+
+    def owed_publications(self, event: Event) -> list[Publication]:
+        """Return the publications that *event* owes, as the sweep makes them."""
+        body = self.store.body(event)
+        return self.publisher.pack_event(event, body, routing_now(self.settings, event, body))
+
+    def rewire(self, wire: Callable[[httpx.Request], httpx.Response]) -> None:
+        """Have *wire* answer the calls of QStash from now on."""
+        http = QStashHttp("token", "https://qstash.example.com", transport=httpx.MockTransport(wire), now=self.clock)
+        self.qstash = self.publisher.qstash = QStash(http)
 
     @property
     def router(self) -> Router:
