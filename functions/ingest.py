@@ -113,7 +113,7 @@ def _greet(source: Source, answer: HandshakeAnswer, it: Relay) -> Response:
     if answer.confirm:
         _confirm(answer.confirm, it)
     if answer.keep:
-        it.store.save_handshake(source.name, answer.keep)
+        it.store.state.save_handshake(source.name, answer.keep)
     content_type = {"content-type": answer.content_type} if answer.content_type else {}
     return Response(answer.status, answer.body, {**content_type, **answer.headers})
 

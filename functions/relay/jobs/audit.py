@@ -100,11 +100,11 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         return seconds_left() - whole_s * share
 
     with within(seconds_left):
-        if not store.take_lease(LEASE, owner, LEASE_LENGTH):
+        if not store.leases.take(LEASE, owner, LEASE_LENGTH):
             done.skipped = True
             return done
         try:
-            last = store.last_audit()
+            last = store.state.last_audit()
             said = dict(last)
             try:
                 with within(partial(all_but, 1 - DEAD_LETTERS_SHARE)):
@@ -117,14 +117,14 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
             finally:
                 if said != last:
                     with regardless():
-                        store.save_audit(said)
+                        store.state.save_audit(said)
             done.unaccounted = sum(
-                len(store.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
+                len(store.listings.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
                 for shard in range(SHARDS)
             )
         finally:
             with regardless():
-                store.give_back_lease(LEASE, owner)
+                store.leases.give_back(LEASE, owner)
     return done
 
 

@@ -34,15 +34,15 @@ def look(publisher: Publisher, *, owner: str) -> list[Change] | None:
     if not _is_time(store) or sync.under_way(store):
         return None
     changes = sync.drift(publisher.settings.name, qstash=publisher.qstash, store=store)
-    if store.take_lease(LEASE, owner, LEASE_LENGTH):  # else another run is at it, whose word this would be lost in
+    if store.leases.take(LEASE, owner, LEASE_LENGTH):  # else another run is at it, whose word this would be lost in
         try:
-            store.save_look(len(changes))
+            store.state.save_look(len(changes))
         finally:
             with regardless():
-                store.give_back_lease(LEASE, owner)
+                store.leases.give_back(LEASE, owner)
     return changes
 
 
 def _is_time(store: Store) -> bool:
-    last = store.last_look()
+    last = store.state.last_look()
     return last is None or bool(last["differs"]) or store.now() - from_iso(last["at"]) >= EVERY

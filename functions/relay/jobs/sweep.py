@@ -110,14 +110,14 @@ class _Run:
     @contextmanager
     def lease(self, name: str) -> Iterator[bool]:
         """Hold the lease *name* within; tell whether nobody else does."""
-        taken = self.store.take_lease(name, self.owner, LEASE_LENGTH)
+        taken = self.store.leases.take(name, self.owner, LEASE_LENGTH)
         self.done.skipped += not taken
         try:
             yield taken
         finally:
             if taken:
                 with regardless():
-                    self.store.give_back_lease(name, self.owner)
+                    self.store.leases.give_back(name, self.owner)
 
 
 def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]) -> Swept:
@@ -133,9 +133,9 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         return seconds_left() - whole_s * share
 
     with within(seconds_left):
-        run.done.held_until = run.store.hold()
+        run.done.held_until = run.store.state.hold()
         run.publishes = run.done.held_until is None
-        words = run.store.sweep_words()
+        words = run.store.state.sweep_words()
         with within(partial(all_but, 1 - REPLAYS_SHARE)):
             run.does(_advance_replays)  # where that fails, what is due goes on all the same
         with within(partial(all_but, 1 - PUBLISH_SHARE)):
@@ -148,7 +148,7 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
                 _each_shard(run, what, run.done.cut_short.pop(what), work)
     if words != run.done.cut_short:
         with regardless():
-            run.store.save_sweep_words(run.done.cut_short)
+            run.store.state.save_sweep_words(run.done.cut_short)
     return run.done
 
 
@@ -170,10 +170,10 @@ def _has_time() -> bool:
 
 def _advance_replays(run: _Run) -> None:
     """Start what replays of many start in a minute; it is published right after."""
-    due = run.store.due_jobs() if run.publishes else []
+    due = run.store.replays.due() if run.publishes else []
     if not due:
         return
-    router = Router(run.publisher.settings, run.store.paused)
+    router = Router(run.publisher.settings, run.store.pauses.all)
     with run.lease("replays") as taken:
         for replay_id in due if taken else ():
             run.does(partial(_advance, router=router, replay_id=replay_id))
@@ -320,7 +320,7 @@ def _heed(run: _Run, failures: Sequence[UpstreamError]) -> bool:
         if isinstance(it, QStashError) and it.quota:
             wait = min(HOLD_MAX, timedelta(seconds=it.retry_after_s or 0))
             run.done.held_until = run.store.now() + wait
-            run.store.save_hold(run.done.held_until, f"the {it.quota} quota of QStash is used up")
+            run.store.state.save_hold(run.done.held_until, f"the {it.quota} quota of QStash is used up")
             run.publishes = False
             return True
     return False
@@ -377,13 +377,13 @@ def _take_in(run: _Run) -> None:
 
     with run.lease("spool") as taken:
         if taken:
-            it = take_in(run.publisher, publisher, run.store.spool_word().get("after", ""))
+            it = take_in(run.publisher, publisher, run.store.spool.word().get("after", ""))
             run.done.unspooled += it.unspooled
             run.done.failed += it.failed
             with regardless():
                 run.done.spooled, oldest_at = backlog(run.store)
                 run.done.spooled_s = _age_s(run, oldest_at)
-                run.store.save_spool_word({"reason": it.reason, "after": it.after})
+                run.store.spool.save_word({"reason": it.reason, "after": it.after})
 
 
 def _age_s(run: _Run, moment: datetime | None) -> float:

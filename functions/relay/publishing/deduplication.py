@@ -53,7 +53,7 @@ class PriorPublishes:
         self._settings = settings
         self._qstash = qstash
         self._now = store.now()
-        self._changed_at = store.urls_changed_at() if any(map(self._is_again, publications)) else None
+        self._changed_at = store.deployment.urls_changed_at() if any(map(self._is_again, publications)) else None
 
     def known(self) -> list[Answer | UpstreamError | None]:
         """Return what QStash has of each publication that it may not know by its id; None: it is to be sent.

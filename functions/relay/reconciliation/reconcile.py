@@ -78,7 +78,7 @@ def reconcile(
         seconds_left: How long this run may still take.
     """
     done = Reconciled()
-    if not store.take_lease(LEASE, owner, LEASE_LENGTH):
+    if not store.leases.take(LEASE, owner, LEASE_LENGTH):
         done.skipped = True
         return done
     try:
@@ -92,7 +92,7 @@ def reconcile(
                     raise failure
     finally:
         with regardless():
-            store.give_back_lease(LEASE, owner)
+            store.leases.give_back(LEASE, owner)
     return done
 
 

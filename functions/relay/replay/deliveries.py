@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from relay.errors import BadRequest, NotFound
 from relay.model.delivery import OPEN, Delivery, Status
 from relay.model.ids import EventId, split_delivery_id
-from relay.model.replay import DELIVERIES_MAX, Job, State
+from relay.model.replay import DELIVERIES_MAX, Replay, ReplayState
 from relay.publishing.routing import expecting
 from relay.storage.generations import Cause, new_replay_id, start_again
 
@@ -26,7 +26,7 @@ KEPT_FOR = timedelta(days=90)  # what is known of a replay
 
 
 @dataclass(frozen=True)
-class Replay:
+class StartedReplay:
     """A replay that was started: its id, the deliveries as they stand now, and those left alone, with the reason."""
 
     id: str
@@ -34,7 +34,7 @@ class Replay:
     skipped: list[tuple[str, str]]
 
 
-def replay_deliveries(store: Store, ids: Iterable[str], *, by: str | None, reason: str | None) -> Replay:
+def replay_deliveries(store: Store, ids: Iterable[str], *, by: str | None, reason: str | None) -> StartedReplay:
     """Replay the deliveries *ids*.
 
     Raises:
@@ -61,7 +61,7 @@ def replay_event(
     include_delivered: bool,
     by: str | None,
     reason: str | None,
-) -> Replay:
+) -> StartedReplay:
     """Replay an event's dead deliveries, or all that are over where *include_delivered*; at *destinations* only.
 
     An event that no route took, or of which one couldn't tell, goes where the routes of now take it.
@@ -124,7 +124,7 @@ def _start(
     by: str | None,
     reason: str | None,
     routed: Iterable[Delivery] = (),
-) -> Replay:
+) -> StartedReplay:
     _check_number(len(chosen))
     replay_id = new_replay_id()
     started: list[Delivery] = list(routed)
@@ -139,6 +139,8 @@ def _start(
         else:
             started.append(again)
     now = store.now()
-    told = Job(replay_id, State.DONE, by, reason, now, now + KEPT_FOR, replayed=len(started), skipped=len(skipped))
-    store.save_job(told)
-    return Replay(replay_id, started, skipped)
+    told = Replay(
+        replay_id, ReplayState.DONE, by, reason, now, now + KEPT_FOR, replayed=len(started), skipped=len(skipped)
+    )
+    store.replays.save(told)
+    return StartedReplay(replay_id, started, skipped)

@@ -215,18 +215,18 @@ def test_the_rest_of_a_window_is_mended_too(world: World) -> None:
 def test_beside_another_audit_it_does_nothing(world: World) -> None:
     world.post()
     world.clock.at += GRACE
-    world.store.take_lease(LEASE, "another", LEASE_LENGTH)
+    world.store.leases.take(LEASE, "another", LEASE_LENGTH)
 
     done = audited(world, after=SECOND)
 
     assert done == Audited(skipped=True)
-    assert world.store.last_audit() == {}
+    assert world.store.state.last_audit() == {}
 
 
 def test_its_lease_is_free_at_once(world: World) -> None:
     audited(world)
 
-    assert world.store.take_lease(LEASE, "another", LEASE_LENGTH)
+    assert world.store.leases.take(LEASE, "another", LEASE_LENGTH)
 
 
 def test_while_qstash_is_away_it_fails_and_the_next_one_does_it_all(world: World) -> None:

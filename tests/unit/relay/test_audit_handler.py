@@ -77,7 +77,7 @@ def test_that_nothing_is_unaccounted_is_counted_too(capsys: pytest.CaptureFixtur
 
 def test_beside_another_run_it_counts_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """Else its zero would stand beside what the other counts."""
-    world.store.take_lease(LEASE, "another", LEASE_LENGTH)
+    world.store.leases.take(LEASE, "another", LEASE_LENGTH)
 
     assert run()["skipped"] is True
     assert unaccounted_metric(capsys) == []

@@ -194,7 +194,7 @@ def test_two_runs_at_once_are_one(it: Reconciling) -> None:
     """Under a lease, which ends by itself: EventBridge may call twice."""
     it.lose()
     it.world.clock.at += timedelta(minutes=10)
-    assert it.world.store.take_lease("reconcile", "another", timedelta(minutes=6))
+    assert it.world.store.leases.take("reconcile", "another", timedelta(minutes=6))
 
     during, after = it.run(after=MINUTE), it.run(after=6 * MINUTE)
 

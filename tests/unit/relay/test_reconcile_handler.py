@@ -157,7 +157,7 @@ def test_a_hook_that_github_refuses_fails_the_function(function: Function, capsy
 def test_a_run_beside_another_counts_nothing(function: Function, capsys: pytest.CaptureFixture[str]) -> None:
     """Else its zero would stand beside what the other counts."""
     function.hold({"token": TOKEN})
-    wiring.relay("RELAY_GITHUB_SECRET").store.take_lease("reconcile", "another", timedelta(minutes=6))
+    wiring.relay("RELAY_GITHUB_SECRET").store.leases.take("reconcile", "another", timedelta(minutes=6))
 
     done = function.run()
 
