@@ -19,6 +19,7 @@ from relay.model.ids import event_id, iso, new_generation
 from relay.model.refusal import KEPT_FOR, SLOTS, Reason, Refusal
 from relay.storage import quarantine
 from relay.storage.items import OUTBOX, SHARDS, WATCH, shard_of
+from relay.storage.leases import REPLAYS
 
 if TYPE_CHECKING:
     from relay.storage.store import Store
@@ -369,14 +370,31 @@ class StoreConformance:
 
     def test_a_lease_has_one_holder_until_it_ends(self, store: Store, clock: Clock) -> None:
         """Two sweeps at once are one."""
-        assert store.leases.take("sweep", "a", timedelta(seconds=60))
-        assert not store.leases.take("sweep", "b", timedelta(seconds=60))
-        store.leases.give_back("sweep", "b")
-        assert not store.leases.take("sweep", "b", timedelta(seconds=60))
+        assert store.leases.take(REPLAYS, "a")
+        assert not store.leases.take(REPLAYS, "b")
+        store.leases.give_back(REPLAYS, "b")
+        assert not store.leases.take(REPLAYS, "b")
         clock.at += timedelta(seconds=61)
-        assert store.leases.take("sweep", "b", timedelta(seconds=60))
-        store.leases.give_back("sweep", "b")
-        assert store.leases.take("sweep", "a", timedelta(seconds=60))
+        assert store.leases.take(REPLAYS, "b")
+        store.leases.give_back(REPLAYS, "b")
+        assert store.leases.take(REPLAYS, "a")
+
+    def test_a_lease_is_given_back_whatever_fails_within_and_only_by_its_holder(self, store: Store) -> None:
+        """The next run needn't wait until it ends by itself."""
+        seen: list[bool] = []
+
+        def fail() -> None:
+            with store.lease(REPLAYS, "a") as is_free:
+                with store.lease(REPLAYS, "b") as is_free_twice:
+                    seen.extend([is_free, is_free_twice])
+                seen.append(store.leases.take(REPLAYS, "b"))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+
+        assert seen == [True, False, False]
+        assert store.leases.take(REPLAYS, "b")
 
     def test_an_orphan_is_kept_and_counted_once(self, store: Store, clock: Clock) -> None:
         """However often it comes."""

@@ -101,7 +101,7 @@ FAULTS = (
     Fault(
         "sweep-without-lease",
         f"{RELAY}jobs/sweep.py",
-        "while taken and _has_time():",
+        "while is_free and _has_time():",
         "while _has_time():",
         ("tests/unit/relay/test_upkeep.py",),
     ),

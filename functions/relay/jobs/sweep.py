@@ -25,6 +25,7 @@ from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.metrics import Metric, count
 from relay.runtime.parallel import each, supervised
 from relay.storage.items import OUTBOX, SHARDS, WATCH
+from relay.storage.leases import REPLAYS, SPOOL, sweep_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from relay.model.event import Event
     from relay.publishing.messages import Publication
     from relay.publishing.publisher import Outcome, Publisher
+    from relay.storage.leases import Lease
     from relay.storage.store import Due, Store
 
-LEASE_LENGTH = timedelta(seconds=60)  # the function is ended before
 PUBLISH = "publish"
 BATCH = 25
 # Of a run, what each may take until the others have had their turn; what is left then is for who was cut short
@@ -108,16 +109,11 @@ class _Run:
         self.done.note(failure)
 
     @contextmanager
-    def lease(self, name: str) -> Iterator[bool]:
-        """Hold the lease *name* within; tell whether nobody else does."""
-        taken = self.store.leases.take(name, self.owner, LEASE_LENGTH)
-        self.done.skipped += not taken
-        try:
-            yield taken
-        finally:
-            if taken:
-                with regardless():
-                    self.store.leases.give_back(name, self.owner)
+    def lease(self, lease: Lease) -> Iterator[bool]:
+        """Hold *lease* within; yield whether it was free, and count where it wasn't."""
+        with self.store.lease(lease, self.owner) as is_free:
+            self.done.skipped += not is_free
+            yield is_free
 
 
 def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]) -> Swept:
@@ -174,8 +170,8 @@ def _advance_replays(run: _Run) -> None:
     if not due:
         return
     router = Router(run.publisher.settings, run.store.pauses.all)
-    with run.lease("replays") as taken:
-        for replay_id in due if taken else ():
+    with run.lease(REPLAYS) as is_free:
+        for replay_id in due if is_free else ():
             run.does(partial(_advance, router=router, replay_id=replay_id))
 
 
@@ -202,8 +198,8 @@ def _watch_shard(run: _Run, shard: int) -> None:
 def _each_page(run: _Run, queue: str, shard: int, work: Callable[[_Run, Sequence[Due]], bool]) -> None:
     """Do *work* on what is due, page by page, while nobody else is at it, it says to go on, and there is time."""
     last = None
-    with run.lease(f"sweep#{shard}") as taken:
-        while taken and _has_time():
+    with run.lease(sweep_of(shard)) as is_free:
+        while is_free and _has_time():
             due, last = run.store.due(queue, shard, BATCH, last)
             if (due and not work(run, due)) or last is None:
                 return
@@ -375,8 +371,8 @@ def _take_in(run: _Run) -> None:
             raise Unready("QStash", "it takes nothing now")
         return run.publisher
 
-    with run.lease("spool") as taken:
-        if taken:
+    with run.lease(SPOOL) as is_free:
+        if is_free:
             it = take_in(run.publisher, publisher, run.store.spool.word().get("after", ""))
             run.done.unspooled += it.unspooled
             run.done.failed += it.failed

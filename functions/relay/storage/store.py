@@ -30,7 +30,7 @@ from relay.storage.items import (
     event_of,
     ttl,
 )
-from relay.storage.leases import Leases
+from relay.storage.leases import Lease, Leases
 from relay.storage.listings import Listings
 from relay.storage.pauses import Pauses
 from relay.storage.quarantine import Quarantine
@@ -95,14 +95,13 @@ class Store:
         self.deployment = Deployment(self.table, now)
         self.state = State(self.table, now)
 
-    def lease(self, name: str, owner: str, length: timedelta) -> AbstractContextManager[bool]:
-        """Hold the lease *name* within: `with store.lease(…) as is_free`; it is given back at the end, whatever fails.
+    def lease(self, lease: Lease, owner: str) -> AbstractContextManager[bool]:
+        """Hold *lease* within `with store.lease(…) as is_free`; it is given back at the end, whatever fails.
 
         Args:
             owner: Tells this run from others.
-            length: After which it ends by itself.
         """
-        return self.leases.held(name, owner, length)
+        return self.leases.held(lease, owner)
 
     # -- bodies ---------------------------------------------------------------------------------------------------
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.errors import UpstreamError
-from relay.jobs.sweep import LEASE_LENGTH
 from relay.model.delivery import Status
 from relay.model.replay import ReplayState
 from relay.replay import bulk
+from relay.storage.leases import REPLAYS
 from tests.unit.relay.replays import advance, dead, erp, known, start
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def test_a_failure_within_a_page_has_the_page_done_again(world: World, monkeypat
 def test_a_run_beside_another_leaves_the_replays_to_it(world: World) -> None:
     dead(world, 3)
     job = start(world)
-    world.store.leases.take("replays", "another", LEASE_LENGTH)
+    world.store.leases.take(REPLAYS, "another")
 
     swept = world.sweep(seconds=1)
 
@@ -148,7 +148,7 @@ def test_while_a_quota_holds_all_publishing_nothing_is_started(world: World) -> 
     """It would only wait, and its rate with it."""
     dead(world, 1)
     job = start(world)
-    world.store.state.save_hold(world.clock.at + LEASE_LENGTH, "a quota")
+    world.store.state.save_hold(world.clock.at + REPLAYS.length, "a quota")
 
     world.sweep(seconds=1)
 

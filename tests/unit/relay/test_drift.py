@@ -13,11 +13,11 @@ import pytest
 import audit
 from relay import wiring
 from relay.deployment import sync
-from relay.jobs.audit import LEASE, LEASE_LENGTH
 from relay.jobs.drift import EVERY
 from relay.qstash.client import QStash
 from relay.runtime.deadline import LEAST_S
 from relay.runtime.http_api import logger
+from relay.storage.leases import AUDIT
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.operator import Context, wired
@@ -203,7 +203,7 @@ def test_the_word_of_the_audit_is_kept_beside_that_of_the_look(world: World) -> 
 
 
 def test_beside_another_audit_nobody_looks_and_its_word_stays(world: World) -> None:
-    world.store.leases.take(LEASE, "another", LEASE_LENGTH)
+    world.store.leases.take(AUDIT, "another")
 
     assert run(world) is None
     assert world.store.state.last_audit() == {}

@@ -13,6 +13,7 @@ from relay.jobs.sweep import BATCH
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import shard_of
+from relay.storage.leases import sweep_of
 from relay.verification.verify import WebhookInfo
 from tests.unit.relay.slow import left, slow_aws, slow_qstash
 from tests.unit.relay.told import SILENCE_S, tell
@@ -174,4 +175,4 @@ def test_a_lease_is_given_back_though_time_is_over(world: World) -> None:
     with slow_aws(world, lambda: 0.05):
         world.sweep(0, left(world, 6))
 
-    assert world.store.leases.take("sweep#0", "another", timedelta(seconds=1))
+    assert world.store.leases.take(sweep_of(0), "another")

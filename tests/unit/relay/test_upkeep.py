@@ -12,6 +12,7 @@ from relay.deployment import sync
 from relay.deployment.sync import refresh_keys
 from relay.jobs.sweep import sweep
 from relay.storage.items import shard_of
+from relay.storage.leases import sweep_of
 from tests.unit.relay.slow import left, slow_aws
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def test_two_sweeps_at_once_share_the_work(world: World) -> None:
     world.wire.failures = [500, 500, 500]
     event = world.post().event
     world.clock.at += timedelta(seconds=40)
-    lease = f"sweep#{shard_of(event.id)}"
-    assert world.store.leases.take(lease, "another", timedelta(seconds=60))
+    lease = sweep_of(shard_of(event.id))
+    assert world.store.leases.take(lease, "another")
 
     held = sweep(world.publisher, owner="a", seconds_left=lambda: 30)
     world.store.leases.give_back(lease, "another")
