@@ -218,7 +218,7 @@ class Examination:
 
         outputs = stack.outputs
         store = Store(outputs["TableName"], outputs.get("BucketName", ""), dynamodb=aws.client("dynamodb"))
-        return store.keys()
+        return store.deployment.keys()
 
     def _orphans(self) -> Iterator[Finding]:
         if self._config is None:

@@ -114,7 +114,7 @@ def _greet(source: Source, answer: HandshakeAnswer, parts: Relay) -> Response:
     if answer.confirm:
         _confirm(answer.confirm, parts)
     if answer.keep:
-        parts.store.save_handshake(source.name, answer.keep)
+        parts.store.state.save_handshake(source.name, answer.keep)
     content_type = {"content-type": answer.content_type} if answer.content_type else {}
     return Response(answer.status, answer.body, {**content_type, **answer.headers})
 

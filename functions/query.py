@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from relay.errors import BadRequest, NotFound, RelayError
 from relay.model.ids import EventId
-from relay.model.replay import RATE_DEFAULT, State
+from relay.model.replay import RATE_DEFAULT, ReplayState
 from relay.query import answers, health, views
 from relay.query.routes import served_by
 from relay.replay import bulk, pauses
-from relay.replay.deliveries import Replay, Router, replay_deliveries, replay_event
+from relay.replay.deliveries import Router, StartedReplay, replay_deliveries, replay_event
 from relay.runtime import aws
 from relay.runtime.http_api import Request, Response, answering, note
 from relay.wiring import Relay, relay
@@ -73,13 +73,13 @@ def pause_or_resume(it: Relay, request: Request) -> Response:
     action, reason = asked.get("action"), _reason(asked)
     if action not in ("pause", "resume") or set(asked) - {"action", "reason", "rate"}:
         raise BadRequest('say {"action": "pause"} or {"action": "resume"}, with a reason, and a rate to resume at')
-    if name not in it.settings.destinations and name not in it.store.paused():
+    if name not in it.settings.destinations and name not in it.store.pauses.all():
         raise NotFound("there is no such destination")
     note(destination=name, action=action, by=request.caller)
     if action == "pause":
         if "rate" in asked:
             raise BadRequest("a rate goes with resume")
-        paused, changed = it.store.pause(name, request.caller, reason)
+        paused, changed = it.store.pauses.add(name, request.caller, reason)
         return Response(200, {"destination": name, "paused": paused, "changed": changed})
     job = pauses.resume(it.store, name, rate=_rate(asked), by=request.caller, reason=reason)
     note(replay_id=job.id)
@@ -98,16 +98,16 @@ def list_replays(it: Relay, request: Request) -> Response:
     """Answer with the newest replays."""
     if request.query:
         raise BadRequest("the replays take no parameter", code="unknown_filter")
-    return Response(200, {"replays": [views.replay_json(job) for job in it.store.jobs(LISTED_MAX)]})
+    return Response(200, {"replays": [views.replay_json(job) for job in it.store.replays.newest(LISTED_MAX)]})
 
 
 def show_replay(it: Relay, request: Request) -> Response:
     """Answer with one replay and its first deliveries."""
     replay_id = request.path_parameters.get("replay_id", "")
-    job = it.store.job(replay_id)
+    job = it.store.replays.get(replay_id)
     if job is None:
         raise NotFound("there is no such replay")
-    records = it.store.replayed_deliveries(replay_id, LISTED_MAX)
+    records = it.store.replays.started(replay_id, LISTED_MAX)
     deliveries = [{"delivery_id": record["sk"], "generation": record["generation"]} for record in records]
     return Response(200, views.replay_json(job) | {"deliveries": deliveries})
 
@@ -115,7 +115,7 @@ def show_replay(it: Relay, request: Request) -> Response:
 def stop_or_resume(it: Relay, request: Request) -> Response:
     """Stop a running replay, or resume a stopped one."""
     asked = request.json()
-    states = {"stop": State.STOPPED, "resume": State.RUNNING}
+    states = {"stop": ReplayState.STOPPED, "resume": ReplayState.RUNNING}
     if set(asked) != {"action"} or not isinstance(asked["action"], str) or asked["action"] not in states:
         raise BadRequest('say {"action": "stop"} or {"action": "resume"}')
     job = bulk.turn(it.store, request.path_parameters.get("replay_id", ""), states[asked["action"]])
@@ -170,7 +170,7 @@ def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
     return Response(202, views.replay_json(job))
 
 
-def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Replay:
+def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> StartedReplay:
     if "delivery_ids" in asked:
         if {"destinations", "include_delivered"} & set(asked):
             raise BadRequest("destinations and include_delivered choose from an event's deliveries: say event_id")
@@ -182,7 +182,7 @@ def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
     return replay_event(
         it.store,
         EventId(answers.resolve(event_id, it.settings)),
-        Router(it.settings, it.store.paused),
+        Router(it.settings, it.store.pauses.all),
         destinations=_texts(asked, "destinations") if "destinations" in asked else None,
         include_delivered=include_delivered,
         by=by,

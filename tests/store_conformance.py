@@ -19,6 +19,7 @@ from relay.model.ids import event_id, iso, new_generation
 from relay.model.refusal import KEPT_FOR, SLOTS, Reason, Refusal
 from relay.storage import quarantine
 from relay.storage.items import OUTBOX, SHARDS, WATCH, shard_of
+from relay.storage.leases import REPLAYS
 
 if TYPE_CHECKING:
     from relay.storage.store import Store
@@ -299,17 +300,17 @@ class StoreConformance:
         """Whenever the sweep is to turn to it."""
         began, second = clock(), timedelta(seconds=1)
         event = an_event(clock)
-        empty = store.has_open(began)
+        empty = store.listings.has_open(began)
         store.add_event(event, clock() + timedelta(hours=1))
-        owed = (store.has_open(began - second), store.has_open(began))
+        owed = (store.listings.has_open(began - second), store.listings.has_open(began))
         store.published(event, frozenset({"audit"}))
-        taken = store.has_open(began)
+        taken = store.listings.has_open(began)
         store.change_delivery(event, "erp", lambda it: it.published(event.generation, "msg_1", clock(), clock()))
-        in_flight = (store.has_open(began - second), store.has_open(began))
+        in_flight = (store.listings.has_open(began - second), store.listings.has_open(began))
         store.change_delivery(event, "erp", lambda it: it.after(failed(event, clock, dead=True)))
 
         assert (empty, owed, taken, in_flight) == (False, (False, True), False, (False, True))
-        assert not store.has_open(began)
+        assert not store.listings.has_open(began)
 
     def test_what_is_due_comes_page_by_page_the_oldest_first(self, store: Store, clock: Clock) -> None:
         """A run goes on where its last page ended."""
@@ -325,21 +326,21 @@ class StoreConformance:
 
     def test_a_hold_ends_by_itself(self, store: Store, clock: Clock) -> None:
         """TTL deletes late; what holds publishing is over on time."""
-        assert store.hold() is None
-        store.save_hold(clock() + timedelta(minutes=5), "the daily quota of QStash is used up")
+        assert store.state.hold() is None
+        store.state.save_hold(clock() + timedelta(minutes=5), "the daily quota of QStash is used up")
 
-        held = store.hold()
+        held = store.state.hold()
         clock.at += timedelta(minutes=5)
 
         assert held == clock()
-        assert store.hold() is None
+        assert store.state.hold() is None
 
     def test_a_sweep_leaves_word_where_to_go_on(self, store: Store) -> None:
         """Else what comes last would never have its turn."""
-        assert store.sweep_words() == {}
-        store.save_sweep_words({"publish": 5})
+        assert store.state.sweep_words() == {}
+        store.state.save_sweep_words({"publish": 5})
 
-        assert store.sweep_words() == {"publish": 5}
+        assert store.state.sweep_words() == {"publish": 5}
 
     def test_postponing_moves_what_is_due_and_marks_nothing_else(self, store: Store, clock: Clock) -> None:
         """A thing that was published meanwhile doesn't come back."""
@@ -369,23 +370,40 @@ class StoreConformance:
 
     def test_a_lease_has_one_holder_until_it_ends(self, store: Store, clock: Clock) -> None:
         """Two sweeps at once are one."""
-        assert store.take_lease("sweep", "a", timedelta(seconds=60))
-        assert not store.take_lease("sweep", "b", timedelta(seconds=60))
-        store.give_back_lease("sweep", "b")
-        assert not store.take_lease("sweep", "b", timedelta(seconds=60))
+        assert store.leases.take(REPLAYS, "a")
+        assert not store.leases.take(REPLAYS, "b")
+        store.leases.give_back(REPLAYS, "b")
+        assert not store.leases.take(REPLAYS, "b")
         clock.at += timedelta(seconds=61)
-        assert store.take_lease("sweep", "b", timedelta(seconds=60))
-        store.give_back_lease("sweep", "b")
-        assert store.take_lease("sweep", "a", timedelta(seconds=60))
+        assert store.leases.take(REPLAYS, "b")
+        store.leases.give_back(REPLAYS, "b")
+        assert store.leases.take(REPLAYS, "a")
+
+    def test_a_lease_is_given_back_whatever_fails_within_and_only_by_its_holder(self, store: Store) -> None:
+        """The next run needn't wait until it ends by itself."""
+        seen: list[bool] = []
+
+        def fail() -> None:
+            with store.lease(REPLAYS, "a") as is_free:
+                with store.lease(REPLAYS, "b") as is_free_twice:
+                    seen.extend([is_free, is_free_twice])
+                seen.append(store.leases.take(REPLAYS, "b"))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+
+        assert seen == [True, False, False]
+        assert store.leases.take(REPLAYS, "b")
 
     def test_an_orphan_is_kept_and_counted_once(self, store: Store, clock: Clock) -> None:
         """However often it comes."""
         event = event_id("github", "never")
 
-        new = [store.add_orphan(event, "msg.1", {"body": b"\xff"}, clock() + timedelta(days=1)) for _ in range(3)]
+        new = [store.state.add_orphan(event, "msg.1", {"body": b"\xff"}, clock() + timedelta(days=1)) for _ in range(3)]
 
         assert new == [True, False, False]
-        assert store.count("orphans") == 1
+        assert store.state.count("orphans") == 1
 
     @pytest.mark.parametrize("bare", [False, True])
     def test_a_refusal_reads_back_as_it_was_kept(self, store: Store, clock: Clock, bare: bool) -> None:  # noqa: FBT001
@@ -399,55 +417,55 @@ class StoreConformance:
         }
         refusal = a_refusal(clock, **(changes if bare else {}))
 
-        store.add_refusal(refusal, 3)
+        store.refusals.record(refusal, 3)
 
-        (slot,) = store.refusals("github")
+        (slot,) = store.refusals.of("github")
         assert (slot.refusal, slot.count, slot.since) == (refusal, 3, clock())
 
     def test_of_each_source_and_reason_the_last_are_kept_and_all_are_counted(self, store: Store, clock: Clock) -> None:
         """However many there are, the table holds a fixed number."""
         for number in range(2 * SLOTS + 3):
             clock.at += timedelta(seconds=1)
-            store.add_refusal(a_refusal(clock, message=str(number)), 2)
+            store.refusals.record(a_refusal(clock, message=str(number)), 2)
             if number in {2 * SLOTS, 2 * SLOTS + 1}:
-                store.add_refusal(a_refusal(clock, reason=Reason.MISSING_HEADER), 1)
-        store.add_refusal(a_refusal(clock, source="githubs"), 1)
+                store.refusals.record(a_refusal(clock, reason=Reason.MISSING_HEADER), 1)
+        store.refusals.record(a_refusal(clock, source="githubs"), 1)
 
-        kept = [it for it in store.refusals("github") if it.refusal.reason is Reason.BAD_SIGNATURE]
+        kept = [it for it in store.refusals.of("github") if it.refusal.reason is Reason.BAD_SIGNATURE]
 
         assert sorted(int(it.refusal.message) for it in kept) == list(range(SLOTS + 3, 2 * SLOTS + 3))
         assert sum(it.count for it in kept) == 2 * (2 * SLOTS + 3)
-        assert len(store.refusals("github")) == SLOTS + 2
-        assert len(store.refusals("githubs")) == 1
+        assert len(store.refusals.of("github")) == SLOTS + 2
+        assert len(store.refusals.of("githubs")) == 1
 
     def test_refusals_at_once_are_all_counted_in_as_many_places(self, store: Store, clock: Clock) -> None:
         """Many function instances refuse at the same time."""
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: store.add_refusal(a_refusal(clock), 1), range(24)))
+            list(pool.map(lambda _: store.refusals.record(a_refusal(clock), 1), range(24)))
 
-        kept = store.refusals("github")
+        kept = store.refusals.of("github")
 
         assert len(kept) <= SLOTS
         assert sum(it.count for it in kept) == 24
 
     def test_a_refusal_is_forgotten_with_what_it_counted(self, store: Store, clock: Clock) -> None:
         """TTL deletes days late; a place whose time is over begins anew."""
-        store.add_refusal(a_refusal(clock), 7)
+        store.refusals.record(a_refusal(clock), 7)
         clock.at += KEPT_FOR
-        assert store.refusals("github") == []
+        assert store.refusals.of("github") == []
 
-        store.add_refusal(a_refusal(clock), 1)
+        store.refusals.record(a_refusal(clock), 1)
 
-        (slot,) = store.refusals("github")
+        (slot,) = store.refusals.of("github")
         assert (slot.count, slot.since) == (1, clock())
 
     def test_keys_are_saved_and_the_mac_key_stays(self, store: Store) -> None:
         """Callback URLs out there must go on working."""
-        assert store.keys() == {}
-        store.save_keys(current="a", following="b", mac="first")
-        store.save_keys(current="b", following="c", mac="second")
+        assert store.deployment.keys() == {}
+        store.deployment.save_keys(current="a", following="b", mac="first")
+        store.deployment.save_keys(current="b", following="c", mac="second")
 
-        assert {name: store.keys()[name] for name in ("current", "next", "mac")} == {
+        assert {name: store.deployment.keys()[name] for name in ("current", "next", "mac")} == {
             "current": "b",
             "next": "c",
             "mac": "first",
@@ -525,7 +543,7 @@ class StoreConformance:
         """Return the ids on all pages."""
         ids: list[str] = []
         for _ in range(50):
-            items, at = store.feed(partitions, since=since or "0", below=below, equal=equal, limit=limit)
+            items, at = store.listings.feed(partitions, since=since or "0", below=below, equal=equal, limit=limit)
             assert len(items) <= limit
             ids += [it["pk"] for it in items]
             if at is None:
@@ -535,24 +553,24 @@ class StoreConformance:
 
     def test_what_is_kept_reads_back_and_is_kept_once(self, store: Store) -> None:
         """The second put says that it is there, and changes nothing."""
-        assert store.quarantine("github", "a", b"\xff{}")
-        assert not store.quarantine("github", "a", b"other")
+        assert store.quarantine.put("github", "a", b"\xff{}")
+        assert not store.quarantine.put("github", "a", b"other")
 
-        assert store.quarantined_data("github", "a") == b"\xff{}"
-        assert store.quarantined_data("github", "b") is None
+        assert store.quarantine.get("github", "a") == b"\xff{}"
+        assert store.quarantine.get("github", "b") is None
 
     def test_what_is_kept_is_listed_by_source_until_it_is_forgotten(self, store: Store) -> None:
         """A source whose name begins as another's doesn't get the other's; of each it is told when it was kept."""
         for source, id_ in (("github", "b"), ("github", "a"), ("github-2", "c")):
-            store.quarantine(source, id_, b"{}")
+            store.quarantine.put(source, id_, b"{}")
 
-        quarantine = store.quarantined("github")
-        store.unquarantine("github", "b")
-        store.unquarantine("github", "b")
+        quarantine = store.quarantine.cells("github")
+        store.quarantine.delete("github", "b")
+        store.quarantine.delete("github", "b")
 
         assert {it.id for it in quarantine} == {"a", "b"}
         assert all(it.at.tzinfo is not None for it in quarantine)
-        assert [it.id for it in store.quarantined("github")] == ["a"]
+        assert [it.id for it in store.quarantine.cells("github")] == ["a"]
 
     def test_there_is_room_for_so_many(self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         """However many ask at once, and of each source."""
@@ -560,18 +578,23 @@ class StoreConformance:
         later = clock() + timedelta(days=1)
 
         with ThreadPoolExecutor(8) as pool:
-            taken = list(pool.map(lambda _: store.take_room("github", 10, later), range(16)))
+            taken = list(pool.map(lambda _: store.quarantine.take_room("github", 10, later), range(16)))
 
         assert taken.count(True) == 5
-        assert store.quarantined_count("github") == (5, 50)
-        assert store.take_room("acme", 10, later)
+        assert store.quarantine.count("github") == (5, 50)
+        assert store.quarantine.take_room("acme", 10, later)
 
     def test_there_is_room_for_so_many_bytes(self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         """To the last."""
         monkeypatch.setattr(quarantine, "BYTES_MAX", 100)
         later = clock() + timedelta(days=1)
 
-        assert [store.take_room("github", size, later) for size in (60, 41, 40, 1)] == [True, False, True, False]
+        assert [store.quarantine.take_room("github", size, later) for size in (60, 41, 40, 1)] == [
+            True,
+            False,
+            True,
+            False,
+        ]
 
     def test_room_that_is_given_back_can_be_taken(
         self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
@@ -579,13 +602,13 @@ class StoreConformance:
         """And what was given back before isn't given back twice."""
         monkeypatch.setattr(quarantine, "NUMBER_MAX", 1)
         later = clock() + timedelta(days=1)
-        store.take_room("github", 10, later)
+        store.quarantine.take_room("github", 10, later)
 
-        store.give_room_back("github", 10, later)
-        store.give_room_back("github", 10, later)
+        store.quarantine.give_room_back("github", 10, later)
+        store.quarantine.give_room_back("github", 10, later)
 
-        assert store.quarantined_count("github") == (0, 0)
-        assert [store.take_room("github", 10, later) for _ in range(2)] == [True, False]
+        assert store.quarantine.count("github") == (0, 0)
+        assert [store.quarantine.take_room("github", 10, later) for _ in range(2)] == [True, False]
 
     def test_what_has_expired_leaves_its_room(
         self, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
@@ -594,11 +617,11 @@ class StoreConformance:
         monkeypatch.setattr(quarantine, "NUMBER_MAX", 3)
         day = timedelta(days=1)
         for days in (1, 1, 3):
-            store.take_room("github", 10, clock() + days * day)
-        full = store.take_room("github", 10, clock() + 3 * day)
+            store.quarantine.take_room("github", 10, clock() + days * day)
+        full = store.quarantine.take_room("github", 10, clock() + 3 * day)
         clock.at += day
 
-        assert (full, store.quarantined_count("github")) == (False, (1, 10))
-        assert [store.take_room("github", 10, clock() + day) for _ in range(3)] == [True, True, False]
-        store.give_room_back("github", 10, clock())  # of one that had expired: it is off already
-        assert store.quarantined_count("github") == (3, 30)
+        assert (full, store.quarantine.count("github")) == (False, (1, 10))
+        assert [store.quarantine.take_room("github", 10, clock() + day) for _ in range(3)] == [True, True, False]
+        store.quarantine.give_room_back("github", 10, clock())  # of one that had expired: it is off already
+        assert store.quarantine.count("github") == (3, 30)

@@ -141,7 +141,7 @@ class Relay:
         """
         now = self.store.now()
         if self._paused is None or not 0 <= (now - self._paused[0]).total_seconds() < PAUSED_KEPT_S:
-            self._paused = (now, self.store.paused())
+            self._paused = (now, self.store.pauses.all())
         return self._paused[1]
 
     @property
@@ -154,7 +154,7 @@ class Relay:
         return self._keys["mac"]
 
     def _read_keys(self) -> None:
-        self._keys = self.store.keys()
+        self._keys = self.store.deployment.keys()
         self._keys_read_at = self.store.now()
 
     def check_qstash(self, request: Request) -> None:

@@ -174,7 +174,7 @@ def open_routes(dynamodb: MemoryDynamoDB, monkeypatch: pytest.MonkeyPatch, tmp_p
     world = World(Clients(dynamodb, MemoryS3()))
     world.clock.at = world.clock.at.fromtimestamp(int(time.time()), world.clock.at.tzinfo)  # PyJWT's own clock is real
     world.deploy({**FLAT, "sources": SOURCES, "destinations": {**FLAT["destinations"], "ledger": bus("audit")}})
-    world.store.save_keys(current=KEY, following="sig_next", mac=MAC)
+    world.store.deployment.save_keys(current=KEY, following="sig_next", mac=MAC)
     it = wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
     secrets = {"github": [Secret(SECRET)], "plain": [Secret(SECRET)], "kept": [Secret(SECRET)]}
     monkeypatch.setattr(it, "settings", world.settings)
@@ -256,6 +256,6 @@ def test_a_write_that_a_role_doesnt_allow_ends_a_test(open_routes: OpenRoutes) -
     store = open_routes.world.store
 
     with open_routes.world.acting("record"), pytest.raises(Denied, match="record may not PutItem under HANDSHAKE"):
-        store.save_handshake("github", {})
+        store.state.save_handshake("github", {})
     with open_routes.world.acting("ingest"), pytest.raises(Denied, match="ingest may not UpdateItem under KEYS"):
-        store.save_keys(current="a", following="b", mac="c")
+        store.deployment.save_keys(current="a", following="b", mac="c")

@@ -85,7 +85,7 @@ def _left_over(world: World) -> Iterator[str]:
         spooled = [it for it in world.bucket if it.startswith("spool/")]
         if spooled:
             yield f"{len(spooled)} are still in the spool"
-    if orphans := world.store.count("orphans"):
+    if orphans := world.store.state.count("orphans"):
         yield f"{orphans} callbacks fitted nothing"
 
 

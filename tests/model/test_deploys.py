@@ -90,7 +90,7 @@ def test_what_fails_in_passing_fails_no_deploy(change: Change, do: dict[str, Any
 
         assert end_faults(world) == len(left_s[1:]) > 0, "each is tried again"
         assert held(world) == held(undisturbed)
-        assert state in world.store.desired()
+        assert state in world.store.deployment.desired()
 
 
 @pytest.mark.parametrize("after", range(4))
@@ -104,7 +104,7 @@ def test_a_deploy_that_fails_at_any_step_leaves_qstash_as_it_was(change: Change,
 
         assert bool(why) == bool(end_faults(world))
         assert "couldn't all be taken back" not in why
-        assert not why or (held(world), set(world.store.desired())) == (before, {OLD})
+        assert not why or (held(world), set(world.store.deployment.desired())) == (before, {OLD})
 
 
 @pytest.mark.parametrize("after", range(3))
@@ -120,7 +120,7 @@ def test_what_could_not_be_taken_back_the_rollback_mends_whole(change: Change, a
 
         if why:  # else it took fewer calls
             assert deploy(world, FIRST) == OLD
-            assert (held(world), set(world.store.desired())) == (before, {OLD})
+            assert (held(world), set(world.store.deployment.desired())) == (before, {OLD})
 
 
 @pytest.mark.parametrize("change", [other_url, move, split, rename, add])

@@ -40,7 +40,7 @@ from relay.publishing.publisher import Publisher
 from relay.qstash.client import QStash
 from relay.qstash.http import QStashHttp
 from relay.replay import pauses
-from relay.replay.deliveries import Replay, Router, replay_deliveries
+from relay.replay.deliveries import Router, StartedReplay, replay_deliveries
 from relay.runtime.http_api import Request
 from relay.storage.store import Store
 from relay.targets.deliver import deliver
@@ -196,7 +196,7 @@ class World:
     def begin_deploy(self, layout: Layout) -> None:
         """Begin to deploy *layout*, once the deploy before is over: QStash changes before the functions do."""
         self.end_deploy()
-        if len(self.store.desired()) > 1 or layout == self.layout:
+        if len(self.store.deployment.desired()) > 1 or layout == self.layout:
             return  # what was before couldn't be cleaned up: CloudFormation tries again
         try:
             self._add(layout)
@@ -212,7 +212,7 @@ class World:
 
     def roll_back(self) -> None:
         """Have a deploy that is under way fail: what was before is deployed again, in the same order."""
-        if len(self.store.desired()) > 1 and len(self.layouts) > 1:
+        if len(self.store.deployment.desired()) > 1 and len(self.layouts) > 1:
             before = self.layouts[-2]
             with suppress(RelayError):
                 self._add(before)
@@ -225,7 +225,7 @@ class World:
     def end_deploy(self) -> None:
         """Have all functions know what is deployed, and clean up after the deploy."""
         self.switch(*FUNCTIONS)
-        known = self.store.desired()
+        known = self.store.deployment.desired()
         for state in sorted(known, key=lambda it: known[it]["at"])[:-1]:
             with suppress(RelayError):
                 sync.remove(state, "relay", qstash=self.qstash, store=self.store)
@@ -376,7 +376,7 @@ class World:
         except (RelayError, Crash):
             return None
 
-    def replay(self, event: EventId, destination: str) -> Replay | None:
+    def replay(self, event: EventId, destination: str) -> StartedReplay | None:
         """Replay a delivery, if it is over; return None where that failed."""
         self.replayed.add((event, destination))
         try:
@@ -387,7 +387,7 @@ class World:
 
     def route_again(self) -> None:
         """Have a person replay what no route took, or of which one couldn't be told: the routes of now are asked."""
-        router = Router(self.settings("sweep"), self.store.paused)
+        router = Router(self.settings("sweep"), self.store.pauses.all)
         for item in list(self.table.items.values()):
             if item["sk"]["S"] != "EVENT" or (item["expected"]["M"] and "route_error" not in item):
                 continue
@@ -398,7 +398,7 @@ class World:
     def pause(self, destination: str) -> None:
         """Have a person pause a destination; ingest knows within 10 s."""
         with suppress(RelayError, Crash), self.calls.process():
-            self.store.pause(destination, None, None)
+            self.store.pauses.add(destination, None, None)
 
     def resume(self, destination: str) -> None:
         """Have a person end the pause of a destination, if it is paused."""
@@ -485,7 +485,7 @@ class World:
         self.route(narrow=False)
         self.end_deploy()
         sync.mend("relay", qstash=self.qstash, store=self.store)
-        for destination in self.store.paused():
+        for destination in self.store.pauses.all():
             self.resume(destination)
         self.table.catch_up()
 

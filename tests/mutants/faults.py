@@ -101,7 +101,7 @@ FAULTS = (
     Fault(
         "sweep-without-lease",
         f"{RELAY}jobs/sweep.py",
-        "while taken and _has_time():",
+        "while is_free and _has_time():",
         "while _has_time():",
         ("tests/unit/relay/test_upkeep.py",),
     ),
@@ -274,16 +274,16 @@ FAULTS = (
     Fault(
         "spooled-is-forgotten-first",
         f"{RELAY}ingest/spool.py",
-        "done.unspooled += taking.take(store.spooled_data(key))\n",
-        "data = store.spooled_data(key)\n"
-        "                store.unspool(key)\n"
+        "done.unspooled += taking.take(store.spool.get(key))\n",
+        "data = store.spool.get(key)\n"
+        "                store.spool.delete(key)\n"
         "                done.unspooled += taking.take(data)\n",
         ("tests/unit/relay/test_accept.py",),
     ),
     Fault(
         "acknowledged-though-nothing-was-saved",
         f"{RELAY}ingest/accept.py",
-        "        store.spool(webhook.dump())\n        return webhook\n",
+        "        store.spool.put(webhook.dump())\n        return webhook\n",
         "        return webhook\n",
     ),
     Fault(
@@ -612,7 +612,7 @@ FAULTS = (
     Fault(
         "expired-keeps-its-room",
         f"{RELAY}storage/quarantine.py",
-        "[at for at in _times(item) if at <= ttl(self.now())]",
+        "[at for at in _times(item) if at <= ttl(self._now())]",
         "[at for at in _times(item) if at <= 0]",
         ("tests/unit/relay/test_quarantine.py", "tests/unit/relay/test_store.py::TestInMemory"),
     ),
@@ -729,7 +729,7 @@ FAULTS = (
     ),
     Fault(
         "what-is-owed-keeps-no-queue",
-        f"{RELAY}storage/feed.py",
+        f"{RELAY}storage/listings.py",
         'self._owes(f"{OUTBOX}#{shard}", iso(by)) or ',
         "",
         ("tests/unit/relay/test_sync_kinds.py",),
@@ -799,8 +799,8 @@ FAULTS = (
     ),
     Fault(
         "deploy-under-way-is-over",
-        f"{RELAY}storage/state.py",
-        'return min(self.now(), at + DEPLOY_MAX) if item.get("under_way") else at',
+        f"{RELAY}storage/deployment.py",
+        'return min(self._now(), at + DEPLOY_MAX) if item.get("under_way") else at',
         "return at",
         ("tests/unit/relay/test_urls_changed.py",),
     ),

@@ -111,7 +111,7 @@ def add(
     with leaving(reserve_s):
         wanted = again(lambda: _state(desired, store))
         state = physical_id(desired)
-        known, tried = again(store.desired), again(store.tried)
+        known, tried = again(store.deployment.desired), again(store.deployment.tried)
         is_known = current == state and state in known  # then nothing else is, for CloudFormation
         states = {state: known[state]} if is_known else known
         first = not any(map(_uses, states.values()))
@@ -121,7 +121,7 @@ def add(
             refuse_others({**there, PINS: {}}, relay)
         kinds = again(lambda: _kinds(store, wanted, there))
         # Before anything is put, so that what a failure leaves is found again.
-        again(lambda: store.save_desired(states, kinds, tried=state))
+        again(lambda: store.deployment.save_desired(states, kinds, tried=state))
         before = json.loads(_newest(states)["state"]) if states else {}
         never_left = states.keys() == {state} and (states != known or tried not in {None, state})
         if never_left:  # by any function, since what came after it failed
@@ -131,22 +131,22 @@ def add(
         moves = bool(states) and _urls(desired) != _urls(_newest(states)["state"])
         says = bool(states) and (moves or never_left or _changes_groups(changes))
         if says:
-            again(lambda: store.save_urls_changed(under_way=moves or never_left))
+            again(lambda: store.deployment.save_urls_changed(under_way=moves or never_left))
     steps = Steps(qstash, there, there[GROUPS].keys() - wanted.get(GROUPS, {}).keys() if states else ())
     try:
         with leaving(reserve_s):
             for change in changes:
                 steps.do(change)
             newest = states | {state: {"state": desired, "at": iso(store.now())}}
-            again(lambda: store.save_desired(newest, kinds))
+            again(lambda: store.deployment.save_desired(newest, kinds))
             if never_left:
-                again(store.save_urls_changed)
+                again(store.deployment.save_urls_changed)
     except RelayError as error:
         left = steps.take_back(lambda: actual(qstash, relay, kinds))
         with suppress(RelayError):
-            again(lambda: store.save_desired(states, kinds, tried=state if left else None))
+            again(lambda: store.deployment.save_desired(states, kinds, tried=state if left else None))
             if says:
-                again(lambda: store.save_urls_changed(under_way=bool(left) or len(states) > 1))
+                again(lambda: store.deployment.save_urls_changed(under_way=bool(left) or len(states) > 1))
         if left:
             error.args = (f"{error}. {_still_to_do(left, first=first)}",)
         raise
@@ -167,7 +167,7 @@ def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> list[str]
     Returns:
         What of the relay's name stays though none of it is wanted any more, for people.
     """
-    known = store.desired()
+    known = store.deployment.desired()
     if not known:
         return []
     states = {name: it for name, it in known.items() if name != state}
@@ -175,15 +175,15 @@ def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> list[str]
     there = actual(qstash, relay, kinds)
     if not states:
         left = _take_back(_state(known[state]["state"], store), there, qstash=qstash, store=store)
-        store.save_desired({}, kinds)
+        store.deployment.save_desired({}, kinds)
         return left
     newest = _newest(states)
     if state in known and _urls(known[state]["state"]) != _urls(newest["state"]):
-        store.save_urls_changed()  # once more: by now the functions are others, too
+        store.deployment.save_urls_changed()  # once more: by now the functions are others, too
     wanted = _state(newest["state"], store)
     for change in plan(_sparing(wanted, there, newest, store), there):
         perform(change, qstash)
-    store.save_desired(states, _of(there).union(*map(_uses, states.values())))
+    store.deployment.save_desired(states, _of(there).union(*map(_uses, states.values())))
     return []
 
 
@@ -195,10 +195,12 @@ def forget(state: str, *, store: Store) -> None:
     Raises:
         UpstreamError: The table can't be read or written.
     """
-    known = store.desired()
+    known = store.deployment.desired()
     if state in known:
-        store.save_desired({name: it for name, it in known.items() if name != state}, store.used_kinds(KINDS))
-        store.save_urls_changed()  # whatever QStash holds, the functions are others now
+        store.deployment.save_desired(
+            {name: it for name, it in known.items() if name != state}, store.deployment.used_kinds(KINDS)
+        )
+        store.deployment.save_urls_changed()  # whatever QStash holds, the functions are others now
 
 
 def said_in(desired: str) -> list[str]:
@@ -213,7 +215,7 @@ def said_in(desired: str) -> list[str]:
 def _take_back(said: State, there: State, *, qstash: QStash, store: Store) -> list[str]:
     """Remove what of *there* is as *said*; return what stays, for people."""
     others = of_others(said, there)
-    if there[QUEUES] and store.has_open(store.now()):
+    if there[QUEUES] and store.listings.has_open(store.now()):
         others[QUEUES] = there[QUEUES]
     for change in removals(others, there):
         perform(change, qstash)
@@ -228,7 +230,7 @@ def drift(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     Raises:
         QStashError: QStash can't be read.
     """
-    states = store.desired()
+    states = store.deployment.desired()
     if not states:
         return []
     wanted = _state(_newest(states)["state"], store)
@@ -241,13 +243,13 @@ def under_way(store: Store) -> bool:
 
     One that failed may leave both for ever: after as long as a deploy takes at most, none is under way.
     """
-    states = store.desired()
+    states = store.deployment.desired()
     return len(states) > 1 and store.now() < from_iso(_newest(states)["at"]) + DEPLOY_LASTS
 
 
 def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     """Make QStash what the last deploy said; return what was done."""
-    states = store.desired()
+    states = store.deployment.desired()
     if not states:
         return []
     newest = _newest(states)
@@ -255,7 +257,7 @@ def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     there = actual(qstash, relay, _kinds(store, wanted))
     changes = plan(_sparing(wanted, there, newest, store), there)
     if _changes_groups(changes):
-        store.save_urls_changed()
+        store.deployment.save_urls_changed()
     for change in changes:
         perform(change, qstash)
     return changes
@@ -269,7 +271,7 @@ def _sparing(wanted: State, there: State, newest: Item, store: Store) -> State:
     """
     if there[QUEUES].keys() <= wanted.get(QUEUES, {}).keys():
         return wanted
-    is_used = store.has_open(min(store.now(), from_iso(newest["at"]) + DEPLOY_LASTS))
+    is_used = store.listings.has_open(min(store.now(), from_iso(newest["at"]) + DEPLOY_LASTS))
     return _with_queues(wanted, there) if is_used else wanted
 
 
@@ -292,7 +294,7 @@ def _of(state: Mapping[str, Any]) -> set[str]:
 
 def _kinds(store: Store, *more: State) -> set[str]:
     """Return the kinds that the relay uses in QStash, or used: it has nothing of another; and those of *more*."""
-    return store.used_kinds(KINDS) | set().union(*map(_of, more))
+    return store.deployment.used_kinds(KINDS) | set().union(*map(_of, more))
 
 
 def _changes_groups(changes: Iterable[Change]) -> bool:
@@ -309,7 +311,7 @@ def _state(desired: str, store: Store) -> State:
     """Return what *desired*, JSON, asks for; each schedule with the URL that proves to ingest whose tick it is."""
     state: State = json.loads(desired)
     if state.get(SCHEDULES):
-        key = store.keys()["mac"]
+        key = store.deployment.keys()["mac"]
         for schedule in state[SCHEDULES].values():
             schedule["destination"] = tick_url(schedule["destination"], key)
     return state
@@ -322,8 +324,8 @@ def refresh_keys(store: Store, qstash: QStash) -> bool:
         Whether anything changed.
     """
     current, following = qstash.resources.signing_keys()
-    known = store.keys()
+    known = store.deployment.keys()
     if (known.get("current"), known.get("next")) == (current, following) and known.get("mac"):
         return False
-    store.save_keys(current=current, following=following, mac=secrets.token_hex(32))
+    store.deployment.save_keys(current=current, following=following, mac=secrets.token_hex(32))
     return True

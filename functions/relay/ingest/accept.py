@@ -208,7 +208,7 @@ def accept_or_spool(
             count_defect(error)
         left_s = max(LAST_CALL_S, seconds_left())  # however late it is: a late answer is better than none
         with regardless(), at_most(left_s):
-            store.spool(webhook.dump())
+            store.spool.put(webhook.dump())
         return webhook
 
 

@@ -174,7 +174,7 @@ def _kept(
 def _has_room(held: Quarantined, size: int, store: Store, pace: Pace, now: datetime) -> bool:
     if pace.knows(held.source, FULL, now):
         return False
-    has_room = store.take_room(held.source, size, held.expires_at)
+    has_room = store.quarantine.take_room(held.source, size, held.expires_at)
     if not has_room:
         pace.remember(held.source, FULL, now)
     return has_room
@@ -184,11 +184,11 @@ def _put(held: Quarantined, data: bytes, store: Store) -> None:
     """Put the request into the bucket; give its room back if it was there already, or can't be put."""
     is_new = False
     try:
-        is_new = store.quarantine(held.source, held.id, data)
+        is_new = store.quarantine.put(held.source, held.id, data)
     finally:
         if not is_new:
             with suppress(UpstreamError):  # the room comes back when the request would have expired
-                store.give_room_back(held.source, len(data), held.expires_at)
+                store.quarantine.give_room_back(held.source, len(data), held.expires_at)
 
 
 def _is_unproven(error: RelayError) -> bool:

@@ -108,7 +108,7 @@ class Readmission:
 
     def _held(self, id_: str) -> Quarantined | str | None:
         """Return the quarantined request with this id, or why it can't be read; None where there is none."""
-        data = self.store.quarantined_data(self.source.name, id_)
+        data = self.store.quarantine.get(self.source.name, id_)
         if data is None:
             return None
         try:
@@ -116,7 +116,7 @@ class Readmission:
         except ValueError as error:  # a damaged request must not keep the others waiting
             return str(error)
         if held.expires_at <= self.store.now():
-            self.store.unquarantine(self.source.name, id_)
+            self.store.quarantine.delete(self.source.name, id_)
             return None
         return held
 
@@ -147,9 +147,9 @@ class Readmission:
         return said, told | {"outcome": "passes", "event_type": said.event_type, "idempotency_key": key}
 
     def _forget(self, id_: str, held: Quarantined | str) -> None:
-        self.store.unquarantine(self.source.name, id_)
+        self.store.quarantine.delete(self.source.name, id_)
         if isinstance(held, Quarantined):
-            self.store.give_room_back(self.source.name, len(held.dump()), held.expires_at)
+            self.store.quarantine.give_room_back(self.source.name, len(held.dump()), held.expires_at)
 
 
 def listed(readmission: Readmission, query: Mapping[str, str], seconds_left: Callable[[], float]) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _went_through(
 ) -> dict[str, Any]:
     """Do *work* on quarantined requests until all are done, the answer is full or time is short; tell each outcome."""
     after = _cell_before(cursor)
-    cells = readmission.store.quarantined(readmission.source.name) if ids is None else []
+    cells = readmission.store.quarantine.cells(readmission.source.name) if ids is None else []
     todo: list[tuple[str, str | None]] = [(id_, None) for id_ in dict.fromkeys(ids or ())]
     todo += [(cell.id, _cursor(cell)) for cell in cells if after is None or (cell.at, cell.id) > after]
     records: list[dict[str, Any]] = []
@@ -219,7 +219,7 @@ def _went_through(
                 records.append(told)
         done += len(some)
     left = todo[done:]
-    number, size = readmission.store.quarantined_count(readmission.source.name)
+    number, size = readmission.store.quarantine.count(readmission.source.name)
     note(went_through=done, events=[told["event_id"] for told in records if told.get("event_id")])
     return {
         "source": readmission.source.name,

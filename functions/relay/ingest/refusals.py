@@ -140,7 +140,7 @@ def record_refusal(
     if _may_hold_secret(source, settings):
         refusal = replace(refusal, body=b"")
     try:
-        store.add_refusal(refusal, amount)
+        store.refusals.record(refusal, amount)
     except RelayError as failure:
         pace.give_back((source, reason), amount, now)
         logger.warning("a refusal was not kept", extra={"failure": str(failure)})

@@ -66,13 +66,13 @@ def take_in(publisher: Publisher, publishes: Callable[[], Publisher], after: str
     store, done = publisher.store, Taken(after=after)
     taking = _Taking(publisher, publishes)
     while seconds_left() >= ONE_S:
-        keys = store.spooled(BATCH, done.after)
+        keys = store.spool.oldest(BATCH, done.after)
         for key in keys:
             if seconds_left() < ONE_S:
                 return done
             try:
-                done.unspooled += taking.take(store.spooled_data(key))
-                store.unspool(key)
+                done.unspooled += taking.take(store.spool.get(key))
+                store.spool.delete(key)
             except OutOfTime:
                 return done
             except UpstreamError as error:  # the next webhook has its turn
@@ -132,7 +132,7 @@ class _Taking:
             source_ip=None,
             body=b"",
         )
-        self._publisher.store.add_refusal(refusal, 1)
+        self._publisher.store.refusals.record(refusal, 1)
         count_refused(webhook.source, refusal.reason)
 
     def _for_one(self) -> Publisher:

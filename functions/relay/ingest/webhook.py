@@ -63,7 +63,7 @@ class Webhook:
 
 def backlog(store: Store) -> tuple[int, datetime | None]:
     """Return how many webhooks are spooled, up to `COUNTED_MAX`, and when the oldest was received."""
-    keys = store.spooled(COUNTED_MAX)
+    keys = store.spool.oldest(COUNTED_MAX)
     for key in keys:
         with suppress(ValueError):  # another program wrote it
             return len(keys), from_iso(key.partition("/")[2].rpartition("-")[0])

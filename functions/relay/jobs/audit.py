@@ -19,6 +19,7 @@ from relay.replay.pauses import release_strays
 from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.parallel import supervised
 from relay.storage.items import SHARDS
+from relay.storage.leases import AUDIT
 from relay.urls import CallbackAddress, callback_path
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-LEASE = "audit"
-LEASE_LENGTH = timedelta(seconds=180)  # the function is ended before
 GRACE = timedelta(minutes=5)  # what came just now is on its way
 OVERLAP = timedelta(hours=1)  # is balanced once more: the index lags, and so may what was written late
 FIRST = timedelta(days=1)  # the first audit looks back so far
@@ -99,32 +98,28 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
     def all_but(share: float) -> float:
         return seconds_left() - whole_s * share
 
-    with within(seconds_left):
-        if not store.take_lease(LEASE, owner, LEASE_LENGTH):
+    with within(seconds_left), store.lease(AUDIT, owner) as is_free:
+        if not is_free:
             done.skipped = True
             return done
+        last = store.state.last_audit()
+        said = dict(last)
         try:
-            last = store.last_audit()
-            said = dict(last)
-            try:
-                with within(partial(all_but, 1 - DEAD_LETTERS_SHARE)):
-                    letters = _settle_dead_letters(publisher, last, done)
-                said = {name: it for name, it in last.items() if name not in LETTERS_WORDS} | letters
-                with within(partial(all_but, COUNT_SHARE)):
-                    _balance(store, last, done, said, partial(all_but, REPAIR_SHARE))
-            except OutOfTime:
-                done.complete = False
-            finally:
-                if said != last:
-                    with regardless():
-                        store.save_audit(said)
-            done.unaccounted = sum(
-                len(store.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
-                for shard in range(SHARDS)
-            )
+            with within(partial(all_but, 1 - DEAD_LETTERS_SHARE)):
+                letters = _settle_dead_letters(publisher, last, done)
+            said = {name: word for name, word in last.items() if name not in LETTERS_WORDS} | letters
+            with within(partial(all_but, COUNT_SHARE)):
+                _balance(store, last, done, said, partial(all_but, REPAIR_SHARE))
+        except OutOfTime:
+            done.complete = False
         finally:
-            with regardless():
-                store.give_back_lease(LEASE, owner)
+            if said != last:
+                with regardless():
+                    store.state.save_audit(said)
+        done.unaccounted = sum(
+            len(store.listings.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
+            for shard in range(SHARDS)
+        )
     return done
 
 

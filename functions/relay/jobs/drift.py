@@ -10,9 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.deployment import sync
-from relay.jobs.audit import LEASE, LEASE_LENGTH
 from relay.model.ids import from_iso
-from relay.runtime.deadline import regardless
+from relay.storage.leases import AUDIT
 
 if TYPE_CHECKING:
     from relay.deployment.changes import Change
@@ -34,15 +33,12 @@ def look(publisher: Publisher, *, owner: str) -> list[Change] | None:
     if not _is_time(store) or sync.under_way(store):
         return None
     changes = sync.drift(publisher.settings.name, qstash=publisher.qstash, store=store)
-    if store.take_lease(LEASE, owner, LEASE_LENGTH):  # else another run is at it, whose word this would be lost in
-        try:
-            store.save_look(len(changes))
-        finally:
-            with regardless():
-                store.give_back_lease(LEASE, owner)
+    with store.lease(AUDIT, owner) as is_free:
+        if is_free:  # else an audit is running, and its word would overwrite this one
+            store.state.save_look(len(changes))
     return changes
 
 
 def _is_time(store: Store) -> bool:
-    last = store.last_look()
+    last = store.state.last_look()
     return last is None or bool(last["differs"]) or store.now() - from_iso(last["at"]) >= EVERY

@@ -27,6 +27,7 @@ from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.metrics import Metric, count
 from relay.runtime.parallel import each, supervised
 from relay.storage.items import OUTBOX, SHARDS, WATCH
+from relay.storage.leases import REPLAYS, SPOOL, sweep_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     from relay.publishing.answers import Outcome
     from relay.publishing.messages import Publication
     from relay.publishing.publisher import Publisher
+    from relay.storage.leases import Lease
     from relay.storage.store import Due, Store
 
-LEASE_LENGTH = timedelta(seconds=60)  # the function is ended before
 PUBLISH = "publish"
 BATCH = 25
 # Of a run, what each may take until the others have had their turn; what is left then is for who was cut short
@@ -111,16 +112,11 @@ class _Run:
         self.done.note(failure)
 
     @contextmanager
-    def lease(self, name: str) -> Iterator[bool]:
-        """Hold the lease *name* within; tell whether nobody else does."""
-        taken = self.store.take_lease(name, self.owner, LEASE_LENGTH)
-        self.done.skipped += not taken
-        try:
-            yield taken
-        finally:
-            if taken:
-                with regardless():
-                    self.store.give_back_lease(name, self.owner)
+    def lease(self, lease: Lease) -> Iterator[bool]:
+        """Hold *lease* within; yield whether it was free, and count where it wasn't."""
+        with self.store.lease(lease, self.owner) as is_free:
+            self.done.skipped += not is_free
+            yield is_free
 
 
 def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]) -> Swept:
@@ -136,9 +132,9 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         return seconds_left() - whole_s * share
 
     with within(seconds_left):
-        run.done.held_until = run.store.hold()
+        run.done.held_until = run.store.state.hold()
         run.publishes = run.done.held_until is None
-        words = run.store.sweep_words()
+        words = run.store.state.sweep_words()
         with within(partial(all_but, 1 - REPLAYS_SHARE)):
             run.does(_advance_replays)  # where that fails, what is due goes on all the same
         with within(partial(all_but, 1 - PUBLISH_SHARE)):
@@ -151,7 +147,7 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
                 _each_shard(run, what, run.done.cut_short.pop(what), work)
     if words != run.done.cut_short:
         with regardless():
-            run.store.save_sweep_words(run.done.cut_short)
+            run.store.state.save_sweep_words(run.done.cut_short)
     return run.done
 
 
@@ -173,12 +169,12 @@ def _has_time() -> bool:
 
 def _advance_replays(run: _Run) -> None:
     """Start what replays of many start in a minute; it is published right after."""
-    due = run.store.due_jobs() if run.publishes else []
+    due = run.store.replays.due() if run.publishes else []
     if not due:
         return
-    router = Router(run.publisher.settings, run.store.paused)
-    with run.lease("replays") as taken:
-        for replay_id in due if taken else ():
+    router = Router(run.publisher.settings, run.store.pauses.all)
+    with run.lease(REPLAYS) as is_free:
+        for replay_id in due if is_free else ():
             run.does(partial(_advance, router=router, replay_id=replay_id))
 
 
@@ -205,8 +201,8 @@ def _watch_shard(run: _Run, shard: int) -> None:
 def _each_page(run: _Run, queue: str, shard: int, work: Callable[[_Run, Sequence[Due]], bool]) -> None:
     """Do *work* on what is due, page by page, while nobody else is at it, it says to go on, and there is time."""
     last = None
-    with run.lease(f"sweep#{shard}") as taken:
-        while taken and _has_time():
+    with run.lease(sweep_of(shard)) as is_free:
+        while is_free and _has_time():
             due, last = run.store.due(queue, shard, BATCH, last)
             if (due and not work(run, due)) or last is None:
                 return
@@ -326,7 +322,7 @@ def _heed(run: _Run, failures: Sequence[UpstreamError]) -> bool:
         if isinstance(it, QStashError) and it.quota:
             wait = min(HOLD_MAX, timedelta(seconds=it.retry_after_s or 0))
             run.done.held_until = run.store.now() + wait
-            run.store.save_hold(run.done.held_until, f"the {it.quota} quota of QStash is used up")
+            run.store.state.save_hold(run.done.held_until, f"the {it.quota} quota of QStash is used up")
             run.publishes = False
             return True
     return False
@@ -381,15 +377,15 @@ def _take_in(run: _Run) -> None:
             raise Unready("QStash", "it takes nothing now")
         return run.publisher
 
-    with run.lease("spool") as taken:
-        if taken:
-            it = take_in(run.publisher, publisher, run.store.spool_word().get("after", ""))
+    with run.lease(SPOOL) as is_free:
+        if is_free:
+            it = take_in(run.publisher, publisher, run.store.spool.word().get("after", ""))
             run.done.unspooled += it.unspooled
             run.done.failed += it.failed
             with regardless():
                 run.done.spooled, oldest_at = backlog(run.store)
                 run.done.spooled_s = _age_s(run, oldest_at)
-                run.store.save_spool_word({"reason": it.reason, "after": it.after})
+                run.store.spool.save_word({"reason": it.reason, "after": it.after})
 
 
 def _age_s(run: _Run, moment: datetime | None) -> float:

@@ -102,7 +102,7 @@ def forgotten(store: Store) -> list[Finding]:
     found: list[Finding] = []
     for shard in range(SHARDS):
         for status in (Status.PENDING, Status.IN_FLIGHT):
-            entries, _ = store.entries(f"{status.value}#{shard}", "0", END, OPEN_A_SHARD)
+            entries, _ = store.listings.entries(f"{status.value}#{shard}", "0", END, OPEN_A_SHARD)
             suspects = {it["pk"]: it for it in entries if "due_sk" not in it}
             for history in map(store.history, map(EventId, suspects)):
                 if history is not None:
@@ -113,11 +113,11 @@ def forgotten(store: Store) -> list[Finding]:
 
 def _slice(store: Store, shard: int, above: str, until: str, found: Balance) -> str | None:
     """Add the next events of *shard* and their deliveries to *found*; return where to go on; None at the end."""
-    events, more = store.entries(f"{EVENTS}#{shard}", above, until, EVENTS_A_SLICE)
+    events, more = store.listings.entries(f"{EVENTS}#{shard}", above, until, EVENTS_A_SLICE)
     top = f"{events[-1]['feed_sk']}#{END}" if more else until
     recorded: dict[tuple[str, str], list[Item]] = {}
     for status in Status:
-        entries, _ = store.entries(f"{status.value}#{shard}", above, top)
+        entries, _ = store.listings.entries(f"{status.value}#{shard}", above, top)
         for entry in entries:
             recorded.setdefault((entry["pk"], entry["destination"]), []).append(entry)
     for event in events:

@@ -53,7 +53,7 @@ def settle(path: str, body: bytes, *, mac_key: str, settings: Settings, store: S
     if event is not None and destination is None and _is_of_group(callback, event):
         return Settled(unexpected=callback.endpoint_name)
     if event is None or destination is None:
-        new = store.add_orphan(
+        new = store.state.add_orphan(
             address.event,
             callback.report.attempt.key + "." + address.kind,
             {"scope": address.scope, "generation": address.generation, "body": body[:10_000]},

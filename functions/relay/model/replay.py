@@ -15,7 +15,7 @@ RATE_MAX = 6000
 DELIVERIES_MAX = 100  # named in one call, which must end within the gateway's 30 seconds
 
 
-class State(StrEnum):
+class ReplayState(StrEnum):
     """Whether a replay goes on."""
 
     RUNNING = "running"
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Job:
+class Replay:
     """One replay.
 
     Attributes:
@@ -35,7 +35,7 @@ class Job:
     """
 
     id: str
-    state: State
+    state: ReplayState
     by: str | None
     reason: str | None
     started_at: datetime

@@ -41,7 +41,7 @@ class PriorPublishes:
         self._settings = settings
         self._qstash = qstash
         self._now = store.now()
-        self._changed_at = store.urls_changed_at() if any(map(self._is_again, publications)) else None
+        self._changed_at = store.deployment.urls_changed_at() if any(map(self._is_again, publications)) else None
 
     def known(self) -> list[Prior]:
         """Return of each publication, before it is sent, what is known of it.

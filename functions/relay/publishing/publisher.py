@@ -80,7 +80,7 @@ class Publisher:
     @property
     def composer(self) -> Composer:
         """What makes publications as the configuration stands."""
-        return Composer(self.settings, self.store.bucket, self.mac_key, self.secret)
+        return Composer(self.settings, self.store.bucket.name, self.mac_key, self.secret)
 
     def publish_event(self, event: Event, body: bytes, routing: Routing) -> None:
         """Publish the URL groups that *event* still owes, and take off its outbox mark those that QStash has.

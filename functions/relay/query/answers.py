@@ -101,7 +101,7 @@ def _page(store: Store, partitions: Iterable[str], filters: Filters) -> tuple[li
     equal = dict(filters.equal)
     if filters.destination is not None:
         equal["destination"] = filters.destination
-    return store.feed(
+    return store.listings.feed(
         [str(it) for it in partitions],
         since=filters.since,
         below=filters.below,
@@ -166,7 +166,7 @@ def _body_meant(event: Event, conflicts: list[Conflict], sha256: str | None) -> 
 
 def show_config(settings: Settings, store: Store) -> dict[str, Any]:
     """Return what is deployed, without a secret."""
-    base, hold = settings.base_urls[0], store.hold()
+    base, hold = settings.base_urls[0], store.state.hold()
     return {
         "name": settings.name,
         "version": VERSION,
@@ -176,16 +176,16 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "url_groups": settings.flat["url_groups"],
         "destinations": settings.flat["destinations"],
         "counts": {
-            "orphans": store.count("orphans"),
+            "orphans": store.state.count("orphans"),
             "missing": _missing(settings, store),
             "quarantined": {
-                it.name: store.quarantined_count(it.name)[0] for it in settings.sources.values() if it.quarantine_s
+                it.name: store.quarantine.count(it.name)[0] for it in settings.sources.values() if it.quarantine_s
             },
         },
         "held_until": None if hold is None else iso(hold),
-        "paused": store.paused(),
+        "paused": store.pauses.all(),
         "spool": _spool(store),
-        "drift": store.last_look(),
+        "drift": store.state.last_look(),
     }
 
 
@@ -195,7 +195,7 @@ def _spool(store: Store) -> dict[str, Any]:
     The bucket itself is asked: whoever takes them in may be what fails.
     """
     waiting, oldest_at = backlog(store)
-    reason = store.spool_word().get("reason") if waiting else None
+    reason = store.spool.word().get("reason") if waiting else None
     return {"waiting": waiting, "oldest_at": oldest_at and iso(oldest_at), "reason": reason}
 
 
@@ -236,7 +236,7 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
         ],
         "unaccounted": [{"delivery_id": it.id, "event_id": it.event, "why": it.why} for it in found.findings],
         "unrouted": 0 if positions else _unrouted(store, since, until),
-        "orphans": store.count("orphans"),
+        "orphans": store.state.count("orphans"),
         "spool": _spool(store),
         "cursor": cursor,
     }
@@ -244,7 +244,7 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
 
 def _unrouted(store: Store, since: str, until: str) -> int:
     """Return how many events of a time no route takes; at most `UNROUTED_MAX` of each shard are counted."""
-    return sum(len(store.entries(f"{UNROUTED}#{it}", since, until, UNROUTED_MAX)[0]) for it in range(SHARDS))
+    return sum(len(store.listings.entries(f"{UNROUTED}#{it}", since, until, UNROUTED_MAX)[0]) for it in range(SHARDS))
 
 
 def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, Any]:
@@ -260,12 +260,12 @@ def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, An
     """
     if source != UNKNOWN_SOURCE_NAME:
         settings.source(source)
-    slots = sorted(store.refusals(source), key=lambda it: it.refusal.at, reverse=True)
+    slots = sorted(store.refusals.of(source), key=lambda it: it.refusal.at, reverse=True)
     reasons = dict.fromkeys(it.refusal.reason for it in slots)
     facts = _facts(store, source, settings, asked=Reason.BAD_SIGNATURE in reasons)
     return {
         "source": source,
-        "handshake": store.handshake(source),
+        "handshake": store.state.handshake(source),
         "counts": [views.count_json(reason, [it for it in slots if it.refusal.reason is reason]) for reason in reasons],
         "refusals": [
             views.refusal_json(it.refusal) | {"likely_cause": likely_cause(it.refusal, facts)} for it in slots
@@ -278,7 +278,9 @@ def _facts(store: Store, source: str, settings: Settings, *, asked: bool) -> Fac
     items: list[Item] = []
     more: str | None = None
     if asked:
-        items, more = store.feed([EVENTS, UNROUTED], since=LOWEST, below=HIGHEST, equal={"source": source}, limit=1)
+        items, more = store.listings.feed(
+            [EVENTS, UNROUTED], since=LOWEST, below=HIGHEST, equal={"source": source}, limit=1
+        )
     known = settings.sources.get(source)
     return Facts(
         scheme=known.scheme if known else None,

@@ -113,7 +113,7 @@ def look(store: Store, *, since: datetime, seconds_left: Callable[[], float], de
             break
         status, shard, below = left.popleft()
         oldest = LOWEST if status in NOW else iso(since)
-        entries, stopped_at = store.newest(f"{status.value}#{shard}", oldest, below, equal, SLICE)
+        entries, stopped_at = store.listings.newest(f"{status.value}#{shard}", oldest, below, equal, SLICE)
         for it in entries:
             found.by_destination.setdefault(it["destination"], Health()).add(it)
             waiting.discard((it["pk"], it["destination"]))
@@ -166,7 +166,7 @@ def list_destinations(
     if unknown := set(query) - {"since"}:
         raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there is since", code="unknown_filter")
     since = time_of(query, "since") or iso(store.now() - SINCE)
-    paused = store.paused()
+    paused = store.pauses.all()
     found = look(store, since=from_iso(since), seconds_left=seconds_left, destination=destination)
     known = {*settings.destinations, *paused, *found.by_destination}
     if destination is not None and destination not in known:

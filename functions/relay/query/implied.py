@@ -63,9 +63,9 @@ def marked(
     store: Store, shard: int, *, since: str, below: str, equal: Mapping[str, str], limit: int
 ) -> tuple[list[Item], str | None]:
     """Return the newest events of *shard* that are to be published first, and where to go on below; None at the end."""
-    marks = store.marks(shard, MARKS_MAX)
+    marks = store.listings.marks(shard, MARKS_MAX)
     if marks is None:
-        return store.newest(f"{EVENTS}#{shard}", since, below, equal, limit, unpublished=True)
+        return store.listings.newest(f"{EVENTS}#{shard}", since, below, equal, limit, unpublished=True)
     read = (store.table.get(event, "EVENT") for event in marks)
     there = (it for it in read if it is not None and it.get("unpublished"))
     return [

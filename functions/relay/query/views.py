@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from relay.model.delivery import Delivery
     from relay.model.event import Conflict, Event
     from relay.model.refusal import Reason, Refusal, Slot
-    from relay.model.replay import Job
+    from relay.model.replay import Replay
     from relay.storage.items import Item
 
 
@@ -122,7 +122,7 @@ def delivery_row(item: Item) -> dict[str, Any]:
     }
 
 
-def replay_json(job: Job) -> dict[str, Any]:
+def replay_json(job: Replay) -> dict[str, Any]:
     """Return a replay as operators see it."""
     return {
         "id": job.id,

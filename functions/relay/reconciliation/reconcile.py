@@ -24,6 +24,7 @@ from relay.reconciliation.github import SENDS_AGAIN_FOR
 from relay.reconciliation.missing import Missing, Progress, Records
 from relay.runtime.deadline import regardless
 from relay.runtime.parallel import supervised
+from relay.storage.leases import RECONCILE
 from relay.urls import webhook_url
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 GRACE = timedelta(minutes=5)
 ASKED_A_RUN_MAX = 100
-LEASE = "reconcile"
-LEASE_LENGTH = timedelta(minutes=6)  # longer than the function may run
 WINDOW_MARGIN = timedelta(hours=1)
 
 
@@ -79,11 +78,9 @@ def reconcile(
         seconds_left: Returns how long this run may still take.
     """
     done = Reconciled()
-    if not store.take_lease(LEASE, owner, LEASE_LENGTH):
-        done.skipped = True
-        return done
-    try:
-        for source in settings.sources.values():
+    with store.lease(RECONCILE, owner) as is_free:
+        done.skipped = not is_free
+        for source in settings.sources.values() if is_free else ():
             if source.reconcile:
                 run = _Run(source, settings, store, github, seconds_left, done)
                 failure = supervised(_Run.reconcile, run)
@@ -91,9 +88,6 @@ def reconcile(
                     done.defects.append(f"{source.name}: {failure}")
                 elif failure is not None:
                     raise failure
-    finally:
-        with regardless():
-            store.give_back_lease(LEASE, owner)
     return done
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from relay.errors import BadRequest, Conflict, Defect, NotFound, UpstreamError
 from relay.model.delivery import Status
 from relay.model.ids import EventId, iso
-from relay.model.replay import RATE_MAX, Job, State
+from relay.model.replay import RATE_MAX, Replay, ReplayState
 from relay.replay.deliveries import DIED, KEPT_FOR, REPLAYABLE
 from relay.runtime.parallel import each
 from relay.storage.filters import Filters
@@ -80,7 +80,7 @@ def count(store: Store, query: Mapping[str, str], seconds_left: Callable[[], flo
     return Counted(by_status, complete=below is None)
 
 
-def start(store: Store, query: Mapping[str, str], *, rate: int, by: str | None, reason: str | None) -> Job:
+def start(store: Store, query: Mapping[str, str], *, rate: int, by: str | None, reason: str | None) -> Replay:
     """Start a replay of all deliveries that *query* finds now; the sweep carries it out.
 
     Raises:
@@ -90,8 +90,8 @@ def start(store: Store, query: Mapping[str, str], *, rate: int, by: str | None, 
     found, now = filters_of(query), store.now()
     bounded = {**query, "until": min(found.below, iso(now))}  # later events were not counted
     filters_of(bounded)
-    job = Job(new_replay_id(), State.RUNNING, by, reason, now, now + KEPT_FOR, bounded, rate)
-    store.save_job(job)
+    job = Replay(new_replay_id(), ReplayState.RUNNING, by, reason, now, now + KEPT_FOR, bounded, rate)
+    store.replays.save(job)
     return job
 
 
@@ -101,27 +101,27 @@ def check_rate(rate: int) -> None:
         raise BadRequest(f"rate must be a number from 1 to {RATE_MAX}, deliveries a minute")
 
 
-def turn(store: Store, replay_id: str, state: State) -> Job:
+def turn(store: Store, replay_id: str, state: ReplayState) -> Replay:
     """Stop or resume a replay; return its new state.
 
     Raises:
         NotFound: There is no such replay.
         Conflict: The replay is done.
     """
-    job = store.job(replay_id)
+    job = store.replays.get(replay_id)
     if job is None:
         raise NotFound("there is no such replay")
-    if job.state is State.DONE:
+    if job.state is ReplayState.DONE:
         raise Conflict("the replay is done: nothing is left to stop or to resume")
-    if job.state is not state and not store.turn_job(job, state):
+    if job.state is not state and not store.replays.turn(job, state):
         return turn(store, replay_id, state)  # it advanced meanwhile
     return replace(job, state=state)
 
 
 def advance(store: Store, router: Router, replay_id: str, seconds_left: Callable[[], float], *, workers: int) -> int:
     """Start one run's share of a replay; return how many deliveries, or unrouted events, it started."""
-    job = store.job(replay_id)
-    if job is None or job.state is not State.RUNNING:
+    job = store.replays.get(replay_id)
+    if job is None or job.state is not ReplayState.RUNNING:
         return 0
     filters = filters_of(job.query)
     paused = router.paused() if Status.HELD in filters.statuses else {}
@@ -139,9 +139,9 @@ def advance(store: Store, router: Router, replay_id: str, seconds_left: Callable
             at=below,
             replayed=job.replayed + done,
             skipped=job.skipped + len(page) - done,
-            state=State.DONE if below is None else State.RUNNING,
+            state=ReplayState.DONE if below is None else ReplayState.RUNNING,
         )
-        if not store.advance_job(job, after, None if below is None else store.now() + EVERY):
+        if not store.replays.advance(job, after, None if below is None else store.now() + EVERY):
             break
         job = after
         if below is None:
@@ -154,10 +154,10 @@ def _page(store: Store, filters: Filters, below: str, limit: int) -> tuple[list[
     equal = dict(filters.equal)
     if filters.destination is not None:
         equal["destination"] = filters.destination
-    return store.feed(map(str, filters.statuses), since=filters.since, below=below, equal=equal, limit=limit)
+    return store.listings.feed(map(str, filters.statuses), since=filters.since, below=below, equal=equal, limit=limit)
 
 
-def _start(store: Store, job: Job, router: Router, paused: Collection[str], entry: Item) -> bool:
+def _start(store: Store, job: Replay, router: Router, paused: Collection[str], entry: Item) -> bool:
     """Start one delivery of *job*, or route an event; tell whether this replay did, now or before a crash."""
     event = store.event(EventId(entry["pk"]))
     if event is None:
@@ -170,4 +170,4 @@ def _start(store: Store, job: Job, router: Router, paused: Collection[str], entr
     cause = Cause(job.id, job.by, job.reason)
     if delivery.status in filters_of(job.query).statuses and start_again(store, event, delivery, cause):
         return True
-    return store.is_replayed_by(job.id, delivery.id)
+    return store.replays.has_started(job.id, delivery.id)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from relay.errors import BadRequest, NotFound
 from relay.model.delivery import OPEN, Delivery, Status
 from relay.model.ids import EventId, split_delivery_id
-from relay.model.replay import DELIVERIES_MAX, Job, State
+from relay.model.replay import DELIVERIES_MAX, Replay, ReplayState
 from relay.publishing.routing import expecting, routing_now
 from relay.storage.generations import Cause, new_replay_id, start_again
 
@@ -29,7 +29,7 @@ KEPT_FOR = timedelta(days=90)  # a replay's record
 
 
 @dataclass(frozen=True)
-class Replay:
+class StartedReplay:
     """A started replay: its id, the started deliveries, and the skipped ones (id, reason)."""
 
     id: str
@@ -37,7 +37,7 @@ class Replay:
     skipped: list[tuple[str, str]]
 
 
-def replay_deliveries(store: Store, ids: Iterable[str], *, by: str | None, reason: str | None) -> Replay:
+def replay_deliveries(store: Store, ids: Iterable[str], *, by: str | None, reason: str | None) -> StartedReplay:
     """Replay the deliveries *ids*.
 
     Raises:
@@ -64,7 +64,7 @@ def replay_event(
     include_delivered: bool,
     by: str | None,
     reason: str | None,
-) -> Replay:
+) -> StartedReplay:
     """Replay an event's dead deliveries to *destinations* (None: to all), or every ended one if *include_delivered*.
 
     An unrouted event, and one at which a route failed, goes through the current routes.
@@ -128,7 +128,7 @@ def _start(
     by: str | None,
     reason: str | None,
     routed: Iterable[Delivery] = (),
-) -> Replay:
+) -> StartedReplay:
     _check_number(len(chosen))
     replay_id = new_replay_id()
     started: list[Delivery] = list(routed)
@@ -143,6 +143,8 @@ def _start(
         else:
             started.append(again)
     now = store.now()
-    told = Job(replay_id, State.DONE, by, reason, now, now + KEPT_FOR, replayed=len(started), skipped=len(skipped))
-    store.save_job(told)
-    return Replay(replay_id, started, skipped)
+    told = Replay(
+        replay_id, ReplayState.DONE, by, reason, now, now + KEPT_FOR, replayed=len(started), skipped=len(skipped)
+    )
+    store.replays.save(told)
+    return StartedReplay(replay_id, started, skipped)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from relay.errors import Conflict
 from relay.model.delivery import Status
 from relay.model.ids import EventId
-from relay.model.replay import RATE_DEFAULT, State
+from relay.model.replay import RATE_DEFAULT, ReplayState
 from relay.replay import bulk
 from relay.storage.items import SHARDS
 
 if TYPE_CHECKING:
-    from relay.model.replay import Job
+    from relay.model.replay import Replay
     from relay.storage.items import Item
     from relay.storage.store import Store
 
@@ -26,7 +26,7 @@ LOWEST = "0"
 HIGHEST = "~"
 
 
-def resume(store: Store, destination: str, *, rate: int, by: str | None, reason: str | None) -> Job:
+def resume(store: Store, destination: str, *, rate: int, by: str | None, reason: str | None) -> Replay:
     """End the pause of *destination*; return the replay that releases its held deliveries.
 
     Raises:
@@ -34,12 +34,12 @@ def resume(store: Store, destination: str, *, rate: int, by: str | None, reason:
         Conflict: The destination isn't paused.
     """
     bulk.check_rate(rate)
-    if not store.unpause(destination):
+    if not store.pauses.remove(destination):
         raise Conflict(f"{destination} isn't paused")
     return _release(store, destination, rate, by, reason)
 
 
-def release_strays(store: Store, positions: list[str] | None) -> tuple[list[Job], list[str]]:
+def release_strays(store: Store, positions: list[str] | None) -> tuple[list[Replay], list[str]]:
     """Release deliveries that are held though their destination isn't paused: a function with an older view held them.
 
     One call looks at `HELD_A_SHARD` held deliveries of each shard.
@@ -53,18 +53,18 @@ def release_strays(store: Store, positions: list[str] | None) -> tuple[list[Job]
     found: dict[str, Item] = {}
     left: list[str] = []
     for shard, above in enumerate(positions or [LOWEST] * SHARDS):
-        entries, more = store.entries(f"{Status.HELD.value}#{shard}", above, HIGHEST, HELD_A_SHARD)
+        entries, more = store.listings.entries(f"{Status.HELD.value}#{shard}", above, HIGHEST, HELD_A_SHARD)
         left.append(entries[-1]["feed_sk"] if more else LOWEST)
         for entry in entries:
             found.setdefault(entry["destination"], entry)
-    paused = store.paused() if found else {}
+    paused = store.pauses.all() if found else {}
     names = [name for name, it in found.items() if name not in paused and _is_held(store, it)]
     released = [name for name in names if not _is_under_way(store, name)]
     reason = "it was held though its destination isn't paused"
     return [_release(store, name, RATE_DEFAULT, RELAY, reason) for name in released], left
 
 
-def _release(store: Store, destination: str, rate: int, by: str | None, reason: str | None) -> Job:
+def _release(store: Store, destination: str, rate: int, by: str | None, reason: str | None) -> Replay:
     query = {"status": Status.HELD.value, "destination": destination}
     return bulk.start(store, query, rate=rate, by=by, reason=reason)
 
@@ -78,5 +78,5 @@ def _is_held(store: Store, entry: Item) -> bool:
 def _is_under_way(store: Store, destination: str) -> bool:
     """Tell whether the newest release of *destination* isn't done: it goes on, or a person stopped it."""
     wanted = {"status": Status.HELD.value, "destination": destination}
-    newest = next((it for it in store.jobs(JOBS_LOOKED_AT) if wanted.items() <= it.query.items()), None)
-    return newest is not None and newest.state is not State.DONE
+    newest = next((it for it in store.replays.newest(JOBS_LOOKED_AT) if wanted.items() <= it.query.items()), None)
+    return newest is not None and newest.state is not ReplayState.DONE

@@ -10,22 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relay.runtime import aws
 from relay.storage.items import ttl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
 
-    from mypy_boto3_s3 import S3Client
-
+    from relay.storage.bucket import Bucket
     from relay.storage.items import Item
     from relay.storage.table import Key, Table
 
 QUARANTINE = "quarantine/"
 NUMBER_MAX = 1000  # of each source
 BYTES_MAX = 64 * 1024 * 1024
-_GONE = ("NoSuchKey", "AccessDenied")
 
 
 @dataclass(frozen=True, order=True)
@@ -36,17 +33,13 @@ class Cell:
     id: str
 
 
-class QuarantineCells:
+class Quarantine:
     """The refused requests that a store keeps."""
 
-    table: Table
-    now: Callable[[], datetime]
-    bucket: str
-    _given_s3: S3Client | None
-
-    @property
-    def _s3(self) -> S3Client:
-        return self._given_s3 or aws.client("s3")
+    def __init__(self, table: Table, bucket: Bucket, now: Callable[[], datetime]) -> None:
+        self._table = table
+        self._bucket = bucket
+        self._now = now
 
     def take_room(self, source: str, size: int, expires_at: datetime) -> bool:
         """Count a request of *size* bytes to what is kept of *source*, where there is room; return whether there was.
@@ -60,7 +53,7 @@ class QuarantineCells:
 
     def _counted(self, source: str, size: int, expires_at: datetime) -> bool:
         at = ttl(expires_at)
-        return self.table.update(
+        return self._table.update(
             _key(source),
             f"SET #kind = :kind ADD held :one, held_bytes :size, n{at} :one, b{at} :size",
             {":kind": "QUARANTINE", ":one": 1, ":size": size, ":most": NUMBER_MAX, ":room": BYTES_MAX - size},
@@ -71,77 +64,49 @@ class QuarantineCells:
     def _expired_taken_off(self, source: str) -> bool:
         """Take off what has expired; return whether any had."""
         item = self._room(source)
-        expired = [at for at in _times(item) if at <= ttl(self.now())]
+        expired = [at for at in _times(item) if at <= ttl(self._now())]
         for at in expired:
             number, size = item[f"n{at}"], item[f"b{at}"]
             values = {":number": number, ":size": size, ":less": -number, ":smaller": -size}
             change = f"ADD held :less, held_bytes :smaller REMOVE n{at}, b{at}"
-            self.table.update(_key(source), change, values, condition=f"n{at} = :number AND b{at} = :size")
+            self._table.update(_key(source), change, values, condition=f"n{at} = :number AND b{at} = :size")
         return bool(expired)
 
     def give_room_back(self, source: str, size: int, expires_at: datetime) -> None:
         """Take a request off that is kept no longer; one that has expired is, or will be, taken off with all others."""
         at = ttl(expires_at)
-        self.table.update(
+        self._table.update(
             _key(source),
             f"ADD held :less, held_bytes :smaller, n{at} :less, b{at} :smaller",
             {":less": -1, ":smaller": -size, ":none": 0},
             condition=f"n{at} > :none",
         )
 
-    def quarantined_count(self, source: str) -> tuple[int, int]:
+    def count(self, source: str) -> tuple[int, int]:
         """Return how many requests of *source* are kept, and their bytes."""
-        item, now = self._room(source), ttl(self.now())
+        item, now = self._room(source), ttl(self._now())
         there = [at for at in _times(item) if at > now]
         return sum(int(item[f"n{at}"]) for at in there), sum(int(item[f"b{at}"]) for at in there)
 
     def _room(self, source: str) -> Item:
-        return self.table.get(*_key(source)) or {}
+        return self._table.get(*_key(source)) or {}
 
-    def quarantine(self, source: str, id_: str, data: bytes) -> bool:
+    def put(self, source: str, id_: str, data: bytes) -> bool:
         """Keep *data*, unless it is there; return whether it wasn't."""
-        with aws.speaking_to("S3"):
-            try:
-                self._s3.put_object(Bucket=self.bucket, Key=_path(source, id_), Body=data, IfNoneMatch="*")
-            except self._s3.exceptions.ClientError as error:
-                if aws.code_of(error) != "PreconditionFailed":
-                    raise
-                return False
-        return True
+        return self._bucket.put_if_absent(_path(source, id_), data)
 
-    def quarantined(self, source: str) -> list[Cell]:
+    def cells(self, source: str) -> list[Cell]:
         """Return what is kept of *source*, the oldest first; what has expired may be among it."""
-        return sorted(self._cells(source))
+        prefix = _path(source, "")
+        return sorted(Cell(at, key.removeprefix(prefix)) for key, at in self._bucket.files(prefix))
 
-    def _cells(self, source: str) -> Iterator[Cell]:
-        after = ""
-        while True:
-            with aws.speaking_to("S3"):
-                page = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=_path(source, ""), StartAfter=after)
-            for it in page.get("Contents", []):
-                after = it["Key"]
-                yield Cell(it["LastModified"], it["Key"].removeprefix(_path(source, "")))
-            if not page.get("IsTruncated"):
-                return
-
-    def quarantined_data(self, source: str, id_: str) -> bytes | None:
+    def get(self, source: str, id_: str) -> bytes | None:
         """Return what is kept of *source* under an id; None where it is gone."""
-        with aws.speaking_to("S3"):
-            try:
-                return self._s3.get_object(Bucket=self.bucket, Key=_path(source, id_))["Body"].read()
-            except self._s3.exceptions.ClientError as error:
-                # To who may list a part of the bucket only, S3 says of what is gone that it is forbidden.
-                if aws.code_of(error) not in _GONE or self._is_there(_path(source, id_)):
-                    raise
-                return None
+        return self._bucket.get_if_there(_path(source, id_))
 
-    def _is_there(self, path: str) -> bool:
-        return bool(self._s3.list_objects_v2(Bucket=self.bucket, Prefix=path, MaxKeys=1).get("Contents"))
-
-    def unquarantine(self, source: str, id_: str) -> None:
-        """Keep it no longer."""
-        with aws.speaking_to("S3"):
-            self._s3.delete_object(Bucket=self.bucket, Key=_path(source, id_))
+    def delete(self, source: str, id_: str) -> None:
+        """Keep a request no longer."""
+        self._bucket.delete(_path(source, id_))
 
 
 def _key(source: str) -> Key:

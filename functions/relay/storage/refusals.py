@@ -13,36 +13,37 @@ if TYPE_CHECKING:
     from relay.storage.table import Table
 
 
-class RefusalSlots:
+class Refusals:
     """The refusals of a store."""
 
-    table: Table
+    def __init__(self, table: Table) -> None:
+        self._table = table
 
-    def add_refusal(self, refusal: Refusal, amount: int) -> None:
+    def record(self, refusal: Refusal, amount: int) -> None:
         """Keep *refusal* in the place of the oldest of its source and reason, and count *amount* with it: one update.
 
         Two at once may take the same place: the later stays, both are counted.
         """
-        slots = {it.number: it for it in self._slots(refusal.source, f"{refusal.reason.value}#")}
+        slots = {slot.number: slot for slot in self._slots(refusal.source, f"{refusal.reason.value}#")}
         free = next((number for number in range(SLOTS) if number not in slots), None)
-        number = min(slots, key=lambda it: slots[it].refusal.at) if free is None else free
+        number = min(slots, key=lambda taken: slots[taken].refusal.at) if free is None else free
         item = refusal_item(Slot(number, refusal, amount, since=refusal.at))
-        if free is not None and self.table.put_if_absent(item) is None:
+        if free is not None and self._table.put_if_absent(item) is None:
             return
         changed = ("kind", "sample", "expires_at")
-        self.table.update(
+        self._table.update(
             (item["pk"], item["sk"]),
-            f"SET {', '.join(f'#{it} = :{it}' for it in changed)},"
+            f"SET {', '.join(f'#{name} = :{name}' for name in changed)},"
             " since = if_not_exists(since, :since) ADD amount :amount",
-            {f":{it}": item[it] for it in (*changed, "since", "amount")},
+            {f":{name}": item[name] for name in (*changed, "since", "amount")},
             changed,
         )
 
-    def refusals(self, source: str) -> list[Slot]:
+    def of(self, source: str) -> list[Slot]:
         """Return all that is kept of the refusals of *source*."""
         return list(self._slots(source, ""))
 
     def _slots(self, source: str, prefix: str) -> Iterator[Slot]:
         condition = "pk = :pk AND begins_with(sk, :prefix)" if prefix else "pk = :pk"
         values = {":pk": refusal_key(source), ":prefix": prefix or None}
-        return map(slot_of, self.table.query(condition, values))
+        return map(slot_of, self._table.query(condition, values))

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING
 from relay.errors import UpstreamError
 from relay.model.delivery import Delivery
 from relay.model.ids import EventId, from_iso, iso
-from relay.runtime import aws
+from relay.storage.bucket import Bucket
+from relay.storage.deployment import Deployment
 from relay.storage.items import (
     Item,
     body_key,
@@ -30,14 +30,19 @@ from relay.storage.items import (
     event_of,
     ttl,
 )
-from relay.storage.quarantine import QuarantineCells
-from relay.storage.refusals import RefusalSlots
-from relay.storage.replays import ReplayJobs
-from relay.storage.state import Upkeep
+from relay.storage.leases import Lease, Leases
+from relay.storage.listings import Listings
+from relay.storage.pauses import Pauses
+from relay.storage.quarantine import Quarantine
+from relay.storage.refusals import Refusals
+from relay.storage.replays import Replays
+from relay.storage.spool import Spool
+from relay.storage.state import State
 from relay.storage.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
@@ -46,7 +51,6 @@ if TYPE_CHECKING:
 
 INLINE_BODY_MAX_BYTES = 64 * 1024  # an item holds 400 KB; above this a bucket's PUT is far cheaper, too
 CHANGE_TRIES = 8
-SPOOL = "spool/"
 CONFLICTS_MAX = 20  # kept of one event: whoever sends more isn't correcting it
 REMOVE_MARK = "REMOVE unpublished, due_pk, due_sk"
 SEEN_MARGIN = timedelta(days=1)
@@ -61,7 +65,7 @@ class Due:
     at: datetime
 
 
-class Store(ReplayJobs, RefusalSlots, QuarantineCells, Upkeep):
+class Store:
     """The relay's records in one DynamoDB table and one S3 bucket.
 
     Args:
@@ -79,17 +83,32 @@ class Store(ReplayJobs, RefusalSlots, QuarantineCells, Upkeep):
         s3: S3Client | None = None,
     ) -> None:
         self.table = Table(table, now, dynamodb)
-        self.bucket = bucket
+        self.bucket = Bucket(bucket, s3)
         self.now = now
-        self._given_s3 = s3
+        self.listings = Listings(self.table, now)
+        self.replays = Replays(self.table, self.listings, now)
+        self.refusals = Refusals(self.table)
+        self.quarantine = Quarantine(self.table, self.bucket, now)
+        self.spool = Spool(self.table, self.bucket, now)
+        self.pauses = Pauses(self.table, now)
+        self.leases = Leases(self.table, now)
+        self.deployment = Deployment(self.table, now)
+        self.state = State(self.table, now)
+
+    def lease(self, lease: Lease, owner: str) -> AbstractContextManager[bool]:
+        """Hold *lease* within `with store.lease(…) as is_free`; it is given back at the end, whatever fails.
+
+        Args:
+            owner: Tells this run from others.
+        """
+        return self.leases.held(lease, owner)
 
     # -- bodies ---------------------------------------------------------------------------------------------------
 
     def save_body(self, event: EventId, sha256: str, body: bytes, expires_at: datetime) -> None:
         """Save *body* under its event and hash; saving the same again changes nothing."""
         if len(body) > INLINE_BODY_MAX_BYTES:
-            with aws.speaking_to("S3"):
-                self._s3.put_object(Bucket=self.bucket, Key=body_key(event, sha256), Body=body)
+            self.bucket.put(body_key(event, sha256), body)
             return
         self.table.put(
             {
@@ -108,9 +127,7 @@ class Store(ReplayJobs, RefusalSlots, QuarantineCells, Upkeep):
             UpstreamError: The body is gone or can't be read now.
         """
         if self.is_body_in_bucket(event):
-            with aws.speaking_to("S3"):
-                answer = self._s3.get_object(Bucket=self.bucket, Key=body_key(event.id, event.sha256))
-                return answer["Body"].read()
+            return self.bucket.get(body_key(event.id, event.sha256))
         item = self.table.get(event.id, f"BODY#{event.sha256}")
         if item is None:
             raise UpstreamError("DynamoDB", "the event's body is gone")
@@ -129,37 +146,11 @@ class Store(ReplayJobs, RefusalSlots, QuarantineCells, Upkeep):
         Args:
             method: `GET` or `HEAD`; the URL is good for that one alone.
         """
-        asked = {"Bucket": self.bucket, "Key": body_key(event.id, event.sha256)}
-        asked["ResponseContentDisposition"] = f'attachment; filename="{event.sha256}"'
+        answer = {"ResponseContentDisposition": f'attachment; filename="{event.sha256}"'}
         if content_type is not None:
-            asked["ResponseContentType"] = content_type
-        with aws.speaking_to("S3"):
-            return self._s3.generate_presigned_url(
-                "head_object" if method == "HEAD" else "get_object", Params=asked, ExpiresIn=seconds
-            )
-
-    # -- the spool ------------------------------------------------------------------------------------------------
-
-    def spool(self, data: bytes) -> None:
-        """Keep *data* in the bucket, under a key that sorts by time."""
-        with aws.speaking_to("S3"):
-            self._s3.put_object(Bucket=self.bucket, Key=f"{SPOOL}{iso(self.now())}-{secrets.token_hex(8)}", Body=data)
-
-    def spooled(self, limit: int, after: str = "") -> list[str]:
-        """Return the keys of the oldest of what is spooled after the key *after*, up to *limit*."""
-        with aws.speaking_to("S3"):
-            listed = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=SPOOL, StartAfter=after, MaxKeys=limit)
-        return [it["Key"] for it in listed.get("Contents", [])]
-
-    def spooled_data(self, key: str) -> bytes:
-        """Return what is spooled under *key*."""
-        with aws.speaking_to("S3"):
-            return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-
-    def unspool(self, key: str) -> None:
-        """Forget what is spooled under *key*."""
-        with aws.speaking_to("S3"):
-            self._s3.delete_object(Bucket=self.bucket, Key=key)
+            answer["ResponseContentType"] = content_type
+        operation = "head_object" if method == "HEAD" else "get_object"
+        return self.bucket.presigned(operation, body_key(event.id, event.sha256), seconds, **answer)
 
     # -- events ---------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ def whole(deployed: Relay) -> Relay:
     deployed.server.says("GET", "/v1/sync", {"differs": []})
     make_table(deployed.dynamodb, deployed.name)
     store = Store(deployed.name, deployed.name, dynamodb=deployed.dynamodb)
-    store.save_keys(current="sig_one", following="sig_two", mac="mac")
+    store.deployment.save_keys(current="sig_one", following="sig_two", mac="mac")
     return deployed
 
 
@@ -222,7 +222,7 @@ def test_a_relay_that_can_not_read_qstash_is_named(whole: Relay) -> None:
 )
 def test_signing_keys_are_compared_with_qstashs(whole: Relay, held: tuple[str, str], state: str) -> None:
     store = Store(whole.name, whole.name, dynamodb=whole.dynamodb)
-    store.save_keys(current=held[0], following=held[1], mac="mac")
+    store.deployment.save_keys(current=held[0], following=held[1], mac="mac")
 
     assert _examined(whole)["signing keys"]["state"] == state
 

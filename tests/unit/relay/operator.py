@@ -53,7 +53,7 @@ def wired(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, needs: 
     (tmp_path / "relay.json").write_text(json.dumps(FLAT), encoding="utf-8")
     for variable, value in {
         "RELAY_TABLE": world.store.table.name,
-        "RELAY_BUCKET": world.store.bucket,
+        "RELAY_BUCKET": world.store.bucket.name,
         "RELAY_QSTASH_SECRET": "relay/qstash",
         "RELAY_BASE_URLS": BASE,
         "RELAY_CONFIG": str(tmp_path / "relay.json"),

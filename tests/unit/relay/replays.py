@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.model.event import Event
-    from relay.model.replay import Job
+    from relay.model.replay import Replay
     from tests.unit.relay.world import World
 
 ERP = {"destination": "erp"}
@@ -30,16 +30,16 @@ def dead(world: World, number: int, status: Status = Status.DEAD_LETTERED, first
     return found
 
 
-def start(world: World, query: dict[str, str] | None = None, rate: int = 600) -> Job:
+def start(world: World, query: dict[str, str] | None = None, rate: int = 600) -> Replay:
     return bulk.start(world.store, ERP if query is None else query, rate=rate, by="arn:me", reason="mended")
 
 
-def advance(world: World, job: Job, seconds: Callable[[], float] = lambda: 30) -> int:
+def advance(world: World, job: Replay, seconds: Callable[[], float] = lambda: 30) -> int:
     return bulk.advance(world.store, world.router, job.id, seconds, workers=1)
 
 
-def known(world: World, job: Job) -> Job:
-    found = world.store.job(job.id)
+def known(world: World, job: Replay) -> Replay:
+    found = world.store.replays.get(job.id)
     assert found is not None
     return found
 

@@ -81,14 +81,14 @@ def slow_aws(
     world: World, seconds: Callable[[], Seconds], bucket: Callable[[], Seconds] | None = None
 ) -> Iterator[None]:
     """Have the table and the bucket of *world* be slow within."""
-    table, store = world.store.table, world.store
-    before = table._given, store._given_s3  # noqa: SLF001  # the wire of the world's own store
+    table, files = world.store.table, world.store.bucket
+    before = table._given, files._given  # noqa: SLF001  # the wire of the world's own store
     table._given = SlowClient(before[0], world.clock, seconds)  # type: ignore[assignment]  # noqa: SLF001
-    store._given_s3 = SlowClient(before[1], world.clock, bucket or seconds)  # type: ignore[assignment]  # noqa: SLF001
+    files._given = SlowClient(before[1], world.clock, bucket or seconds)  # type: ignore[assignment]  # noqa: SLF001
     try:
         yield
     finally:
-        table._given, store._given_s3 = before  # noqa: SLF001
+        table._given, files._given = before  # noqa: SLF001
 
 
 def slow_qstash(world: World, seconds: Callable[[], Seconds]) -> SlowWire:

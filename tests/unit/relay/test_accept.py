@@ -22,7 +22,6 @@ from relay.jobs.sweep import sweep
 from relay.model.ids import event_id, iso
 from relay.query import answers
 from relay.runtime.deadline import within
-from relay.storage.store import Store
 from relay.verification.handshakes import HandshakeAnswer
 from relay.verification.request import InboundRequest
 from relay.verification.secret import Secret
@@ -33,6 +32,8 @@ from tests.unit.relay.world import BASE, FLAT, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from relay.storage.store import Store
 
 TO_CI = [route("ci", how=FLAT["url_groups"]["ci"]["publishing"])]
 
@@ -222,13 +223,18 @@ class DownTable:
         self._bucket_too = bucket_too
 
     def __getattr__(self, name: str) -> Any:
-        if name == "spool" and not self._bucket_too:
-            return self._store.spool
-        if name == "now":
-            return self._store.now
-        return self._fail
+        if name == "now" or (name == "spool" and not self._bucket_too):
+            return getattr(self._store, name)
+        return Down()
 
-    def _fail(self, *_: Any, **__: Any) -> None:
+
+class Down:
+    """A part of a store, or a method of it, that fails."""
+
+    def __getattr__(self, name: str) -> Down:
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> None:
         raise UpstreamError("DynamoDB", "ProvisionedThroughputExceededException")
 
 
@@ -247,7 +253,7 @@ def test_what_the_source_never_sends_again_is_spooled_and_taken_in_once_the_tabl
     assert again.event.received_at == came_at
     assert world.store.body(again.event) == b'{"n": 1}'
     assert len(world.wire.published) == 1
-    assert world.store.spooled(10) == []
+    assert world.store.spool.oldest(10) == []
 
 
 def test_what_was_spooled_twice_is_one_event(world: World) -> None:
@@ -285,15 +291,15 @@ def test_where_the_bucket_is_down_too_the_source_is_told(world: World) -> None:
 
 def test_what_cant_be_taken_in_stays_and_keeps_nothing_else_waiting(world: World) -> None:
     """Bytes that nobody of ours wrote."""
-    world.store.spool(b"no spooled webhook")
+    world.store.spool.put(b"no spooled webhook")
     github = source_of(world, "github")
     github.post(keyed("a"), store=DownTable(world.store))  # type: ignore[arg-type]
 
     done = world.sweep(60)
 
     assert (done.unspooled, done.failed, done.spooled, done.spooled_s) == (1, 1, 1, 60)
-    assert len(world.store.spooled(10)) == 1
-    word = world.store.spool_word()
+    assert len(world.store.spool.oldest(10)) == 1
+    word = world.store.spool.word()
     assert (word["reason"], word["after"]) == (FOREIGN, "")
     told = answers.show_config(world.settings, world.store)["spool"]
     assert (told["waiting"], told["oldest_at"], told["reason"]) == (1, iso(World.began), FOREIGN)
@@ -302,7 +308,7 @@ def test_what_cant_be_taken_in_stays_and_keeps_nothing_else_waiting(world: World
 def test_what_a_source_sent_before_it_left_the_configuration_is_an_event_without_a_route(world: World) -> None:
     """It was acknowledged: so it is there to be seen, and to be replayed once the source is back."""
     gone = Webhook("gone", world.clock.at, keyed("a"), "application/json", b'{"n": 1}')
-    world.store.spool(gone.dump())
+    world.store.spool.put(gone.dump())
 
     done = world.sweep(60)
 
@@ -319,11 +325,11 @@ def test_a_spooled_webhook_that_its_source_refuses_as_a_replay_is_shown_as_refus
     said = WebhookInfo(
         "d-2", has_id=True, event_type="push", headers={}, signed_sha256=hashlib.sha256(b'{"n": 1}').hexdigest()
     )
-    world.store.spool(Webhook("github", world.clock.at, said, None, b'{"n": 1}').dump())
+    world.store.spool.put(Webhook("github", world.clock.at, said, None, b'{"n": 1}').dump())
 
     done = world.sweep(60)
 
-    assert (done.unspooled, done.failed, world.store.spooled(9)) == (0, 0, [])
+    assert (done.unspooled, done.failed, world.store.spool.oldest(9)) == (0, 0, [])
     (refused,) = answers.list_refusals(world.store, "github", world.settings)["counts"]
     assert (refused["reason"], refused["count"]) == ("replayed", 1)
 
@@ -331,16 +337,16 @@ def test_a_spooled_webhook_that_its_source_refuses_as_a_replay_is_shown_as_refus
 def test_a_head_that_fails_slowly_starves_nobody(world: World) -> None:
     """The next run goes on where this one had no more time."""
     for _ in range(3):
-        world.store.spool(b"no webhook of ours")
+        world.store.spool.put(b"no webhook of ours")
         world.clock.at += timedelta(seconds=1)
     source_of(world, "github").post(keyed("a"), store=DownTable(world.store))  # type: ignore[arg-type]
     reads, after, unspooled = list[str](), "", 0
 
     def read(key: str) -> bytes:
         reads.append(key)
-        return Store.spooled_data(world.store, key)
+        return world.store.bucket.get(key)
 
-    world.store.spooled_data = read  # type: ignore[method-assign]
+    world.store.spool.get = read  # type: ignore[method-assign]
     for _ in range(4):
         reads.clear()
         with within(lambda: 8.0 - 5.0 * len(reads)):
@@ -348,7 +354,7 @@ def test_a_head_that_fails_slowly_starves_nobody(world: World) -> None:
         assert len(reads) <= 2
         after, unspooled = done.after, unspooled + done.unspooled
 
-    assert (unspooled, len(world.store.spooled(9))) == (1, 3)
+    assert (unspooled, len(world.store.spool.oldest(9))) == (1, 3)
 
 
 def test_what_is_spooled_is_told_though_no_sweep_runs(world: World) -> None:
@@ -367,7 +373,7 @@ def test_the_outbox_has_its_turn_however_much_is_spooled(world: World) -> None:
     world.wire.failures = [500]
     github.accepted(keyed("owed"), b"owed")
     for number in range(60):
-        world.store.spool(Webhook("gone", world.clock.at, keyed(str(number)), None, b"{}").dump())
+        world.store.spool.put(Webhook("gone", world.clock.at, keyed(str(number)), None, b"{}").dump())
     world.clock.at += timedelta(seconds=40)
 
     with slow_aws(world, lambda: 0.4):
@@ -447,7 +453,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_looked_at(world: World) -
 def test_what_a_handshake_told_is_shown_to_operators(world: World) -> None:
     """Notion's token, which its owner must paste at Notion."""
     source_of(world, "notion")
-    world.store.save_handshake("notion", {"verification_token": "secret_x"})
+    world.store.state.save_handshake("notion", {"verification_token": "secret_x"})
 
     shown = answers.list_refusals(world.store, "notion", world.settings)["handshake"]
 

@@ -109,7 +109,7 @@ class Timed:
                     settings=world.settings,
                     store=world.store,
                     publisher=lambda: world.publisher,
-                    paused=world.store.paused,
+                    paused=world.store.pauses.all,
                 )
             except (OperatorError, UpstreamError):  # answered 503: it comes again
                 pass
@@ -118,7 +118,7 @@ class Timed:
     @property
     def is_saved(self) -> bool:
         """Tell whether its event is in the table, or waits in the spool."""
-        return bool(answers.list_events(self.world.store, {})["events"]) or bool(self.world.store.spooled(1))
+        return bool(answers.list_events(self.world.store, {})["events"]) or bool(self.world.store.spool.oldest(1))
 
 
 SECONDS = st.none() | st.floats(0, 12) | st.sampled_from([0.02, 0.69, 0.99, 1.0, 2.9, 3.9])

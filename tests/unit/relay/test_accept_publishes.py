@@ -202,7 +202,7 @@ def test_a_body_too_large_to_carry_goes_as_a_claim_check(world: World) -> None:
         "size_bytes": CARRIED_BODY_MAX_BYTES + 1,
         "content_type": "application/json",
         "url": claim_url(BASE, MAC, event.id, event.sha256),
-        "s3": {"bucket": world.store.bucket, "key": f"bodies/{event.id}/{event.sha256}"},
+        "s3": {"bucket": world.store.bucket.name, "key": f"bodies/{event.id}/{event.sha256}"},
     }
     assert world.store.body(event) == b"x" * (CARRIED_BODY_MAX_BYTES + 1)
 

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from relay.errors import UpstreamError
-from relay.jobs.audit import FIRST, GRACE, LEASE, LEASE_LENGTH, OVERLAP, Audited, audit
+from relay.jobs.audit import FIRST, GRACE, OVERLAP, Audited, audit
 from relay.model.delivery import Status
+from relay.storage.leases import AUDIT
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.ledgers import NAMES, SECOND, audited, not_due, put, saved, unmark
 from tests.unit.relay.slow import left, slow_aws
@@ -215,18 +216,18 @@ def test_the_rest_of_a_window_is_mended_too(world: World) -> None:
 def test_beside_another_audit_it_does_nothing(world: World) -> None:
     world.post()
     world.clock.at += GRACE
-    world.store.take_lease(LEASE, "another", LEASE_LENGTH)
+    world.store.leases.take(AUDIT, "another")
 
     done = audited(world, after=SECOND)
 
     assert done == Audited(skipped=True)
-    assert world.store.last_audit() == {}
+    assert world.store.state.last_audit() == {}
 
 
 def test_its_lease_is_free_at_once(world: World) -> None:
     audited(world)
 
-    assert world.store.take_lease(LEASE, "another", LEASE_LENGTH)
+    assert world.store.leases.take(AUDIT, "another")
 
 
 def test_while_qstash_is_away_it_fails_and_the_next_one_does_it_all(world: World) -> None:

@@ -48,7 +48,7 @@ def test_a_dead_callback_of_an_event_that_is_not_there_is_kept_as_an_orphan(worl
 
     done = audited(world)
 
-    assert (letters.ids, done.settled, world.store.count("orphans")) == ([], 0, 1)
+    assert (letters.ids, done.settled, world.store.state.count("orphans")) == ([], 0, 1)
 
 
 def test_a_dead_callback_with_another_mac_stays(world: World, letters: DeadLetters) -> None:

@@ -11,10 +11,11 @@ import pytest
 import audit
 from relay import wiring
 from relay.errors import UpstreamError
-from relay.jobs.audit import GRACE, LEASE, LEASE_LENGTH
+from relay.jobs.audit import GRACE
 from relay.model.delivery import Status
 from relay.runtime import deadline
 from relay.runtime.http_api import logger
+from relay.storage.leases import AUDIT
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.ledgers import SECOND, not_due, put
 from tests.unit.relay.operator import Context, wired
@@ -77,7 +78,7 @@ def test_that_nothing_is_unaccounted_is_counted_too(capsys: pytest.CaptureFixtur
 
 def test_beside_another_run_it_counts_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """Else its zero would stand beside what the other counts."""
-    world.store.take_lease(LEASE, "another", LEASE_LENGTH)
+    world.store.leases.take(AUDIT, "another")
 
     assert run()["skipped"] is True
     assert unaccounted_metric(capsys) == []

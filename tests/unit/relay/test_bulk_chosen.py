@@ -38,7 +38,7 @@ def test_a_count_says_what_would_be_replayed_by_status_and_changes_nothing(world
     }
     assert counted.complete
     assert [world.store.delivery(it, "erp") for it in events] == before
-    assert world.store.jobs(9) == []
+    assert world.store.replays.newest(9) == []
 
 
 def test_a_status_that_is_named_is_the_only_one(world: World) -> None:
@@ -101,7 +101,7 @@ def test_a_query_that_chooses_nothing_sensible_is_refused(world: World, query: d
     with pytest.raises(BadRequest, match=says):
         start(world, query)
 
-    assert world.store.due_jobs() == []
+    assert world.store.replays.due() == []
 
 
 @pytest.mark.parametrize(

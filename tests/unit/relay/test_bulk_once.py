@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.errors import UpstreamError
-from relay.jobs.sweep import LEASE_LENGTH
 from relay.model.delivery import Status
-from relay.model.replay import State
+from relay.model.replay import ReplayState
 from relay.replay import bulk
+from relay.storage.leases import REPLAYS
 from tests.unit.relay.replays import advance, dead, erp, known, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.model.event import Event
-    from relay.model.replay import Job
+    from relay.model.replay import Replay
     from tests.unit.relay.world import World
 
 
@@ -49,8 +49,8 @@ def generations(world: World, events: list[Event]) -> list[str]:
     return [world.store.delivery(it, "erp").generation for it in events]
 
 
-def recorded(world: World, job: Job) -> int:
-    return len(world.store.replayed_deliveries(job.id, 9))
+def recorded(world: World, job: Replay) -> int:
+    return len(world.store.replays.started(job.id, 9))
 
 
 @pytest.mark.local_aws
@@ -67,7 +67,7 @@ def test_a_crash_before_the_position_is_saved_starts_nothing_twice(world: World)
 
     assert generations(world, events) == begun
     assert recorded(world, job) == 3
-    assert known(world, job).state is State.DONE
+    assert known(world, job).state is ReplayState.DONE
 
 
 @pytest.mark.local_aws
@@ -86,7 +86,7 @@ def test_what_died_again_before_the_page_is_done_again_is_not_replayed_twice(wor
 
     assert erp(world, events) == [Status.DEAD_LETTERED] * 3
     assert generations(world, events) == begun
-    assert (again, known(world, job).state) == (3, State.DONE)
+    assert (again, known(world, job).state) == (3, ReplayState.DONE)
 
 
 def test_what_died_again_is_not_replayed_by_the_next_run(world: World) -> None:
@@ -99,7 +99,7 @@ def test_what_died_again_is_not_replayed_by_the_next_run(world: World) -> None:
     advance(world, job)
 
     assert erp(world, events) == [Status.PENDING] * 2 + [Status.DEAD_LETTERED] * 2
-    assert (known(world, job).state, known(world, job).replayed) == (State.DONE, 4)
+    assert (known(world, job).state, known(world, job).replayed) == (ReplayState.DONE, 4)
 
 
 def test_another_replay_replays_it_again(world: World) -> None:
@@ -137,7 +137,7 @@ def test_a_failure_within_a_page_has_the_page_done_again(world: World, monkeypat
 def test_a_run_beside_another_leaves_the_replays_to_it(world: World) -> None:
     dead(world, 3)
     job = start(world)
-    world.store.take_lease("replays", "another", LEASE_LENGTH)
+    world.store.leases.take(REPLAYS, "another")
 
     swept = world.sweep(seconds=1)
 
@@ -148,7 +148,7 @@ def test_while_a_quota_holds_all_publishing_nothing_is_started(world: World) -> 
     """It would only wait, and its rate with it."""
     dead(world, 1)
     job = start(world)
-    world.store.save_hold(world.clock.at + LEASE_LENGTH, "a quota")
+    world.store.state.save_hold(world.clock.at + REPLAYS.length, "a quota")
 
     world.sweep(seconds=1)
 
@@ -167,7 +167,7 @@ def test_of_two_advances_at_once_one_has_its_position_saved(world: World, monkey
     slow = advance(world, job)
 
     assert (others, slow) == ([3], 0)
-    assert (known(world, job).state, known(world, job).replayed) == (State.DONE, 3)
+    assert (known(world, job).state, known(world, job).replayed) == (ReplayState.DONE, 3)
     assert recorded(world, job) == len(events)
 
 
@@ -192,15 +192,15 @@ def test_a_stop_while_it_advances_holds(world: World) -> None:
     """The page that was under way is started, and known by its records; its position isn't saved."""
     dead(world, 3)
     job = start(world)
-    before_put(world, "JOB", lambda: bulk.turn(world.store, job.id, State.STOPPED))
+    before_put(world, "JOB", lambda: bulk.turn(world.store, job.id, ReplayState.STOPPED))
 
     advance(world, job)
     stopped = known(world, job)
-    bulk.turn(world.store, job.id, State.RUNNING)
+    bulk.turn(world.store, job.id, ReplayState.RUNNING)
     advance(world, job)
 
-    assert stopped.state is State.STOPPED
-    assert known(world, job).state is State.DONE
+    assert stopped.state is ReplayState.STOPPED
+    assert known(world, job).state is ReplayState.DONE
     assert recorded(world, job) == 3
 
 
@@ -212,10 +212,10 @@ def test_an_advance_while_it_is_stopped_keeps_its_position(world: World, monkeyp
     job = start(world, rate=2)
     before_put(world, "JOB", lambda: advance(world, job))
 
-    turned = bulk.turn(world.store, job.id, State.STOPPED)
+    turned = bulk.turn(world.store, job.id, ReplayState.STOPPED)
 
     assert known(world, job) == turned
-    assert (turned.state, turned.replayed) == (State.STOPPED, 2)
+    assert (turned.state, turned.replayed) == (ReplayState.STOPPED, 2)
 
 
 @pytest.mark.local_aws
@@ -225,6 +225,6 @@ def test_a_replay_that_was_done_while_it_was_stopped_is_done(world: World) -> No
     before_put(world, "JOB", lambda: advance(world, job))
 
     with pytest.raises(Exception, match="done"):
-        bulk.turn(world.store, job.id, State.STOPPED)
+        bulk.turn(world.store, job.id, ReplayState.STOPPED)
 
-    assert known(world, job).state is State.DONE
+    assert known(world, job).state is ReplayState.DONE

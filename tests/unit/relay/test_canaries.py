@@ -34,7 +34,7 @@ CANARY: dict[str, Any] = {**FLAT, "sources": {"github": {**FLAT["sources"]["gith
 def world(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     """Give a relay whose source is a canary, and which the function record finds."""
     world.deploy(CANARY)
-    world.store.save_keys(current=KEY, following="sig_next", mac=MAC)
+    world.store.deployment.save_keys(current=KEY, following="sig_next", mac=MAC)
     it = wired(world, monkeypatch, tmp_path, "RELAY_TABLE")
     monkeypatch.setattr(it, "settings", world.settings)
     monkeypatch.setattr(record, "relay", lambda *_: it)

@@ -45,9 +45,9 @@ def world(
     for variable, value in (variables | dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")).items():
         monkeypatch.setenv(variable, value)
     aws.made.cache_clear()
-    name = world.store.bucket
+    name = world.store.bucket.name
     world.store = Store(name, name, now=world.clock, dynamodb=local_clients.dynamodb)
-    world.store.save_keys(current="sig_a", following="sig_b", mac=MAC)
+    world.store.deployment.save_keys(current="sig_a", following="sig_b", mac=MAC)
     wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
     yield world
     wiring.relay.cache_clear()

@@ -75,7 +75,7 @@ def test_a_parameter_that_there_is_not_is_refused(operator: Operator, asked: dic
 def test_a_destination_that_there_is_not_is_not_found(world: World, operator: Operator, action: str) -> None:
     assert operator.ask(SHOW, destination="nobody")[0] == 404
     assert operator.ask(TURN, {"action": action}, destination="nobody")[0] == 404
-    assert world.store.paused() == {}
+    assert world.store.pauses.all() == {}
 
 
 def test_an_operator_pauses_a_destination_and_everybody_sees_who_and_why(world: World, operator: Operator) -> None:
@@ -104,7 +104,7 @@ def test_to_resume_is_a_replay_of_what_is_held(
     status, answer = operator.ask(TURN, {"action": "resume", "rate": 7, "reason": "mended"}, destination="erp")
     world.sweep(seconds=0)
 
-    job = world.store.job(answer["replay"]["id"])
+    job = world.store.replays.get(answer["replay"]["id"])
     assert (status, answer["destination"], answer["paused"], len(nudged)) == (202, "erp", None, 1)
     assert job is not None
     assert (job.by, job.reason, job.rate) == (ARN, "mended", 7)
@@ -146,15 +146,15 @@ def test_a_destination_that_has_left_is_resumed_and_what_was_held_is_removed(wor
 def test_what_can_not_be_asked_is_refused_and_changes_nothing(
     world: World, operator: Operator, asked: dict[str, Any]
 ) -> None:
-    world.store.pause("erp", "arn:me", None)
-    before = world.store.paused()
+    world.store.pauses.add("erp", "arn:me", None)
+    before = world.store.pauses.all()
 
     assert operator.ask(TURN, asked, destination="erp")[0] == 400
-    assert world.store.paused() == before
-    assert world.store.jobs(9) == []
+    assert world.store.pauses.all() == before
+    assert world.store.replays.newest(9) == []
 
 
 def test_the_configuration_tells_what_is_paused(world: World, operator: Operator) -> None:
-    said, _ = world.store.pause("erp", "arn:me", None)
+    said, _ = world.store.pauses.add("erp", "arn:me", None)
 
     assert operator.ask("GET /v1/config")[1]["paused"] == {"erp": said}

@@ -13,12 +13,12 @@ import pytest
 import audit
 from relay import wiring
 from relay.deployment import sync
-from relay.jobs.audit import LEASE, LEASE_LENGTH
 from relay.jobs.drift import EVERY
 from relay.qstash.client import QStash
 from relay.qstash.http import QStashHttp
 from relay.runtime.deadline import LEAST_S
 from relay.runtime.http_api import logger
+from relay.storage.leases import AUDIT
 from tests.unit.relay.dead_letters import DeadLetters
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.operator import Context, wired
@@ -52,7 +52,7 @@ def deploy(world: World, *names: str) -> str:
     there = {name: dict(endpoints) for name, endpoints in world.wire.topics.items()}
     there["relay.ci"] |= {name: f"https://{name}.example.com/in" for name in names}
     groups = {name: [{"name": it, "url": url} for it, url in them.items()] for name, them in there.items()}
-    take_over = not world.store.desired()
+    take_over = not world.store.deployment.desired()
     wanted = json.dumps({"groups": groups})
     return sync.add(wanted, "relay", qstash=world.qstash, store=world.store, take_over=take_over)
 
@@ -84,7 +84,7 @@ def test_it_is_looked_for_once_an_hour(world: World, written: StringIO, capsys: 
     assert counted(capsys) == [0, 1]
     (warning,) = warnings(written)
     assert (warning["differs"], warning["in_all"]) == (["set builder of relay.ci"], 1)
-    assert world.store.last_look() == {"at": world.store.last_audit()["drift"]["at"], "differs": 1}
+    assert world.store.state.last_look() == {"at": world.store.state.last_audit()["drift"]["at"], "differs": 1}
 
 
 def test_while_anything_differs_each_audit_looks_so_that_the_alarm_ends_once_it_is_mended(
@@ -114,7 +114,7 @@ def test_while_a_deploy_is_under_way_nobody_looks_and_one_that_failed_hides_noth
 
 
 def test_once_a_deploy_is_done_it_is_held_to_that_one(world: World) -> None:
-    old = next(iter(world.store.desired()))
+    old = next(iter(world.store.deployment.desired()))
     deploy(world, "crm")
 
     sync.remove(old, "relay", qstash=world.qstash, store=world.store)
@@ -187,7 +187,7 @@ def test_where_our_own_code_fails_at_it_the_audit_is_done_all_the_same(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.post()
-    world.store.save_desired({"a": {"state": "{", "at": "2026-01-01T00:00:00.000Z"}}, ["groups"])
+    world.store.deployment.save_desired({"a": {"state": "{", "at": "2026-01-01T00:00:00.000Z"}}, ["groups"])
     world.clock.at += EVERY
 
     done = audit.handler({}, Context())
@@ -198,22 +198,22 @@ def test_where_our_own_code_fails_at_it_the_audit_is_done_all_the_same(
 
 def test_the_word_of_the_audit_is_kept_beside_that_of_the_look(world: World) -> None:
     run(world)
-    said = world.store.last_audit()
+    said = world.store.state.last_audit()
     run(world, MINUTES)
 
-    assert said["until"] < world.store.last_audit()["until"]
-    assert world.store.last_audit()["drift"] == said["drift"]
+    assert said["until"] < world.store.state.last_audit()["until"]
+    assert world.store.state.last_audit()["drift"] == said["drift"]
 
 
 def test_beside_another_audit_nobody_looks_and_its_word_stays(world: World) -> None:
-    world.store.take_lease(LEASE, "another", LEASE_LENGTH)
+    world.store.leases.take(AUDIT, "another")
 
     assert run(world) is None
-    assert world.store.last_audit() == {}
+    assert world.store.state.last_audit() == {}
 
 
 def test_before_a_deploy_has_said_anything_nothing_differs(world: World) -> None:
-    world.store.save_desired({}, [])
+    world.store.deployment.save_desired({}, [])
 
     assert run(world) == []
 

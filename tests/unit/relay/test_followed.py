@@ -74,7 +74,7 @@ def test_what_its_group_of_before_may_have_brought_is_asked_for(world: World, fl
     """QStash took it, nobody heard, and then a deploy came."""
     world.wire.failures = [httpx.ReadTimeout("void")]
     event = world.post().event
-    world.store.save_urls_changed(under_way=True)
+    world.store.deployment.save_urls_changed(under_way=True)
     world.deploy(flat)
 
     world.sweep(SWEEP_S)
@@ -147,13 +147,13 @@ def test_it_is_removed_once_the_log_cant_tell_any_more_that_it_was_published(wor
 def test_while_a_deploy_is_under_way_nothing_is_removed(world: World) -> None:
     """It may be rolled back."""
     event = world.save()
-    world.store.save_urls_changed(under_way=True)
+    world.store.deployment.save_urls_changed(under_way=True)
     world.deploy(configured(audit=("ledger",), ci=("builder",)))
     for _ in range(5):
         world.sweep(200)
     waiting = world.statuses(event.id)["erp"]
     world.deploy(FLAT)
-    world.store.save_urls_changed()
+    world.store.deployment.save_urls_changed()
 
     for _ in range(3):
         world.sweep(300)

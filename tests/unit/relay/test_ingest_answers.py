@@ -50,7 +50,7 @@ def post(body: bytes) -> dict[str, Any]:
 def world(local_clients: LocalClients, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     """Return a relay that ingest's environment names."""
     world = World(local_clients)
-    world.store.save_keys(current="sig_a", following="sig_b", mac=MAC)
+    world.store.deployment.save_keys(current="sig_a", following="sig_b", mac=MAC)
     name = world.store.table.name
     secrets = boto3.client(
         "secretsmanager",

@@ -21,38 +21,38 @@ if TYPE_CHECKING:
 
 def test_a_destination_is_paused_until_it_is_not(world: World) -> None:
     """By whom, when and why stands there; only the end of a pause that there was is one."""
-    before = world.store.paused()
+    before = world.store.pauses.all()
 
-    said, changed = world.store.pause("erp", "arn:me", "it burns")
-    paused = world.store.paused()
-    ended = [world.store.unpause(it) for it in ("erp", "erp", "crm")]
+    said, changed = world.store.pauses.add("erp", "arn:me", "it burns")
+    paused = world.store.pauses.all()
+    ended = [world.store.pauses.remove(it) for it in ("erp", "erp", "crm")]
 
     assert (before, changed) == ({}, True)
     assert said == {"by": "arn:me", "at": iso(world.clock()), "reason": "it burns"}
     assert paused == {"erp": said}
     assert ended == [True, False, False]
-    assert world.store.paused() == {}
+    assert world.store.pauses.all() == {}
 
 
 def test_who_paused_a_destination_first_stays_who_paused_it(world: World) -> None:
-    first, _ = world.store.pause("erp", "arn:me", None)
+    first, _ = world.store.pauses.add("erp", "arn:me", None)
     world.clock.at += timedelta(hours=1)
 
-    second = world.store.pause("erp", "arn:you", "again")
+    second = world.store.pauses.add("erp", "arn:you", "again")
 
     assert second == (first, False)
-    assert world.store.paused() == {"erp": first}
+    assert world.store.pauses.all() == {"erp": first}
 
 
 def test_pauses_at_the_same_time_are_all_kept(world: World) -> None:
     """Each is written on condition that nothing came in between."""
-    world.store.pause("old", "arn:me", None)
+    world.store.pauses.add("old", "arn:me", None)
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda name: world.store.pause(name, "arn:me", None), ["a", "b", "c", "d"]))
-        pool.submit(world.store.unpause, "old").result()
+        list(pool.map(lambda name: world.store.pauses.add(name, "arn:me", None), ["a", "b", "c", "d"]))
+        pool.submit(world.store.pauses.remove, "old").result()
 
-    assert set(world.store.paused()) == {"a", "b", "c", "d"}
+    assert set(world.store.pauses.all()) == {"a", "b", "c", "d"}
 
 
 def test_a_function_knows_what_is_paused_without_a_read_a_webhook(
@@ -71,7 +71,7 @@ def test_a_function_knows_what_is_paused_without_a_read_a_webhook(
     monkeypatch.setattr(world.store.table, "get", counted)
 
     first = it.paused()
-    world.store.pause("erp", "arn:me", None)
+    world.store.pauses.add("erp", "arn:me", None)
     world.clock.at += timedelta(seconds=9)
     soon, reads_soon = it.paused(), reads.count("PAUSED")
     world.clock.at += timedelta(seconds=1)

@@ -9,7 +9,7 @@ import pytest
 
 from relay.errors import BadRequest, Conflict
 from relay.model.delivery import Status
-from relay.model.replay import RATE_MAX, State
+from relay.model.replay import RATE_MAX, ReplayState
 from relay.replay import bulk, pauses
 from relay.replay.deliveries import replay_deliveries
 from tests.unit.relay.ledgers import SECOND, audited, haunt, put
@@ -17,7 +17,7 @@ from tests.unit.relay.replays import advance, dead, erp, known
 
 if TYPE_CHECKING:
     from relay.model.event import Event
-    from relay.model.replay import Job
+    from relay.model.replay import Replay
     from tests.unit.relay.world import World
 
 
@@ -26,13 +26,13 @@ def held(world: World, number: int, first: int = 0) -> list[Event]:
     return dead(world, number, Status.HELD, first)
 
 
-def resume(world: World, rate: int = 600) -> Job:
+def resume(world: World, rate: int = 600) -> Replay:
     return pauses.resume(world.store, "erp", rate=rate, by="arn:me", reason="mended")
 
 
 def test_a_resumed_destination_gets_what_was_held_at_the_rate_each_once(world: World) -> None:
     """A replay of many, with who and why, that the sweep does."""
-    world.store.pause("erp", "arn:me", None)
+    world.store.pauses.add("erp", "arn:me", None)
     events = held(world, 3)
     before = len(world.wire.published)
 
@@ -41,16 +41,16 @@ def test_a_resumed_destination_gets_what_was_held_at_the_rate_each_once(world: W
     second = world.sweep(seconds=60)
     third = world.sweep(seconds=60)
 
-    assert world.store.paused() == {}
+    assert world.store.pauses.all() == {}
     assert (job.by, job.reason, job.rate) == ("arn:me", "mended", 2)
     assert (first.replayed, second.replayed, third.replayed) == (2, 1, 0)
     assert erp(world, events) == [Status.IN_FLIGHT] * 3
     assert len(world.wire.published[before:]) == 3
-    assert known(world, job).state is State.DONE
+    assert known(world, job).state is ReplayState.DONE
 
 
 def test_only_what_is_held_goes_and_only_to_that_destination(world: World) -> None:
-    world.store.pause("erp", "arn:me", None)
+    world.store.pauses.add("erp", "arn:me", None)
     (event,) = held(world, 1)
     put(world, event, "ledger", Status.HELD)
     (other,) = dead(world, 1, first=7)
@@ -66,26 +66,26 @@ def test_what_is_not_paused_is_not_resumed(world: World) -> None:
     with pytest.raises(Conflict):
         resume(world)
 
-    assert world.store.jobs(9) == []
+    assert world.store.replays.newest(9) == []
 
 
 @pytest.mark.parametrize("rate", [0, RATE_MAX + 1])
 def test_a_rate_out_of_bounds_leaves_the_pause(world: World, rate: int) -> None:
-    world.store.pause("erp", "arn:me", None)
+    world.store.pauses.add("erp", "arn:me", None)
 
     with pytest.raises(BadRequest):
         resume(world, rate)
 
-    assert set(world.store.paused()) == {"erp"}
+    assert set(world.store.pauses.all()) == {"erp"}
 
 
 def test_a_destination_paused_again_meanwhile_gets_no_more(world: World) -> None:
     """What was still held stays held, and goes once it is resumed again."""
-    world.store.pause("erp", "arn:me", None)
+    world.store.pauses.add("erp", "arn:me", None)
     events = held(world, 3)
     job = resume(world, rate=1)
     world.sweep(seconds=0)
-    world.store.pause("erp", "arn:you", None)
+    world.store.pauses.add("erp", "arn:you", None)
 
     advance(world, job)
     meanwhile = erp(world, events)
@@ -93,7 +93,7 @@ def test_a_destination_paused_again_meanwhile_gets_no_more(world: World) -> None
     advance(world, again)
 
     assert sorted(meanwhile) == sorted([Status.HELD, Status.HELD, Status.IN_FLIGHT])
-    assert (known(world, job).state, known(world, job).replayed, known(world, job).skipped) == (State.DONE, 1, 2)
+    assert (known(world, job).state, known(world, job).replayed, known(world, job).skipped) == (ReplayState.DONE, 1, 2)
     assert sorted(erp(world, events)) == sorted([Status.PENDING, Status.PENDING, Status.IN_FLIGHT])
 
 
@@ -104,8 +104,8 @@ def test_what_began_before_the_pause_goes_on(world: World, later: timedelta, bec
     world.report(event, "erp", "failure", status=500)
     replay_deliveries(world.store, [world.delivery(event, "erp").id], by=None, reason=None)
     world.clock.at += later
-    world.store.pause("erp", "arn:me", None)
-    world.paused = world.store.paused()
+    world.store.pauses.add("erp", "arn:me", None)
+    world.paused = world.store.pauses.all()
 
     world.sweep(seconds=40)
 
@@ -122,14 +122,14 @@ def test_the_audit_lets_go_what_is_held_though_its_destination_is_not_paused(wor
     done = audited(world)
     world.sweep(seconds=0)
 
-    (job,) = world.store.jobs(9)
+    (job,) = world.store.replays.newest(9)
     assert (done.released, job.by) == (1, "relay")
     assert job.query["destination"] == "erp"
     assert erp(world, events) == [Status.IN_FLIGHT] * 2
 
 
 def test_the_audit_leaves_what_is_held_to_its_pause(world: World) -> None:
-    world.store.pause("erp", "arn:me", None)
+    world.store.pauses.add("erp", "arn:me", None)
     events = held(world, 1)
 
     done = audited(world)
@@ -138,9 +138,11 @@ def test_the_audit_leaves_what_is_held_to_its_pause(world: World) -> None:
     assert erp(world, events) == [Status.HELD]
 
 
-@pytest.mark.parametrize("state", [State.RUNNING, State.STOPPED])
-def test_the_audit_starts_no_second_replay_of_the_same_nor_undoes_a_persons_stop(world: World, state: State) -> None:
-    world.store.pause("erp", "arn:me", None)
+@pytest.mark.parametrize("state", [ReplayState.RUNNING, ReplayState.STOPPED])
+def test_the_audit_starts_no_second_replay_of_the_same_nor_undoes_a_persons_stop(
+    world: World, state: ReplayState
+) -> None:
+    world.store.pauses.add("erp", "arn:me", None)
     held(world, 1)
     job = resume(world)
     bulk.turn(world.store, job.id, state)
@@ -148,16 +150,16 @@ def test_the_audit_starts_no_second_replay_of_the_same_nor_undoes_a_persons_stop
     done = audited(world)
 
     assert done.released == 0
-    assert [it.id for it in world.store.jobs(9)] == [job.id]
+    assert [it.id for it in world.store.replays.newest(9)] == [job.id]
 
 
 def test_a_replay_that_was_stopped_long_ago_keeps_nothing(world: World) -> None:
     """The newest counts: it is done, so that what is held since is nobody's."""
-    world.store.pause("erp", "arn:me", None)
+    world.store.pauses.add("erp", "arn:me", None)
     stopped = resume(world)
-    bulk.turn(world.store, stopped.id, State.STOPPED)
+    bulk.turn(world.store, stopped.id, ReplayState.STOPPED)
     world.clock.at += SECOND
-    world.store.pause("erp", "arn:me", None)
+    world.store.pauses.add("erp", "arn:me", None)
     advance(world, resume(world))
     events = held(world, 1)
 
@@ -180,7 +182,7 @@ def test_however_much_is_held_by_pauses_what_is_not_has_its_turn(world: World, m
     """A share of each shard an audit, and the next goes on where it ended."""
     monkeypatch.setattr(pauses, "HELD_A_SHARD", 1)
     monkeypatch.setattr("relay.storage.items.SHARDS", 1)
-    world.store.pause("erp", "arn:me", None)
+    world.store.pauses.add("erp", "arn:me", None)
     held(world, 9)
     (event,) = held(world, 1, first=99)
     put(world, event, "ledger", Status.HELD)

@@ -39,7 +39,7 @@ FIRST = event_id("github", "d-1")
 @pytest.fixture
 def kept(world: World, clients: Clients, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Quarantining]:
     """Give a relay whose sources' keys were changed at the sender alone."""
-    world.store.save_keys(current="sig_a", following="sig_b", mac=MAC)
+    world.store.deployment.save_keys(current="sig_a", following="sig_b", mac=MAC)
     it = wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
     monkeypatch.setattr(it, "publisher", lambda: world.publisher)
     monkeypatch.setattr(ingest, "relay", lambda *_: it)
@@ -57,7 +57,7 @@ def pass_on(kept: Quarantining, span: timedelta) -> None:
 
 def objects(kept: Quarantining) -> dict[str, bytes]:
     """Return what stands in the bucket of what is kept."""
-    them: dict[str, bytes] = kept.s3.buckets[kept.world.store.bucket]
+    them: dict[str, bytes] = kept.s3.buckets[kept.world.store.bucket.name]
     return {key: it for key, it in them.items() if key.startswith(cells.QUARANTINE)}
 
 
@@ -151,10 +151,10 @@ def test_the_same_request_is_kept_once(kept: Quarantining) -> None:
     kept.post(b'{"other": 1}')
 
     assert len(kept.listed()) == 2
-    assert kept.world.store.quarantined_count("github")[0] == 2
+    assert kept.world.store.quarantine.count("github")[0] == 2
 
 
-@pytest.mark.parametrize("failing", ["take_room", "quarantine"])
+@pytest.mark.parametrize("failing", ["take_room", "put"])
 @pytest.mark.parametrize("failure", [UpstreamError("S3", "SlowDown"), ZeroDivisionError()], ids=["down", "defect"])
 def test_what_cant_be_kept_is_answered_all_the_same_and_counted(
     kept: Quarantining,
@@ -167,11 +167,11 @@ def test_what_cant_be_kept_is_answered_all_the_same_and_counted(
         raise failure
 
     with monkeypatch.context() as patch:
-        patch.setattr(kept.world.store, failing, fail)
+        patch.setattr(kept.world.store.quarantine, failing, fail)
         assert kept.post()["status"] == 401
 
     assert "NotQuarantined" in capsys.readouterr().out
-    assert kept.world.store.quarantined_count("github") == (0, 0)
+    assert kept.world.store.quarantine.count("github") == (0, 0)
     kept.post()
     assert len(kept.listed()) == 1
 
@@ -212,7 +212,7 @@ def test_bytes_are_bounded_too(kept: Quarantining, monkeypatch: pytest.MonkeyPat
     kept.post(b"y" * 3000)
 
     assert len(objects(kept)) == 1
-    assert kept.world.store.quarantined_count("github")[1] == len(*objects(kept).values()) <= 5000
+    assert kept.world.store.quarantine.count("github")[1] == len(*objects(kept).values()) <= 5000
 
 
 def test_what_is_kept_goes_when_its_time_is_over(kept: Quarantining, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def test_it_is_let_in_once_as_if_it_had_come_then(kept: Quarantining) -> None:
     assert set(kept.world.statuses(FIRST).values()) == {Status.IN_FLIGHT}
     assert kept.published == [b'{"n": 1}'] * 2  # one for each URL group
     assert objects(kept) == {}
-    assert kept.world.store.quarantined_count("github") == (0, 0)
+    assert kept.world.store.quarantine.count("github") == (0, 0)
 
 
 def test_a_secret_that_is_still_wrong_lets_nothing_in(kept: Quarantining) -> None:
@@ -337,7 +337,7 @@ def test_what_could_not_be_forgotten_is_a_duplicate_next_time(
     kept.set("github", NEW)
     pass_on(kept, DAY)
     with monkeypatch.context() as patch:
-        patch.setattr(kept.world.store, "unquarantine", _raise(UpstreamError("S3", "SlowDown")))
+        patch.setattr(kept.world.store.quarantine, "delete", _raise(UpstreamError("S3", "SlowDown")))
         first = kept.outcomes()
     published = len(kept.published)
 
@@ -419,7 +419,7 @@ def test_what_was_tampered_with_keeps_no_other_waiting(kept: Quarantining) -> No
     wrong += [right | {"received_at": 3}, right | {"headers": []}, right | {"source": "stripe"}, right | {"more": 1}]
     for number, it in enumerate(wrong):
         data = it if isinstance(it, bytes) else json.dumps(it).encode()
-        kept.world.store.quarantine("github", f"{number:032x}", data)
+        kept.world.store.quarantine.put("github", f"{number:032x}", data)
     kept.set("github", NEW)
     pass_on(kept, DAY)
 
@@ -437,8 +437,8 @@ def test_a_body_that_was_tampered_with_isnt_let_in(kept: Quarantining) -> None:
     kept.post()
     ((name, data),) = objects(kept).items()
     forged = json.loads(data) | {"body": "eyJtb25leSI6IDF9"}
-    kept.world.store.unquarantine("github", name.rpartition("/")[2])
-    kept.world.store.quarantine("github", "ab" * 16, json.dumps(forged).encode())
+    kept.world.store.quarantine.delete("github", name.rpartition("/")[2])
+    kept.world.store.quarantine.put("github", "ab" * 16, json.dumps(forged).encode())
     kept.set("github", NEW)
     pass_on(kept, DAY)
 

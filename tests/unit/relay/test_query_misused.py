@@ -10,7 +10,7 @@ import pytest
 
 from relay.model.delivery import Status
 from relay.model.ids import iso
-from relay.model.replay import State
+from relay.model.replay import ReplayState
 from relay.query import answers as queries
 from relay.storage.items import SHARDS
 from tests.unit.relay.ledgers import SECOND
@@ -35,7 +35,7 @@ def test_an_action_that_is_no_text_is_refused(world: World, operator: Operator, 
     status, answer = operator.ask(TURN, {"action": action}, replay_id=job.id)
 
     assert (status, answer["error"]["code"]) == (400, "bad_request")
-    assert known(world, job).state is State.RUNNING
+    assert known(world, job).state is ReplayState.RUNNING
 
 
 @pytest.mark.parametrize("route", [AUDIT, "GET /v1/events", "GET /v1/deliveries"])
@@ -98,7 +98,7 @@ def test_half_a_character_is_refused(world: World, operator: Operator, body: str
     status, answer = operator.ask(START, body)
 
     assert (status, answer["error"]["code"]) == (400, "bad_request")
-    assert world.store.jobs(9) == []
+    assert world.store.replays.newest(9) == []
 
 
 @pytest.mark.parametrize(

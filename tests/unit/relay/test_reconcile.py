@@ -12,6 +12,7 @@ from relay.errors import RelayError
 from relay.model.ids import event_id
 from relay.query import answers
 from relay.reconciliation.missing import Records
+from relay.storage.leases import RECONCILE
 from tests.github_api import HOOK
 from tests.unit.relay.reconciling import MINUTE, ORG, OTHERS, RUNS_EVERY, Reconciling
 from tests.unit.relay.world import BASE
@@ -194,7 +195,7 @@ def test_two_runs_at_once_are_one(it: Reconciling) -> None:
     """Under a lease, which ends by itself: EventBridge may call twice."""
     it.lose()
     it.world.clock.at += timedelta(minutes=10)
-    assert it.world.store.take_lease("reconcile", "another", timedelta(minutes=6))
+    assert it.world.store.leases.take(RECONCILE, "another")
 
     during, after = it.run(after=MINUTE), it.run(after=6 * MINUTE)
 

@@ -16,6 +16,7 @@ from relay import wiring
 from relay.errors import OperatorError
 from relay.runtime import aws
 from relay.runtime.http_api import logger
+from relay.storage.leases import RECONCILE
 from tests.github_api import HOOK, TOKEN, GitHubApi, Hook, served
 from tests.local_table import make_table
 from tests.unit.relay.world import BASE, FLAT, SECRET
@@ -157,7 +158,7 @@ def test_a_hook_that_github_refuses_fails_the_function(function: Function, capsy
 def test_a_run_beside_another_counts_nothing(function: Function, capsys: pytest.CaptureFixture[str]) -> None:
     """Else its zero would stand beside what the other counts."""
     function.hold({"token": TOKEN})
-    wiring.relay("RELAY_GITHUB_SECRET").store.take_lease("reconcile", "another", timedelta(minutes=6))
+    wiring.relay("RELAY_GITHUB_SECRET").store.leases.take(RECONCILE, "another")
 
     done = function.run()
 

@@ -25,9 +25,9 @@ def world(clients: Clients) -> World:
 
 def test_refusals_are_shown_newest_first_with_counts_and_causes(world: World) -> None:
     """Each marked untrusted."""
-    world.store.add_refusal(a_refusal(world.clock), 40)
+    world.store.refusals.record(a_refusal(world.clock), 40)
     world.clock.at += timedelta(minutes=1)
-    world.store.add_refusal(a_refusal(world.clock, reason=Reason.NO_SECRET, body=b"x", size_bytes=1), 1)
+    world.store.refusals.record(a_refusal(world.clock, reason=Reason.NO_SECRET, body=b"x", size_bytes=1), 1)
 
     shown = world.shown()
 

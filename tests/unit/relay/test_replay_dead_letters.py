@@ -12,7 +12,7 @@ from relay.replay.deliveries import REPLAYABLE, replay_deliveries, replay_event
 
 if TYPE_CHECKING:
     from relay.model.event import Event
-    from relay.replay.deliveries import Replay
+    from relay.replay.deliveries import StartedReplay
     from tests.unit.relay.world import World
 
 
@@ -24,7 +24,7 @@ def dead(world: World, *, dlq_id: str = "17-0") -> Event:
     return event
 
 
-def replayed(world: World, event: Event) -> Replay:
+def replayed(world: World, event: Event) -> StartedReplay:
     """Replay the delivery to erp."""
     return replay_event(
         world.store, event.id, world.router, destinations=["erp"], include_delivered=False, by=None, reason=None

@@ -9,7 +9,7 @@ import pytest
 import query as function
 from relay.model.delivery import Status
 from relay.model.ids import iso
-from relay.model.replay import RATE_DEFAULT, RATE_MAX, State
+from relay.model.replay import RATE_DEFAULT, RATE_MAX, ReplayState
 from relay.query import views
 from tests.unit.relay.ledgers import SECOND
 from tests.unit.relay.operator import ARN, Operator
@@ -32,11 +32,11 @@ def test_a_replay_of_many_is_started_with_who_asked_and_why(world: World, operat
 
     status, answer = operator.ask(START, {"query": {"destination": "erp"}, "rate": 7, "reason": "mended"})
 
-    job = world.store.job(answer["id"])
+    job = world.store.replays.get(answer["id"])
     assert job is not None
     assert status == 202
     assert answer == views.replay_json(job)
-    assert (job.by, job.reason, job.rate, job.state) == (ARN, "mended", 7, State.RUNNING)
+    assert (job.by, job.reason, job.rate, job.state) == (ARN, "mended", 7, ReplayState.RUNNING)
     assert job.query == answer["query"] == {"destination": "erp", "until": iso(world.clock.at)}
     assert world.sweep(seconds=0).replayed == 2
 
@@ -52,7 +52,7 @@ def test_a_dry_run_counts_and_starts_nothing(world: World, operator: Operator) -
 
     assert (status, answer["complete"], answer["count"]["dead_lettered"]) == (200, True, 2)
     assert "delivered" not in answer["count"]
-    assert world.store.jobs(9) == []
+    assert world.store.replays.newest(9) == []
 
 
 def test_a_count_that_time_did_not_suffice_for_says_so(
@@ -103,7 +103,7 @@ def test_what_can_not_be_meant_is_refused_and_starts_nothing(
 
     assert status == 400
     assert says in answer["error"]["message"]
-    assert world.store.jobs(9) == []
+    assert world.store.replays.newest(9) == []
 
 
 @pytest.mark.parametrize("body", ["not JSON", [], "", {}, {"reason": "why"}], ids=str)
@@ -171,11 +171,11 @@ def test_a_replay_is_stopped_and_resumed(world: World, operator: Operator) -> No
     job = start(world)
 
     stopped = operator.ask(TURN, {"action": "stop"}, replay_id=job.id)
-    meanwhile = world.store.due_jobs()
+    meanwhile = world.store.replays.due()
     resumed = operator.ask(TURN, {"action": "resume"}, replay_id=job.id)
 
     assert [(status, answer["state"]) for status, answer in (stopped, resumed)] == [(200, "stopped"), (200, "running")]
-    assert (meanwhile, world.store.due_jobs()) == ([], [job.id])
+    assert (meanwhile, world.store.replays.due()) == ([], [job.id])
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_an_action_that_there_is_not_is_refused(world: World, operator: Operator
     job = start(world)
 
     assert operator.ask(TURN, body, replay_id=job.id)[0] == 400
-    assert world.store.job(job.id) == job
+    assert world.store.replays.get(job.id) == job
 
 
 def test_a_replay_that_there_is_not_is_not_found(operator: Operator) -> None:

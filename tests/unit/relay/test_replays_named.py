@@ -57,7 +57,7 @@ def test_single_deliveries_are_replayed_with_who_asked_and_why(world: World, ope
     assert status == 202
     assert [(it["id"], it["status"]) for it in answer["deliveries"]] == [(erp.id, "pending"), (other.id, "pending")]
     assert answer["skipped"] == [{"delivery_id": busy.id, "reason": "it is in_flight"}]
-    job = world.store.job(answer["id"])
+    job = world.store.replays.get(answer["id"])
     assert job is not None
     assert (job.by, job.reason, job.replayed, job.skipped) == (ARN, "x" * 500, 2, 1)
     assert world.delivery(one, "erp").generation != erp.generation
@@ -100,7 +100,7 @@ def test_of_an_event_that_is_replayed_which_was_asked_for(
 @pytest.mark.parametrize("named", [{"event_id": "rly_none"}, {"delivery_ids": ["dlv_none.erp"]}], ids=str)
 def test_what_there_is_not_is_not_found(world: World, operator: Operator, named: dict[str, Any]) -> None:
     assert operator.ask(START, named)[0] == 404
-    assert world.store.jobs(9) == []
+    assert world.store.replays.newest(9) == []
 
 
 def test_a_destination_that_an_event_has_not_is_not_found(world: World, operator: Operator) -> None:
@@ -125,7 +125,7 @@ def test_the_sweep_is_told_to_come_now(
         status, answer = operator.ask(START, body)
 
     assert status == 202
-    assert world.store.job(answer["id"]) is not None
+    assert world.store.replays.get(answer["id"]) is not None
     ((url, kind, payload),) = asked
     assert url.endswith("/functions/the-sweep/invocations")
     assert (kind, payload) == ("Event", b"{}")

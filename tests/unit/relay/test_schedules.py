@@ -55,7 +55,7 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     """Give a relay with the schedule `nightly`, whose table has the keys of the local QStash."""
     world.clock.at = datetime.fromtimestamp(START_S, UTC)
     world.deploy({**FLAT, "sources": {**FLAT["sources"], "nightly": NIGHTLY}})
-    world.store.save_keys(current=CURRENT, following=FOLLOWING, mac=MAC)
+    world.store.deployment.save_keys(current=CURRENT, following=FOLLOWING, mac=MAC)
     it = wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
     monkeypatch.setattr(it, "settings", Settings.of({"RELAY_BASE_URLS": BASE}, world.settings.flat))
     monkeypatch.setattr(it, "publisher", lambda: world.publisher)
@@ -159,7 +159,7 @@ def test_either_of_qstashs_keys_may_have_signed(world: World) -> None:
 def test_keys_that_rolled_are_read_again_once_a_minute_at_most(world: World) -> None:
     """So that a tick after a roll gets in, and strangers can't have the table read for each of theirs."""
     tick(world)
-    world.store.save_keys(current=FOLLOWING, following=ROLLED, mac=MAC)
+    world.store.deployment.save_keys(current=FOLLOWING, following=ROLLED, mac=MAC)
 
     early = tick(world, "msg_2", key=ROLLED)
     world.clock.at += timedelta(seconds=wiring.KEYS_KEPT_S)
@@ -171,7 +171,7 @@ def test_keys_that_rolled_are_read_again_once_a_minute_at_most(world: World) -> 
 def test_a_key_that_was_rolled_away_opens_nothing_for_long(world: World) -> None:
     """Though no other was needed since, which would have had them read again."""
     tick(world)
-    world.store.save_keys(current=ROLLED, following="sig_next", mac=MAC)
+    world.store.deployment.save_keys(current=ROLLED, following="sig_next", mac=MAC)
     world.clock.at += timedelta(seconds=wiring.KEYS_TRUSTED_S)
 
     late = tick(world, "msg_2", key=FOLLOWING)
@@ -181,7 +181,7 @@ def test_a_key_that_was_rolled_away_opens_nothing_for_long(world: World) -> None
 
 def test_without_keys_nothing_gets_in(world: World) -> None:
     """Fail closed, and have QStash try again."""
-    world.store.save_keys(current="", following="", mac=MAC)
+    world.store.deployment.save_keys(current="", following="", mac=MAC)
 
     assert tick(world)["status"] == 503
 

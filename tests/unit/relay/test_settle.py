@@ -114,7 +114,7 @@ def test_a_callback_of_an_event_that_is_gone_is_kept_and_counted_once(world: Wor
         settled = [settle(path, body, mac_key=MAC, settings=world.settings, store=world.store) for _ in range(2)]
 
     assert [(it.after, it.new_orphan, it.unexpected) for it in settled] == [(None, True, None), (None, False, None)]
-    assert world.store.count("orphans") == 1
+    assert world.store.state.count("orphans") == 1
 
 
 @pytest.mark.parametrize(("scope", "name"), [("d.gone", "gone"), ("g.other", "gone"), ("g.audit", None)])
@@ -126,7 +126,7 @@ def test_so_is_one_of_a_destination_that_the_event_was_never_published_to(
     settled = world.report(event, name or "", endpointName=name, scope=scope)
 
     assert (settled.after, settled.new_orphan, settled.unexpected) == (None, True, None)
-    assert world.store.count("orphans") == 1
+    assert world.store.state.count("orphans") == 1
 
 
 def test_an_endpoint_that_joined_the_group_while_the_event_was_on_its_way_is_nothing_to_look_into(world: World) -> None:
@@ -136,7 +136,7 @@ def test_an_endpoint_that_joined_the_group_while_the_event_was_on_its_way_is_not
     settled = world.report(event, "joined")
 
     assert (settled.after, settled.new_orphan, settled.unexpected) == (None, False, "joined")
-    assert world.store.count("orphans") == 0
+    assert world.store.state.count("orphans") == 0
     assert "joined" not in world.statuses(event.id)
 
 

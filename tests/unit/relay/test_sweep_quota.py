@@ -41,7 +41,7 @@ def test_publishing_is_held_until_the_quota_is_full_again(world: World, quota: s
 
     until = world.clock.at + timedelta(seconds=1800)
     assert done.held_until == until
-    assert world.store.hold() == until
+    assert world.store.state.hold() == until
 
 
 @pytest.mark.parametrize(("quota", "name"), [("RateLimit", "daily"), ("Burst-RateLimit", "burst")])
@@ -110,7 +110,7 @@ def test_a_refusal_that_names_no_quota_holds_nothing(world: World) -> None:
     world.wire.failure_headers = {"Retry-After": "1800"}
 
     assert world.sweep().held_until is None
-    assert world.store.hold() is None
+    assert world.store.state.hold() is None
 
 
 def test_a_webhook_is_acknowledged_whatever_the_quota(world: World) -> None:
@@ -138,13 +138,13 @@ def test_the_spool_is_taken_in_during_a_hold(world: World) -> None:
     world.save()
     held(world)
     said = WebhookInfo("spooled", has_id=True, event_type="push", headers={})
-    world.store.spool(Webhook("github", world.clock.at, said, None, b"{}").dump())
+    world.store.spool.put(Webhook("github", world.clock.at, said, None, b"{}").dump())
     used_up(world, world.clock.at + timedelta(hours=1))
 
     done = world.sweep(60)
 
     assert (done.unspooled, done.failed) == (1, 0)
-    assert world.store.spooled(10) == []
+    assert world.store.spool.oldest(10) == []
 
 
 def silent(world: World, **line: Any) -> str:
@@ -173,7 +173,7 @@ def test_a_look_that_meets_a_quota_holds_as_well(world: World) -> None:
     done = world.sweep(1200)
 
     assert done.failed == 1
-    assert world.store.hold() == done.held_until == until
+    assert world.store.state.hold() == done.held_until == until
 
 
 def test_a_shard_that_has_something_to_look_after_publishes_nothing_either(world: World) -> None:
@@ -182,7 +182,7 @@ def test_a_shard_that_has_something_to_look_after_publishes_nothing_either(world
     world.wire.say(world.message(world.post(key=flying).event, "builder"), "DELIVERED")
     world.clock.at += timedelta(minutes=20)
     event = world.save(key=owed)
-    world.store.save_hold(world.clock.at + timedelta(hours=1), "used up")
+    world.store.state.save_hold(world.clock.at + timedelta(hours=1), "used up")
 
     done = world.sweep(60)
 

@@ -44,31 +44,33 @@ def test_a_run_that_is_out_of_time_leaves_word_where_to_go_on(world: World) -> N
     done = world.sweep(0, left(world, 10))
 
     assert published(world, events) == [0, 1]
-    assert done.cut_short == world.store.sweep_words() == {"publish": 3}  # its call was the last, and wasn't answered
+    assert (
+        done.cut_short == world.store.state.sweep_words() == {"publish": 3}
+    )  # its call was the last, and wasn't answered
 
 
 def test_the_next_run_begins_there(world: World) -> None:
     """So that the last shards have their turn."""
     events = one_of_each(world)
-    world.store.save_sweep_words({"publish": 5})
+    world.store.state.save_sweep_words({"publish": 5})
     world.clock.at += timedelta(seconds=40)
     slow_qstash(world, lambda: 3.2)
 
     world.sweep(0, left(world, 10))
 
     assert published(world, events) == [5, 6]
-    assert world.store.sweep_words() == {"publish": 0}
+    assert world.store.state.sweep_words() == {"publish": 0}
 
 
 def test_a_run_that_came_round_forgets_where_it_began(world: World) -> None:
     """And went through all, from whichever."""
     events = one_of_each(world)
-    world.store.save_sweep_words({"publish": 5, "watch": 3})
+    world.store.state.save_sweep_words({"publish": 5, "watch": 3})
 
     world.sweep()
 
     assert sorted(published(world, events)) == list(range(SHARDS))
-    assert world.store.sweep_words() == {}
+    assert world.store.state.sweep_words() == {}
 
 
 @pytest.mark.local_aws
@@ -101,7 +103,7 @@ def test_a_shard_that_fails_under_way_is_free_for_the_next_run(world: World) -> 
 def test_the_spool_is_taken_in_though_every_shard_fails(world: World) -> None:
     """An index that lags or is throttled says nothing of the table's own keys."""
     said = WebhookInfo("spooled", has_id=True, event_type="push", headers={})
-    world.store.spool(Webhook("github", world.clock.at, said, None, b"{}").dump())
+    world.store.spool.put(Webhook("github", world.clock.at, said, None, b"{}").dump())
     with wire_of(world) as wire:
         wire.fails = lambda operation, _: operation == "Query"
         done = world.sweep()

@@ -13,6 +13,7 @@ from relay.jobs.sweep import BATCH
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import shard_of
+from relay.storage.leases import sweep_of
 from relay.verification.verify import WebhookInfo
 from tests.unit.relay.slow import left, slow_aws, slow_qstash
 from tests.unit.relay.told import SILENCE_S, tell
@@ -40,7 +41,7 @@ def silent(world: World) -> Event:
 
 def spooled(world: World) -> None:
     said = WebhookInfo("spooled", has_id=True, event_type="push", headers={})
-    world.store.spool(Webhook("github", world.clock.at, said, None, b"{}").dump())
+    world.store.spool.put(Webhook("github", world.clock.at, said, None, b"{}").dump())
 
 
 def published(world: World, events: list[Event]) -> int:
@@ -89,7 +90,7 @@ def test_however_slow_publishing_is_the_others_have_their_turn(world: World, tak
     done = world.sweep(0, ends)
 
     assert set(world.statuses(event.id).values()) == {Status.DELIVERED}
-    assert (done.unspooled, world.store.spooled(9)) == (1, [])
+    assert (done.unspooled, world.store.spool.oldest(9)) == (1, [])
     assert ends() >= 0
 
 
@@ -157,7 +158,7 @@ def test_the_spool_publishes_nothing_while_qstash_takes_nothing(world: World) ->
     due(world, 1)
     for number in range(20):
         said = WebhookInfo(str(number), has_id=True, event_type="push", headers={})
-        world.store.spool(Webhook("github", world.clock.at, said, None, b"{}").dump())
+        world.store.spool.put(Webhook("github", world.clock.at, said, None, b"{}").dump())
     world.clock.at += timedelta(seconds=60)
     wire = slow_qstash(world, lambda: None)
 
@@ -174,4 +175,4 @@ def test_a_lease_is_given_back_though_time_is_over(world: World) -> None:
     with slow_aws(world, lambda: 0.05):
         world.sweep(0, left(world, 6))
 
-    assert world.store.take_lease("sweep#0", "another", timedelta(seconds=1))
+    assert world.store.leases.take(sweep_of(0), "another")

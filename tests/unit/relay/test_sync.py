@@ -121,7 +121,7 @@ def test_a_flow_control_that_publishes_carry_is_no_drift_and_is_pinned_by_the_ne
 
 def test_a_schedule_gets_the_url_that_proves_its_ticks(world: World) -> None:
     """The table's key makes it, so that what was deployed doesn't have it; another URL is a drift."""
-    world.store.save_keys(current="sig_a", following="sig_b", mac=MAC)
+    world.store.deployment.save_keys(current="sig_a", following="sig_b", mac=MAC)
     account: Any = Account()
 
     sync.add(json.dumps({"schedules": {"relay.nightly": TICK}}), "relay", qstash=account, store=world.store)

@@ -63,7 +63,7 @@ class Breaks(Account):
 
 @pytest.fixture(autouse=True)
 def _keys(world: World) -> None:
-    world.store.save_keys(current="sig_a", following="sig_b", mac=MAC)
+    world.store.deployment.save_keys(current="sig_a", following="sig_b", mac=MAC)
 
 
 def add(world: World, account: Account, desired: Any = WANTED, *, take_over: bool = False) -> str:
@@ -98,7 +98,7 @@ def test_a_first_deploy_that_finds_something_of_its_name_refuses_and_changes_not
         add(world, account)
 
     assert account.held == Account(**{kind: there}).held
-    assert world.store.desired() == {}
+    assert world.store.deployment.desired() == {}
     assert next(iter(there)) in str(told.value)
     assert "TAKE_OVER=1" in str(told.value)
 
@@ -150,7 +150,7 @@ def test_the_end_of_a_deploy_that_was_refused_removes_nothing(world: World, aske
 
 def test_a_second_deployment_of_the_same_name_neither_joins_nor_ends_the_first(world: World, clients: Clients) -> None:
     elsewhere = World(clients)
-    elsewhere.store.save_keys(current="sig_a", following="sig_b", mac="another")
+    elsewhere.store.deployment.save_keys(current="sig_a", following="sig_b", mac="another")
     account = Account()
     add(world, account)
     with pytest.raises(OperatorError):
@@ -190,7 +190,7 @@ def test_a_first_deploy_that_fails_half_way_takes_back_what_it_put_and_can_be_re
     assert account.held == Account().held
     account.names = ()
     again = World(clients)
-    again.store.save_keys(current="sig_a", following="sig_b", mac=MAC)
+    again.store.deployment.save_keys(current="sig_a", following="sig_b", mac=MAC)
 
     add(again, account)
 
@@ -223,7 +223,7 @@ def test_a_first_deploy_that_is_rolled_back_leaves_nothing_and_can_be_repeated(w
 
     assert (left, account.held) == ([], Account().held)
     again = World(clients)
-    again.store.save_keys(current="sig_a", following="sig_b", mac=MAC)
+    again.store.deployment.save_keys(current="sig_a", following="sig_b", mac=MAC)
     add(again, account)
 
 
@@ -258,7 +258,7 @@ def test_to_take_over_is_asked_of_the_first_deploy_alone_and_is_no_part_of_the_s
     assert add(world, account) == state
     assert add(world, account, take_over=True) == state
     assert account.held == Account(**PUT).held
-    assert set(world.store.desired()) == {state}
+    assert set(world.store.deployment.desired()) == {state}
 
 
 def test_a_take_over_that_fails_takes_nothing_back(world: World) -> None:
@@ -304,7 +304,7 @@ def test_the_end_removes_what_is_as_the_last_state_said_and_names_what_it_left(w
         "flow_controls": {"relay.crm", "relay.github:7", "relay.tight"},
     }
     assert not held["flow_controls"]["relay.crm"]["pinned"]
-    assert world.store.desired() == {}
+    assert world.store.deployment.desired() == {}
 
 
 @pytest.mark.parametrize("setting", list(TICK))

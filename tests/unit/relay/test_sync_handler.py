@@ -82,7 +82,7 @@ class Run:
 
     @property
     def states(self) -> set[str]:
-        return set(self.world.store.desired())
+        return set(self.world.store.deployment.desired())
 
 
 @pytest.fixture

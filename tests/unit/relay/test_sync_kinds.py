@@ -65,7 +65,7 @@ class Deploys:
 
 @pytest.fixture
 def deploys(world: World) -> Deploys:
-    world.store.save_keys(current="sig_a", following="sig_b", mac=MAC)
+    world.store.deployment.save_keys(current="sig_a", following="sig_b", mac=MAC)
     return Deploys(world)
 
 
@@ -122,7 +122,9 @@ def test_what_a_deploy_that_failed_half_way_put_is_found_and_removed(
 ) -> None:
     """Its state isn't in the table."""
     deploys.deploy(GROUPS)
-    monkeypatch.setattr(deploys.world.store, "save_desired", fails_second(deploys.world.store.save_desired))
+    monkeypatch.setattr(
+        deploys.world.store.deployment, "save_desired", fails_second(deploys.world.store.deployment.save_desired)
+    )
 
     with pytest.raises(ConnectionError):
         deploys.begin(QUEUED)
@@ -249,20 +251,23 @@ def test_a_destroy_leaves_a_queue_that_something_may_wait_in(world: World, deplo
 
 def test_open_is_what_came_by_then_and_has_no_end(world: World) -> None:
     store, began = world.store, world.clock.at
-    assert not store.has_open(began)
+    assert not store.listings.has_open(began)
 
     event = world.post().event
 
-    assert (store.has_open(began - SECOND), store.has_open(began)) == (False, True)
+    assert (store.listings.has_open(began - SECOND), store.listings.has_open(began)) == (False, True)
     for name in event.expected:
         world.report(event, name)
-    assert not store.has_open(began)
+    assert not store.listings.has_open(began)
 
 
 def test_open_is_what_is_owed_too(world: World) -> None:
     world.save()
 
-    assert (world.store.has_open(world.began - SECOND), world.store.has_open(world.began)) == (False, True)
+    assert (world.store.listings.has_open(world.began - SECOND), world.store.listings.has_open(world.began)) == (
+        False,
+        True,
+    )
 
 
 def test_what_died_is_not_open(world: World) -> None:
@@ -272,4 +277,4 @@ def test_what_died_is_not_open(world: World) -> None:
         world.report(event, name, "failure", status=500, retried=2, dlqId="17-0")
 
     assert set(world.statuses(event.id).values()) == {Status.DEAD_LETTERED}
-    assert not world.store.has_open(world.began)
+    assert not world.store.listings.has_open(world.began)

@@ -22,7 +22,7 @@ from tests.unit.relay.world import FLAT
 if TYPE_CHECKING:
     from relay.model.event import Event
     from relay.model.ids import EventId
-    from relay.replay.deliveries import Replay
+    from relay.replay.deliveries import StartedReplay
     from tests.unit.relay.world import World
 
 SECONDS_LEFT = 30.0
@@ -44,7 +44,7 @@ def unrouted(world: World) -> Event:
     return world.post(b"{}").event
 
 
-def replayed(world: World, event_id: EventId) -> Replay:
+def replayed(world: World, event_id: EventId) -> StartedReplay:
     """Replay the event."""
     return replay_event(
         world.store, event_id, world.router, destinations=None, include_delivered=False, by="arn:me", reason=None
@@ -128,7 +128,7 @@ def test_what_came_through_the_spool_counts_once_as_any_other(
     world.deploy(config)
     said = WebhookInfo("d-1", has_id=True, event_type="push", headers={})
     for _ in range(2):
-        world.store.spool(Webhook("github", world.clock.at, said, None, b'{"ref": 7}').dump())
+        world.store.spool.put(Webhook("github", world.clock.at, said, None, b'{"ref": 7}').dump())
 
     world.sweep(60)
 

@@ -12,6 +12,7 @@ from relay.deployment import sync
 from relay.deployment.sync import refresh_keys
 from relay.jobs.sweep import sweep
 from relay.storage.items import shard_of
+from relay.storage.leases import sweep_of
 from tests.unit.relay.slow import left, slow_aws
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ def test_two_sweeps_at_once_share_the_work(world: World) -> None:
     world.wire.failures = [500, 500, 500]
     event = world.post().event
     world.clock.at += timedelta(seconds=40)
-    lease = f"sweep#{shard_of(event.id)}"
-    assert world.store.take_lease(lease, "another", timedelta(seconds=60))
+    lease = sweep_of(shard_of(event.id))
+    assert world.store.leases.take(lease, "another")
 
     held = sweep(world.publisher, owner="a", seconds_left=lambda: 30)
-    world.store.give_back_lease(lease, "another")
+    world.store.leases.give_back(lease, "another")
     free = sweep(world.publisher, owner="a", seconds_left=lambda: 30)
 
     assert (held.published, held.skipped) == (0, 1)
@@ -53,11 +54,11 @@ def test_a_sweep_that_runs_out_of_time_goes_on_next_time(world: World) -> None:
 def test_signing_keys_are_read_from_qstash_and_the_mac_key_is_made_once(world: World) -> None:
     """Keys roll by themselves."""
     assert refresh_keys(world.store, world.qstash)
-    mac = world.store.keys()["mac"]
+    mac = world.store.deployment.keys()["mac"]
     assert not refresh_keys(world.store, world.qstash)
 
-    assert world.store.keys()["current"] == "sig_a"
-    assert world.store.keys()["mac"] == mac
+    assert world.store.deployment.keys()["current"] == "sig_a"
+    assert world.store.deployment.keys()["mac"] == mac
 
 
 def wanted(*names: str) -> str:

@@ -18,7 +18,7 @@ from relay.errors import QStashError
 from relay.model.delivery import SWEEP_AFTER, Status
 from relay.publishing.deduplication import DEPLOY_MARGIN, UNTOLD_YET
 from relay.qstash.message_log import LOG_LAG
-from relay.storage.state import DEPLOY_MAX
+from relay.storage.deployment import DEPLOY_MAX
 from tests.unit.relay.world import FLAT, World
 
 if TYPE_CHECKING:
@@ -80,19 +80,19 @@ def published_alone(world: World) -> list[str]:
 
 
 def test_a_first_deploy_changes_no_url(world: World) -> None:
-    assert world.store.urls_changed_at() is None
+    assert world.store.deployment.urls_changed_at() is None
 
 
 @pytest.mark.parametrize("desired", [state(NEW_URL), state(alone={"crm": "https://crm.example.com"})])
 def test_a_deploy_says_when_its_urls_changed_and_again_when_the_functions_had(world: World, desired: str) -> None:
     world.clock.at += LATER
     add(world, desired)
-    added = world.store.urls_changed_at()
+    added = world.store.deployment.urls_changed_at()
     world.clock.at += LATER
     clean_up(world)
     world.clock.at += LATER
 
-    assert (added, world.store.urls_changed_at()) == (world.began + LATER, world.began + 2 * LATER)
+    assert (added, world.store.deployment.urls_changed_at()) == (world.began + LATER, world.began + 2 * LATER)
 
 
 @pytest.mark.parametrize(("past", "at"), [(-LATER, DEPLOY_MAX - LATER), (LATER, DEPLOY_MAX)])
@@ -102,7 +102,7 @@ def test_while_a_deploy_is_under_way_urls_change_but_not_for_ever(world: World, 
 
     world.clock.at += DEPLOY_MAX + past
 
-    assert world.store.urls_changed_at() == world.began + at
+    assert world.store.deployment.urls_changed_at() == world.began + at
 
 
 def test_a_rollback_says_so_too(world: World) -> None:
@@ -111,7 +111,7 @@ def test_a_rollback_says_so_too(world: World) -> None:
 
     sync.remove(sync.physical_id(state(NEW_URL)), "relay", qstash=world.qstash, store=world.store)
 
-    assert world.store.urls_changed_at() == world.began + LATER
+    assert world.store.deployment.urls_changed_at() == world.began + LATER
     assert world.wire.topics["relay.audit"]["erp"] == "https://erp.example.com/in"
 
 
@@ -121,7 +121,7 @@ def test_a_deploy_of_something_else_changes_no_url(world: World) -> None:
     add(world, state(queues={"relay.q": {"parallelism": 1}}))
     sync.remove(sync.physical_id(state()), "relay", qstash=world.qstash, store=world.store)
 
-    assert world.store.urls_changed_at() is None
+    assert world.store.deployment.urls_changed_at() is None
 
 
 def test_it_is_said_before_anything_changes(world: World) -> None:
@@ -131,7 +131,7 @@ def test_it_is_said_before_anything_changes(world: World) -> None:
     with pytest.raises(QStashError):
         add(world, state(NEW_URL))
 
-    assert world.store.urls_changed_at() == world.began
+    assert world.store.deployment.urls_changed_at() == world.began
 
 
 @pytest.mark.parametrize("mends", [True, False], ids=["by a person", "by the next deploy"])
@@ -143,14 +143,14 @@ def test_what_somebody_changed_in_qstash_changes_when_it_is_mended(world: World,
     else:
         add(world, state())
 
-    assert world.store.urls_changed_at() == world.began
+    assert world.store.deployment.urls_changed_at() == world.began
     assert world.wire.topics["relay.audit"]["erp"] == "https://erp.example.com/in"
 
 
 def test_where_nothing_differs_mending_changes_no_url(world: World) -> None:
     sync.mend("relay", qstash=world.qstash, store=world.store)
 
-    assert world.store.urls_changed_at() is None
+    assert world.store.deployment.urls_changed_at() is None
 
 
 # -- what QStash's groups have while functions of before and of after publish to them --------------------------------
@@ -371,7 +371,7 @@ def test_what_went_out_alone_or_with_its_group_is_known_when_that_changes(world:
     world.wire.topics["relay.audit"] = ledger if joins else together
     event = unheard(world)
     published = len(world.wire.published)
-    world.store.save_urls_changed()
+    world.store.deployment.save_urls_changed()
     world.wire.topics["relay.audit"] = together if joins else ledger
     world.deploy(after)
 

@@ -292,7 +292,7 @@ class World:
     @property
     def router(self) -> Router:
         """What asks the routes again."""
-        return Router(self.settings, lambda: self.paused | self.store.paused())
+        return Router(self.settings, lambda: self.paused | self.store.pauses.all())
 
     def acting(self, function: str) -> AbstractContextManager[None]:
         """Write to the table as *function*, whose role may write what it must and no more: in memory, that is."""

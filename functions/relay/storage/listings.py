@@ -18,11 +18,12 @@ PAGE_READS_MAX = 10
 OWED_LOOKED_AT = 50
 
 
-class Feed:
+class Listings:
     """The listings of a store."""
 
-    table: Table
-    now: Callable[[], datetime]
+    def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
+        self._table = table
+        self._now = now
 
     def feed(
         self,
@@ -51,7 +52,9 @@ class Feed:
                 items, stopped_at = self.newest(f"{partition}#{shard}", since, below, equal, limit)
                 found += items
                 floor = max(floor, stopped_at or "")
-        found = sorted((it for it in found if it["feed_sk"] >= floor), key=lambda it: it["feed_sk"], reverse=True)
+        found = sorted(
+            (entry for entry in found if entry["feed_sk"] >= floor), key=lambda entry: entry["feed_sk"], reverse=True
+        )
         page = found[:limit]
         if len(found) > limit:
             return page, page[-1]["feed_sk"]
@@ -75,7 +78,7 @@ class Feed:
             unpublished: Of events, only those that are to be published first.
         """
         names = {"#expires": "expires_at", **{f"#f{n}": name for n, name in enumerate(equal)}}
-        values = {":pk": partition, ":since": since, ":below": below, ":now": ttl(self.now())}
+        values = {":pk": partition, ":since": since, ":below": below, ":now": ttl(self._now())}
         values |= {f":f{n}": value for n, value in enumerate(equal.values())}
         only = ["attribute_exists(unpublished)"] if unpublished else []
         kept = " AND ".join(["#expires > :now", *(f"#f{n} = :f{n}" for n in range(len(equal))), *only])
@@ -90,7 +93,7 @@ class Feed:
         found: list[Item] = []
         last: Item | None = None
         for _ in range(PAGE_READS_MAX):
-            items, last = self.table.page(condition, values, after=last, **request)
+            items, last = self._table.page(condition, values, after=last, **request)
             found += [item for item in items if item["feed_sk"] != below]
             if last is None:
                 return found, None
@@ -106,7 +109,7 @@ class Feed:
         found: list[str] = []
         last: Item | None = None
         for _ in range(PAGE_READS_MAX):
-            items, last = self.table.page("due_pk = :pk", {":pk": f"{OUTBOX}#{shard}"}, after=last, IndexName="due")
+            items, last = self._table.page("due_pk = :pk", {":pk": f"{OUTBOX}#{shard}"}, after=last, IndexName="due")
             found += [it["pk"] for it in items if it["sk"] == "EVENT"]
             if len(found) > most:
                 return None
@@ -121,13 +124,13 @@ class Feed:
             partition: With its shard, `events#3`.
             limit: At most so many; None: all.
         """
-        values = {":pk": partition, ":above": above, ":below": below, ":now": ttl(self.now())}
+        values = {":pk": partition, ":above": above, ":below": below, ":now": ttl(self._now())}
         request: Any = {"IndexName": "feed", "FilterExpression": "expires_at > :now"}
         found: list[Item] = []
         last: Item | None = None
         while True:
             condition = "feed_pk = :pk AND feed_sk BETWEEN :above AND :below"
-            items, last = self.table.page(condition, values, after=last, **request)
+            items, last = self._table.page(condition, values, after=last, **request)
             found += [it for it in items if above < it["feed_sk"] < below]
             if limit is not None and len(found) > limit:
                 return found[:limit], True
@@ -147,6 +150,6 @@ class Feed:
         )
 
     def _owes(self, partition: str, by: str) -> bool:
-        page, more = self.table.page("due_pk = :pk", {":pk": partition}, IndexName="due", Limit=OWED_LOOKED_AT)
-        items = (self.table.get(it["pk"], it["sk"]) for it in page)
+        page, more = self._table.page("due_pk = :pk", {":pk": partition}, IndexName="due", Limit=OWED_LOOKED_AT)
+        items = (self._table.get(it["pk"], it["sk"]) for it in page)
         return more is not None or any(it is not None and it["received_at"] <= by for it in items)
