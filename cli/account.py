@@ -19,6 +19,7 @@ from cli.client.api import find_stack
 from cli.finding import Finding, split
 from cli.terminal.options import Failure
 from relay.config import secret_names
+from relay.qstash import regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -186,7 +187,7 @@ def qstash(name: str) -> Finding:
         return Finding(check, "missing", *split(error.message))
     if token is None:
         return Finding(check, "missing", f"no QStash token in {secret_names.qstash(name)}", set_it)
-    where = url or qstash_token.REGIONS["EU"]
+    where = url or regions.REGIONS["EU"]
     trouble = qstash_token.trouble(token, where)
     if trouble is None:
         return Finding(check, "ok", f"{where} takes the token")

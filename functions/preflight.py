@@ -34,8 +34,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _check(event: Mapping[str, Any]) -> None:
-    said, vault = event["ResourceProperties"], Secrets()
-    token, url = again(lambda: token_and_url(vault, said["Secret"], said["Relay"]))
+    said, secrets = event["ResourceProperties"], Secrets()
+    token, url = again(lambda: token_and_url(secrets, said["Secret"], said["Relay"]))
     qstash = check_token(lambda where: QStash(QStashHttp(token, where)), url, said["Relay"])
     makes_it = event["RequestType"] == "Create" and again(lambda: is_first(event["StackId"]))
     logger.info("preflight", extra={"url": url, "first": makes_it})

@@ -1,8 +1,4 @@
-"""QStash's token and URL, tested before they are kept.  Hides Upstash's regions, and how a token looks when pasted.
-
-The regions know nothing of each other: each has tokens, keys and messages of its own.
-Source: https://upstash.com/docs/qstash/howto/multi-region
-"""
+"""QStash's token and URL, tested before they are kept.  Hides how a token looks when it is pasted."""
 
 from __future__ import annotations
 
@@ -14,14 +10,12 @@ from urllib.parse import urlsplit
 import click
 
 from cli.terminal.options import Failure
-from relay.qstash import http
+from relay.qstash import regions
 
 if TYPE_CHECKING:
     from relay.errors import RelayError
 
-REGIONS = http.REGIONS
-US_URL = REGIONS["US"]
-UPSTASH = ".upstash.io"
+US_URL = regions.REGIONS["US"]
 _REFUSED = {401, 403}
 _NO_SUCH_USER = 404  # "user … not found in this region (eu-central-1)", as people have reported it
 _PASTED = (
@@ -89,8 +83,7 @@ class Trouble:
         """Return the command that mends it for the relay called *name*; None where no token of another kind helps."""
         if not self.is_refusal:
             return None
-        way = "" if self.region is None else f" --url {REGIONS[self.region]}"
-        return f"relay{'' if name == 'relay' else f' --name {name}'} secret set qstash{way}"
+        return regions.command(name, self.region and regions.REGIONS[self.region])
 
 
 def trouble(token: str, url: str) -> Trouble | None:
@@ -102,10 +95,9 @@ def trouble(token: str, url: str) -> Trouble | None:
     if error is None:
         return None
     status = getattr(error, "answered", None)
-    of_upstash = (urlsplit(url).hostname or "").endswith(UPSTASH) or url in REGIONS.values()
-    if status in _REFUSED or (of_upstash and status == _NO_SUCH_USER):
-        others = [it for it, other in REGIONS.items() if of_upstash and other != url]
-        region = next((it for it in others if _asked(token, REGIONS[it]) is None), None)
+    if status in _REFUSED or (regions.is_upstash(url) and status == _NO_SUCH_USER):
+        others = regions.other_regions(url)
+        region = next((name for name, other in others.items() if _asked(token, other) is None), None)
         if region is not None:
             return Trouble(f"that token is of the {region} region", is_refusal=True, region=region)
         return Trouble(f"QStash at {url} refuses that token ({status})", is_refusal=True)

@@ -82,28 +82,29 @@ def _set_token(relay: str, given: str | None, *, force: bool) -> tuple[str, int,
         force: Keep it even where QStash doesn't take it, or can't be asked.
     """
     from cli.client import qstash_token, secrets
+    from relay.qstash import regions
 
     url = None if given is None else qstash_token.url_of(given)
     value = _given("QStash token", parts=False)
     qstash_token.check_form(value)
     _check_token(value, "QStash")
     kept = secrets.qstash(relay)[1]
-    trouble = qstash_token.trouble(value, url or kept or qstash_token.REGIONS["EU"])
+    trouble = qstash_token.trouble(value, url or kept or regions.REGIONS["EU"])
     if trouble is not None and not force:
         raise Failure(f"{trouble.found}: {_mend(trouble)}")
     if trouble is not None:
         aside(f"note: {trouble.found}; it is kept all the same")
     if url is None and kept is not None:
-        aside(f"note: QStash stays at {kept}; --url {qstash_token.REGIONS['EU']} goes back to where it is by default")
-    where = "" if url == qstash_token.REGIONS["EU"] else url
+        aside(f"note: QStash stays at {kept}; --url {regions.REGIONS['EU']} goes back to where it is by default")
+    where = "" if url == regions.REGIONS["EU"] else url
     return secret_names.qstash(relay), 1, secrets.set_qstash(relay, value, where)
 
 
 def _mend(trouble: Trouble) -> str:
-    from cli.client.qstash_token import REGIONS
+    from relay.qstash import regions
 
     if trouble.region is not None:
-        return f"add --url {REGIONS[trouble.region]}"
+        return f"add --url {regions.REGIONS[trouble.region]}"
     if trouble.is_refusal:
         return "copy QSTASH_TOKEN from QStash's console once more, of the region that --url says"
     return "check the network, HTTPS_PROXY and --url, or keep it untried with --force"

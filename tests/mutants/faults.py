@@ -1031,7 +1031,7 @@ FAULTS = (
     Fault(
         "wrong-region-taken-for-no-qstash",
         "cli/client/qstash_token.py",
-        "(of_upstash and status == _NO_SUCH_USER)",
+        "(regions.is_upstash(url) and status == _NO_SUCH_USER)",
         "False",
         ("tests/unit/cli/test_secret_qstash.py",),
     ),

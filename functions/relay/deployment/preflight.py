@@ -13,7 +13,8 @@ from relay.concern import Concern
 from relay.deployment.changes import PINS, refuse_others
 from relay.deployment.sync import BELONGING, actual
 from relay.errors import OperatorError, QStashError
-from relay.qstash.http import DEFAULT_URL, REGIONS
+from relay.qstash.http import DEFAULT_URL
+from relay.qstash.regions import command, other_regions
 from relay.runtime import aws
 from relay.runtime.again import again
 
@@ -23,27 +24,23 @@ if TYPE_CHECKING:
     from relay.qstash.client import QStash
     from relay.runtime.secrets import Secrets
 
-EU, US = REGIONS["EU"], REGIONS["US"]
-OTHER_REGION = {EU: US, "https://qstash-eu-central-1.upstash.io": US, US: EU}
-DEFAULT_NAME = "relay"  # the command's default for --name
 
-
-def token_and_url(vault: Secrets, secret: str, relay: str) -> tuple[str, str]:
+def token_and_url(secrets: Secrets, secret: str, relay: str) -> tuple[str, str]:
     """Return QStash's token and URL from the *secret* of the *relay*.
 
     Raises:
         OperatorError: The secret isn't set, or can't be used; the message says what to run.
         UpstreamError: Secrets Manager doesn't answer.
     """
-    how = f"run `{_command(relay)}`"
-    held = vault.read(secret)
+    how = f"run `{command(relay)}`"
+    held = secrets.read(secret)
     token, url = held.get("token"), held.get("url") or DEFAULT_URL
     if not held:
         raise OperatorError(f"there is no secret {secret} in this region: {how}, then deploy again")
     if not _is_token(token):
         raise OperatorError(f"the secret {secret} has no token that can be used: {how}, then deploy again")
     if not _is_url(url):
-        raise OperatorError(f"the url in the secret {secret} is none of QStash's, like {EU}: {how} --url URL")
+        raise OperatorError(f"the url in the secret {secret} is none of QStash's, like {DEFAULT_URL}: {how} --url URL")
     return str(token), str(url).rstrip("/")
 
 
@@ -80,14 +77,14 @@ def check_token(connect: Callable[[str], QStash], url: str, relay: str) -> QStas
         if not _is_refused(error):
             error.args = (f"{error} (asked at {url}: is QStash there, and up?)",)
             raise
-        other = OTHER_REGION.get(url)
-        if other and _takes(connect(other)):
+        other = next((other for other in other_regions(url).values() if _takes(connect(other))), None)
+        if other is not None:
             raise OperatorError(
-                f"that token is of the other region: {_command(relay)} --url {other}, then deploy again"
+                f"that token is of the other region: {command(relay, other)}, then deploy again"
             ) from error
         raise OperatorError(
             f"QStash at {url} refuses the token ({error.answered}): copy it from its console again, run"
-            f" `{_command(relay)}`, then deploy again"
+            f" `{command(relay)}`, then deploy again"
         ) from error
     return qstash
 
@@ -128,8 +125,3 @@ def is_first(stack: str, client: Any = None) -> bool:
     with aws.speaking_to("CloudFormation"):
         found = (client or aws.client("cloudformation")).describe_stacks(StackName=stack)["Stacks"]
     return bool(found) and found[0]["StackStatus"] == "CREATE_IN_PROGRESS"
-
-
-def _command(relay: str) -> str:
-    named = "" if relay == DEFAULT_NAME else f" --name {relay}"
-    return f"relay{named} secret set qstash"

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import httpx
 
 DEFAULT_URL = "https://qstash.upstash.io"
-# Each with accounts and tokens of its own.  https://upstash.com/docs/qstash/howto/multi-region
-REGIONS = {"EU": DEFAULT_URL, "US": "https://qstash-us-east-1.upstash.io"}
 CONNECT_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 10.0
 ANSWER_MAX_BYTES = 32 * 1024 * 1024  # the functions that read pages have 512 MB

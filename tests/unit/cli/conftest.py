@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.client import aws, qstash_token
+from cli.client import aws
 from cli.main import relay
 from infra.local.aws.server import client
+from relay.qstash import regions
 from relay.verification.scheme import Row
 from tests.flat import bus, group, route, url
 
@@ -201,7 +202,7 @@ def undeployed(
 ) -> Relay:
     """Give a relay that there is only the name of, AWS credentials, and a QStash that takes any token."""
     name = local_clients.new_name()
-    monkeypatch.setattr(qstash_token, "REGIONS", {"EU": server.url})
+    monkeypatch.setattr(regions, "REGIONS", {"EU": server.url})
     server.says("GET", "/v2/keys", {"current": "sig_1", "next": "sig_2"})
     aws_variables(monkeypatch, AWS_ENDPOINT_URL=local_clients.url, RELAY_NAME=name)
     return Relay(name, server, *clients, local_clients.dynamodb)

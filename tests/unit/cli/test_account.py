@@ -13,7 +13,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
 from cli import account
-from cli.client import aws, qstash_token
+from cli.client import aws
+from relay.qstash import regions
 from tests.aws_wire import _Raw, refused
 from tests.unit.cli.conftest import TOKEN
 
@@ -279,7 +280,7 @@ def test_a_qstash_that_this_machine_can_not_ask_is_a_warning(
 ) -> None:
     """The relay itself asks from AWS."""
     ready.server.says("GET", "/v2/keys", b"", status=503)
-    monkeypatch.setattr(qstash_token, "REGIONS", {"EU": ready.server.url})
+    monkeypatch.setattr(regions, "REGIONS", {"EU": ready.server.url})
 
     status, found = finding(ready, tmp_path, "secret qstash")
 

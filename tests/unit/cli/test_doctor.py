@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.client import qstash_token
 from cli.terminal.options import iso
 from cli.terminal.tables import time_text
 from infra.config.schemes import built_in_schemes
+from relay.qstash import regions
 from relay.storage.store import Store
 from tests.local_table import make_table
 from tests.unit.cli.conftest import SECRET, TOKEN, aws_variables, serving
@@ -159,7 +159,7 @@ def test_a_token_of_another_region_is_told_with_the_command_that_says_so(
     whole.server.says("GET", "/v2/keys", {"error": "user (x) not found in this region (eu-central-1)."}, status=404)
     with serving() as america:
         america.says("GET", "/v2/keys", {"current": "sig_1", "next": "sig_2"})
-        monkeypatch.setattr(qstash_token, "REGIONS", {"EU": whole.server.url, "US": america.url})
+        monkeypatch.setattr(regions, "REGIONS", {"EU": whole.server.url, "US": america.url})
 
         missing = _only_missing(whole)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.client import qstash_token
+from relay.qstash import regions
 from relay.qstash.http import DEFAULT_URL
 from tests.unit.cli.conftest import TOKEN, serving
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.unit.cli.conftest import Relay, Server
 
 KEYS = {"current": "sig_1", "next": "sig_2"}
-REAL = dict(qstash_token.REGIONS)
+REAL = dict(regions.REGIONS)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def america(undeployed: Relay, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
     """Give the other region, which takes any token."""
     with serving() as other:
         other.says("GET", "/v2/keys", KEYS)
-        monkeypatch.setattr(qstash_token, "REGIONS", {"EU": undeployed.server.url, "US": other.url})
+        monkeypatch.setattr(regions, "REGIONS", {"EU": undeployed.server.url, "US": other.url})
         yield other
 
 
@@ -213,7 +213,7 @@ def test_what_is_no_qstash_is_not_taken_for_one(undeployed: Relay, status: int, 
 
 def test_a_proxy_stands_between_the_command_and_qstash(undeployed: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked for a tunnel; this one opens none, and what it says isn't taken for QStash's."""
-    monkeypatch.setattr(qstash_token, "REGIONS", REAL)
+    monkeypatch.setattr(regions, "REGIONS", REAL)
     with serving() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         shown = undeployed.run("secret", "set", "qstash", stdin=TOKEN)

@@ -10,10 +10,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 import preflight as function
-from relay.deployment.preflight import EU, OTHER_REGION, US, check_names, check_token, is_first, token_and_url
+from relay.deployment.preflight import check_names, check_token, is_first, token_and_url
 from relay.errors import OperatorError, QStashError, UpstreamError
 from relay.qstash.client import QStash
 from relay.qstash.http import QStashHttp
+from relay.qstash.regions import EU_BY_NAME, REGIONS
 from relay.runtime import deadline
 from relay.runtime.secrets import Secrets
 from tests.unit.relay.operator import Context
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from relay.qstash.client import QStash as Client
 
+EU, US = REGIONS["EU"], REGIONS["US"]
 HELD = {"token": "t0ken", "url": "https://qstash.upstash.io"}
 KEYS = {"current": "sig_a", "next": "sig_b"}
 NOT_HERE = {"error": "user (1) not found in this region (eu-central-1). Check that you are using the correct endpoint."}
@@ -124,7 +126,7 @@ def qstash_at(answers: dict[str, httpx.Response | Exception]) -> Callable[[str],
 
 
 @pytest.mark.parametrize("refusal", [httpx.Response(404, json=NOT_HERE), httpx.Response(401, json={"error": "no"})])
-@pytest.mark.parametrize(("url", "other"), OTHER_REGION.items())
+@pytest.mark.parametrize(("url", "other"), [(EU, US), (EU_BY_NAME, US), (US, EU)])
 def test_a_token_of_the_other_region_is_told_with_the_command(url: str, other: str, refusal: httpx.Response) -> None:
     """QStash was seen to answer 404 to an account of the other region."""
     connect = qstash_at({url: refusal, other: httpx.Response(200, json=KEYS)})
