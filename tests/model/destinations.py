@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from infra.local.qstash.broker.state import Answer
+from infra.local.qstash.broker.messages import Answer
 
 if TYPE_CHECKING:
     from infra.local.qstash.broker.clock import Clock
-    from infra.local.qstash.broker.state import Outgoing
+    from infra.local.qstash.broker.messages import Outgoing
 
 FOR_EVER_S = 10_000_000.0
 

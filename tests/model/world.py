@@ -23,8 +23,9 @@ import jwt.api_jwt
 from infra.config.desired import desired
 from infra.local.qstash.app import app
 from infra.local.qstash.broker.clock import Clock, all_idle
-from infra.local.qstash.broker.state import Answer, Outgoing, documented_users
+from infra.local.qstash.broker.messages import Answer, Outgoing
 from infra.local.qstash.broker.state import Settings as QStashSettings
+from infra.local.qstash.broker.state import documented_users
 from relay.config.settings import Settings
 from relay.deployment import sync
 from relay.deployment.sync import refresh_keys

@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,8 @@ HANDLERS = sorted(FUNCTIONS.glob("*.py"))
 RELAY = sorted((FUNCTIONS / "relay").rglob("*.py"))
 PACKAGES = {path.parent for top in ("functions", "infra", "cli") for path in (CHECKOUT / top).rglob("__init__.py")}
 
+# Folders whose modules still use `it` as a name over several lines.
+NOT_YET = ("functions/", "infra/app.py", "infra/config/", "infra/local/sources/", "infra/stack/", "cli/")
 SETS_ENVIRONMENT = {CHECKOUT / "infra" / "app.py"}  # for the CDK's Node, which reads it as it is imported
 PURE = {  # nothing here reaches a disk, a network, a clock's wait or another process
     *(
@@ -176,6 +179,74 @@ def _environment_reads(module: ast.Module, *, everywhere: bool = False) -> list[
 
 def _is_main(test: ast.expr) -> bool:
     return isinstance(test, ast.Compare) and getattr(test.left, "id", "") == "__name__"
+
+
+def test_a_name_says_what_it_names() -> None:
+    """`it` may name something within one line; over several a reader needs the noun."""
+    paths = [path for top in ("functions", "infra", "cli") for path in sorted((CHECKOUT / top).rglob("*.py"))]
+    found = {path: _long_lived(tree(path)) for path in paths}
+    named = [f"{path.relative_to(CHECKOUT)}:{line}" for path, lines in found.items() for line in lines]
+
+    assert [place for place in named if not place.startswith(NOT_YET)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("[it.name for it in things]", []),
+        ("sorted(things, key=lambda it: it.at)", []),
+        ("[\n    it\n    for it in things\n]", [2, 3]),
+        ("for it in things: it.save()", [1]),
+        ("[x for x in things if it.name]", [1]),
+        ("def name_of(it): return it.name", [1]),
+        ("with opened() as it:\n    it.write()", [1, 2]),
+        ("from things import first as it", [1]),
+        ("match thing:\n    case Thing() as it:\n        pass", [2]),
+        ("try: pass\nexcept Failure as it: pass", [2]),
+        ("sorted(things, key=lambda it: (\n    it.at\n))", [1, 2]),
+    ],
+)
+def test_a_name_that_outlives_its_line_is_found(code: str, lines: list[int]) -> None:
+    assert _long_lived(ast.parse(code)) == lines
+
+
+def _long_lived(module: ast.Module) -> list[int]:
+    """Return the lines where `it` is a name, outside a comprehension or lambda of one line that binds the name."""
+    lines: set[int] = set()
+
+    def visit(node: ast.AST, *, bound: bool) -> None:
+        match node:
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp() if _on_one_line(node):
+                bound = bound or any("it" in _names(clause.target) for clause in node.generators)
+            case ast.Lambda() if _on_one_line(node):
+                bound = bound or any(argument.arg == "it" for argument in node.args.args)
+            case ast.Name(id="it") | ast.arg(arg="it") | ast.MatchAs(name="it") | ast.MatchStar(name="it") if not bound:
+                lines.add(node.lineno)
+            case ast.ExceptHandler(name="it") | ast.alias(name="it", asname=None) | ast.alias(asname="it"):
+                lines.add(node.lineno)
+        for child in ast.iter_child_nodes(node):
+            visit(child, bound=bound)
+
+    visit(module, bound=False)
+    return sorted(lines)
+
+
+def _on_one_line(node: ast.expr) -> bool:
+    return node.lineno == node.end_lineno
+
+
+def _names(target: ast.expr) -> set[str]:
+    return {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+
+
+def test_contributing_lists_the_layers_as_import_linter_holds_them() -> None:
+    """From the top, layer by layer; those beside each other are apart by commas."""
+    linter = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = next(it["layers"] for it in linter["contracts"] if it.get("containers") == ["relay"])
+    told = " ".join((CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    found = told.partition("from the top, are: ")[2].partition(".")[0].replace("`", "")
+
+    assert [sorted(layer.split(", ")) for layer in found.split("; ")] == [sorted(it.split(" | ")) for it in layers]
 
 
 @pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)

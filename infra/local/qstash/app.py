@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from .api.call import Verb
     from .broker.faults import Fault
-    from .broker.state import Answer, Credentials, Outgoing
+    from .broker.messages import Answer, Outgoing
+    from .broker.state import Credentials
 
 
 def app(

@@ -12,7 +12,8 @@ import httpx
 
 from infra.local.qstash.app import app
 from infra.local.qstash.broker.clock import Clock, all_idle
-from infra.local.qstash.broker.state import Answer, Outgoing, Settings, documented_users
+from infra.local.qstash.broker.messages import Answer, Outgoing
+from infra.local.qstash.broker.state import Settings, documented_users
 from infra.local.qstash.language.grammar import canonical
 
 if TYPE_CHECKING:

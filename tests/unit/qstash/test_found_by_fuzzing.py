@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from infra.local.qstash.broker.state import Outgoing, Settings
+from infra.local.qstash.broker.messages import Outgoing
+from infra.local.qstash.broker.state import Settings
 from infra.local.qstash.broker.web import Web
 from infra.local.qstash.language.grammar import evaluate
 

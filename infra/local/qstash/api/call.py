@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote
 
 from starlette.responses import Response
 
-from ..broker.state import Wanted
+from ..broker.messages import Wanted
 from ..broker.views import shaped
 from ..language.grammar import Refused
 from ..language.options import split_target

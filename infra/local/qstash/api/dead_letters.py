@@ -13,7 +13,7 @@ from .call import Call, answer
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from ..broker.state import DeadLetter
+    from ..broker.messages import DeadLetter
     from ..language.options import Headers
     from .call import Verb
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..broker.messages import Wanted
 from ..broker.publish import Publication, admit, commit, plan
-from ..broker.state import Wanted
 from ..language.grammar import Refused, name
 from . import schedules
 from .call import Call, answer, lower_case

@@ -11,7 +11,8 @@ from .call import Call, answer, existing
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from ..broker.state import Schedule, Wanted
+    from ..broker.messages import Wanted
+    from ..broker.state import Schedule
     from .call import Verb
 
 

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from ..broker.state import DeadLetter, LogRow, Message, Stamp, stamp_text
+from ..broker.messages import DeadLetter, LogRow, Message, Stamp, stamp_text
 from ..language.grammar import Refused, whole
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from ..language.grammar import DAY_S, Redaction, evaluate, reset_delay_s, unreso
 from ..language.options import Callback, read_options
 from .clock import all_idle
 from .faults import Faults
+from .messages import Answer, DeadLetter, LogRow, Message, Outgoing
 from .signing import sign
-from .state import Answer, DeadLetter, LogRow, Message, Outgoing, Settings, User
 from .views import callback_body, shaped
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .faults import Fault
     from .line import FlowKey
+    from .state import Settings, User
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .clock import Clock
-    from .state import Message, Schedule, User
+    from .messages import Message
+    from .state import Schedule, User
 
 SHAPES = ("sparse", "null", "lagless")  # of an answer: `views.shaped`
 _OF_MESSAGES = ("lose", "delay", "duplicate", "reorder", "rotate", "elsewhere")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from .state import Answer
+from .messages import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .clock import Clock
-    from .state import Outgoing
+    from .messages import Outgoing
 
 _STATUS_HOSTS = ("mock.httpstatus.io", "httpstat.us", "httpbin.org")
 _EXAMPLE_HOSTS = ("example.com", "example.net", "example.org")

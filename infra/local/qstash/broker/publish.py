@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..language.grammar import DAY_S, NAME, Refused, destination_url, rate_limited, unresolved, within
 from ..language.options import Options, read_options
-from .state import Group, Message, Settings, User, Wanted
+from .messages import Message, Wanted
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .state import Group, Settings, User
 
 
 LLM, LLM_URL = "api/llm", "https://qstash.upstash.io/llm/v1/chat/completions"  # Upstash's own language model

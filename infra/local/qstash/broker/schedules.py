@@ -14,12 +14,13 @@ from ..language.grammar import Refused, within
 from ..language.options import OF_SCHEDULES, read_options
 from .publish import admit, commit, limit_queues, plan
 from .signing import random_id
-from .state import Schedule, User, Wanted
+from .state import Schedule, User
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .engine import Engine
+    from .messages import Wanted
 
 
 def put_schedule(engine: Engine, user: User, asked: Wanted) -> Schedule:

@@ -1,6 +1,6 @@
-"""What the server remembers, in memory: users, and of each user messages, URL groups, dead letters, the log.
+"""The server's memory: its settings, and what each user has: messages, groups, queues, schedules, dead letters, a log.
 
-A user sees nothing of another.  Histories are bounded: a server that runs for days does not grow for days.
+A user sees nothing of another user.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ import json
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from ..language.limits import Limits
+from .history import History
 from .line import FlowKey, Line
-from .signing import message_id, random_id
+from .messages import DeadLetter, LogRow, Message
+from .signing import random_id
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Mapping, Reversible
 
     from ..language.cron import Cron
     from ..language.grammar import FlowControl
     from ..language.options import Headers, Options
     from .clock import Clock
+    from .messages import Stamp, Wanted
 
-Stamp = tuple[int, int]  # Unix ms and a number: the order in which a user's things happened
 _MAX_REMEMBERED = 1_000_000  # deduplication keys, each user
 
 
@@ -52,169 +53,6 @@ class Settings:
         """Return whether the host of *url* has an address, as far as this was asked for."""
         host = (urlsplit(url).hostname or "") if self.unresolvable_hosts else ""
         return not any(fnmatchcase(host, glob) for glob in self.unresolvable_hosts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What somebody asks to be published."""
-
-    destination: str
-    headers: Headers
-    body: bytes
-    caller_ip: str = ""
-    queue_name: str | None = None
-    schedule_id: str | None = None
-
-
-@dataclass(kw_only=True, eq=False)
-class Message:
-    """One body on its way to one URL; a callback is a message like any other, and knows whose attempt it reports."""
-
-    url: str
-    options: Options
-    body: bytes
-    created_ms: int
-    due_ms: int
-    topic_name: str | None = None
-    endpoint_name: str | None = None
-    queue_name: str | None = None
-    schedule_id: str | None = None
-    caller_ip: str = ""
-    comes_from: str = ""  # an address of this machine; empty: whatever it has
-    reports: Message | None = None
-    id: str = field(default_factory=message_id)
-    retried: int = 0
-    active: bool = False  # an attempt is under way
-    cancel_requested: bool = False
-    outcome: str = "IN_PROGRESS"  # then SUCCESS or FAIL
-    readable_until_s: float = 0.0  # once it is delivered
-    overtook: asyncio.Event | None = None  # a fault holds another message until this one was attempted
-    not_before_ms: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.not_before_ms = self.due_ms
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.body)
-
-    @property
-    def stamp(self) -> Stamp:
-        return self.created_ms, 0
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """One request to a destination; *url* is called as it stands, byte for byte."""
-
-    method: str
-    url: str
-    header: Mapping[str, list[str]]
-    body: bytes
-    comes_from: str = ""  # an address of this machine; empty: whatever it has
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of one attempt; status 0 where there was no response, and *error* says why."""
-
-    status: int
-    header: Mapping[str, list[str]] = field(default_factory=dict)
-    body: bytes = b""
-    error: str = ""
-
-    @property
-    def succeeded(self) -> bool:
-        return 200 <= self.status < 300
-
-    @property
-    def retryable(self) -> bool:
-        """Return False for the one answer by which a destination says: don't send this again."""
-        refusal = self.header.get("Upstash-Nonretryable-Error", [""])[0].strip().lower()
-        return not (self.status == 489 and refusal == "true")
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A message whose attempts are spent."""
-
-    stamp: Stamp
-    message: Message
-    answer: Answer
-
-    @property
-    def id(self) -> str:
-        return stamp_text(self.stamp)
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.message.body) + len(self.answer.body)
-
-
-@dataclass(frozen=True)
-class LogRow:
-    """One state that a message came into, with the answer that brought it there and when it is tried next, if so."""
-
-    stamp: Stamp
-    state: str
-    message: Message
-    answer: Answer | None = None
-    next_ms: int | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        # A message's lines share its body: it counts once.
-        body = self.message.body if self.state == "CREATED" else b""
-        return len(body) + (len(self.answer.body) if self.answer else 0)
-
-
-def stamp_text(stamp: Stamp) -> str:
-    """Write a stamp as Redis writes the id of a stream's entry: ``<unix-ms>-<seq>``."""
-    return f"{stamp[0]}-{stamp[1]}"
-
-
-class _Keepable(Protocol):
-    @property
-    def size_bytes(self) -> int: ...
-
-    @property
-    def stamp(self) -> Stamp: ...
-
-
-Kept = TypeVar("Kept", bound=_Keepable)
-
-
-class History(Generic[Kept]):
-    """The newest of what was kept, within a number and a size; the oldest is forgotten first."""
-
-    def __init__(self, most: int, most_bytes: int) -> None:
-        self._most, self._most_bytes, self._bytes = most, most_bytes, 0
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
-
-    def keep(self, key: str, value: Kept) -> None:
-        """Add an entry under a new key."""
-        self._kept[key] = value
-        self._bytes += value.size_bytes
-        while len(self._kept) > self._most or self._bytes > self._most_bytes:
-            self.drop(next(iter(self._kept)))
-
-    def drop(self, key: str) -> None:
-        """Take an entry out, if it is there."""
-        if (value := self._kept.pop(key, None)) is not None:
-            self._bytes -= value.size_bytes
-
-    def forget(self, before_s: float) -> None:
-        """Drop what is older than that, in Unix seconds."""
-        while self._kept and next(iter(self._kept.values())).stamp[0] < before_s * 1000:
-            self.drop(next(iter(self._kept)))
-
-    def get(self, key: str) -> Kept | None:
-        """Return the entry under *key*."""
-        return self._kept.get(key)
-
-    def values(self) -> Reversible[Kept]:
-        """Return all entries, oldest first."""
-        return self._kept.values()
 
 
 @dataclass

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ..language.grammar import Redaction
     from ..language.options import Options
     from .line import FlowKey
-    from .state import Answer, DeadLetter, Group, LogRow, Message, Queue, Schedule, User
+    from .messages import Answer, DeadLetter, LogRow, Message
+    from .state import Group, Queue, Schedule, User
 
 
 def message_view(message: Message) -> dict[str, Any]:

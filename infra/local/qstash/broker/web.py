@@ -1,4 +1,4 @@
-"""The network: how one request reaches a destination, and what comes back."""
+"""Sends one request to a destination over the network.  Hides connections and encodings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import aiohttp
 from yarl import URL
 
 from ..language.grammar import canonical
-from .state import Answer
+from .messages import Answer
 
 if TYPE_CHECKING:
-    from .state import Outgoing, Settings
+    from .messages import Outgoing
+    from .state import Settings
 
 # Shorter than common servers keep an idle connection, so that no attempt meets one that is being closed.
 _KEEPALIVE_S = 1.0
