@@ -272,6 +272,10 @@ class Settings:
         """Return the URL that QStash delivers to for the destination called *name*."""
         return self.destinations[name].url or deliver_url(self.base_urls[0], name)
 
+    def destination_at(self, url: str | None) -> str | None:
+        """Return the destination that has *url* now; the last one where several have."""
+        return {self.destination_url(name): name for name in self.destinations}.get(url or "")
+
     def url_now(self, name: str) -> str | None:
         """Return `destination_url`, or None where the configuration has no such destination any more."""
         return self.destination_url(name) if name in self.destinations else None
