@@ -7,7 +7,7 @@ TOML.  The environment holds names of secrets, never a secret.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,8 @@ CONFIG_FILE = Path(__file__).parents[2] / "relay.json"
 class Publishing:
     """How a URL group's share of an event is published, resolved of group, source and route.
 
-    What is computed of the event, an expression or a template, stands here as its text.
+    A field has the name that its setting has in the flat configuration.  An expression or a template, which is computed
+    of the event, is kept as its text.
 
     Attributes:
         retry_delay: QStash's expression, in milliseconds.
@@ -57,22 +58,9 @@ class Publishing:
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Publishing:
-        """Return the settings that *said*, of the flat configuration, says."""
-        forward = said.get("forward_headers")
-        return cls(
-            retries=said["retries"],
-            retry_delay=said.get("retry_delay"),
-            timeout_s=said["timeout_s"],
-            method=said.get("method", "POST"),
-            delay=_computed(said.get("delay")),
-            not_before=_computed(said.get("not_before")),
-            flow_control=said.get("flow_control"),
-            labels=tuple(said.get("labels", ())),
-            redact=tuple(said.get("redact", ())),
-            reports_all=said.get("callbacks") != "failures",
-            forward_headers=None if forward is None else tuple(forward),
-            queue=said.get("queue"),
-        )
+        """Return the settings in *said*, a part of the flat configuration; what it leaves out has its default."""
+        told = {one.name: _frozen(said[one.name]) for one in fields(cls) if said.get(one.name) is not None}
+        return cls(**told, reports_all=said.get("callbacks") != "failures")
 
     @property
     def computed(self) -> tuple[str, ...]:
@@ -82,9 +70,11 @@ class Publishing:
         return (*own, *key, *self.labels)
 
 
-def _computed(value: Any) -> Any:
-    """Return *value*, or the expression that stands in its place."""
-    return Expression(value["expression"]) if isinstance(value, dict) else value
+def _frozen(value: Any) -> Any:
+    """Return *value*, read from JSON, as a setting has it: `{"expression": text}` is an expression, a list a tuple."""
+    if isinstance(value, dict) and value.keys() == {"expression"}:
+        return Expression(value["expression"])
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

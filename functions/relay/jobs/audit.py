@@ -247,10 +247,8 @@ def _delivery_settled(publisher: Publisher, path: str, it: DeadLetter, done: Aud
         address = CallbackAddress.of(path, publisher.mac_key)
     except SignatureError:
         return False
-    event, name = (
-        store.event(address.event),
-        address.destination(it.endpoint, publisher.settings.destination_at(it.url)),
-    )
+    event = store.event(address.event)
+    name = address.destination(it.endpoint, publisher.settings.destination_at(it.url))
     if event is None or name is None or name not in event.expected:
         return False
     delivery = store.delivery(event, name)

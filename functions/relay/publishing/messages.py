@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,15 @@ if TYPE_CHECKING:
     from relay.model.delivery import Delivery
     from relay.model.event import Event
     from relay.publishing.routing import Routing
+
+
+_COMPUTED = {"not_before", "flow_control", "labels", "queue"}  # of the event, or with the relay's name before theirs
+PASSED_ON = tuple(
+    setting.name
+    for setting in fields(Publishing)
+    if setting.name in {part.name for part in fields(Message)} - _COMPUTED
+)
+"""The publish settings that a message has just as the configuration says them."""
 
 
 @dataclass(frozen=True)
@@ -220,15 +229,11 @@ class Composer:
             label=label(event.id, generation),
             callback=addresses[CALLBACK] if how.reports_all else None,
             failure_callback=addresses[FAILURE],
-            retries=how.retries,
-            retry_delay=how.retry_delay,
-            timeout_s=how.timeout_s,
-            method=how.method,
             not_before=content.share.not_before,
             labels=content.share.labels,
             flow_control=self._flow_control(content.share),
-            redact=how.redact,
             queue=self._settings.qstash_name(how.queue) if how.queue else None,
+            **{name: getattr(how, name) for name in PASSED_ON},
         )
 
     def _relay_headers(self, event: Event, content: _Content, names: tuple[str, ...]) -> dict[str, str]:
