@@ -212,12 +212,18 @@ class Settings:
             retention_days=flat["retention_days"],
             sources={name: Source.of(name, it) for name, it in flat["sources"].items()},
             groups={
-                name: Group(name, Publishing.of(it["publishing"]), tuple(it["destinations"]))
-                for name, it in flat["url_groups"].items()
+                name: Group(name, Publishing.of(group["publishing"]), tuple(group["destinations"]))
+                for name, group in flat["url_groups"].items()
             },
             destinations={
-                name: Destination(name, it["group"], it["url"], it.get("headers") or {}, it.get("target"))
-                for name, it in flat["destinations"].items()
+                name: Destination(
+                    name,
+                    destination["group"],
+                    destination["url"],
+                    destination.get("headers") or {},
+                    destination.get("target"),
+                )
+                for name, destination in flat["destinations"].items()
             },
             base_urls=tuple(url.rstrip("/") for url in environment.get("RELAY_BASE_URLS", "").split(",") if url),
             environment=environment,
@@ -274,8 +280,8 @@ class Settings:
 def named_secrets(destinations: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     """Return which secrets the headers of *destinations*, of the flat configuration, name: name -> destinations."""
     named: dict[str, list[str]] = {}
-    for destination, it in destinations.items():
-        for value in (it.get("headers") or {}).values():
+    for destination, row in destinations.items():
+        for value in (row.get("headers") or {}).values():
             if isinstance(value, dict) and destination not in named.setdefault(value["secret"], []):
                 named[value["secret"]].append(destination)
     return named

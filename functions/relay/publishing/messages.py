@@ -127,8 +127,8 @@ class Composer:
         gone = [self._removed(event, group, it) for it in expected if not self.is_there(it)]
         publications = [self._together(event, contents[group], together)] if together else []
         for name in alone:
-            it = self._publication(event, contents[self._settings.destinations[name].group], name)
-            publications.append(replace(it, group=group))
+            publication = self._publication(event, contents[self._settings.destinations[name].group], name)
+            publications.append(replace(publication, group=group))
         return [*publications, *gone]
 
     def of_delivery(self, event: Event, delivery: Delivery, body: bytes) -> Publication:
@@ -269,8 +269,8 @@ def _forwarded(headers: Mapping[str, str], how: Publishing, content: _Content) -
     """Return those of the event's *headers* that destinations get: what describes a body goes with it alone."""
     wanted = how.forward_headers
     return {
-        name: it
-        for name, it in headers.items()
+        name: value
+        for name, value in headers.items()
         if (content.is_sources if name in ENTITY_HEADERS else wanted is None or _is_any(name, wanted))
     }
 
