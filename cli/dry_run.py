@@ -112,6 +112,8 @@ def _event(settings: Settings, source: str, sample: Sample) -> Event:
 
 def _told(settings: Settings, publication: Publication) -> Iterator[tuple[str, Any]]:
     """Yield what is told of one publish, by name."""
+    from relay.publishing.messages import PASSED_ON
+
     message = publication.message
     yield "url_group", publication.group
     yield "destinations", [*publication.names]
@@ -124,9 +126,9 @@ def _told(settings: Settings, publication: Publication) -> Iterator[tuple[str, A
     yield "headers", {"content-type": message.content_type, **message.headers}
     yield "body", message.body.decode(errors="replace")[:BODY_MAX_CHARS]
     yield "not_before", message.not_before.isoformat() if message.not_before else None
-    yield "retries", message.retries
-    yield "retry_delay", message.retry_delay
-    yield "timeout_s", message.timeout_s
+    for name in PASSED_ON:
+        if name not in {"method", "redact"}:  # have their place above and below
+            yield name, getattr(message, name)
     yield "labels", [*message.labels]
     yield "flow_control", " ".join(message.flow_control) if message.flow_control else None
     yield "queue", message.queue

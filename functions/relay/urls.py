@@ -76,6 +76,23 @@ class CallbackAddress:
         return f"{base}/qstash/{self._signed}/{_mac(mac_key, self._signed)}"
 
     @property
+    def group(self) -> str | None:
+        """Return the URL group that was published to; None where it was one destination's own URL."""
+        kind, _, name = self.scope.partition(".")
+        return name if kind == "g" else None
+
+    def destination(self, endpoint: str | None, at_url: str | None) -> str | None:
+        """Return the destination that a report to this address is about; None where nothing names it.
+
+        Args:
+            endpoint: The endpoint that the report names; QStash does so for a URL group.
+            at_url: The destination that has the report's URL as the configuration stands now.
+        """
+        if self.group is not None:
+            return endpoint or at_url
+        return self.scope.partition(".")[2]
+
+    @property
     def _signed(self) -> str:
         return f"{self.kind}/{self.event}/{self.generation}/{self.scope}"
 

@@ -205,19 +205,11 @@ class PublishSettings(Table):
 def resolved(flow_controls: Mapping[str, Limits], *nearest: PublishSettings) -> dict[str, Any]:
     """Return the publish settings as the functions read them: of the tables *nearest*, the first that says one wins."""
     said: dict[str, Any] = DEFAULTS | {name: value for table in reversed(nearest) for name, value in table.own()}
-    return {
-        "retries": said["retries"],
-        "retry_delay": said.get("retry_delay"),
-        "timeout_s": said["timeout"],
-        "method": said["method"],
-        "delay": _flat(said.get("delay")) or None,
-        "not_before": _flat(said.get("not_before")),
+    flat = {name: _flat(said.get(name)) for name in PublishSettings.model_fields}
+    return flat | {
+        "timeout_s": flat.pop("timeout"),
+        "delay": flat["delay"] or None,
         "flow_control": _flat_control(said.get("flow_control"), flow_controls),
-        "labels": said["labels"],
-        "redact": said["redact"],
-        "callbacks": said["callbacks"],
-        "forward_headers": said.get("forward_headers"),
-        "queue": said.get("queue"),
     }
 
 

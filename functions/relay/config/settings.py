@@ -7,7 +7,7 @@ TOML.  The environment holds names of secrets, never a secret.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,8 @@ CONFIG_FILE = Path(__file__).parents[2] / "relay.json"
 class Publishing:
     """How a URL group's share of an event is published, resolved of group, source and route.
 
-    What is computed of the event, an expression or a template, stands here as its text.
+    A field has the name that its setting has in the flat configuration.  An expression or a template, which is computed
+    of the event, is kept as its text.
 
     Attributes:
         retry_delay: QStash's expression, in milliseconds.
@@ -57,22 +58,9 @@ class Publishing:
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Publishing:
-        """Return the settings that *said*, of the flat configuration, says."""
-        forward = said.get("forward_headers")
-        return cls(
-            retries=said["retries"],
-            retry_delay=said.get("retry_delay"),
-            timeout_s=said["timeout_s"],
-            method=said.get("method", "POST"),
-            delay=_computed(said.get("delay")),
-            not_before=_computed(said.get("not_before")),
-            flow_control=said.get("flow_control"),
-            labels=tuple(said.get("labels", ())),
-            redact=tuple(said.get("redact", ())),
-            reports_all=said.get("callbacks") != "failures",
-            forward_headers=None if forward is None else tuple(forward),
-            queue=said.get("queue"),
-        )
+        """Return the settings in *said*, a part of the flat configuration; what it leaves out has its default."""
+        told = {one.name: _frozen(said[one.name]) for one in fields(cls) if said.get(one.name) is not None}
+        return cls(**told, reports_all=said.get("callbacks") != "failures")
 
     @property
     def computed(self) -> tuple[str, ...]:
@@ -82,9 +70,11 @@ class Publishing:
         return (*own, *key, *self.labels)
 
 
-def _computed(value: Any) -> Any:
-    """Return *value*, or the expression that stands in its place."""
-    return Expression(value["expression"]) if isinstance(value, dict) else value
+def _frozen(value: Any) -> Any:
+    """Return *value*, read from JSON, as a setting has it: `{"expression": text}` is an expression, a list a tuple."""
+    if isinstance(value, dict) and value.keys() == {"expression"}:
+        return Expression(value["expression"])
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -222,12 +212,18 @@ class Settings:
             retention_days=flat["retention_days"],
             sources={name: Source.of(name, it) for name, it in flat["sources"].items()},
             groups={
-                name: Group(name, Publishing.of(it["publishing"]), tuple(it["destinations"]))
-                for name, it in flat["url_groups"].items()
+                name: Group(name, Publishing.of(group["publishing"]), tuple(group["destinations"]))
+                for name, group in flat["url_groups"].items()
             },
             destinations={
-                name: Destination(name, it["group"], it["url"], it.get("headers") or {}, it.get("target"))
-                for name, it in flat["destinations"].items()
+                name: Destination(
+                    name,
+                    destination["group"],
+                    destination["url"],
+                    destination.get("headers") or {},
+                    destination.get("target"),
+                )
+                for name, destination in flat["destinations"].items()
             },
             base_urls=tuple(url.rstrip("/") for url in environment.get("RELAY_BASE_URLS", "").split(",") if url),
             environment=environment,
@@ -272,6 +268,10 @@ class Settings:
         """Return the URL that QStash delivers to for the destination called *name*."""
         return self.destinations[name].url or deliver_url(self.base_urls[0], name)
 
+    def destination_at(self, url: str | None) -> str | None:
+        """Return the destination that has *url* now; the last one where several have."""
+        return {self.destination_url(name): name for name in self.destinations}.get(url or "")
+
     def url_now(self, name: str) -> str | None:
         """Return `destination_url`, or None where the configuration has no such destination any more."""
         return self.destination_url(name) if name in self.destinations else None
@@ -280,8 +280,8 @@ class Settings:
 def named_secrets(destinations: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     """Return which secrets the headers of *destinations*, of the flat configuration, name: name -> destinations."""
     named: dict[str, list[str]] = {}
-    for destination, it in destinations.items():
-        for value in (it.get("headers") or {}).values():
+    for destination, row in destinations.items():
+        for value in (row.get("headers") or {}).values():
             if isinstance(value, dict) and destination not in named.setdefault(value["secret"], []):
                 named[value["secret"]].append(destination)
     return named

@@ -161,12 +161,12 @@ def _again(source: Source, event: Event, old: Event, store: Store, publisher: Ca
     if reopened:
         try:
             with at_most(_publish_s(source)):
-                it = publisher()
+                ready = publisher()
                 body = store.body(old)
                 publications = [
-                    publication for delivery in reopened for publication in it.pack_delivery(old, delivery, body)
+                    publication for delivery in reopened for publication in ready.pack_delivery(old, delivery, body)
                 ]
-                outcomes = it.publish(publications)
+                outcomes = ready.publish(publications)
                 failure = next((outcome.error for outcome in outcomes if isinstance(outcome, Failed)), None)
         except RelayError as error:  # they are due, and so the sweep's
             failure = error

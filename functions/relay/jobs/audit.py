@@ -242,8 +242,9 @@ def _delivery_settled(publisher: Publisher, path: str, it: DeadLetter, done: Aud
         address = CallbackAddress.of(path, publisher.mac_key)
     except SignatureError:
         return False
-    event, name = store.event(address.event), _destination(publisher, address, it)
-    if event is None or name not in event.expected:
+    event = store.event(address.event)
+    name = address.destination(it.endpoint, publisher.settings.destination_at(it.url))
+    if event is None or name is None or name not in event.expected:
         return False
     delivery = store.delivery(event, name)
     if delivery.generation != address.generation:
@@ -253,15 +254,6 @@ def _delivery_settled(publisher: Publisher, path: str, it: DeadLetter, done: Aud
         before, after = store.change_delivery(event, name, lambda d: d.after(report))
         done.settled += before.status != after.status
     return False
-
-
-def _destination(publisher: Publisher, address: CallbackAddress, it: DeadLetter) -> str:
-    """Return which destination a dead letter was for: what went to a URL group names its endpoint, or its URL tells."""
-    kind, _, name = address.scope.partition(".")
-    if kind != "g":
-        return name
-    by_url = {publisher.settings.destination_url(name): name for name in publisher.settings.destinations}
-    return it.endpoint or by_url.get(it.url, "")
 
 
 def _last_attempt(delivery: Delivery, it: DeadLetter, generation: Generation, now: datetime) -> Attempt:

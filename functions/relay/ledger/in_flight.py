@@ -59,16 +59,16 @@ class FollowUp:
 
     def add(self, others: Iterable[FollowUp]) -> None:
         """Add what *others* found."""
-        for it in others:
-            self.defects += it.defects
-            self.settled += it.settled
-            self.dead_lettered += it.dead_lettered
-            self.reopened += it.reopened
-            self.unaccounted += it.unaccounted
+        for other in others:
+            self.defects += other.defects
+            self.settled += other.settled
+            self.dead_lettered += other.dead_lettered
+            self.reopened += other.reopened
+            self.unaccounted += other.unaccounted
 
 
 @dataclass(frozen=True)
-class _Watched:
+class _InFlight:
     """A delivery in flight that is due, and what QStash's log has of its current generation."""
 
     event: Event
@@ -102,25 +102,25 @@ def follow_up(publisher: Publisher, due: Sequence[Due], looked: FollowUp) -> Non
 
 
 def _raise_first(
-    publisher: Publisher, watched: Sequence[_Watched], outcomes: Sequence[FollowUp | UpstreamError], looked: FollowUp
+    publisher: Publisher, watched: Sequence[_InFlight], outcomes: Sequence[FollowUp | UpstreamError], looked: FollowUp
 ) -> None:
     """Raise what kept a delivery from being looked at; where that is its own, note it, and look at it again later."""
-    for it, outcome in zip(watched, outcomes, strict=True):
+    for flight, outcome in zip(watched, outcomes, strict=True):
         looked.note(outcome)
         if isinstance(outcome, Defect):
             at = publisher.store.now() + LOOK_AFTER
             later = partial(_put_off, publisher, at)
-            supervised(later, it)
+            supervised(later, flight)
         elif isinstance(outcome, UpstreamError):
             raise outcome
 
 
-def _put_off(publisher: Publisher, at: datetime, it: _Watched) -> None:
-    generation = it.delivery.generation
-    publisher.store.change_delivery(it.event, it.delivery.destination, lambda d: d.due(generation, at))
+def _put_off(publisher: Publisher, at: datetime, flight: _InFlight) -> None:
+    generation = flight.delivery.generation
+    publisher.store.change_delivery(flight.event, flight.delivery.destination, lambda d: d.due(generation, at))
 
 
-def _watched(publisher: Publisher, due: Sequence[Due]) -> list[_Watched]:
+def _watched(publisher: Publisher, due: Sequence[Due]) -> list[_InFlight]:
     wanted = {(it.event, it.destination): it for it in due}
     histories = each(publisher.store.history, sorted({it.event for it in due}), workers=publisher.workers)
     found = [
@@ -133,13 +133,13 @@ def _watched(publisher: Publisher, due: Sequence[Due]) -> list[_Watched]:
     labels = {label(event.id, delivery.generation) for event, delivery in found}
     by_label = read_histories(publisher.qstash.log_of(labels), labels) if labels else {}
     return [
-        _Watched(
+        _InFlight(
             event,
             delivery,
             [
-                it
-                for it in by_label[label(event.id, delivery.generation)]
-                if it.is_of(delivery.destination, publisher.settings.url_now(delivery.destination))
+                history
+                for history in by_label[label(event.id, delivery.generation)]
+                if history.is_of(delivery.destination, publisher.settings.url_now(delivery.destination))
             ],
         )
         for event, delivery in found
@@ -163,12 +163,12 @@ def _dlq_ids(publisher: Publisher, labels: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _record(publisher: Publisher, it: _Watched, dlq_ids: dict[str, str]) -> FollowUp:
+def _record(publisher: Publisher, flight: _InFlight, dlq_ids: dict[str, str]) -> FollowUp:
     """Write what is known of one delivery."""
-    generation = it.delivery.generation
+    generation = flight.delivery.generation
     reports = [
         Report(report.attempt, dead=report.dead, dlq_id=dlq_ids.get(track.message_id) if report.dead else None)
-        for track in it.histories
+        for track in flight.histories
         for report in track.reports
     ]
 
@@ -177,49 +177,52 @@ def _record(publisher: Publisher, it: _Watched, dlq_ids: dict[str, str]) -> Foll
             delivery = delivery.after(report)
         return delivery
 
-    if told(it.delivery).status not in OPEN:
-        return _change(publisher, it, told)
-    if it.histories and all(track.cancelled for track in it.histories):
-        return _change(publisher, it, lambda d: told(d).ended(generation, Status.CANCELLED, CANCELLED))
-    return _look_again(publisher, it, told)
+    if told(flight.delivery).status not in OPEN:
+        return _change(publisher, flight, told)
+    if flight.histories and all(track.cancelled for track in flight.histories):
+        return _change(publisher, flight, lambda d: told(d).ended(generation, Status.CANCELLED, CANCELLED))
+    return _look_again(publisher, flight, told)
 
 
-def _look_again(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery]) -> FollowUp:
+def _look_again(publisher: Publisher, flight: _InFlight, told: Callable[[Delivery], Delivery]) -> FollowUp:
     """Have what is still open looked at again; or conclude, where its message was missing at an earlier look, too."""
-    now, generation, since = publisher.store.now(), it.delivery.generation, it.delivery.missing_since
-    if any(publisher.qstash.has(message_id) for message_id in sorted(it.message_ids)):
-        at = _next_look(publisher, it, now)
-        return _change(publisher, it, lambda d: told(d).there(generation).due(generation, at))
+    now, generation, since = publisher.store.now(), flight.delivery.generation, flight.delivery.missing_since
+    if any(publisher.qstash.has(message_id) for message_id in sorted(flight.message_ids)):
+        at = _next_look(publisher, flight, now)
+        return _change(publisher, flight, lambda d: told(d).there(generation).due(generation, at))
     if since is None or now - since < LOG_LAG:  # what happened just before may not be in the log yet
         at = now + LOG_LAG
-        return _change(publisher, it, lambda d: told(d).missing(generation, now).due(generation, at))
-    return _conclude(publisher, it, told)
+        return _change(publisher, flight, lambda d: told(d).missing(generation, now).due(generation, at))
+    return _conclude(publisher, flight, told)
 
 
-def _conclude(publisher: Publisher, it: _Watched, told: Callable[[Delivery], Delivery]) -> FollowUp:
-    """Publish again what QStash lost before it began; leave to a person what it may have delivered."""
-    store, generation, since = publisher.store, it.delivery.generation, it.delivery.published_at or it.delivery.since
-    begun = any(track.begun for track in it.histories) or it.delivery.attempts_of(generation)
-    seen = bool(it.histories) or (store.now() - since <= LOG_RETENTION and publisher.qstash.log_reaches(since))
+def _conclude(publisher: Publisher, flight: _InFlight, told: Callable[[Delivery], Delivery]) -> FollowUp:
+    """Publish a message again that QStash lost before any attempt; leave to a person what may have been delivered."""
+    store, delivery = publisher.store, flight.delivery
+    generation, since = delivery.generation, delivery.published_at or delivery.since
+    begun = any(track.begun for track in flight.histories) or delivery.attempts_of(generation)
+    seen = bool(flight.histories) or (store.now() - since <= LOG_RETENTION and publisher.qstash.log_reaches(since))
     if seen and not begun:
         cause = Cause(new_replay_id(), "relay", LOST)
-        return FollowUp(reopened=int(start_again(store, it.event, it.delivery, cause) is not None))
+        return FollowUp(reopened=int(start_again(store, flight.event, flight.delivery, cause) is not None))
     reason = UNENDED if seen else FORGOTTEN
-    return _change(publisher, it, lambda d: told(d).ended(generation, Status.UNACCOUNTED, reason))
+    return _change(publisher, flight, lambda d: told(d).ended(generation, Status.UNACCOUNTED, reason))
 
 
-def _next_look(publisher: Publisher, it: _Watched, now: datetime) -> datetime:
+def _next_look(publisher: Publisher, flight: _InFlight, now: datetime) -> datetime:
     """Return when to look again: after the next attempt, or later and later."""
-    patience = publisher.look_after(it.delivery.destination)
-    next_at = max((track.next_at for track in it.histories if track.next_at), default=None)
+    patience = publisher.look_after(flight.delivery.destination)
+    next_at = max((track.next_at for track in flight.histories if track.next_at), default=None)
     if next_at is not None and next_at > now:
         return next_at + patience
-    return now + min(LOOK_MAX, max(LOOK_AFTER, now - it.delivery.since))
+    return now + min(LOOK_MAX, max(LOOK_AFTER, now - flight.delivery.since))
 
 
-def _change(publisher: Publisher, it: _Watched, change: Callable[[Delivery], Delivery]) -> FollowUp:
-    before, after = publisher.store.change_delivery(it.event, it.delivery.destination, change, known=it.delivery)
-    canaries.tell(it.event, before, after, publisher.settings)
+def _change(publisher: Publisher, flight: _InFlight, change: Callable[[Delivery], Delivery]) -> FollowUp:
+    before, after = publisher.store.change_delivery(
+        flight.event, flight.delivery.destination, change, known=flight.delivery
+    )
+    canaries.tell(flight.event, before, after, publisher.settings)
     if before.status == after.status:
         return FollowUp()
     if after.status is Status.UNACCOUNTED:

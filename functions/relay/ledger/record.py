@@ -1,4 +1,4 @@
-"""The verb of record: what a callback reports is written to its delivery, whatever came before it, however often."""
+"""The verb of record: writes what a callback reports to its delivery, in whatever order and however often it comes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settled:
-    """A delivery before and after a callback, and its event; None where that fits nothing and was kept as an orphan.
+    """A delivery before and after a callback, and its event; None where the callback fits no delivery.
 
     Attributes:
-        new_orphan: Whether it is kept since now.
-        unexpected: The endpoint that it is about, where that joined the URL group too late to be expected: in a deploy.
+        new_orphan: Whether the callback, which fits no delivery, is kept as an orphan for the first time.
+        unexpected: The endpoint that the callback names, where a deploy added it to the URL group after the event came.
     """
 
     before: Delivery | None = None
@@ -33,7 +33,7 @@ class Settled:
 
     @property
     def became(self) -> Status | None:
-        """Return the status that the delivery has since this callback, where it changed."""
+        """Return the delivery's new status; None where the callback didn't change it."""
         if self.after is None or self.before is None or self.before.status == self.after.status:
             return None
         return self.after.status
@@ -49,10 +49,11 @@ def settle(path: str, body: bytes, *, mac_key: str, settings: Settings, store: S
     address = CallbackAddress.of(path, mac_key)
     callback = callbacks.read(address, body, store.now())
     event = store.event(address.event)
-    destination = None if event is None else _destination(callback, event, settings)
-    if event is not None and destination is None and _is_of_group(callback, event):
+    destination = address.destination(callback.endpoint_name, settings.destination_at(callback.url))
+    is_expected = event is not None and destination in event.expected
+    if event is not None and not is_expected and _is_of_group(callback, event):
         return Settled(unexpected=callback.endpoint_name)
-    if event is None or destination is None:
+    if event is None or destination is None or not is_expected:
         new = store.state.add_orphan(
             address.event,
             callback.report.attempt.key + "." + address.kind,
@@ -65,15 +66,5 @@ def settle(path: str, body: bytes, *, mac_key: str, settings: Settings, store: S
 
 
 def _is_of_group(callback: callbacks.Callback, event: Event) -> bool:
-    """Tell whether it is about what *event* published to a URL group, for an endpoint that has a name."""
-    kind, _, group = callback.address.scope.partition(".")
-    return kind == "g" and group in event.expected.values() and callback.endpoint_name is not None
-
-
-def _destination(callback: callbacks.Callback, event: Event, settings: Settings) -> str | None:
-    """Return which expected destination the callback is about: a group's callback names its endpoint."""
-    kind, _, name = callback.address.scope.partition(".")
-    if kind == "g":
-        by_url = {settings.destination_url(it): it for it in settings.destinations}
-        name = callback.endpoint_name or by_url.get(callback.url or "", "")
-    return name if name in event.expected else None
+    """Tell whether *callback* reports of a URL group that *event* was published to, and names an endpoint."""
+    return callback.address.group in event.expected.values() and callback.endpoint_name is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,15 @@ if TYPE_CHECKING:
     from relay.model.delivery import Delivery
     from relay.model.event import Event
     from relay.publishing.routing import Routing
+
+
+_COMPUTED = {"not_before", "flow_control", "labels", "queue"}  # of the event, or with the relay's name before theirs
+PASSED_ON = tuple(
+    setting.name
+    for setting in fields(Publishing)
+    if setting.name in {part.name for part in fields(Message)} - _COMPUTED
+)
+"""The publish settings that a message has just as the configuration says them."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +127,8 @@ class Composer:
         gone = [self._removed(event, group, it) for it in expected if not self.is_there(it)]
         publications = [self._together(event, contents[group], together)] if together else []
         for name in alone:
-            it = self._publication(event, contents[self._settings.destinations[name].group], name)
-            publications.append(replace(it, group=group))
+            publication = self._publication(event, contents[self._settings.destinations[name].group], name)
+            publications.append(replace(publication, group=group))
         return [*publications, *gone]
 
     def of_delivery(self, event: Event, delivery: Delivery, body: bytes) -> Publication:
@@ -220,15 +229,11 @@ class Composer:
             label=label(event.id, generation),
             callback=addresses[CALLBACK] if how.reports_all else None,
             failure_callback=addresses[FAILURE],
-            retries=how.retries,
-            retry_delay=how.retry_delay,
-            timeout_s=how.timeout_s,
-            method=how.method,
             not_before=content.share.not_before,
             labels=content.share.labels,
             flow_control=self._flow_control(content.share),
-            redact=how.redact,
             queue=self._settings.qstash_name(how.queue) if how.queue else None,
+            **{name: getattr(how, name) for name in PASSED_ON},
         )
 
     def _relay_headers(self, event: Event, content: _Content, names: tuple[str, ...]) -> dict[str, str]:
@@ -264,8 +269,8 @@ def _forwarded(headers: Mapping[str, str], how: Publishing, content: _Content) -
     """Return those of the event's *headers* that destinations get: what describes a body goes with it alone."""
     wanted = how.forward_headers
     return {
-        name: it
-        for name, it in headers.items()
+        name: value
+        for name, value in headers.items()
         if (content.is_sources if name in ENTITY_HEADERS else wanted is None or _is_any(name, wanted))
     }
 

@@ -305,9 +305,9 @@ class Publisher:
         done = [it for number, it in enumerate(publications) if number in over]
         owed = [it for number, it in enumerate(publications) if number not in over]
         partly = {(it.event.id, it.group) for it in owed if it.delivery is None}
-        for it in done:
-            if it.delivery is None and (it.event.id, it.group) not in partly:
-                groups.setdefault(it.event.id, set()).add(it.group)
+        for publication in done:
+            if publication.delivery is None and (publication.event.id, publication.group) not in partly:
+                groups.setdefault(publication.event.id, set()).add(publication.group)
         events = {it.event.id: it.event for it in done}
         writes = [partial(self.store.published, events[name], frozenset(of)) for name, of in groups.items()]
         failures = self._written(writes)
@@ -337,7 +337,9 @@ def _handed_over(publications: Sequence[Publication], kept: Sequence[UpstreamErr
     what goes to the group itself.
     """
     firsts = [
-        (number, it, why) for number, (it, why) in enumerate(zip(publications, kept, strict=True)) if not it.delivery
+        (number, publication, why)
+        for number, (publication, why) in enumerate(zip(publications, kept, strict=True))
+        if not publication.delivery
     ]
     doubtful = {(it.event.id, it.group) for _, it, why in firsts if why and it.alone and not _is_refused(why)}
     refused = {(it.event.id, it.group) for _, it, why in firsts if _is_refused(why)} - doubtful

@@ -181,9 +181,9 @@ class QStash:
             path = f"{path}/{message.destination}"
             return [_accepted(self.http.call("POST", path, content=message.body, headers=headers))]
         items = [
-            {"destination": it.destination, "headers": it.wire_headers(), "body": it.text}
-            | ({"queue": it.queue} if it.queue else {})
-            for it in messages
+            {"destination": message.destination, "headers": message.wire_headers(), "body": message.text}
+            | ({"queue": message.queue} if message.queue else {})
+            for message in messages
         ]
         answer = self.http.call("POST", "/v2/batch", json=items)
         if not isinstance(answer, list) or len(answer) != len(messages):
@@ -305,8 +305,8 @@ def _accepted_or_not(entry: Any) -> list[Accepted] | QStashError:
         return error
 
 
-def _message_id(it: Mapping[str, Any]) -> str:
-    message_id = it["messageId"]
+def _message_id(one: Mapping[str, Any]) -> str:
+    message_id = one["messageId"]
     if not isinstance(message_id, str) or not message_id:
         raise ValueError("a messageId is text")
     return message_id
@@ -326,27 +326,27 @@ def _log_row(row: Mapping[str, Any]) -> LogRow:
     )
 
 
-def _dead_letter(it: Mapping[str, Any]) -> DeadLetter | None:
+def _dead_letter(letter: Mapping[str, Any]) -> DeadLetter | None:
     """Return a dead letter; None where nobody can tell which it is.  What else it lacks, it lacks."""
-    id_, message_id, body = (it.get(name) for name in ("dlqId", "messageId", "body"))
+    id_, message_id, body = (letter.get(name) for name in ("dlqId", "messageId", "body"))
     if not isinstance(id_, str) or not isinstance(message_id, str):
         return None
-    retries, status = it.get("maxRetries"), it.get("responseStatus")
+    retries, status = letter.get("maxRetries"), letter.get("responseStatus")
     return DeadLetter(
         id=id_,
         message_id=message_id,
-        labels=_labels(it),
-        url=it.get("url") or "",
-        endpoint=it.get("endpointName") or None,
+        labels=_labels(letter),
+        url=letter.get("url") or "",
+        endpoint=letter.get("endpointName") or None,
         attempts=(retries if isinstance(retries, int) else 0) + 1,
         status=status if isinstance(status, int) and status else None,
-        failure_callback=it.get("failureCallback") or None,
-        body=body.encode() if isinstance(body, str) else decoded(it.get("bodyBase64")),
+        failure_callback=letter.get("failureCallback") or None,
+        body=body.encode() if isinstance(body, str) else decoded(letter.get("bodyBase64")),
     )
 
 
-def _labels(it: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(filter(None, it.get("labels") or [it.get("label")]))
+def _labels(wire: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(filter(None, wire.get("labels") or [wire.get("label")]))
 
 
 def _time(milliseconds: int) -> datetime:

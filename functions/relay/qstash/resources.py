@@ -35,19 +35,20 @@ class Resources:
         answer = self._http.call("GET", path) or []
         if not isinstance(answer, list):
             raise QStashError("the answer has a form that QStash's don't have")
-        for it in answer:
-            name = it.get(key) if isinstance(it, dict) else None
+        for one in answer:
+            name = one.get(key) if isinstance(one, dict) else None
             if isinstance(name, str) and name.startswith(prefix):
-                yield name, it
+                yield name, one
 
     def groups(self, prefix: str) -> dict[str, list[dict[str, str]]]:
         """Return the endpoints of each URL group whose name begins with *prefix*: `url` and `name`, those it has."""
         with reading():
             return {
                 name: [
-                    {part: one[part] for part in ("name", "url") if one.get(part)} for one in it.get("endpoints") or []
+                    {part: one[part] for part in ("name", "url") if one.get(part)}
+                    for one in group.get("endpoints") or []
                 ]
-                for name, it in self._named("/v2/topics", "name", prefix)
+                for name, group in self._named("/v2/topics", "name", prefix)
             }
 
     def put_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
@@ -68,17 +69,19 @@ class Resources:
         with reading():
             return {name: _schedule(it) for name, it in self._named("/v2/schedules", "scheduleId", prefix)}
 
-    def put_schedule(self, name: str, it: Mapping[str, Any]) -> None:
-        """Make the schedule *name*, or let it be as *it* says; one that is paused stays so."""
+    def put_schedule(self, name: str, wanted: Mapping[str, Any]) -> None:
+        """Make the schedule *name*, or change it to what is *wanted*; a paused one stays paused."""
         headers = {
-            "Upstash-Cron": it["cron"],
+            "Upstash-Cron": wanted["cron"],
             "Upstash-Schedule-Id": name,
-            "Upstash-Retries": str(it["retries"]),
+            "Upstash-Retries": str(wanted["retries"]),
             "Upstash-Method": "POST",
             "Upstash-Label": name,
-            "Content-Type": it["content_type"],
+            "Content-Type": wanted["content_type"],
         }
-        self._http.call("POST", f"/v2/schedules/{it['destination']}", content=it["body"].encode(), headers=headers)
+        self._http.call(
+            "POST", f"/v2/schedules/{wanted['destination']}", content=wanted["body"].encode(), headers=headers
+        )
 
     def remove_schedule(self, name: str) -> None:
         """Delete the schedule *name*; one that isn't there is fine."""
@@ -92,9 +95,9 @@ class Resources:
         with reading():
             return {name: _queue(it) for name, it in self._named("/v2/queues", "name", prefix)}
 
-    def put_queue(self, name: str, it: Mapping[str, Any]) -> None:
+    def put_queue(self, name: str, wanted: Mapping[str, Any]) -> None:
         """Make the queue *name*, or change its `parallelism` and whether it is `paused`."""
-        said = {"queueName": name, "parallelism": int(it["parallelism"]), "paused": it["paused"]}
+        said = {"queueName": name, "parallelism": int(wanted["parallelism"]), "paused": wanted["paused"]}
         self._http.call("POST", "/v2/queues", json=said)
 
     def remove_queue(self, name: str) -> None:
@@ -118,25 +121,31 @@ class Resources:
         self._http.call("POST", f"/v2/flowControl/{quote(key)}/unpin", params=params, absent_is_fine=True)
 
 
-def _schedule(it: Mapping[str, Any]) -> dict[str, Any]:
-    types = [value for name, value in (it.get("header") or {}).items() if name.lower() == "content-type"]
+def _schedule(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    types = [value for name, value in (schedule.get("header") or {}).items() if name.lower() == "content-type"]
     return {
-        "cron": it.get("cron"),
-        "destination": it.get("destination"),
-        "body": it["body"] if it.get("body") is not None else decoded(it.get("bodyBase64")).decode(errors="replace"),
+        "cron": schedule.get("cron"),
+        "destination": schedule.get("destination"),
+        "body": schedule["body"]
+        if schedule.get("body") is not None
+        else decoded(schedule.get("bodyBase64")).decode(errors="replace"),
         "content_type": types[0][0] if types else None,
-        "retries": it.get("retries"),
+        "retries": schedule.get("retries"),
     }
 
 
-def _queue(it: Mapping[str, Any]) -> dict[str, Any]:
-    return {"parallelism": it.get("parallelism"), "paused": bool(it.get("paused")), "lag": int(it.get("lag") or 0)}
-
-
-def _flow_key(it: Mapping[str, Any]) -> dict[str, Any]:
+def _queue(queue: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "rate": it.get("rateMax"),
-        "period_s": it.get("ratePeriod"),
-        "parallelism": it.get("parallelismMax"),
-        "pinned": bool(it.get("isPinnedParallelism") or it.get("isPinnedRate")),
+        "parallelism": queue.get("parallelism"),
+        "paused": bool(queue.get("paused")),
+        "lag": int(queue.get("lag") or 0),
+    }
+
+
+def _flow_key(key: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "rate": key.get("rateMax"),
+        "period_s": key.get("ratePeriod"),
+        "parallelism": key.get("parallelismMax"),
+        "pinned": bool(key.get("isPinnedParallelism") or key.get("isPinnedRate")),
     }
