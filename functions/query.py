@@ -72,7 +72,9 @@ def pause_or_resume(parts: Relay, request: Request) -> Response:
     asked, name = request.json(), request.path_parameters.get("destination", "")
     action, reason = asked.get("action"), _reason(asked)
     if action not in ("pause", "resume") or set(asked) - {"action", "reason", "rate"}:
-        raise BadRequest('say {"action": "pause"} or {"action": "resume"}, with a reason, and a rate to resume at')
+        raise BadRequest(
+            'body must be {"action": "pause" | "resume"}, with a reason, and with resume a rate, where wanted'
+        )
     if name not in parts.settings.destinations and name not in parts.store.paused():
         raise NotFound("there is no such destination")
     note(destination=name, action=action, by=request.caller)
@@ -117,7 +119,7 @@ def stop_or_resume(parts: Relay, request: Request) -> Response:
     asked = request.json()
     states = {"stop": State.STOPPED, "resume": State.RUNNING}
     if set(asked) != {"action"} or not isinstance(asked["action"], str) or asked["action"] not in states:
-        raise BadRequest('say {"action": "stop"} or {"action": "resume"}')
+        raise BadRequest('body must be {"action": "stop" | "resume"}')
     job = bulk.turn(parts.store, request.path_parameters.get("replay_id", ""), states[asked["action"]])
     note(replay_id=job.id, action=asked["action"], by=request.caller)
     return Response(200, views.replay_json(job))
@@ -130,7 +132,7 @@ def start_replay(parts: Relay, request: Request) -> Response:
     chosen = {"delivery_ids", "event_id", "query"}
     known = {"reason", "destinations", "include_delivered", "rate", "dry_run"} | chosen
     if unknown := set(asked) - known:
-        raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        raise BadRequest(f"unknown fields: {', '.join(sorted(unknown))} (allowed: {', '.join(sorted(known))})")
     if len(chosen & set(asked)) != 1:
         raise BadRequest("say either delivery_ids, event_id or query")
     if "query" in asked:
