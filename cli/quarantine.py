@@ -62,7 +62,7 @@ class Kept:
             if ids:
                 undone = answer["left"]
                 if len(undone) == len(some):
-                    raise Failure("the relay's answer doesn't get on: try again in a minute")
+                    raise Failure("the relay settled none of the requests: try again in a minute")
                 left = undone + left[IDS_MAX:]
                 if not left:
                     return
@@ -78,7 +78,7 @@ class Kept:
 def _next(answer: Mapping[str, Any], cursor: str | None) -> str | None:
     found: str | None = answer["cursor"]
     if found is not None and found == cursor:
-        raise Failure("the relay's answer doesn't get on: its cursor stays the same")
+        raise Failure("the relay returned the same cursor twice: run `relay doctor`")
     return found
 
 

@@ -26,121 +26,123 @@ CURSOR_MAX_BYTES = 8000
 COUNT_S = 20.0  # the gateway waits 30
 
 
-def list_events(it: Relay, request: Request) -> Response:
+def list_events(parts: Relay, request: Request) -> Response:
     """Answer with one page of events."""
-    return Response(200, answers.list_events(it.store, request.query))
+    return Response(200, answers.list_events(parts.store, request.query))
 
 
-def show_event(it: Relay, request: Request) -> Response:
+def show_event(parts: Relay, request: Request) -> Response:
     """Answer with one event, its deliveries and their attempts, and its body where `body=true` asks for it."""
     with_body = request.query.get("body", "false")
     if with_body not in {"true", "false"} or set(request.query) - {"body", "sha256"}:
         raise BadRequest("an event takes body, true or false, and sha256, whose body", code="unknown_filter")
-    event_id = answers.resolve(request.path_parameters.get("event_id", ""), it.settings)
+    event_id = answers.resolve(request.path_parameters.get("event_id", ""), parts.settings)
     sha256 = request.query.get("sha256")
-    return Response(200, answers.show_event(it.store, event_id, with_body=with_body == "true", sha256=sha256))
+    return Response(200, answers.show_event(parts.store, event_id, with_body=with_body == "true", sha256=sha256))
 
 
-def list_deliveries(it: Relay, request: Request) -> Response:
+def list_deliveries(parts: Relay, request: Request) -> Response:
     """Answer with one page of deliveries."""
-    return Response(200, answers.list_deliveries(it.store, request.query))
+    return Response(200, answers.list_deliveries(parts.store, request.query))
 
 
-def show_config(it: Relay, _: Request) -> Response:
+def show_config(parts: Relay, _: Request) -> Response:
     """Answer with the deployed configuration, without a secret."""
-    return Response(200, answers.show_config(it.settings, it.store))
+    return Response(200, answers.show_config(parts.settings, parts.store))
 
 
-def show_audit(it: Relay, request: Request) -> Response:
+def show_audit(parts: Relay, request: Request) -> Response:
     """Answer with the balance of the ledger for a time."""
     deadline = monotonic() + COUNT_S
-    return Response(200, answers.show_audit(it.store, request.query, lambda: deadline - monotonic()))
+    return Response(200, answers.show_audit(parts.store, request.query, lambda: deadline - monotonic()))
 
 
-def list_destinations(it: Relay, request: Request) -> Response:
+def list_destinations(parts: Relay, request: Request) -> Response:
     """Answer with the health of all destinations, or of the one that the path names."""
     deadline = monotonic() + COUNT_S
     name = request.path_parameters.get("destination")
     found = health.list_destinations(
-        it.settings, it.store, request.query, lambda: deadline - monotonic(), destination=name
+        parts.settings, parts.store, request.query, lambda: deadline - monotonic(), destination=name
     )
     return Response(200, found)
 
 
-def pause_or_resume(it: Relay, request: Request) -> Response:
+def pause_or_resume(parts: Relay, request: Request) -> Response:
     """Pause a destination, or resume it."""
     asked, name = request.json(), request.path_parameters.get("destination", "")
     action, reason = asked.get("action"), _reason(asked)
     if action not in ("pause", "resume") or set(asked) - {"action", "reason", "rate"}:
-        raise BadRequest('say {"action": "pause"} or {"action": "resume"}, with a reason, and a rate to resume at')
-    if name not in it.settings.destinations and name not in it.store.pauses.all():
+        raise BadRequest(
+            'body must be {"action": "pause" | "resume"}, with a reason, and with resume a rate, where wanted'
+        )
+    if name not in parts.settings.destinations and name not in parts.store.pauses.all():
         raise NotFound("there is no such destination")
     note(destination=name, action=action, by=request.caller)
     if action == "pause":
         if "rate" in asked:
             raise BadRequest("a rate goes with resume")
-        paused, changed = it.store.pauses.add(name, request.caller, reason)
+        paused, changed = parts.store.pauses.add(name, request.caller, reason)
         return Response(200, {"destination": name, "paused": paused, "changed": changed})
-    job = pauses.resume(it.store, name, rate=_rate(asked), by=request.caller, reason=reason)
+    job = pauses.resume(parts.store, name, rate=_rate(asked), by=request.caller, reason=reason)
     note(replay_id=job.id)
-    _nudge_sweep(it)
+    _nudge_sweep(parts)
     return Response(202, {"destination": name, "paused": None, "replay": views.replay_json(job)})
 
 
-def list_refusals(it: Relay, request: Request) -> Response:
+def list_refusals(parts: Relay, request: Request) -> Response:
     """Answer with the refused requests of a source, and the likely causes."""
     if request.query:
         raise BadRequest("a source's refusals take no parameter", code="unknown_filter")
-    return Response(200, answers.list_refusals(it.store, request.path_parameters.get("source", ""), it.settings))
+    return Response(200, answers.list_refusals(parts.store, request.path_parameters.get("source", ""), parts.settings))
 
 
-def list_replays(it: Relay, request: Request) -> Response:
+def list_replays(parts: Relay, request: Request) -> Response:
     """Answer with the newest replays."""
     if request.query:
         raise BadRequest("the replays take no parameter", code="unknown_filter")
-    return Response(200, {"replays": [views.replay_json(job) for job in it.store.replays.newest(LISTED_MAX)]})
+    return Response(200, {"replays": [views.replay_json(job) for job in parts.store.replays.newest(LISTED_MAX)]})
 
 
-def show_replay(it: Relay, request: Request) -> Response:
+def show_replay(parts: Relay, request: Request) -> Response:
     """Answer with one replay and its first deliveries."""
     replay_id = request.path_parameters.get("replay_id", "")
-    job = it.store.replays.get(replay_id)
+    job = parts.store.replays.get(replay_id)
     if job is None:
         raise NotFound("there is no such replay")
-    records = it.store.replays.started(replay_id, LISTED_MAX)
+    records = parts.store.replays.started(replay_id, LISTED_MAX)
     deliveries = [{"delivery_id": record["sk"], "generation": record["generation"]} for record in records]
     return Response(200, views.replay_json(job) | {"deliveries": deliveries})
 
 
-def stop_or_resume(it: Relay, request: Request) -> Response:
+def stop_or_resume(parts: Relay, request: Request) -> Response:
     """Stop a running replay, or resume a stopped one."""
     asked = request.json()
     states = {"stop": ReplayState.STOPPED, "resume": ReplayState.RUNNING}
     if set(asked) != {"action"} or not isinstance(asked["action"], str) or asked["action"] not in states:
-        raise BadRequest('say {"action": "stop"} or {"action": "resume"}')
-    job = bulk.turn(it.store, request.path_parameters.get("replay_id", ""), states[asked["action"]])
+        raise BadRequest('body must be {"action": "stop" | "resume"}')
+    job = bulk.turn(parts.store, request.path_parameters.get("replay_id", ""), states[asked["action"]])
     note(replay_id=job.id, action=asked["action"], by=request.caller)
     return Response(200, views.replay_json(job))
 
 
-def start_replay(it: Relay, request: Request) -> Response:
+def start_replay(parts: Relay, request: Request) -> Response:
     """Replay deliveries: named ones, those of an event, or all that a query finds."""
     asked = request.json()
     reason = _reason(asked)
     chosen = {"delivery_ids", "event_id", "query"}
     known = {"reason", "destinations", "include_delivered", "rate", "dry_run"} | chosen
     if unknown := set(asked) - known:
-        raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        raise BadRequest(f"unknown fields: {', '.join(sorted(unknown))} (allowed: {', '.join(sorted(known))})")
     if len(chosen & set(asked)) != 1:
         raise BadRequest("say either delivery_ids, event_id or query")
     if "query" in asked:
-        return _replay_query(it, asked, by=request.caller, reason=reason)
+        return _replay_query(parts, asked, by=request.caller, reason=reason)
     if {"rate", "dry_run"} & set(asked):
         raise BadRequest("rate and dry_run go with a query")
-    replay = _replay_named(it, asked, by=request.caller, reason=reason)
+    replay = _replay_named(parts, asked, by=request.caller, reason=reason)
     note(replay_id=replay.id, by=request.caller)
     if replay.deliveries:
-        _nudge_sweep(it)
+        _nudge_sweep(parts)
     said = {
         "id": replay.id,
         "deliveries": [views.delivery_json(delivery) for delivery in replay.deliveries],
@@ -149,7 +151,7 @@ def start_replay(it: Relay, request: Request) -> Response:
     return Response(202, said)
 
 
-def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Response:
+def _replay_query(parts: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Response:
     """Count, or start, a replay of all deliveries that a query finds."""
     given, rate, dry_run = asked["query"], _rate(asked), asked.get("dry_run", False)
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
@@ -162,27 +164,27 @@ def _replay_query(it: Relay, asked: dict[str, Any], *, by: str | None, reason: s
         raise BadRequest("a query says destination and status itself")
     if dry_run:
         deadline = monotonic() + COUNT_S
-        counted = bulk.count(it.store, given, lambda: deadline - monotonic())
+        counted = bulk.count(parts.store, given, lambda: deadline - monotonic())
         return Response(200, {"count": counted.by_status, "complete": counted.complete})
-    job = bulk.start(it.store, given, rate=rate, by=by, reason=reason)
+    job = bulk.start(parts.store, given, rate=rate, by=by, reason=reason)
     note(replay_id=job.id, by=by)
-    _nudge_sweep(it)
+    _nudge_sweep(parts)
     return Response(202, views.replay_json(job))
 
 
-def _replay_named(it: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> StartedReplay:
+def _replay_named(parts: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> StartedReplay:
     if "delivery_ids" in asked:
         if {"destinations", "include_delivered"} & set(asked):
             raise BadRequest("destinations and include_delivered choose from an event's deliveries: say event_id")
-        return replay_deliveries(it.store, _texts(asked, "delivery_ids"), by=by, reason=reason)
+        return replay_deliveries(parts.store, _texts(asked, "delivery_ids"), by=by, reason=reason)
     event_id, include_delivered = asked["event_id"], asked.get("include_delivered", False)
     if not isinstance(event_id, str) or not event_id or not isinstance(include_delivered, bool):
         raise BadRequest("event_id must be text, include_delivered true or false")
     _bounded("event_id", event_id)
     return replay_event(
-        it.store,
-        EventId(answers.resolve(event_id, it.settings)),
-        Router(it.settings, it.store.pauses.all),
+        parts.store,
+        EventId(answers.resolve(event_id, parts.settings)),
+        Router(parts.settings, parts.store.pauses.all),
         destinations=_texts(asked, "destinations") if "destinations" in asked else None,
         include_delivered=include_delivered,
         by=by,
@@ -215,12 +217,12 @@ def _texts(asked: dict[str, Any], name: str) -> list[str]:
     value = asked[name]
     if not isinstance(value, list) or not value or not all(isinstance(it, str) for it in value):
         raise BadRequest(f"{name} must be a list of texts")
-    return [_bounded(name, it) for it in dict.fromkeys(value)]
+    return [_bounded(name, text) for text in dict.fromkeys(value)]
 
 
-def _nudge_sweep(it: Relay) -> None:
+def _nudge_sweep(parts: Relay) -> None:
     """Have the sweep publish now what it would publish within a minute; failing that, it does so then."""
-    name = it.settings.environment.get("RELAY_SWEEP_FUNCTION")
+    name = parts.settings.environment.get("RELAY_SWEEP_FUNCTION")
     if not name:
         return
     try:

@@ -144,7 +144,7 @@ class Deployed:
             if cursor is None:
                 return
             if cursor == query.get("cursor"):
-                raise Failure("the relay's answer doesn't get on: its cursor stays the same")
+                raise Failure("the relay returned the same cursor twice: run `relay doctor`")
             query["cursor"] = cursor
 
     def webhook(self, source: str, method: str, query: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:

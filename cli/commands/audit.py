@@ -49,7 +49,7 @@ def audit(asked: Asked, since: datetime | None, until: datetime | None) -> None:
         if answer["cursor"] is None:
             break
         if answer["cursor"] == cursor:
-            raise Failure("the relay's answer doesn't get on: its cursor stays the same")
+            raise Failure("the relay returned the same cursor twice: run `relay doctor`")
         cursor = answer["cursor"]
     counts = {"unrouted": unrouted, "orphans": answer["orphans"]}
     _tell(asked, window, totals, unaccounted, counts, answer.get("spool") or {})

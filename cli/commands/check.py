@@ -34,8 +34,8 @@ def check(asked: Asked, file: Path, strict: bool, account: bool, schema: bool) -
         return
     config = checked(file, as_json=asked.as_json)
     warnings = config.warnings
-    for it in warnings:
-        tell(file, it, "warning", as_json=asked.as_json)
+    for warning in warnings:
+        tell(file, warning, "warning", as_json=asked.as_json)
     groups = config.url_groups.values()
     facts = {
         "sources": len(config.sources),
@@ -49,7 +49,7 @@ def check(asked: Asked, file: Path, strict: bool, account: bool, schema: bool) -
         json_line({"file": str(file), "ok": True, **facts})
         return
     counted = ", ".join(f"{what.replace('url_groups', 'URL groups')}: {count}" for what, count in facts.items())
-    click.echo(f"{file} is right ({counted})")
+    click.echo(f"{file} is valid ({counted})")
 
 
 def _look_at_account(config: Config, *, as_json: bool) -> int:

@@ -311,14 +311,19 @@ def _scheme(name: str, known: Mapping[str, Scheme]) -> Scheme:
 
 
 def _toml(value: Any) -> str:
+    """Return *value* as TOML, on one line; a list of one as that one, as relay.toml takes it, too."""
+    import tomlkit
+
+    if isinstance(value, list) and len(value) == 1:
+        return _toml(value[0])
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(it)}" for key, it in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]" if len(value) != 1 else _toml(value[0])
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return json.dumps(value, ensure_ascii=False)
+        table = tomlkit.inline_table()
+        table.update(value)
+        return table.as_string()
+    plain = [_whole(part) for part in value] if isinstance(value, list) else _whole(value)
+    return str(tomlkit.item(plain).as_string())
 
 
-def _toml_key(key: str) -> str:
-    return key if all(it.isalnum() or it in "-_" for it in key) else json.dumps(key)
+def _whole(value: Any) -> Any:
+    """Return a float without a fraction as the integer that people write."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import schemes
+from cli.client.typed_secret import check_token, typed_secret
 from cli.terminal.options import Asked, Failure, aside, asking, json_line
 from relay.config import secret_names
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 QSTASH = "qstash"
 GITHUB_API = "github-api"
 DESTINATION = "destination:"  # before the name of a secret that destinations' own headers hold
-SECRET_MAX_CHARS = 4096
-PIPED_MAX_BYTES = 65_536  # more than any secret: what is beyond isn't read
-STRUCTURED = "jwk"  # the one part of a secret that may be an object: Plaid's key
 
 
 @click.group()
@@ -85,9 +82,9 @@ def _set_token(relay: str, given: str | None, *, force: bool) -> tuple[str, int,
     from relay.qstash import regions
 
     url = None if given is None else qstash_token.url_of(given)
-    value = _given("QStash token", parts=False)
+    value = typed_secret("QStash token", parts=False)
     qstash_token.check_form(value)
-    _check_token(value, "QStash")
+    check_token(value, "QStash")
     kept = secrets.qstash(relay)[1]
     trouble = qstash_token.trouble(value, url or kept or regions.REGIONS["EU"])
     if trouble is not None and not force:
@@ -112,8 +109,8 @@ def _mend(trouble: Trouble) -> str:
 
 def _set_github_token(relay: str) -> tuple[str, int, bool]:
     """Ask for a token for GitHub's API and keep it; return what `_set_token` does."""
-    value = _given("GitHub token", parts=False)
-    _check_token(value, "GitHub")
+    value = typed_secret("GitHub token", parts=False)
+    check_token(value, "GitHub")
     from cli.client import secrets
 
     return secret_names.github(relay), 1, secrets.set_github(relay, value)
@@ -121,7 +118,7 @@ def _set_github_token(relay: str) -> tuple[str, int, bool]:
 
 def _set_destination_secret(relay: str, what: str) -> tuple[str, int, bool]:
     """Ask for a secret of destinations' headers and keep it; return what `_set_token` does."""
-    value = _given(f"The secret {what}", parts=False)
+    value = typed_secret(f"The secret {what}", parts=False)
     if not value.isascii():
         raise Failure("the secret has characters that no header takes: copy it again")
     from cli.client import destination_secrets
@@ -147,7 +144,7 @@ def _set_signing_secret(relay: str, source: str, *, replace: bool, force: bool) 
         _check_is_no_schedule(source, deployed)
     if deployed is not None and not force:
         _check_name(relay, source, deployed)
-    value = _given(f"Signing secret of {source}", parts=True)
+    value = typed_secret(f"Signing secret of {source}", parts=True)
     if deployed is not None and not force:
         _check_form(source, value, deployed)
     from cli.client import secrets
@@ -365,74 +362,3 @@ def _check(what: str, url: str | None, *, replace: bool, force: bool) -> None:
         raise click.UsageError(f"--replace belongs to a source: {what} is one value, which is always replaced")
     if is_one and force and what != QSTASH:
         raise click.UsageError("--force belongs to a source, and to qstash")
-
-
-def _given(prompt: str, *, parts: bool) -> str:
-    """Return the secret that is typed, or piped in (one line end at its end doesn't count).
-
-    Args:
-        parts: It may be a JSON object of several parts, which is then returned in its one canonical form.
-    """
-    value = str(click.prompt(prompt, hide_input=True, err=True)) if sys.stdin.isatty() else _piped()
-    if not value.strip():
-        raise Failure("the secret is empty: type it, or pipe it in")
-    if parts and value.lstrip().startswith("{"):
-        value = _canonical(value)
-    if value != value.strip() or not value.isprintable():
-        raise Failure("the secret begins or ends with a space, or has a line end or control character: copy it again")
-    if len(value) > SECRET_MAX_CHARS:
-        raise Failure(f"the secret is longer than {SECRET_MAX_CHARS} characters: this can't be it")
-    return value
-
-
-def _piped() -> str:
-    piped = sys.stdin.buffer.read(PIPED_MAX_BYTES + 1)
-    if len(piped) > PIPED_MAX_BYTES:
-        raise Failure(f"the secret is longer than {SECRET_MAX_CHARS} characters: this can't be it")
-    try:
-        return piped.decode().removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError:
-        raise Failure("the secret isn't UTF-8 text: pipe it in as text") from None
-
-
-def _canonical(text: str) -> str:
-    """Return the JSON object *text* without spaces, its parts in order: the same secret is the same text.
-
-    Raises:
-        Failure: It isn't JSON, or its parts aren't texts.
-    """
-    try:
-        value = json.loads(text, object_pairs_hook=_without_doubles)
-        canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is in no text
-    except (ValueError, RecursionError):
-        raise Failure(
-            "the secret begins with { and isn't a JSON object that has each name once: copy it again, or quote it"
-            ' like {"username": "…", "password": "…"}'
-        ) from None
-    if not value or not all(name and _is_part(name, part) for name, part in value.items()):
-        raise Failure(
-            "the secret is a JSON object with a part that is empty or no text: each must be a text in quotes (a"
-            f" {STRUCTURED} may be an object)"
-        )
-    return canonical
-
-
-def _is_part(name: str, part: object) -> bool:
-    if isinstance(part, dict):
-        return name == STRUCTURED and bool(part)
-    return isinstance(part, str) and bool(part.strip())
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name twice")
-    return value
-
-
-def _check_token(value: str, whose: str) -> None:
-    if re.match(r"[\"'`]|Bearer|[A-Z_]+=[^=]", value):
-        raise Failure(f"that is more than {whose}'s token: give what stands after = or Bearer, without quotes")
-    if not value.isascii() or " " in value:
-        raise Failure(f"that is no {whose} token, which has neither spaces nor accents: copy it from {whose} once more")

@@ -217,7 +217,7 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
     """
     if unknown := set(query) - {"since", "until", "cursor"}:
         raise BadRequest(
-            f"unknown: {', '.join(sorted(unknown))}; there are since, until, cursor", code="unknown_filter"
+            f"unknown parameters: {', '.join(sorted(unknown))} (allowed: since, until, cursor)", code="unknown_filter"
         )
     since = time_of(query, "since") or iso(store.now() - AUDIT_SINCE)
     until = time_of(query, "until") or iso(store.now())

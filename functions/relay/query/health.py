@@ -164,7 +164,7 @@ def list_destinations(
         NotFound: There is no such destination.
     """
     if unknown := set(query) - {"since"}:
-        raise BadRequest(f"unknown: {', '.join(sorted(unknown))}; there is since", code="unknown_filter")
+        raise BadRequest(f"unknown parameters: {', '.join(sorted(unknown))} (allowed: since)", code="unknown_filter")
     since = time_of(query, "since") or iso(store.now() - SINCE)
     paused = store.pauses.all()
     found = look(store, since=from_iso(since), seconds_left=seconds_left, destination=destination)

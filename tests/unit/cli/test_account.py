@@ -109,7 +109,7 @@ def test_where_all_is_there_nothing_is_told(ready: Relay, tmp_path: Path) -> Non
     shown = checked(ready, tmp_path, "--strict")
 
     assert shown.exit_code == 0, shown.output
-    assert shown.stdout == f"{tmp_path / 'relay.toml'} is right (sources: 1, URL groups: 1, destinations: 1)\n"
+    assert shown.stdout == f"{tmp_path / 'relay.toml'} is valid (sources: 1, URL groups: 1, destinations: 1)\n"
 
 
 def test_a_file_with_a_mistake_is_told_before_anybody_is_asked(ready: Relay, tmp_path: Path) -> None:

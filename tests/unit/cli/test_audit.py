@@ -147,7 +147,7 @@ def test_a_cursor_that_stays_the_same_ends_it(deployed: Relay) -> None:
     shown = deployed.run("audit")
 
     assert shown.exit_code == 1
-    assert "doesn't get on" in shown.stderr
+    assert "the relay returned the same cursor twice: run `relay doctor`" in shown.stderr
     assert len(deployed.server.asked("/v1/audit")) == 2
 
 
