@@ -10,7 +10,7 @@ from relay.verification.secret import Secret, key_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from relay.verification.scheme import Template
+    from relay.verification.scheme import RequestTemplate
 
 
 def identity(row: Mapping[str, Any]) -> str:
@@ -74,7 +74,7 @@ def problem_of(value: str, row: Mapping[str, Any]) -> str | None:
     return None if all(_is_key(scheme, it) for it in texts) else _key_form(scheme)
 
 
-def _templates(scheme: Row) -> list[Template]:
+def _templates(scheme: Row) -> list[RequestTemplate]:
     return [template for _, template in (*scheme.requires, *scheme.claims)]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
     from cli.client.api import Deployed
-    from infra.local.sources.sign import Request
+    from infra.local.sources.sign import SourceRequest
     from relay.verification.scheme import Row
     from relay.verification.secret import Secret
 
@@ -90,7 +90,7 @@ def _source(sources: Mapping[str, Any], wanted: str | None, scheme: str | None) 
 
 def _signed(
     relay: Deployed, name: str, row: Mapping[str, Any], sample: Sample, *, tamper: bool, stale: bool
-) -> Request:
+) -> SourceRequest:
     """Return the sample as the source *name* sends it to *relay*: signed, unless it is already, or never is."""
     from time import time
 
@@ -99,7 +99,7 @@ def _signed(
 
     at = time()
     url = webhook_url(relay.url, quote(name, safe="")) + (f"?{sample.query}" if sample.query else "")
-    request = sign.Request(sample.method, url, sample.headers, sample.body)
+    request = sign.SourceRequest(sample.method, url, sample.headers, sample.body)
     try:
         scheme = schemes.Row.of(row)
         carried = bool(sign.proofs(scheme, request))
@@ -129,7 +129,7 @@ def _stale_by_s(name: str, scheme: Row, *, carried: bool) -> float:
     return age_s
 
 
-def _secret(relay: Deployed, name: str, scheme: Row, request: Request) -> Secret | None:
+def _secret(relay: Deployed, name: str, scheme: Row, request: SourceRequest) -> Secret | None:
     """Return the newest signing secret of the source; None where there is none and the request needs none."""
     from cli.client import secrets
     from infra.local.sources.sign import needs_signature

@@ -31,7 +31,7 @@ PLAID_HOSTS = {"production": "https://production.plaid.com", "sandbox": "https:/
 def verify_token(
     row: Row,
     given: Sequence[PresentedSignature],
-    received: InboundRequest,
+    request: InboundRequest,
     secret: Secret,
     at: float,
     fetch: Callable[..., bytes] | None,
@@ -50,7 +50,7 @@ def verify_token(
     claims = next((it for key in keys if (it := _claims(token, key, algorithms, name)) is not None), None)
     if claims is None:
         raise SignatureError(f"{name}: the signing secret didn't make it")
-    _check_claims(row, claims, received, secret, name)
+    _check_claims(row, claims, request, secret, name)
     _check_times(row, claims, name, at)
     return claims
 
@@ -125,17 +125,17 @@ def _plaid_fetched(kid: str, secret: Secret, fetch: Callable[..., bytes] | None)
     return key
 
 
-def _check_claims(row: Row, claims: Mapping[str, Any], received: InboundRequest, secret: Secret, name: str) -> None:
+def _check_claims(row: Row, claims: Mapping[str, Any], request: InboundRequest, secret: Secret, name: str) -> None:
     for needed in row.needs:
         if claims.get(needed) is None:
             raise SignatureError(f"{name}: claim {needed} is missing", reason="malformed_header")
     for claim, template in row.claims:
         value = claims.get(claim)
         of_body = any("body" in field for field in template.fields)
-        if value is None and of_body and not received.body:
+        if value is None and of_body and not request.body:
             continue
         reason = _REASONS.get(claim, "body_mismatch" if of_body else "malformed_header")
-        wanted = [it.rstrip(b"=") for it in rendered_for(template, received, secret)]
+        wanted = [it.rstrip(b"=") for it in rendered_for(template, request, secret)]
         given = value.rstrip("=").encode(errors="replace") if isinstance(value, str) else b""
         if not is_one_of(given, wanted):
             raise SignatureError(f"{name}: claim {claim} isn't what it must be", reason=reason)

@@ -110,14 +110,14 @@ def _pattern(item: str, flags: re.RegexFlag) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True)
-class Template:
+class RequestTemplate:
     """A text with fields: *literals* are one more than *fields*, and stand around them."""
 
     literals: tuple[bytes, ...]
     fields: tuple[str, ...]
 
     @classmethod
-    def of(cls, text: str) -> Template:
+    def of(cls, text: str) -> RequestTemplate:
         """Return the template that *text* says.
 
         Raises:
@@ -160,15 +160,15 @@ class Row:
     spots: tuple[Spot, ...]
     separator: str | None
     algorithms: tuple[str, ...]
-    signs: tuple[Template, ...]
+    signs: tuple[RequestTemplate, ...]
     odd: str | None
     key: str
     parts: tuple[str, ...]
     time: str | None
     time_format: str
     tolerance_s: tuple[float, float] | None
-    requires: tuple[tuple[str, Template], ...]
-    claims: tuple[tuple[str, Template], ...]
+    requires: tuple[tuple[str, RequestTemplate], ...]
+    claims: tuple[tuple[str, RequestTemplate], ...]
     needs: tuple[str, ...]
     leeway_s: float
     id: tuple[str, ...]
@@ -197,11 +197,11 @@ class Row:
         with _naming("signature"):
             spots = tuple(Spot.of(it, separator) for it in _several(row.get("signature") or []))
         with _naming("signs"):
-            templates = () if odd else tuple(map(Template.of, signs))
+            templates = () if odd else tuple(map(RequestTemplate.of, signs))
         with _naming("requires"):
-            requires = tuple((place, Template.of(text)) for place, text in (row.get("requires") or {}).items())
+            requires = tuple((place, RequestTemplate.of(text)) for place, text in (row.get("requires") or {}).items())
         with _naming("claims"):
-            claims = tuple((name, Template.of(text)) for name, text in (row.get("claims") or {}).items())
+            claims = tuple((name, RequestTemplate.of(text)) for name, text in (row.get("claims") or {}).items())
         tolerance = row.get("tolerance_s")
         return cls(
             spots=spots,
@@ -315,7 +315,7 @@ class Row:
         return frozenset(it for it in named if it != "authorization" and not it.startswith("upstash-"))  # QStash's own
 
 
-def _holds_secret(required: tuple[str, Template]) -> bool:
+def _holds_secret(required: tuple[str, RequestTemplate]) -> bool:
     return any(field.startswith("secret") for field in required[1].fields)
 
 

@@ -48,7 +48,7 @@ class CannotSign(Exception):
 
 
 @dataclass(frozen=True)
-class Request:
+class SourceRequest:
     """One HTTP request.
 
     Attributes:
@@ -61,12 +61,12 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
 
-    def received(self) -> InboundRequest:
+    def inbound(self) -> InboundRequest:
         """Return it as the relay gets it."""
         return InboundRequest(method=self.method, urls=[self.url], headers=self.headers, body=self.body)
 
 
-def signed(row: Mapping[str, Any], request: Request, secret: Secret | None, at: float) -> Request:
+def signed(row: Mapping[str, Any], request: SourceRequest, secret: Secret | None, at: float) -> SourceRequest:
     """Return *request* with everything that its source would add to prove itself.
 
     One that already carries its scheme's signature, or that no source signs, is returned as it is.
@@ -99,21 +99,21 @@ def signed(row: Mapping[str, Any], request: Request, secret: Secret | None, at: 
         return request
 
 
-def needs_signature(row: Row, request: Request, secret: Secret | None = None) -> bool:
+def needs_signature(row: Row, request: SourceRequest, secret: Secret | None = None) -> bool:
     """Tell whether *request* carries no signature, and isn't a handshake that comes before there are any."""
     if proofs(row, request):
         return False
-    received = request.received()
+    inbound = request.inbound()
     try:
         held = [] if secret is None else [secret]
-        return all(it(received, held) is None for it in UNSIGNED.get(row.handshake or "", ()))
+        return all(it(inbound, held) is None for it in UNSIGNED.get(row.handshake or "", ()))
     except SignatureError:  # a handshake, and a wrong one
         return False
 
 
-def proofs(row: Row, request: Request) -> list[str]:
+def proofs(row: Row, request: SourceRequest) -> list[str]:
     """Return the places of *request* where a signature stands."""
-    received = request.received()
+    inbound = request.inbound()
     if row.algorithms[0] in WHOLE:
         places = [_PLACES[row.algorithms[0]]]
     else:
@@ -126,10 +126,10 @@ def proofs(row: Row, request: Request) -> list[str]:
                 else [name for name in request.headers if fnmatchcase(name, it.place.lower())]
             )
         ]
-    return [place for place in dict.fromkeys(places) if received.find(place) is not None]
+    return [place for place in dict.fromkeys(places) if inbound.find(place) is not None]
 
 
-def tampered(row: Row, request: Request) -> Request:
+def tampered(row: Row, request: SourceRequest) -> SourceRequest:
     """Return the signed *request* with one byte changed: of the body, else of the signature.
 
     Raises:
@@ -140,10 +140,10 @@ def tampered(row: Row, request: Request) -> Request:
         raise CannotSign("nobody signs this request, so that nothing in it can be tampered with")
     if row.signs_body and request.body and not any(it.startswith(("body:", "form:")) for it in places):
         return replace(request, body=_changed(request.body))
-    received = request.received()
+    inbound = request.inbound()
     for place in places:
         # Not at its end: there base64 has bits that mean nothing.
-        head, tail = (received.find(place) or "")[:-8], (received.find(place) or "")[-8:]
+        head, tail = (inbound.find(place) or "")[:-8], (inbound.find(place) or "")[-8:]
         other = _changed(head.encode()).decode() + tail if head else _changed(tail.encode()).decode()
         request = _put(request, place, other)
     return request
@@ -191,15 +191,15 @@ def _key_texts(row: Row, secret: Secret) -> list[tuple[int, str]]:
     return found if len(row.spots) == len(row.parts) > 1 else [(0, found[0][1])]
 
 
-def _completed(row: Row, request: Request, secret: Secret, time: str) -> Request:
+def _completed(row: Row, request: SourceRequest, secret: Secret, time: str) -> SourceRequest:
     """Return *request* with whatever is signed or required and may not be there: times, ids, nonces, versions."""
     for place, template in row.requires:
-        (wanted, *_) = rendered_for(template, request.received(), secret)
+        (wanted, *_) = rendered_for(template, request.inbound(), secret)
         request = _put(request, place, wanted.decode())
     if row.time and not row.time.startswith("claim:"):
         request = _put(request, row.time.partition("|")[0], time, number=row.time_format == "ms")
     for field in (field for it in row.signs[:1] for field in it.fields):
-        if field not in _OWN_FIELDS and PLACE.fullmatch(field) and request.received().find(field) is None:
+        if field not in _OWN_FIELDS and PLACE.fullmatch(field) and request.inbound().find(field) is None:
             request = _put(request, field.partition("|")[0], uuid4().hex)
     if row.odd in _ODD:
         request = _ODD[row.odd](request)
@@ -209,7 +209,7 @@ def _completed(row: Row, request: Request, secret: Secret, time: str) -> Request
     return request
 
 
-def _signature(row: Row, request: Request, secret: Secret, key_text: str, time: str, at: float) -> bytes:
+def _signature(row: Row, request: SourceRequest, secret: Secret, key_text: str, time: str, at: float) -> bytes:
     algorithm = row.algorithms[0]
     if algorithm in JWTS:
         return _token(row, request, secret, key_text, at).encode()
@@ -226,12 +226,12 @@ def _signature(row: Row, request: Request, secret: Secret, key_text: str, time: 
     return hmac.digest(key, message, HMACS[algorithm])
 
 
-def _message(row: Row, request: Request, secret: Secret, key_text: str, time: str) -> bytes:
+def _message(row: Row, request: SourceRequest, secret: Secret, key_text: str, time: str) -> bytes:
     if row.odd:
         from relay.verification.custom import SIGNS
 
-        return next(SIGNS[row.odd](request.received(), secret, key_text))
-    return next(rendered_for(row.signs[0], request.received(), secret, key_text=key_text, time=time))
+        return next(SIGNS[row.odd](request.inbound(), secret, key_text))
+    return next(rendered_for(row.signs[0], request.inbound(), secret, key_text=key_text, time=time))
 
 
 def _privately(secret: Secret, message: bytes) -> bytes:
@@ -253,14 +253,14 @@ def _private_key(secret: Secret) -> str:
     return pem
 
 
-def _token(row: Row, request: Request, secret: Secret, key_text: str, at: float) -> str:
+def _token(row: Row, request: SourceRequest, secret: Secret, key_text: str, at: float) -> str:
     """Return the JWT with the claims that *row* wants."""
     import jwt
 
     claims: dict[str, Any] = {}
     for claim, template in row.claims:
         if request.body or not any("body" in field for field in template.fields):
-            claims[claim] = next(rendered_for(template, request.received(), secret)).decode()
+            claims[claim] = next(rendered_for(template, request.inbound(), secret)).decode()
     places = [it for place in (*row.id, row.time or "") for it in place.split("|") if it.startswith("claim:")]
     now = int(at)
     times = {"iat": now, "nbf": now, "exp": now + TOKEN_LIFETIME_S}
@@ -311,26 +311,26 @@ _ENCODED: dict[str, Callable[[bytes], str]] = {
 # -- odd schemes: what else they put into a request -----------------------------------------------------------------
 
 
-def _with_verify_token(request: Request, secret: Secret) -> Request:
+def _with_verify_token(request: SourceRequest, secret: Secret) -> SourceRequest:
     """Return Meta's GET with the token that its owner typed there."""
     token = secret.part("verify_token") or secret.text
-    is_one = request.method == "GET" and request.received().find("query:hub.mode") == "subscribe"
+    is_one = request.method == "GET" and request.inbound().find("query:hub.mode") == "subscribe"
     return _put(request, "query:hub.verify_token", token) if is_one and token else request
 
 
-def _with_body_hash(request: Request) -> Request:
+def _with_body_hash(request: SourceRequest) -> SourceRequest:
     """Return Twilio's request: of a body that isn't a form, the URL has the hash."""
     if not request.body or "x-www-form-urlencoded" in request.headers.get("content-type", "").lower():
         return request
     return _put(request, "query:bodySHA256", hashlib.sha256(request.body).hexdigest())
 
 
-def _with_signed_headers(request: Request) -> Request:
+def _with_signed_headers(request: SourceRequest) -> SourceRequest:
     names = {it for it in request.headers if it.startswith("x-contentful-")} | {"x-contentful-signed-headers"}
     return _put(request, "X-Contentful-Signed-Headers", ",".join(sorted(names)))
 
 
-_ODD: dict[str, Callable[[Request], Request]] = {
+_ODD: dict[str, Callable[[SourceRequest], SourceRequest]] = {
     "@contentful": _with_signed_headers,
     "@plivo-v2": lambda it: _put(it, "X-Plivo-Signature-V2-Nonce", str(secrets.randbelow(10**20))),
     "@plivo-v3": lambda it: _put(it, "X-Plivo-Signature-V3-Nonce", str(secrets.randbelow(10**20))),
@@ -350,7 +350,7 @@ _UNSIGNED_HEADERS: Sequence[tuple[str, str, Callable[[Row], str]]] = (
 # -- schemes that sign in a way of their own -----------------------------------------------------------------------
 
 
-def _adyen(request: Request, secret: Secret, _: float) -> Request:
+def _adyen(request: SourceRequest, secret: Secret, _: float) -> SourceRequest:
     from relay.verification.custom import adyen_signed
 
     key = next((key for _, text in secret.key_texts(()) if (key := key_of("hex", text))), None)
@@ -366,7 +366,7 @@ def _adyen(request: Request, secret: Secret, _: float) -> Request:
     return _with_json(request, held)
 
 
-def _ms_graph(request: Request, secret: Secret, _: float) -> Request:
+def _ms_graph(request: SourceRequest, secret: Secret, _: float) -> SourceRequest:
     texts = secret.key_texts(("client_state", "clientState"))
     if not texts:
         raise CannotSign("the signing secret has no client_state: set it again")
@@ -376,7 +376,7 @@ def _ms_graph(request: Request, secret: Secret, _: float) -> Request:
     return _with_json(request, held)
 
 
-def _aws_sns(request: Request, secret: Secret, at: float) -> Request:
+def _aws_sns(request: SourceRequest, secret: Secret, at: float) -> SourceRequest:
     from relay.verification.certificates import sns_message, sns_signed
 
     held = _json(request)
@@ -387,12 +387,12 @@ def _aws_sns(request: Request, secret: Secret, at: float) -> Request:
     region = (str(held.get("TopicArn")).split(":") + [""] * 3)[3] or "us-east-1"
     url = f"https://sns.{region}.amazonaws.com/{SNS_KEY}"
     held |= {"Timestamp": _time_text("iso", at), "SignatureVersion": "2", "SigningCertURL": url, "Signature": ""}
-    message = sns_signed(sns_message(_with_json(request, held).received()))
+    message = sns_signed(sns_message(_with_json(request, held).inbound()))
     held["Signature"] = base64.b64encode(_privately(secret, message)).decode()
     return _with_json(request, held)
 
 
-def _paypal(request: Request, secret: Secret, at: float) -> Request:
+def _paypal(request: SourceRequest, secret: Secret, at: float) -> SourceRequest:
     from relay.verification.certificates import PAYPAL_ALGORITHM, paypal_signed
 
     webhook_id = secret.text if secret.text is not None else secret.part("webhook_id")
@@ -418,7 +418,7 @@ def _items(held: Any, name: str) -> list[dict[str, Any]]:
     return items
 
 
-_WHOLES: dict[str, Callable[[Request, Secret, float], Request]] = {
+_WHOLES: dict[str, Callable[[SourceRequest, Secret, float], SourceRequest]] = {
     "@adyen": _adyen,
     "@aws-sns": _aws_sns,
     "@ms-graph": _ms_graph,
@@ -435,7 +435,7 @@ _PLACES = {
 # -- putting a value at its place ---------------------------------------------------------------------------------
 
 
-def _put(request: Request, place: str, value: str, *, number: bool = False) -> Request:
+def _put(request: SourceRequest, place: str, value: str, *, number: bool = False) -> SourceRequest:
     """Return *request* with *value* at *place*; nothing else of it changes, but that JSON is written anew."""
     kind, colon, rest = place.partition(":")
     if not colon:
@@ -458,10 +458,10 @@ def _with_pair(text: str, name: str, value: str) -> str:
     return "&".join([*others, f"{quote(name, safe='')}={quote(value, safe='')}"])
 
 
-def _with_field(request: Request, place: str, value: str) -> Request:
+def _with_field(request: SourceRequest, place: str, value: str) -> SourceRequest:
     """Return *request* with *value* in the field *place* of its form, or at a path of the JSON in that field."""
     name, dot, path = place.partition(".")
-    old = next((it for key, it in request.received().form if key == name), None)
+    old = next((it for key, it in request.inbound().form if key == name), None)
     if dot:
         try:
             held = json.loads(old or "")
@@ -481,15 +481,15 @@ def _with_field(request: Request, place: str, value: str) -> Request:
     return replace(request, body=part.encode() + request.body)
 
 
-def _json(request: Request) -> Any:
+def _json(request: SourceRequest) -> Any:
     """Return the JSON object in the body, anew each time."""
-    held = request.received().json
+    held = request.inbound().json
     if held is BROKEN or not isinstance(held, dict):
         raise CannotSign("the body isn't the JSON object that the scheme signs: mend the file")
     return held
 
 
-def _with_json(request: Request, held: object) -> Request:
+def _with_json(request: SourceRequest, held: object) -> SourceRequest:
     return replace(request, body=_json_text(held).encode(errors="surrogatepass"))
 
 
