@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
     from cli.client.api import Deployed
-    from infra.local.sources.sign import SourceRequest
+    from infra.local.sources.request import SourceRequest
     from relay.verification.scheme import Row
     from relay.verification.secret import Secret
 
@@ -95,11 +95,12 @@ def _signed(
     from time import time
 
     from infra.local.sources import sign
+    from infra.local.sources.request import CannotSign, SourceRequest
     from relay.verification import scheme as schemes
 
     at = time()
     url = webhook_url(relay.url, quote(name, safe="")) + (f"?{sample.query}" if sample.query else "")
-    request = sign.SourceRequest(sample.method, url, sample.headers, sample.body)
+    request = SourceRequest(sample.method, url, sample.headers, sample.body)
     try:
         scheme = schemes.Row.of(row)
         carried = bool(sign.proofs(scheme, request))
@@ -110,7 +111,7 @@ def _signed(
         if stale and not sign.proofs(scheme, request):
             raise Failure("nobody signs this request, so that it is never stale")
         return sign.tampered(scheme, request) if tamper else request
-    except sign.CannotSign as error:
+    except CannotSign as error:
         raise Failure(f"source {name}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise Failure(

@@ -11,7 +11,8 @@ import pytest
 
 from cli.samples import Sample, read
 from infra.config.schemes import built_in_schemes
-from infra.local.sources.sign import SourceRequest, signed, tampered
+from infra.local.sources.request import SourceRequest
+from infra.local.sources.sign import signed, tampered
 from relay.verification.handshakes import HandshakeAnswer
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret

@@ -1,33 +1,36 @@
-"""The odd parts of odd schemes: what a provider signs that no template can say.  Each is a function that a row names.
+"""Special schemes: what no row can say of them, each an entry of `SPECIALS` that a row names.
 
-`SIGNS` yield the bytes that may have been signed; the engine compares.  `WHOLES` judge a request by themselves, since
-they have a signature for each of its items, or none.
+An entry says what is signed, and the engine compares; or it verifies a whole request by itself; or it finds the public
+key of a JWT.  It also says what the signature covers, and which form the secret has.  Loaded only for a row that names
+one: the other schemes' cold start doesn't pay for this.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from relay.errors import SignatureError, UnusableSecret
-from relay.model.content import BROKEN
+from relay.errors import SignatureError
+from relay.verification.items import CLIENT_STATE, verify_adyen, verify_ms_graph
+from relay.verification.plaid import plaid_jwk
 from relay.verification.request import braintree_kind
-from relay.verification.secret import is_one_of, key_of
+from relay.verification.secret import KEY_FORMS, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from relay.model.content import Pairs
     from relay.verification.request import InboundRequest
     from relay.verification.secret import Secret
 
+    Fetch = Callable[..., bytes]
+
 _BRAINTREE_PAYLOAD = re.compile(r"[A-Za-z0-9+/=\n]+")
-_ADYEN_FIELDS = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")
 _HUBSPOT_DECODES = {
     *("%3A", "%2F", "%3F", "%40", "%21", "%24", "%27", "%28", "%29", "%2A", "%2C", "%3B"),
 }
@@ -231,104 +234,122 @@ def _sorted(pairs: Pairs) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-# -- places -------------------------------------------------------------------------------------------------------
-
-
-# -- what was signed ----------------------------------------------------------------------------------------------
-
-SIGNS: dict[str, Callable[[InboundRequest, Secret, str], Iterator[bytes]]] = {
-    "@braintree": braintree,
-    "@contentful": contentful,
-    "@hubspot-v2": hubspot_v2,
-    "@hubspot-v3": hubspot_v3,
-    "@mandrill": mandrill,
-    "@plivo-v2": plivo_v2,
-    "@plivo-v3": plivo_v3,
-    "@twilio": twilio,
-    "@twilio-shared-key": twilio_shared_key,
-}
-
-
-# -- judges of the whole request ----------------------------------------------------------------------------------
-
-
-def adyen(request: InboundRequest, secret: Secret, _: float, __: Any) -> None:
-    """Raise unless every notification item carries a signature over its eight fields.
-
-    Source: https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures
-    """
-    keys = [key for _, text in secret.key_texts(()) if (key := key_of("hex", text))]
-    if not keys:
-        raise UnusableSecret("the signing secret isn't of the form that the scheme wants (hex): set it again")
-    for item in _items(request, "notificationItems"):
-        held = item.get("NotificationRequestItem")
-        extra = held.get("additionalData") if isinstance(held, dict) else None
-        given = extra.get("hmacSignature") if isinstance(extra, dict) else None
-        if not isinstance(held, dict) or not isinstance(given, str) or not given:
-            raise SignatureError("additionalData.hmacSignature is missing", reason="missing_header")
-        signed = adyen_signed(held)
-        macs = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
-        if not is_one_of(given.encode(errors="replace"), macs):
-            raise SignatureError("additionalData.hmacSignature doesn't match")
-
-
-def adyen_signed(item: dict[str, Any]) -> bytes:
-    """Return what Adyen signs of a notification item: eight fields, joined by colons, absent ones empty."""
-    amount = item.get("amount")
-    amount = amount if isinstance(amount, dict) else {}
-    values = [item.get(name) for name in _ADYEN_FIELDS]
-    values += [amount.get("value"), amount.get("currency"), item.get("eventCode"), item.get("success")]
-    return ":".join(map(_adyen_text, values)).encode(errors="replace")
-
-
-def _adyen_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    try:
-        return str(value) if isinstance(value, str | int | float) else ""
-    except ValueError:  # a number with more digits than Python writes
-        return ""
-
-
-def ms_graph(request: InboundRequest, secret: Secret, _: float, __: Any) -> None:
-    """Raise unless every notification carries the clientState of the subscription.
-
-    Source: https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks
-    """
-    wanted = [text.encode() for _, text in secret.key_texts(("client_state", "clientState"))]
-    if not wanted:
-        raise UnusableSecret("the signing secret has no client_state: set it again")
-    for item in _items(request, "value"):
-        state = item.get("clientState")
-        if not isinstance(state, str):
-            raise SignatureError("clientState is missing", reason="missing_header")
-        if not is_one_of(state.encode(errors="replace"), wanted):
-            raise SignatureError("clientState doesn't match", reason="wrong_token")
-
-
-def _items(request: InboundRequest, name: str) -> list[dict[str, Any]]:
-    held = request.json
-    items = held.get(name) if held is not BROKEN and isinstance(held, dict) else None
-    if not isinstance(items, list) or not items or not all(isinstance(it, dict) for it in items):
-        raise SignatureError(f"the body has no {name}", reason="malformed_header")
-    return items
-
-
-def _aws_sns(request: InboundRequest, secret: Secret, at: float, fetch: Any) -> None:
+def _verify_aws_sns(request: InboundRequest, secret: Secret, at: float, fetch: Fetch | None) -> None:
     from relay.verification.certificates import verify_sns
 
     verify_sns(request, secret, at, fetch)
 
 
-def _paypal(request: InboundRequest, secret: Secret, at: float, fetch: Any) -> None:
+def _verify_paypal(request: InboundRequest, secret: Secret, at: float, fetch: Fetch | None) -> None:
     from relay.verification.certificates import verify_paypal
 
     verify_paypal(request, secret, at, fetch)
 
 
-WHOLES: dict[str, Callable[[InboundRequest, Secret, float, Any], None]] = {
-    "@adyen": adyen,
-    "@aws-sns": _aws_sns,
-    "@ms-graph": ms_graph,
-    "@paypal": _paypal,
-}
+# -- the registry -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SecretForm:
+    """The form of a signing secret, where the kind of key doesn't say it.
+
+    Attributes:
+        fits: Whether a secret has it.
+        words: "it must be …", for a person.
+    """
+
+    fits: Callable[[Secret], bool]
+    words: str
+
+
+@dataclass(frozen=True)
+class Special:
+    """What is special about a scheme.  Exactly one of *signs*, *verify* and *find_jwk* is there.
+
+    Attributes:
+        name: As a row has it: in `signs`, `algorithm` or `key`, by which of the three functions there is.
+        signs: Yields the bytes that may have been signed, of a request, the secret and the text of the key.
+        verify: Raises `SignatureError` unless a request is right, by a secret, at an epoch second; the last argument
+            fetches certificates.
+        find_jwk: Returns the JSON Web Key of a JWT, by its header, the secret, the epoch second and what fetches.
+        signs_body: Whether the proof covers the body.
+        signs_url: Whether it covers the URL.
+        shows_secret: Whether the secret itself stands in the request's body.
+        needs_public_keys: Whether it takes `cryptography`.
+        secret: The form of the secret; None: what the row's `key` says.
+        signs_with: The algorithm, for a person, where the row names none.
+    """
+
+    name: str
+    signs: Callable[[InboundRequest, Secret, str], Iterator[bytes]] | None = None
+    verify: Callable[[InboundRequest, Secret, float, Fetch | None], None] | None = None
+    find_jwk: Callable[[Mapping[str, Any], Secret, float, Fetch | None], Mapping[str, Any]] | None = None
+    signs_body: bool = True
+    signs_url: bool = False
+    shows_secret: bool = False
+    needs_public_keys: bool = False
+    secret: SecretForm | None = None
+    signs_with: str = ""
+
+
+def _are_hex(secret: Secret) -> bool:
+    texts = [text for _, text in secret.key_texts(())]
+    return bool(texts) and all(key_of("hex", text) for text in texts)
+
+
+_ENTRIES = (
+    Special(
+        "@adyen",
+        verify=lambda request, secret, _at, _fetch: verify_adyen(request, secret),
+        signs_body=False,  # eight fields of each item
+        secret=SecretForm(_are_hex, KEY_FORMS["hex"]),
+        signs_with="HMAC-SHA-256 of each item",
+    ),
+    Special(
+        "@aws-sns",
+        verify=_verify_aws_sns,
+        needs_public_keys=True,
+        secret=SecretForm(
+            lambda secret: (secret.text or secret.part("topic_arn") or "").startswith("arn:"),
+            "the topic's ARN, which begins with arn:",
+        ),
+        signs_with="RSA",
+    ),
+    Special("@braintree", signs=braintree),
+    Special("@contentful", signs=contentful, signs_url=True),
+    Special("@hubspot-v2", signs=hubspot_v2, signs_url=True),
+    Special("@hubspot-v3", signs=hubspot_v3, signs_url=True),
+    Special("@mandrill", signs=mandrill, signs_url=True),
+    Special(
+        "@ms-graph",
+        verify=lambda request, secret, _at, _fetch: verify_ms_graph(request, secret),
+        signs_body=False,
+        shows_secret=True,
+        secret=SecretForm(
+            lambda secret: bool(secret.key_texts(CLIENT_STATE)), "the subscription's clientState, one text"
+        ),
+        signs_with="clientState of each item",
+    ),
+    Special(
+        "@paypal",
+        verify=_verify_paypal,
+        needs_public_keys=True,
+        secret=SecretForm(lambda secret: bool(secret.text or secret.part("webhook_id")), "the webhook's id, one text"),
+        signs_with="RSA",
+    ),
+    Special("@plivo-v2", signs=plivo_v2, signs_body=False, signs_url=True),
+    Special("@plivo-v3", signs=plivo_v3, signs_url=True),
+    Special("@twilio", signs=twilio, signs_url=True),
+    Special("@twilio-shared-key", signs=twilio_shared_key, signs_url=True),
+    Special(
+        "plaid",
+        find_jwk=plaid_jwk,
+        secret=SecretForm(
+            lambda secret: (
+                isinstance(secret.parts.get("jwk"), dict) or bool(secret.part("client_id") and secret.part("secret"))
+            ),
+            'a JSON object like {"client_id": "…", "secret": "…"}',
+        ),
+    ),
+)
+SPECIALS: Mapping[str, Special] = {entry.name: entry for entry in _ENTRIES}

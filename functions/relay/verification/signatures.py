@@ -1,7 +1,7 @@
 """Who sent it: one engine over scheme rows.  A verification returns the signed time or raises one error, for any input.
 
 What the engine keeps to itself, whatever a row says: comparisons in constant time, staleness, several secrets, and that
-a request never chooses its algorithm.  The odd parts of odd schemes are functions that a row names.
+a request never chooses its algorithm.  What a row can't say is in `custom`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from relay.errors import SignatureError, UnusableSecret, UpstreamError
-from relay.verification.scheme import HASHES, HMACS, JWTS, TOKEN, WHOLE
+from relay.verification.scheme import HASHES, HMACS, JWTS, TOKEN
 from relay.verification.secret import Secret, is_one_of, key_of
 from relay.verification.templates import rendered_for
 
@@ -102,16 +102,15 @@ def _verify(row: Row, request: InboundRequest, secret: Secret, at: float, fetch:
     for place, wanted in row.requires:
         _check_required(place, wanted, request, secret)
     time: str | None = None
-    if row.algorithms[0] in WHOLE:
-        from relay.verification.custom import WHOLES
-
-        WHOLES[row.algorithms[0]](request, secret, at, fetch)
+    if row.special is not None and row.special.verify is not None:
+        row.special.verify(request, secret, at, fetch)
     else:
         given, time = _given(row, request)
         if row.algorithms[0] in JWTS:
             from relay.verification.jwt import verify_token
 
-            request.claims = verify_token(row, given, request, secret, at, fetch)
+            token = given[0].value.decode(errors="replace")
+            request.claims = verify_token(row, token, request, secret, at, fetch)
         elif not _matches(row, request, secret, given, time):
             reason = "wrong_token" if row.is_secret_itself else "bad_signature"
             raise SignatureError(f"{row.spots[0].place} doesn't match", reason=reason)
@@ -266,10 +265,8 @@ def _is_part(given: PresentedSignature, spot: Spot, secret: Secret) -> bool:
 
 
 def _messages(row: Row, request: InboundRequest, secret: Secret, key_text: str, time: str | None) -> Iterable[bytes]:
-    if row.odd:
-        from relay.verification.custom import SIGNS
-
-        return SIGNS[row.odd](request, secret, key_text)
+    if row.special is not None and row.special.signs is not None:
+        return row.special.signs(request, secret, key_text)
     if row.time:
         time = request.find(row.time)
         if time is None:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from cli.samples import read
 from infra.config.schemes import Scheme, built_in_schemes
+from infra.local.sources.request import CannotSign, SourceRequest
 from infra.local.sources.secrets import made_up
-from infra.local.sources.sign import CannotSign, SourceRequest, needs_signature, proofs, signed, stale_by_s, tampered
+from infra.local.sources.sign import needs_signature, proofs, signed, stale_by_s, tampered
 from relay.errors import SignatureError
 from relay.model.event import EVENT_TYPE_UNKNOWN
 from relay.verification.handshakes import HandshakeAnswer

@@ -12,8 +12,9 @@ import pytest
 
 from infra.config.schemes import built_in_schemes
 from infra.local.sources.keys import new_certificate
+from infra.local.sources.request import SourceRequest
 from infra.local.sources.secrets import made_up
-from infra.local.sources.sign import SourceRequest, signed
+from infra.local.sources.sign import signed
 from relay.errors import SignatureError, UpstreamError
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret

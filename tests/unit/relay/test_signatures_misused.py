@@ -13,8 +13,8 @@ from urllib.parse import quote
 import pytest
 
 from infra.config.schemes import built_in_schemes
+from infra.local.sources.request import SourceRequest
 from infra.local.sources.secrets import made_up
-from infra.local.sources.sign import SourceRequest
 from infra.local.sources.sign import signed as signed_request
 from relay.errors import SignatureError
 from relay.verification.request import InboundRequest

@@ -10,8 +10,9 @@ import pytest
 
 from cli.samples import read
 from infra.config.schemes import built_in_schemes
+from infra.local.sources.request import SourceRequest
 from infra.local.sources.secrets import made_up
-from infra.local.sources.sign import SourceRequest, needs_signature, signed
+from infra.local.sources.sign import needs_signature, signed
 from relay.errors import SignatureError
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
