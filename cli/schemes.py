@@ -1,39 +1,30 @@
-"""What a scheme means to a person: how it knows an event again, and the form of secret that it takes."""
+"""What a scheme means to a person: how the relay knows an event again, and which form the signing secret has."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from relay.verification.scheme import JWTS, TOKEN, Row
-from relay.verification.secret import Secret, key_of
+from relay.verification.secret import KEY_FORMS, Secret, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from relay.verification.scheme import Template
+    from relay.verification.scheme import RequestTemplate
 
 
 def identity(row: Mapping[str, Any]) -> str:
-    """Return by what the relay knows the same event again, in words, from a scheme's row."""
-    from relay.verification.scheme import Row
-
-    it = Row.of(row)
-    hours = it.retries_for_s / 3600
-    span = f"{hours:.0f} h" if hours >= 1 else f"{it.retries_for_s // 60} min"
-    without = f"the same body within {span}" if it.retries_for_s else "nothing: every request is an event"
-    if not it.id:
+    """Return in words how the relay knows an event again, from its scheme's row."""
+    scheme = Row.of(row)
+    hours = scheme.retries_for_s / 3600
+    span = f"{hours:.0f} h" if hours >= 1 else f"{scheme.retries_for_s // 60} min"
+    without = f"the same body within {span}" if scheme.retries_for_s else "nothing: every request is an event"
+    if not scheme.id:
         return without
-    unsigned = " (which isn't signed)" if it.signs_body and not it.signs_id else ""
+    unsigned = " (which isn't signed)" if scheme.signs_body and not scheme.signs_id else ""
     return f"its id{unsigned}, else {without}"
 
 
-_KEY_FORMS = {  # how the text of a key is written, by the row's kind of key; any text is one of the other kinds
-    "base64": "base64",
-    "hex": "hex digits, two for each byte",
-    "whsec": "base64, with or without whsec_ before it",
-    "whsec-or-utf8": "base64 where whsec_ stands before it",
-    "whpk": "base64, with or without whpk_ before it",
-}
 _ED25519_BYTES = 32
 _P256 = bytes.fromhex("06072a8648ce3d0201" + "06082a8648ce3d030107")  # DER, RFC 5480: id-ecPublicKey, secp256r1
 _PEM = ("-----BEGIN ", "ecdsa-sha2-")
@@ -55,10 +46,9 @@ def problem_of(value: str, row: Mapping[str, Any]) -> str | None:
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     secret = Secret(value)
-    odd = _ODD_FORMS.get("plaid" if scheme.key == "plaid" else scheme.algorithms[0])
-    if odd is not None:
-        fits, form = odd
-        return None if fits(secret) else form
+    form = scheme.special.secret if scheme.special is not None else None
+    if form is not None:
+        return None if form.fits(secret) else f"it must be {form.words}"
     fields = [field for it in (*scheme.signs, *_templates(scheme)) for field in it.fields]
     named = [it.removeprefix("secret:") for it in fields if it.startswith("secret:")]
     named += [it.part for it in scheme.spots if it.part]
@@ -74,7 +64,7 @@ def problem_of(value: str, row: Mapping[str, Any]) -> str | None:
     return None if all(_is_key(scheme, it) for it in texts) else _key_form(scheme)
 
 
-def _templates(scheme: Row) -> list[Template]:
+def _templates(scheme: Row) -> list[RequestTemplate]:
     return [template for _, template in (*scheme.requires, *scheme.claims)]
 
 
@@ -97,7 +87,7 @@ def _is_key(scheme: Row, text: str) -> bool:
 
 
 def _key_form(scheme: Row) -> str:
-    written = _KEY_FORMS.get(scheme.key, "text")
+    written = KEY_FORMS.get(scheme.key, "text")
     match scheme.algorithms[0]:
         case "ed25519":
             return f"it must be the public key, {_ED25519_BYTES} bytes as {written}"
@@ -106,26 +96,3 @@ def _key_form(scheme: Row) -> str:
         case "jwt-es256":
             return "it must be the public key (P-256) as PEM"
     return f"it must be {written}"
-
-
-def _is_adyen(secret: Secret) -> bool:
-    texts = [text for _, text in secret.key_texts(())]
-    return bool(texts) and all(key_of("hex", it) for it in texts)
-
-
-_ODD_FORMS: dict[str, tuple[Callable[[Secret], bool], str]] = {
-    "@adyen": (_is_adyen, f"it must be {_KEY_FORMS['hex']}"),
-    "@aws-sns": (
-        lambda it: (it.text or it.part("topic_arn") or "").startswith("arn:"),
-        "it must be the topic's ARN, which begins with arn:",
-    ),
-    "@ms-graph": (
-        lambda it: bool(it.key_texts(("client_state", "clientState"))),
-        "it must be the subscription's clientState, one text",
-    ),
-    "@paypal": (lambda it: bool(it.text or it.part("webhook_id")), "it must be the webhook's id, one text"),
-    "plaid": (
-        lambda it: isinstance(it.parts.get("jwk"), dict) or bool(it.part("client_id") and it.part("secret")),
-        'it must be a JSON object like {"client_id": "…", "secret": "…"}',
-    ),
-}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
     from cli.client.api import Deployed
-    from infra.local.sources.sign import Request
+    from infra.local.sources.request import SourceRequest
     from relay.verification.scheme import Row
     from relay.verification.secret import Secret
 
@@ -90,16 +90,17 @@ def _source(sources: Mapping[str, Any], wanted: str | None, scheme: str | None) 
 
 def _signed(
     relay: Deployed, name: str, row: Mapping[str, Any], sample: Sample, *, tamper: bool, stale: bool
-) -> Request:
+) -> SourceRequest:
     """Return the sample as the source *name* sends it to *relay*: signed, unless it is already, or never is."""
     from time import time
 
     from infra.local.sources import sign
+    from infra.local.sources.request import CannotSign, SourceRequest
     from relay.verification import scheme as schemes
 
     at = time()
     url = webhook_url(relay.url, quote(name, safe="")) + (f"?{sample.query}" if sample.query else "")
-    request = sign.Request(sample.method, url, sample.headers, sample.body)
+    request = SourceRequest(sample.method, url, sample.headers, sample.body)
     try:
         scheme = schemes.Row.of(row)
         carried = bool(sign.proofs(scheme, request))
@@ -110,7 +111,7 @@ def _signed(
         if stale and not sign.proofs(scheme, request):
             raise Failure("nobody signs this request, so that it is never stale")
         return sign.tampered(scheme, request) if tamper else request
-    except sign.CannotSign as error:
+    except CannotSign as error:
         raise Failure(f"source {name}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise Failure(
@@ -129,7 +130,7 @@ def _stale_by_s(name: str, scheme: Row, *, carried: bool) -> float:
     return age_s
 
 
-def _secret(relay: Deployed, name: str, scheme: Row, request: Request) -> Secret | None:
+def _secret(relay: Deployed, name: str, scheme: Row, request: SourceRequest) -> Secret | None:
     """Return the newest signing secret of the source; None where there is none and the request needs none."""
     from cli.client import secrets
     from infra.local.sources.sign import needs_signature

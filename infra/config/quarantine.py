@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from relay.verification.scheme import JWTS, WHOLE, Row
+from relay.verification.scheme import JWTS, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,9 +47,9 @@ def mistakes(at: str, source: Source, schemes: Mapping[str, Scheme], retention_d
 def _why_not(row: Row) -> str:
     if row.algorithms[0] in JWTS:
         return "a JWT is the secret itself to whoever reads it, until it expires"
-    if row.is_secret_itself or row.algorithms[0] == "@ms-graph":
+    if row.is_secret_itself or (row.special is not None and row.special.shows_secret):
         return "the secret itself is in it"
-    if row.algorithms[0] in WHOLE or not row.signs_body:
+    if row.is_special_as_a_whole or not row.signs_body:
         return "its proof isn't one over the whole body, by a secret of yours"
     return "a part of the secret is in it"
 

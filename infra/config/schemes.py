@@ -16,18 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from relay.verification.custom import SPECIALS
 from relay.verification.handshakes import NAMES as HANDSHAKES
 from relay.verification.scheme import (
     ALGORITHMS,
     HASHES,
     HMACS,
     JWTS,
-    ODD_SIGNS,
     PLACE,
     PUBLIC_KEYS,
     TOKEN,
     TYPE,
-    WHOLE,
     Row,
 )
 from relay.verification.secret import KEYS
@@ -39,7 +38,9 @@ if TYPE_CHECKING:
 
 _NEVER_FORWARDED = ("authorization", "proxy-authorization", "cookie", "host", "content-length", "connection")
 _BUILT_IN = Path(__file__).with_name("schemes.toml")
-KINDS = (*KEYS, "plaid")  # of keys; Plaid's come from Plaid
+_KEYS = (*KEYS, *(name for name, special in SPECIALS.items() if special.find_jwk))
+_ALGORITHMS = (*ALGORITHMS, *(name for name, special in SPECIALS.items() if special.verify))
+_SIGNED = tuple(name for name, special in SPECIALS.items() if special.signs)
 TIME_FORMATS = ("s", "ms", "iso", "iso-utc")
 _BYTES = ("hex", "HEX", "base64", "base64url")
 _FIELDS = ("body", "time", "url", "method", "secret")
@@ -107,12 +108,10 @@ class Scheme(Table):
     separator: Annotated[
         str | None, Field(min_length=1, max_length=2, description="What stands between several items of the signature.")
     ] = None
-    algorithm: Annotated[Several, Field(description=f"How it signs: {_listed(ALGORITHMS)}; several only of JWT.")] = [
+    algorithm: Annotated[Several, Field(description=f"How it signs: {_listed(_ALGORITHMS)}; several only of JWT.")] = [
         "hmac-sha256"
     ]
-    signs: Annotated[
-        Several, Field(description=f"What is signed; any of several.  Or one of {_listed(ODD_SIGNS)}.")
-    ] = []
+    signs: Annotated[Several, Field(description=f"What is signed; any of several.  Or one of {_listed(_SIGNED)}.")] = []
     key: Annotated[str, Field(description="How the key is made of the secret.")] = "utf8"
     secret: Annotated[Several, Field(description="The parts of the secret that may be the key, by name.")] = []
     time: Annotated[Place | None, Field(description="Where the signed time stands, if not among the signatures.")] = (
@@ -179,23 +178,24 @@ def built_in_schemes() -> Mapping[str, Scheme]:
 def mistakes(row: Mapping[str, Any]) -> list[Wrong]:
     """Return what is wrong with *row*, as it stands in the flat configuration; the first kind that there is."""
     try:
-        it = Row.of(row)
+        scheme = Row.of(row)
     except ValueError as error:
         key, _, words = str(error).partition(" ")
         return [(key, words)]
-    return list(_words(it)) or list(_proof(it))
+    return list(_words(scheme)) or list(_proof(scheme))
 
 
 def _words(row: Row) -> Iterator[Wrong]:
     """Yield the words that the engine doesn't know."""
-    if not set(row.algorithms) <= set(ALGORITHMS) or (len(row.algorithms) > 1 and not set(row.algorithms) <= set(JWTS)):
-        yield "algorithm", f"must be one of {', '.join(ALGORITHMS)}"
-    elif not row.spots and row.algorithms[0] not in WHOLE:
+    algorithms = set(row.algorithms)
+    if not algorithms <= set(_ALGORITHMS) or (len(row.algorithms) > 1 and not algorithms <= set(JWTS)):
+        yield "algorithm", f"must be one of {', '.join(_ALGORITHMS)}"
+    elif not row.spots and not row.is_special_as_a_whole:
         yield "signature", "is missing: say where it stands, like 'X-Signature: {hex}'"
-    if row.odd and row.odd not in ODD_SIGNS:
-        yield "signs", f"must be a template, or one of {', '.join(ODD_SIGNS)}"
-    if row.key not in KINDS:
-        yield "key", f"must be one of {', '.join(KINDS)}"
+    if row.custom and row.custom not in _SIGNED:
+        yield "signs", f"must be a template, or one of {', '.join(_SIGNED)}"
+    if row.key not in _KEYS:
+        yield "key", f"must be one of {', '.join(_KEYS)}"
     if row.time_format not in TIME_FORMATS:
         yield "time_format", f"must be one of {', '.join(TIME_FORMATS)}"
     for name in {field for it in row.signs for field in it.fields if field.isalpha()} - {*_FIELDS}:
@@ -207,15 +207,15 @@ def _proof(row: Row) -> Iterator[Wrong]:
     """Yield what keeps a request of *row* from being verified, or a verified one from proving anything."""
     algorithm = row.algorithms[0]
     spelled = ("text", "base64") if algorithm == TOKEN else ("jwt",) if algorithm in JWTS else _BYTES
-    for it in row.spots:
-        if it.encoding not in spelled:
-            yield "signature", f"has {{{it.encoding}}}, and {algorithm} is written as {{{'} or {'.join(spelled)}}}"
+    for spot in row.spots:
+        if spot.encoding not in spelled:
+            yield "signature", f"has {{{spot.encoding}}}, and {algorithm} is written as {{{'} or {'.join(spelled)}}}"
     if any(it.startswith("claim:") for place in row.id for it in place.split("|")) and algorithm not in JWTS:
         yield "id", "is a claim, and no JWT signs the request"
     timed = row.time is not None or any("time" in it.groupindex for spot in row.spots for it in spot.items)
     if row.tolerance_s is not None and not timed:
         yield "tolerance_s", "needs a signed time: say time, or {time} in signature"
-    if algorithm in {*HMACS, *HASHES, *PUBLIC_KEYS} and not row.odd:
+    if algorithm in {*HMACS, *HASHES, *PUBLIC_KEYS} and not row.custom:
         yield from _template(row, timed=timed)
     if algorithm == TOKEN and not all(any(f.startswith("secret") for f in it.fields) for it in row.signs):
         yield "signs", "must hold {secret}: without it anybody knows the token"

@@ -61,8 +61,9 @@ def _algorithm(row: Row) -> str:
         return "JWT " + ", ".join(JWTS[it] for it in row.algorithms)
     if algorithm == TOKEN:
         return "the secret itself"
-    known = {"ed25519": "Ed25519", "ecdsa-p256-sha256": "ECDSA P-256", "@aws-sns": "RSA", "@paypal": "RSA"}
-    return {**known, "@adyen": "HMAC-SHA-256 of each item", "@ms-graph": "clientState of each item"}[algorithm]
+    if row.special is not None and row.special.verify is not None:
+        return row.special.signs_with
+    return {"ed25519": "Ed25519", "ecdsa-p256-sha256": "ECDSA P-256"}[algorithm]
 
 
 def _places(places: tuple[str, ...]) -> str:

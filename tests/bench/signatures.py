@@ -17,8 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.local.sources.request import CannotSign, SourceRequest
 from infra.local.sources.secrets import made_up
-from infra.local.sources.sign import CannotSign, Request, signed
+from infra.local.sources.sign import signed
 from relay.verification.scheme import HMACS, Row
 from relay.verification.secret import Secret
 from relay.verification.verify import WebhookInfo, verify
@@ -66,17 +67,17 @@ def scheme_way(named: tuple[str, dict[str, Any]]) -> tuple[str, Callable[[], obj
     """Return the verification of a request that the scheme's provider would send; None where it signs no JSON body."""
     name, raw = named
     row, secret, now = Row.of(raw), Secret(made_up(raw)), time.time()
-    form = any("form:" in it.place for it in row.spots) or row.odd in {"@mandrill", "@braintree"}
+    form = any("form:" in it.place for it in row.spots) or row.custom in {"@mandrill", "@braintree"}
     if form:
         return None
-    request = Request("POST", URL, {"content-type": "application/json", "x-id": "1"}, body(FIRST.get(name, {})))
+    request = SourceRequest("POST", URL, {"content-type": "application/json", "x-id": "1"}, body(FIRST.get(name, {})))
     try:
         request = signed(raw, request, secret, now)
     except CannotSign:
         return None  # it signs items of another shape
 
     def way() -> object:
-        said = verify(row, request.received(), [secret], at=now)
+        said = verify(row, request.inbound(), [secret], at=now)
         assert isinstance(said, WebhookInfo), name
         return said
 

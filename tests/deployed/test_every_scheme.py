@@ -11,7 +11,8 @@ import pytest
 
 from cli.samples import Sample, read
 from infra.config.schemes import built_in_schemes
-from infra.local.sources.sign import Request, signed, tampered
+from infra.local.sources.request import SourceRequest
+from infra.local.sources.sign import signed, tampered
 from relay.verification.handshakes import HandshakeAnswer
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
@@ -34,18 +35,18 @@ SAMPLES = sorted(
 )
 
 
-def sent_by(relay: Relay, sample: Sample) -> tuple[Request, dict[str, object], Secret]:
+def sent_by(relay: Relay, sample: Sample) -> tuple[SourceRequest, dict[str, object], Secret]:
     """Return *sample* as its provider sends it to the deployed source of its scheme."""
     scheme = str(sample.source)
     row = built_in_schemes()[scheme].row()
     secret = Secret(relay.local.secrets[EVERY + scheme])
     query = f"?{sample.query}" if sample.query else ""
     url = f"{relay.local.relay_url}/webhooks/{EVERY}{scheme}{query}"
-    request = Request(method=sample.method, url=url, headers=sample.headers, body=sample.body)
+    request = SourceRequest(method=sample.method, url=url, headers=sample.headers, body=sample.body)
     return signed(row, request, secret, time.time()), row, secret
 
 
-def post(request: Request) -> httpx.Response:
+def post(request: SourceRequest) -> httpx.Response:
     with httpx.Client(trust_env=False, timeout=30) as http:
         return http.request(request.method, request.url, content=request.body, headers=dict(request.headers))
 
@@ -55,7 +56,7 @@ def test_a_sample_is_answered_as_its_provider_wants_and_an_event_arrives(
     relay: Relay, destinations: Destinations, file: Path
 ) -> None:
     request, row, secret = sent_by(relay, read(file))
-    said = verify(Row.of(row), request.received(), [secret], at=time.time())
+    said = verify(Row.of(row), request.inbound(), [secret], at=time.time())
 
     answer = post(request)
 

@@ -493,15 +493,15 @@ FAULTS = (
     Fault(
         "query-is-no-part-of-the-identity",
         f"{RELAY}verification/verify.py",
-        "(received.method, asked, event_type)",
-        '(received.method, "", event_type)',
+        "(request.method, asked, event_type)",
+        '(request.method, "", event_type)',
         ("tests/unit/relay/test_identity.py",),
     ),
     Fault(
         "times-make-another-event",
         f"{RELAY}verification/verify.py",
-        "received.query_without(row.passing_parameters)",
-        "received.query_without(row.secret_parameters)",
+        "request.query_without(row.passing_parameters)",
+        "request.query_without(row.secret_parameters)",
         ("tests/unit/relay/test_identity.py",),
     ),
     Fault(
@@ -634,7 +634,7 @@ FAULTS = (
         "quarantine-of-a-secret-in-the-clear",
         "infra/config/quarantine.py",
         "if not row.proves_later:",
-        "if row.algorithms[0] in WHOLE:",
+        "if row.is_special_as_a_whole:",
         ("tests/infra/test_quarantine.py",),
     ),
     Fault(

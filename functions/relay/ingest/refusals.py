@@ -162,7 +162,8 @@ def _sends_secret(row: Row) -> bool:
     places = [it.place for it in row.spots] if row.is_secret_itself else []
     places += [place for place, it in row.requires if any(field.startswith("secret") for field in it.fields)]
     steps = [it for place in places for it in place.split("|")]
-    return "@ms-graph" in row.algorithms or any(it.startswith(("body:", "form:", "query:")) for it in steps)
+    shown = row.special is not None and row.special.shows_secret
+    return shown or any(it.startswith(("body:", "form:", "query:")) for it in steps)
 
 
 def reason_of(error: RelayError) -> Reason | None:

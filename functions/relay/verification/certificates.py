@@ -39,14 +39,14 @@ PAYPAL_ALGORITHM = "SHA256withRSA"
 PAYPAL_HEADERS = ("TRANSMISSION-ID", "TRANSMISSION-TIME", "TRANSMISSION-SIG", "CERT-URL", "AUTH-ALGO")
 
 
-def verify_sns(received: InboundRequest, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
-    """Raise unless Amazon SNS sent *received*, for the topic that *secret* names.
+def verify_sns(request: InboundRequest, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
+    """Raise unless Amazon SNS sent *request*, for the topic that *secret* names.
 
     Any AWS account can have SNS sign a message, so a secret of this scheme is the ARN of the topic.
 
     Source: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
     """
-    message = sns_message(received)
+    message = sns_message(request)
     digest = SNS_DIGESTS.get(message["SignatureVersion"])
     if digest is None:
         raise SignatureError("SignatureVersion is neither 1 nor 2", reason="wrong_algorithm")
@@ -63,13 +63,13 @@ def verify_sns(received: InboundRequest, secret: Secret, at: float, fetch: Calla
         raise SignatureError("Signature doesn't match")
 
 
-def sns_message(received: InboundRequest) -> dict[str, str]:
+def sns_message(request: InboundRequest) -> dict[str, str]:
     """Return the texts of the SNS message in the body.
 
     Raises:
         SignatureError: It lacks one that it must have.
     """
-    held = received.json
+    held = request.json
     if not isinstance(held, dict):
         raise SignatureError("the body is no SNS message", reason="malformed_header")
     if held.get("Type") not in SNS_TYPES:  # it ends what is signed: another text could stand for several fields
@@ -89,12 +89,12 @@ def sns_signed(message: dict[str, str]) -> bytes:
     return "".join(f"{it}\n{message[it]}\n" for it in names if it in message).encode(errors="replace")
 
 
-def verify_paypal(received: InboundRequest, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
-    """Raise unless PayPal sent *received* to the webhook that *secret* names by its id.
+def verify_paypal(request: InboundRequest, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
+    """Raise unless PayPal sent *request* to the webhook that *secret* names by its id.
 
     Source: https://developer.paypal.com/api/rest/webhooks/rest/
     """
-    given = {name: received.find(f"PAYPAL-{name}") for name in PAYPAL_HEADERS}
+    given = {name: request.find(f"PAYPAL-{name}") for name in PAYPAL_HEADERS}
     missing = next((name for name, value in given.items() if value is None), None)
     if missing:
         raise SignatureError(f"PAYPAL-{missing} is missing", reason="missing_header")
@@ -109,7 +109,7 @@ def verify_paypal(received: InboundRequest, secret: Secret, at: float, fetch: Ca
     certificate = _certificate(secret.part("cert_pem"), url, fetch, at)
     if not certificate.common_name.endswith(".paypal.com"):
         raise SignatureError("the certificate isn't PayPal's", reason="untrusted_certificate")
-    message = paypal_signed(transmission_id, time, webhook_id, received.body)
+    message = paypal_signed(transmission_id, time, webhook_id, request.body)
     if not certificate.signed(message, _unbase64(signature), digest="sha256"):
         raise SignatureError("PAYPAL-TRANSMISSION-SIG doesn't match")
 

@@ -70,24 +70,24 @@ def _key(secrets: Sequence[Secret], *names: str) -> str:
 # -- before any signature -----------------------------------------------------------------------------------------
 
 
-def head(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
+def head(request: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Trello, Intercom, Mandrill: a HEAD request when the webhook is made."""
-    return OK if received.method == "HEAD" else None
+    return OK if request.method == "HEAD" else None
 
 
-def challenge(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
+def challenge(request: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Dropbox: GET ?challenge=…, sent back as plain text."""
-    given = received.find("query:challenge")
-    return _echo(given) if received.method == "GET" and given else None
+    given = request.find("query:challenge")
+    return _echo(given) if request.method == "GET" and given else None
 
 
-def meta(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
+def meta(request: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
     """Meta: GET ?hub.mode=subscribe&hub.verify_token=…&hub.challenge=…, sent back where the token is ours.
 
     The token is the secret's part `verify_token`, or the whole secret where it has no parts.
     """
-    query = dict(received.query)
-    if received.method != "GET" or query.get("hub.mode") != "subscribe":
+    query = dict(request.query)
+    if request.method != "GET" or query.get("hub.mode") != "subscribe":
         return None
     given = query.get("hub.verify_token", "").encode(errors="replace")
     held = [it.part("verify_token") or it.text for it in secrets]
@@ -98,13 +98,13 @@ def meta(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer
     return _echo(query.get("hub.challenge", ""))
 
 
-def x_twitter(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
+def x_twitter(request: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
     """X: GET ?crc_token=…, answered with its HMAC.
 
     Webhooks are signed by the same HMAC, so that nothing is answered that could be the body of one.
     """
-    token = received.find("query:crc_token")
-    if received.method != "GET" or not token:
+    token = request.find("query:crc_token")
+    if request.method != "GET" or not token:
         return None
     if not re.fullmatch(r"[A-Za-z0-9._+/=-]{1,200}", token):
         raise SignatureError("crc_token is malformed", reason="malformed_header")
@@ -112,10 +112,10 @@ def x_twitter(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeA
     return _json({"response_token": "sha256=" + base64.b64encode(mac).decode()})
 
 
-def braintree(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
+def braintree(request: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
     """Braintree: GET ?bt_challenge=…, answered with the public key and the challenge's HMAC."""
-    given = received.find("query:bt_challenge")
-    if received.method != "GET" or given is None:
+    given = request.find("query:bt_challenge")
+    if request.method != "GET" or given is None:
         return None
     if not re.fullmatch("[a-f0-9]{20,32}", given):
         raise SignatureError("bt_challenge is malformed", reason="malformed_header")
@@ -128,15 +128,15 @@ def braintree(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeA
     raise UnusableSecret("the signing secret must hold public_key and private_key: set it again")
 
 
-def ms_graph(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
+def ms_graph(request: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Microsoft Graph: POST ?validationToken=…, sent back decoded, as plain text."""
-    token = received.find("query:validationToken")
+    token = request.find("query:validationToken")
     return None if token is None else _echo(token)
 
 
-def asana(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
+def asana(request: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Asana: X-Hook-Secret, sent back in the same header while the webhook is being made."""
-    given = received.find("X-Hook-Secret")
+    given = request.find("X-Hook-Secret")
     if given is None:
         return None
     if not re.fullmatch(r"[\x21-\x7e]{1,200}", given):
@@ -144,14 +144,14 @@ def asana(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | No
     return HandshakeAnswer(200, headers={"X-Hook-Secret": given})
 
 
-def notion(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
+def notion(request: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
     """Notion: a verification token, once, unsigned; the owner pastes it at Notion and sets it as the secret.
 
     Where there is a secret already, a token is nobody's: anybody could have sent it.
     """
-    if received.find("X-Notion-Signature") is not None:
+    if request.find("X-Notion-Signature") is not None:
         return None
-    token = received.find("body:verification_token")
+    token = request.find("body:verification_token")
     if token is None:
         return None
     return OK if secrets else HandshakeAnswer(200, keep={"verification_token": token[:CHALLENGE_MAX_CHARS]})
@@ -160,25 +160,25 @@ def notion(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnsw
 # -- in a request that is signed ----------------------------------------------------------------------------------
 
 
-def slack(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
+def slack(request: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Slack: url_verification, whose challenge goes back as plain text."""
-    if received.find("body:type") != "url_verification":
+    if request.find("body:type") != "url_verification":
         return None
-    return _echo(received.find("body:challenge") or "")
+    return _echo(request.find("body:challenge") or "")
 
 
-def zoom(received: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
+def zoom(request: InboundRequest, secrets: Sequence[Secret]) -> HandshakeAnswer | None:
     """Zoom: endpoint.url_validation, answered with the token and its HMAC; again every 72 hours."""
-    if received.find("body:event") != "endpoint.url_validation":
+    if request.find("body:event") != "endpoint.url_validation":
         return None
-    token = received.find("body:payload.plainToken") or ""
+    token = request.find("body:payload.plainToken") or ""
     mac = hmac.digest(_key(secrets).encode(), token.encode(), "sha256").hex()
     return _json({"plainToken": token, "encryptedToken": mac})
 
 
-def discord(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
+def discord(request: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Discord: a PING of interactions (type 1) or of webhook events (type 0)."""
-    held = received.json if isinstance(received.json, dict) else {}
+    held = request.json if isinstance(request.json, dict) else {}
     kind = held.get("type")
     if isinstance(kind, bool) or not isinstance(kind, int):
         return None
@@ -187,35 +187,35 @@ def discord(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | 
     return _json({"type": 1}) if kind == 1 and "event" not in held else None
 
 
-def twitch(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
+def twitch(request: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Twitch: webhook_callback_verification, whose challenge goes back raw."""
-    if received.find("Twitch-Eventsub-Message-Type") != "webhook_callback_verification":
+    if request.find("Twitch-Eventsub-Message-Type") != "webhook_callback_verification":
         return None
-    given = received.find("body:challenge") or ""
+    given = request.find("body:challenge") or ""
     return HandshakeAnswer(200, given[:CHALLENGE_MAX_CHARS], "text/plain", _NO_SNIFFING)
 
 
-def okta(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
+def okta(request: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Okta: GET with a challenge in a header, sent back in JSON."""
-    given = received.find("X-Okta-Verification-Challenge")
-    return _json({"verification": given}) if received.method == "GET" and given is not None else None
+    given = request.find("X-Okta-Verification-Challenge")
+    return _json({"verification": given}) if request.method == "GET" and given is not None else None
 
 
-def sns(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
+def sns(request: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Amazon SNS: SubscriptionConfirmation, confirmed by fetching its URL, which must be Amazon's."""
-    if received.find("body:Type") != "SubscriptionConfirmation":
+    if request.find("body:Type") != "SubscriptionConfirmation":
         return None
     from relay.verification.certificates import is_sns_url
 
-    url = received.find("body:SubscribeURL") or ""
+    url = request.find("body:SubscribeURL") or ""
     if not is_sns_url(url):
         raise SignatureError("SubscribeURL isn't Amazon's", reason="untrusted_certificate")
     return HandshakeAnswer(200, confirm=url)
 
 
-def no_events(received: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
+def no_events(request: InboundRequest, _: Sequence[Secret]) -> HandshakeAnswer | None:
     """Xero's intent to receive, Asana's heartbeat, LINE's verify button: signed, and without an event in it."""
-    held = received.json if isinstance(received.json, dict) else {}
+    held = request.json if isinstance(request.json, dict) else {}
     return OK if held.get("events") == [] and held.keys() <= _OF_NO_EVENTS else None
 
 

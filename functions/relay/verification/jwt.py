@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -10,47 +9,44 @@ import jwt
 from jwt import InsecureKeyLengthWarning
 
 from relay.errors import SignatureError, UnusableSecret
-from relay.model.content import parsed
 from relay.verification.scheme import JWTS
 from relay.verification.secret import is_one_of
 from relay.verification.templates import rendered_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from relay.verification.request import InboundRequest
     from relay.verification.scheme import Row
     from relay.verification.secret import Secret
-    from relay.verification.signatures import PresentedSignature
 
 _REASONS = {"sub": "url_mismatch", "url_hash": "url_mismatch", "qsh": "url_mismatch", "iss": "wrong_issuer"}
 _BAD_TOKEN = (jwt.PyJWTError, TypeError, ValueError, OverflowError, AttributeError, KeyError, RecursionError)
-PLAID_HOSTS = {"production": "https://production.plaid.com", "sandbox": "https://sandbox.plaid.com"}
 
 
 def verify_token(
     row: Row,
-    given: Sequence[PresentedSignature],
-    received: InboundRequest,
+    token: str,
+    request: InboundRequest,
     secret: Secret,
     at: float,
     fetch: Callable[..., bytes] | None,
 ) -> Mapping[str, Any]:
-    """Return the claims of the JWT, once everything about it is right.
+    """Return the claims of *token*, a JWT as it stands in *request*, once everything about it is right.
 
     Raises:
         SignatureError: Something isn't.
     """
-    token = given[0].value.decode(errors="replace")
     name = row.spots[0].place
     keys = _keys(row, token, secret, at, fetch)
     if not keys:
         raise UnusableSecret("the signing secret isn't of the form that the scheme wants: set it again")
     algorithms = [JWTS[it] for it in row.algorithms]
-    claims = next((it for key in keys if (it := _claims(token, key, algorithms, name)) is not None), None)
+    decoded = (_claims(token, key, algorithms, name) for key in keys)
+    claims = next((claims for claims in decoded if claims is not None), None)
     if claims is None:
         raise SignatureError(f"{name}: the signing secret didn't make it")
-    _check_claims(row, claims, received, secret, name)
+    _check_claims(row, claims, request, secret, name)
     _check_times(row, claims, name, at)
     return claims
 
@@ -72,70 +68,34 @@ def _claims(token: str, key: Any, algorithms: list[str], name: str) -> Mapping[s
 
 
 def _keys(row: Row, token: str, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> list[Any]:
-    if row.key == "plaid":
-        return [_plaid_key(token, secret, at, fetch)]
-    return [text for _, text in secret.key_texts(row.parts)]
-
-
-def _plaid_key(token: str, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> Any:
-    """Return Plaid's key of the id that the token names: the secret's own, else what Plaid's API has under it.
-
-    Source: https://plaid.com/docs/api/webhooks/webhook-verification/
-    """
-    kid = _plaid_kid(token)
-    held = secret.parts.get("jwk")
-    if not isinstance(held, dict):
-        held = _plaid_fetched(kid, secret, fetch)
-    expired = held.get("expired_at")
-    if held.get("kid") != kid or held.get("alg") != "ES256":
-        raise SignatureError("Plaid-Verification: unknown key", reason="untrusted_certificate")
-    if isinstance(expired, int | float) and expired <= at:
-        raise SignatureError("Plaid-Verification: the key has expired", reason="untrusted_certificate")
+    if row.special is None or row.special.find_jwk is None:
+        return [text for _, text in secret.key_texts(row.parts)]
+    jwk = row.special.find_jwk(_header(token, row.spots[0].place), secret, at, fetch)
     try:
-        return jwt.PyJWK(held, algorithm="ES256")
+        return [jwt.PyJWK(dict(jwk), algorithm=JWTS[row.algorithms[0]])]
     except _BAD_TOKEN:
-        raise UnusableSecret("Plaid's key can't be read: set the secret again") from None
+        raise UnusableSecret("the provider's public key can't be read: set the secret again") from None
 
 
-def _plaid_kid(token: str) -> str:
-    """Return the key's id that *token* names, once its algorithm is the right one: else no key is looked for."""
+def _header(token: str, name: str) -> Mapping[str, Any]:
+    """Return the header of *token*, which nothing has verified yet."""
     try:
-        head = jwt.get_unverified_header(token)
+        return jwt.get_unverified_header(token)
     except _BAD_TOKEN:
-        raise SignatureError("Plaid-Verification is malformed", reason="malformed_header") from None
-    if head.get("alg") != "ES256":
-        raise SignatureError("Plaid-Verification: another algorithm than the scheme's", reason="wrong_algorithm")
-    kid = head.get("kid")
-    if not isinstance(kid, str) or not re.fullmatch(r"[\w.-]{1,100}", kid):
-        raise SignatureError("Plaid-Verification names no key", reason="malformed_header")
-    return kid
+        raise SignatureError(f"{name} is malformed", reason="malformed_header") from None
 
 
-def _plaid_fetched(kid: str, secret: Secret, fetch: Callable[..., bytes] | None) -> dict[str, Any]:
-    host = PLAID_HOSTS.get(secret.part("environment") or "production")
-    asked = {"client_id": secret.part("client_id"), "secret": secret.part("secret"), "key_id": kid}
-    if host is None or not all(asked.values()):
-        raise UnusableSecret("the signing secret must hold client_id and secret of Plaid's API: set it again")
-    if fetch is None:
-        raise SignatureError("Plaid's key can't be fetched here", reason="untrusted_certificate")
-    answer = parsed(fetch(f"{host}/webhook_verification_key/get", asked))
-    key = answer.get("key") if isinstance(answer, dict) else None
-    if not isinstance(key, dict):
-        raise SignatureError("Plaid-Verification: unknown key", reason="untrusted_certificate")
-    return key
-
-
-def _check_claims(row: Row, claims: Mapping[str, Any], received: InboundRequest, secret: Secret, name: str) -> None:
+def _check_claims(row: Row, claims: Mapping[str, Any], request: InboundRequest, secret: Secret, name: str) -> None:
     for needed in row.needs:
         if claims.get(needed) is None:
             raise SignatureError(f"{name}: claim {needed} is missing", reason="malformed_header")
     for claim, template in row.claims:
         value = claims.get(claim)
         of_body = any("body" in field for field in template.fields)
-        if value is None and of_body and not received.body:
+        if value is None and of_body and not request.body:
             continue
         reason = _REASONS.get(claim, "body_mismatch" if of_body else "malformed_header")
-        wanted = [it.rstrip(b"=") for it in rendered_for(template, received, secret)]
+        wanted = [it.rstrip(b"=") for it in rendered_for(template, request, secret)]
         given = value.rstrip("=").encode(errors="replace") if isinstance(value, str) else b""
         if not is_one_of(given, wanted):
             raise SignatureError(f"{name}: claim {claim} isn't what it must be", reason=reason)

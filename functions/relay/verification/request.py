@@ -220,9 +220,9 @@ def _escaped(char: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def braintree_kind(received: InboundRequest) -> str | None:
+def braintree_kind(request: InboundRequest) -> str | None:
     """Return the kind that the XML in the form's payload names."""
-    payload = received.find("form:bt_payload") or ""
+    payload = request.find("form:bt_payload") or ""
     try:
         found = re.search(rb"<kind>([a-z0-9_]{1,100})</kind>", base64.b64decode(payload))
     except ValueError:
@@ -230,9 +230,9 @@ def braintree_kind(received: InboundRequest) -> str | None:
     return found[1].decode() if found else None
 
 
-def structured_key(received: InboundRequest) -> str | None:
+def structured_key(request: InboundRequest) -> str | None:
     """Return the first key of the body that holds an object or a list: that key is what the event is called."""
-    held = received.held if isinstance(received.held, dict) else {}
+    held = request.held if isinstance(request.held, dict) else {}
     return next((as_text(name) for name, value in held.items() if isinstance(value, dict | list)), None)
 
 

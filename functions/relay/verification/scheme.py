@@ -11,29 +11,23 @@ import hashlib
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from relay.verification.request import PLACES
+from relay.verification.secret import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from relay.verification.custom import Special
 
 HMACS = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}
 HASHES = {"sha256": hashlib.sha256}  # of a text that holds the secret
 PUBLIC_KEYS = ("ed25519", "ecdsa-p256-sha256")
 TOKEN = "token"  # noqa: S105  # the name of a way: the value itself is compared
 JWTS = {f"jwt-{name.lower()}": name for name in ("HS256", "HS384", "HS512", "ES256")}
-WHOLE = ("@adyen", "@aws-sns", "@ms-graph", "@paypal")  # functions that judge a request by themselves
-ALGORITHMS = (*HMACS, *HASHES, *PUBLIC_KEYS, TOKEN, *JWTS, *WHOLE)
-ODD_SIGNS = (
-    "@braintree",
-    "@contentful",
-    "@hubspot-v2",
-    "@hubspot-v3",
-    "@mandrill",
-    "@plivo-v2",
-    "@plivo-v3",
-    "@twilio",
-    "@twilio-shared-key",
-)
+ALGORITHMS = (*HMACS, *HASHES, *PUBLIC_KEYS, TOKEN, *JWTS)  # what a row can say; others are special
 
 TYPE = ("X-Event-Type|body:type",)  # where an event's type stands, where a row doesn't say
 
@@ -48,7 +42,7 @@ _ENCODINGS = {
 _FIELD = re.compile(r"\{([^{}]+)\}")
 _HEADER = r"[A-Za-z0-9-]+\*?"
 _STEP = r"[^.:|\s]+(?:\.[^.:|\s]+)*"
-_ONE_PLACE = rf"(?:{_HEADER}|(?:body|form|query|claim):{_STEP}|@(?:braintree-kind|structured-key))"
+_ONE_PLACE = rf"(?:{_HEADER}|(?:body|form|query|claim):{_STEP}|{'|'.join(PLACES)})"
 PLACE = re.compile(rf"{_ONE_PLACE}(?:\|{_ONE_PLACE})*")
 _OWN_FIELDS = re.compile(
     r"body|time|url|method|secret(?::[\w-]+)?|body_ascii|body_gunzipped|url_qsh|(?:body|url)_sha256_(?:hex|base64|base64url)"
@@ -110,14 +104,14 @@ def _pattern(item: str, flags: re.RegexFlag) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True)
-class Template:
+class RequestTemplate:
     """A text with fields: *literals* are one more than *fields*, and stand around them."""
 
     literals: tuple[bytes, ...]
     fields: tuple[str, ...]
 
     @classmethod
-    def of(cls, text: str) -> Template:
+    def of(cls, text: str) -> RequestTemplate:
         """Return the template that *text* says.
 
         Raises:
@@ -140,8 +134,8 @@ class Row:
 
     Attributes:
         spots: Where signatures stand.  Several with as many *parts* go together one by one.
-        algorithms: One of `ALGORITHMS`; several only of JWT.  A request never chooses another.
-        signs: What is signed: any of these; or the odd function that says it.
+        algorithms: One of `ALGORITHMS`, or a special scheme; several only of JWT.  A request never chooses another.
+        signs: What is signed: any of these; none where a special scheme says it, whose name *custom* is.
         parts: The parts of the secret that may be the key, by name.
         tolerance_s: How old and how far in the future the signed time may be; None: not looked at.
         requires: Place -> what must stand there.
@@ -160,15 +154,15 @@ class Row:
     spots: tuple[Spot, ...]
     separator: str | None
     algorithms: tuple[str, ...]
-    signs: tuple[Template, ...]
-    odd: str | None
+    signs: tuple[RequestTemplate, ...]
+    custom: str | None
     key: str
     parts: tuple[str, ...]
     time: str | None
     time_format: str
     tolerance_s: tuple[float, float] | None
-    requires: tuple[tuple[str, Template], ...]
-    claims: tuple[tuple[str, Template], ...]
+    requires: tuple[tuple[str, RequestTemplate], ...]
+    claims: tuple[tuple[str, RequestTemplate], ...]
     needs: tuple[str, ...]
     leeway_s: float
     id: tuple[str, ...]
@@ -191,24 +185,24 @@ class Row:
         """
         algorithms = _several(row.get("algorithm") or "hmac-sha256")
         signs = _several(row.get("signs") or ("{secret}" if algorithms == (TOKEN,) else "{body}"))
-        odd = signs[0] if signs[0].startswith("@") else None
+        custom = signs[0] if signs[0].startswith("@") else None
         separator = row.get("separator")
         answer = row.get("answer")
         with _naming("signature"):
             spots = tuple(Spot.of(it, separator) for it in _several(row.get("signature") or []))
         with _naming("signs"):
-            templates = () if odd else tuple(map(Template.of, signs))
+            templates = () if custom else tuple(map(RequestTemplate.of, signs))
         with _naming("requires"):
-            requires = tuple((place, Template.of(text)) for place, text in (row.get("requires") or {}).items())
+            requires = tuple((place, RequestTemplate.of(text)) for place, text in (row.get("requires") or {}).items())
         with _naming("claims"):
-            claims = tuple((name, Template.of(text)) for name, text in (row.get("claims") or {}).items())
+            claims = tuple((name, RequestTemplate.of(text)) for name, text in (row.get("claims") or {}).items())
         tolerance = row.get("tolerance_s")
         return cls(
             spots=spots,
             separator=separator,
             algorithms=algorithms,
             signs=templates,
-            odd=odd,
+            custom=custom,
             key=row.get("key") or "utf8",
             parts=_several(row.get("secret") or []),
             time=row.get("time"),
@@ -230,6 +224,25 @@ class Row:
             bare=bool(row.get("bare")),
         )
 
+    @cached_property
+    def special(self) -> Special | None:
+        """What no row can say of the scheme; None where the row says all."""
+        algorithm = self.algorithms[0]
+        if algorithm in JWTS:
+            name = None if self.key in KEYS else self.key
+        else:
+            name = self.custom if algorithm in ALGORITHMS else algorithm
+        if name is None:
+            return None
+        from relay.verification.custom import SPECIALS
+
+        return SPECIALS.get(name)
+
+    @property
+    def is_special_as_a_whole(self) -> bool:
+        """Tell whether a function verifies each request by itself, so that the row says nothing of a signature."""
+        return self.special is not None and self.special.verify is not None
+
     @property
     def is_secret_itself(self) -> bool:
         """Tell whether what stands at the signature's place is itself a secret, which must not be kept or passed on."""
@@ -238,7 +251,8 @@ class Row:
     @property
     def needs_public_keys(self) -> bool:
         """Tell whether it takes `cryptography` to verify, which an asset needn't hold otherwise."""
-        return bool({*PUBLIC_KEYS, "jwt-es256", "@aws-sns", "@paypal"} & set(self.algorithms))
+        special = self.special is not None and self.special.needs_public_keys
+        return special or bool({*PUBLIC_KEYS, "jwt-es256"} & set(self.algorithms))
 
     @property
     def unpacks(self) -> bool:
@@ -250,18 +264,18 @@ class Row:
         """Tell whether the signature covers the body."""
         if self.algorithms[0] in JWTS:
             return any("body_sha256" in field for _, it in self.claims for field in it.fields)
-        if self.algorithms[0] in WHOLE or self.is_secret_itself:
-            return self.algorithms[0] in {"@aws-sns", "@paypal"}
-        if self.odd:
-            return self.odd != "@plivo-v2"
+        if self.is_secret_itself:
+            return False
+        if self.special is not None:
+            return self.special.signs_body
         return any(field in {"body", "body_ascii", "body_gunzipped"} for it in self.signs for field in it.fields)
 
     @property
     def proves_later(self) -> bool:
         """Tell whether a request may be kept and proven later: its body has a MAC or a signature, no secret is in it.
 
-        What is proven by a token or a JWT holds what opens the door, and what is judged by a function of its own takes
-        more than its bytes.
+        What is proven by a token or a JWT holds what opens the door, and what a function of its own verifies takes more
+        than its bytes.
         """
         own = (*HMACS, *HASHES, *PUBLIC_KEYS)
         return self.algorithms[0] in own and self.signs_body and not any(map(_holds_secret, self.requires))
@@ -270,7 +284,8 @@ class Row:
     def signs_url(self) -> bool:
         """Tell whether the signature covers the URL, which must then be known exactly."""
         fields = [field for it in (*self.signs, *(it for _, it in self.claims)) for field in it.fields]
-        return self.odd not in {None, "@braintree"} or any(it.startswith("url") for it in fields)
+        special = self.special is not None and self.special.signs_url
+        return special or any(field.startswith("url") for field in fields)
 
     @property
     def signs_id(self) -> bool:
@@ -315,7 +330,7 @@ class Row:
         return frozenset(it for it in named if it != "authorization" and not it.startswith("upstash-"))  # QStash's own
 
 
-def _holds_secret(required: tuple[str, Template]) -> bool:
+def _holds_secret(required: tuple[str, RequestTemplate]) -> bool:
     return any(field.startswith("secret") for field in required[1].fields)
 
 

@@ -91,13 +91,21 @@ KEYS: dict[str, Callable[[str], bytes]] = {
     "nfkd": lambda text: unicodedata.normalize("NFKD", text).encode(),
 }
 """How a key is made of a secret's text.  The prefix of `whsec` may be missing: some providers show the bare base64."""
+KEY_FORMS = {
+    "base64": "base64",
+    "hex": "hex digits, two for each byte",
+    "whsec": "base64, with or without whsec_ before it",
+    "whsec-or-utf8": "base64 where whsec_ stands before it",
+    "whpk": "base64, with or without whpk_ before it",
+}
+"""How the text of a key is written, for a person.  Of the other kinds any text is a key."""
 
 
 def is_one_of(given: bytes, wanted: Iterable[bytes]) -> bool:
     """Tell whether *given* is one of *wanted*, in a time that doesn't say which, nor how much of it is right."""
     found = False
-    for it in wanted:
-        found |= hmac.compare_digest(given, it)
+    for value in wanted:
+        found |= hmac.compare_digest(given, value)
     return found
 
 

@@ -1,7 +1,7 @@
 """Who sent it: one engine over scheme rows.  A verification returns the signed time or raises one error, for any input.
 
 What the engine keeps to itself, whatever a row says: comparisons in constant time, staleness, several secrets, and that
-a request never chooses its algorithm.  The odd parts of odd schemes are functions that a row names.
+a request never chooses its algorithm.  What a row can't say is in `custom`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from relay.errors import SignatureError, UnusableSecret, UpstreamError
-from relay.verification.scheme import HASHES, HMACS, JWTS, TOKEN, WHOLE
+from relay.verification.scheme import HASHES, HMACS, JWTS, TOKEN
 from relay.verification.secret import Secret, is_one_of, key_of
 from relay.verification.templates import rendered_for
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from relay.verification.request import InboundRequest
-    from relay.verification.scheme import Row, Spot, Template
+    from relay.verification.scheme import RequestTemplate, Row, Spot
 
 ITEMS_MAX = 100  # signatures in one request that are looked at
 _ISO = re.compile(
@@ -50,17 +50,17 @@ class PresentedSignature:
 
 def check_signature(
     row: Row,
-    received: InboundRequest,
+    request: InboundRequest,
     secrets: Sequence[Secret],
     *,
     at: float,
     fetch: Callable[..., bytes] | None = None,
 ) -> None:
-    """Raise unless one of *secrets* signed *received*, and lately.
+    """Raise unless one of *secrets* signed *request*, and lately.
 
     Args:
         row: The source's scheme.
-        received: The request.
+        request: The request.
         secrets: The source's current signing secrets; any may have signed.
         at: Now, in epoch seconds.
         fetch: Returns the bytes at an https URL, to which its second argument is posted as JSON; for schemes whose
@@ -72,11 +72,11 @@ def check_signature(
     """
     refused: SignatureError = UnusableSecret("this source has no signing secret yet", reason="no_secret")
     failed: UpstreamError | None = None
-    received.unpacks = row.unpacks
-    _check_json(row, received)
+    request.unpacks = row.unpacks
+    _check_json(row, request)
     for secret in secrets:
         try:
-            _verify(row, received, secret, at, fetch)
+            _verify(row, request, secret, at, fetch)
         except SignatureError as error:
             refused = max(refused, error, key=_says)
         except UpstreamError as error:  # another secret may need nothing that must be fetched
@@ -86,8 +86,8 @@ def check_signature(
     raise failed or refused
 
 
-def _check_json(row: Row, received: InboundRequest) -> None:
-    if row.json_only and received.body and not isinstance(received.json, dict | list):
+def _check_json(row: Row, request: InboundRequest) -> None:
+    if row.json_only and request.body and not isinstance(request.json, dict | list):
         raise SignatureError("the body is no JSON, as this scheme's always are", reason="malformed_header")
 
 
@@ -98,29 +98,28 @@ def _says(error: SignatureError) -> int:
     return 2 if error.reason in {"bad_signature", "wrong_issuer", "wrong_token"} else 3
 
 
-def _verify(row: Row, received: InboundRequest, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
+def _verify(row: Row, request: InboundRequest, secret: Secret, at: float, fetch: Callable[..., bytes] | None) -> None:
     for place, wanted in row.requires:
-        _check_required(place, wanted, received, secret)
+        _check_required(place, wanted, request, secret)
     time: str | None = None
-    if row.algorithms[0] in WHOLE:
-        from relay.verification.custom import WHOLES
-
-        WHOLES[row.algorithms[0]](received, secret, at, fetch)
+    if row.special is not None and row.special.verify is not None:
+        row.special.verify(request, secret, at, fetch)
     else:
-        given, time = _given(row, received)
+        given, time = _given(row, request)
         if row.algorithms[0] in JWTS:
             from relay.verification.jwt import verify_token
 
-            received.claims = verify_token(row, given, received, secret, at, fetch)
-        elif not _matches(row, received, secret, given, time):
+            token = given[0].value.decode(errors="replace")
+            request.claims = verify_token(row, token, request, secret, at, fetch)
+        elif not _matches(row, request, secret, given, time):
             reason = "wrong_token" if row.is_secret_itself else "bad_signature"
             raise SignatureError(f"{row.spots[0].place} doesn't match", reason=reason)
     if row.tolerance_s is not None:
-        check_age(_moment(row, received, time), row.tolerance_s, at)
+        check_age(_moment(row, request, time), row.tolerance_s, at)
 
 
-def check_form(row: Row, received: InboundRequest, *, at: float) -> None:
-    """Raise unless *received* has all that it takes, but for who signed it: as far as that shows without a secret.
+def check_form(row: Row, request: InboundRequest, *, at: float) -> None:
+    """Raise unless *request* has all that it takes, but for who signed it: as far as that shows without a secret.
 
     Args:
         at: Now, in epoch seconds.
@@ -129,15 +128,15 @@ def check_form(row: Row, received: InboundRequest, *, at: float) -> None:
         SignatureError: A header is missing or malformed, or the signed time is not lately.
     """
     nobody = Secret("nobody's")
-    received.unpacks = row.unpacks
-    _check_json(row, received)
+    request.unpacks = row.unpacks
+    _check_json(row, request)
     for place, wanted in row.requires:
-        _check_required(place, wanted, received, nobody)
-    _, time = _given(row, received)
+        _check_required(place, wanted, request, nobody)
+    _, time = _given(row, request)
     with suppress(UnusableSecret):  # a part of it is signed, too
-        next(iter(_messages(row, received, nobody, "nobody's", time)), None)
+        next(iter(_messages(row, request, nobody, "nobody's", time)), None)
     if row.tolerance_s is not None:
-        check_age(_moment(row, received, time), row.tolerance_s, at)
+        check_age(_moment(row, request, time), row.tolerance_s, at)
 
 
 def check_age(moment: float, tolerance_s: tuple[float, float], at: float) -> None:
@@ -152,13 +151,13 @@ def check_age(moment: float, tolerance_s: tuple[float, float], at: float) -> Non
 # -- what is given ------------------------------------------------------------------------------------------------
 
 
-def _given(row: Row, received: InboundRequest) -> tuple[list[PresentedSignature], str | None]:
+def _given(row: Row, request: InboundRequest) -> tuple[list[PresentedSignature], str | None]:
     """Return the signatures in the request, and the time that stands among them."""
     found: list[PresentedSignature] = []
     time: str | None = None
     present = False
     for index, spot in enumerate(row.spots):
-        for value in _values(spot, received):
+        for value in _values(spot, request):
             present = True
             for item in value.split(row.separator)[:ITEMS_MAX] if row.separator else [value]:
                 for pattern in spot.items:
@@ -178,11 +177,11 @@ def _given(row: Row, received: InboundRequest) -> tuple[list[PresentedSignature]
     return found, time
 
 
-def _values(spot: Spot, received: InboundRequest) -> Iterable[str]:
+def _values(spot: Spot, request: InboundRequest) -> Iterable[str]:
     if spot.place.endswith("*"):
         pattern = spot.place.lower()
-        return [value for name, value in received.headers.items() if fnmatchcase(name, pattern)][:ITEMS_MAX]
-    value = received.find(spot.place)
+        return [value for name, value in request.headers.items() if fnmatchcase(name, pattern)][:ITEMS_MAX]
+    value = request.find(spot.place)
     return [] if value is None else [value]
 
 
@@ -208,11 +207,11 @@ def _decoded(text: str, encoding: str) -> bytes | None:
     return decoded if encode(decoded).decode() == padded else None
 
 
-def _check_required(place: str, wanted: Template, received: InboundRequest, secret: Secret) -> None:
-    value = received.find(place)
+def _check_required(place: str, wanted: RequestTemplate, request: InboundRequest, secret: Secret) -> None:
+    value = request.find(place)
     if value is None:
         raise SignatureError(f"{place} is missing", reason="missing_header")
-    if not is_one_of(value.encode(errors="replace"), rendered_for(wanted, received, secret)):
+    if not is_one_of(value.encode(errors="replace"), rendered_for(wanted, request, secret)):
         raise SignatureError(f"{place} isn't what it must be", reason="wrong_issuer")
 
 
@@ -220,7 +219,7 @@ def _check_required(place: str, wanted: Template, received: InboundRequest, secr
 
 
 def _matches(
-    row: Row, received: InboundRequest, secret: Secret, given: list[PresentedSignature], time: str | None
+    row: Row, request: InboundRequest, secret: Secret, given: list[PresentedSignature], time: str | None
 ) -> bool:
     """Tell whether *secret* made one of *given*.
 
@@ -234,12 +233,12 @@ def _matches(
         if key is None:
             continue
         usable = True
-        for message in _messages(row, received, secret, text, time):
+        for message in _messages(row, request, secret, text, time):
             for it in given:
                 if (paired and it.spot != index) or not _is_part(it, row.spots[it.spot], secret):
                     continue
                 if _made(row.algorithms[0], key, message, it.value):
-                    received.signed = None if row.is_secret_itself else message
+                    request.signed = None if row.is_secret_itself else message
                     return True
     if not usable:
         raise UnusableSecret("the signing secret isn't of the form that the scheme wants: set it again")
@@ -265,25 +264,23 @@ def _is_part(given: PresentedSignature, spot: Spot, secret: Secret) -> bool:
     return wanted is not None and given.part is not None and hmac.compare_digest(given.part.encode(), wanted.encode())
 
 
-def _messages(row: Row, received: InboundRequest, secret: Secret, key_text: str, time: str | None) -> Iterable[bytes]:
-    if row.odd:
-        from relay.verification.custom import SIGNS
-
-        return SIGNS[row.odd](received, secret, key_text)
+def _messages(row: Row, request: InboundRequest, secret: Secret, key_text: str, time: str | None) -> Iterable[bytes]:
+    if row.special is not None and row.special.signs is not None:
+        return row.special.signs(request, secret, key_text)
     if row.time:
-        time = received.find(row.time)
+        time = request.find(row.time)
         if time is None:
             raise SignatureError(f"{row.time} is missing", reason="missing_header")
-    return (text for it in row.signs for text in rendered_for(it, received, secret, key_text=key_text, time=time))
+    return (text for it in row.signs for text in rendered_for(it, request, secret, key_text=key_text, time=time))
 
 
 # -- when ---------------------------------------------------------------------------------------------------------
 
 
-def _moment(row: Row, received: InboundRequest, time: str | None) -> float:
+def _moment(row: Row, request: InboundRequest, time: str | None) -> float:
     """Return the signed time, in epoch seconds."""
     if row.time:
-        time = received.find(row.time)
+        time = request.find(row.time)
     place = row.time or row.spots[0].place  # a row with a tolerance has the one or the other
     if time is None:
         raise SignatureError(f"{place} has no time", reason="missing_header")

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from relay.verification.request import InboundRequest
-    from relay.verification.scheme import Template
+    from relay.verification.scheme import RequestTemplate
     from relay.verification.secret import Secret
 
 
 def rendered_for(
-    template: Template,
-    received: InboundRequest,
+    template: RequestTemplate,
+    request: InboundRequest,
     secret: Secret,
     *,
     key_text: str | None = None,
@@ -30,22 +30,22 @@ def rendered_for(
     Raises:
         SignatureError: A field isn't in the request.
     """
-    for url in received.urls if any(field.startswith("url") for field in template.fields) else ("",):
+    for url in request.urls if any(field.startswith("url") for field in template.fields) else ("",):
         pieces = [template.literals[0]]
         for field, literal in zip(template.fields, template.literals[1:], strict=True):
-            pieces.append(_field(field, received, secret, key_text, time, url))
+            pieces.append(_field(field, request, secret, key_text, time, url))
             pieces.append(literal)
         yield b"".join(pieces)
 
 
 def _field(
-    field: str, received: InboundRequest, secret: Secret, key_text: str | None, time: str | None, url: str
+    field: str, request: InboundRequest, secret: Secret, key_text: str | None, time: str | None, url: str
 ) -> bytes:
     if field == "body":
-        return received.body
+        return request.body
     value: str | bytes | None
     if field in _DERIVED:
-        value = _DERIVED[field](received, url)
+        value = _DERIVED[field](request, url)
     elif field == "time":
         value = time
     elif field.startswith("secret"):
@@ -54,16 +54,16 @@ def _field(
         if not value:  # else a template around nothing is what anybody can send
             raise UnusableSecret("the signing secret lacks a part that the scheme wants: set it again")
     else:
-        value = received.find(field)
+        value = request.find(field)
     if value is None:
         raise SignatureError(f"{field} is missing", reason="missing_header")
     return value if isinstance(value, bytes) else value.encode(errors="replace")
 
 
-def _query_string_hash(received: InboundRequest, url: str) -> str:
+def _query_string_hash(request: InboundRequest, url: str) -> str:
     from relay.verification.custom import query_string_hash
 
-    return query_string_hash(received.method, url)
+    return query_string_hash(request.method, url)
 
 
 def _hashed(data: bytes, encode: Callable[[bytes], bytes]) -> bytes:
@@ -77,12 +77,12 @@ _ENCODERS: dict[str, Callable[[bytes], bytes]] = {
 }
 _DERIVED: dict[str, Callable[[InboundRequest, str], str | bytes | None]] = {
     "url": lambda _, url: url,
-    "method": lambda received, _: received.method,
-    "body_ascii": lambda received, _: received.escaped,
-    "body_gunzipped": lambda received, _: received.plain,
+    "method": lambda request, _: request.method,
+    "body_ascii": lambda request, _: request.escaped,
+    "body_gunzipped": lambda request, _: request.plain,
     "url_qsh": _query_string_hash,
     **{
-        f"body_sha256_{name}": lambda received, _, encode=it: _hashed(received.body, encode)  # type: ignore[misc]
+        f"body_sha256_{name}": lambda request, _, encode=it: _hashed(request.body, encode)  # type: ignore[misc]
         for name, it in _ENCODERS.items()
     },
     **{

@@ -61,13 +61,13 @@ class WebhookInfo:
 
 def verify(
     row: Row,
-    received: InboundRequest,
+    request: InboundRequest,
     secrets: Sequence[Secret],
     *,
     at: float,
     fetch: Callable[..., bytes] | None = None,
 ) -> WebhookInfo | HandshakeAnswer:
-    """Return what *received* says of its event, or the answer to its handshake.
+    """Return what *request* says of its event, or the answer to its handshake.
 
     Args:
         row: The source's scheme.
@@ -82,33 +82,33 @@ def verify(
         from relay.verification.handshakes import SIGNED, UNSIGNED
 
         for handshake in UNSIGNED.get(row.handshake, ()):
-            if (answer := handshake(received, secrets)) is not None:
+            if (answer := handshake(request, secrets)) is not None:
                 return answer
-    check_signature(row, received, secrets, at=at, fetch=fetch)
+    check_signature(row, request, secrets, at=at, fetch=fetch)
     if row.handshake:
         for handshake in SIGNED.get(row.handshake, ()):
-            if (answer := handshake(received, secrets)) is not None:
+            if (answer := handshake(request, secrets)) is not None:
                 return answer
-    return describe(row, received)
+    return describe(row, request)
 
 
-def describe(row: Row, received: InboundRequest) -> WebhookInfo:
+def describe(row: Row, request: InboundRequest) -> WebhookInfo:
     """Return what a verified request says of itself.  A body that should be JSON and isn't has the type `unknown`."""
-    received.verified = True
-    parts = [received.find_id(place) for place in row.id]
+    request.verified = True
+    parts = [request.find_id(place) for place in row.id]
     key = ":".join(it or "" for it in parts) if any(parts) else None
-    has_id, event_type = key is not None, _type(row, received)
-    key = "sha256:" + identity(row, received, event_type) if key is None else kept_key(key)
+    has_id, event_type = key is not None, _type(row, request)
+    key = "sha256:" + identity(row, request, event_type) if key is None else kept_key(key)
     named, secret = row.headers | ENTITY_HEADERS, row.secret_headers
     wanted = {
         name: value
-        for name, value in received.headers.items()
+        for name, value in request.headers.items()
         if (name in named or _is_any(name, (*row.forward, *row.headers)))
         and not _is_any(name, secret)
         and _HEADER_NAME.fullmatch(name)  # else it could never be sent on
     }
-    signed = received.signed if row.id and not row.signs_id else None
-    kept = received.query_without(row.secret_parameters)
+    signed = request.signed if row.id and not row.signs_id else None
+    kept = request.query_without(row.secret_parameters)
     raw_query = _NOT_IN_A_HEADER.sub(lambda it: quote(it[0], errors="replace"), kept)
     return WebhookInfo(
         idempotency_key=key,
@@ -117,23 +117,23 @@ def describe(row: Row, received: InboundRequest) -> WebhookInfo:
         headers=_fitting(dict(sorted(wanted.items(), key=lambda it: it[0] not in named)), HEADERS_MAX_BYTES),
         signed_sha256=None if signed is None else hashlib.sha256(signed).hexdigest(),
         query=_fitting(
-            {name: value for name, value in received.query if name not in row.secret_parameters}, PARAMETERS_MAX_BYTES
+            {name: value for name, value in request.query if name not in row.secret_parameters}, PARAMETERS_MAX_BYTES
         ),
-        method=received.method[:METHOD_MAX_CHARS],
+        method=request.method[:METHOD_MAX_CHARS],
         raw_query=raw_query if len(raw_query) <= QUERY_MAX_BYTES else "",
         query_left_out=len(raw_query) > QUERY_MAX_BYTES,
     )
 
 
-def identity(row: Row, received: InboundRequest, event_type: str) -> str:
+def identity(row: Row, request: InboundRequest, event_type: str) -> str:
     """Return what tells one event of a source that gives no ids from another, as hex: two that say the same are one.
 
     It is made of method, query, event type and the body's bytes.  Not of what differs each time that a request is sent,
     which the scheme names, nor of other headers, of which many do, nor of the path: that is one per source.
     """
-    asked = received.query_without(row.passing_parameters)
-    told = [it.encode(errors="replace") for it in (received.method, asked, event_type)]
-    return hashlib.sha256(b"".join(b"%d:%s" % (len(it), it) for it in (*told, received.body))).hexdigest()
+    asked = request.query_without(row.passing_parameters)
+    told = [it.encode(errors="replace") for it in (request.method, asked, event_type)]
+    return hashlib.sha256(b"".join(b"%d:%s" % (len(it), it) for it in (*told, request.body))).hexdigest()
 
 
 def _is_any(name: str, patterns: Iterable[str]) -> bool:
@@ -150,10 +150,10 @@ def _fitting(values: Mapping[str, str], most: int) -> dict[str, str]:
     return kept
 
 
-def _type(row: Row, received: InboundRequest) -> str:
+def _type(row: Row, request: InboundRequest) -> str:
     of_body = any(place.startswith("body:") for it in row.type for place in it.split("|"))
-    if of_body and received.content.trouble and received.is_json_expected():
+    if of_body and request.content.trouble and request.is_json_expected():
         return EVENT_TYPE_UNKNOWN
-    values = [received.find(place) for place in row.type]
+    values = [request.find(place) for place in row.type]
     told = (" ".join(it.split()) for it in values if it)  # no header begins or ends with a blank, or has a line's end
     return ".".join(filter(None, told))[:EVENT_TYPE_MAX_CHARS].strip() or EVENT_TYPE_UNKNOWN

@@ -7,15 +7,14 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from infra.local.sources.private_key import PRIVATE
+from infra.local.sources.special import signer_of
 from relay.verification.scheme import PUBLIC_KEYS, TOKEN, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 ASYMMETRIC = (*PUBLIC_KEYS, "jwt-es256")
-PRIVATE = "private_key"  # what the provider keeps: the relay never reads this part where it wants a public key
-TOPIC_ARN = "arn:aws:sns:eu-central-1:123456789012:orders"
-PAYPAL_NAME = "messageverificationcerts.paypal.com"
 _OF_HANDSHAKES = {"meta": ("verify_token",)}  # parts that no signature needs
 
 
@@ -26,8 +25,9 @@ def made_up(row: Mapping[str, Any]) -> str:
     """
     wanted = Row.of(row)
     algorithm = wanted.algorithms[0]
-    if algorithm in _ODD:
-        return _ODD[algorithm]()
+    if (special := signer_of(wanted).made_up) is not None:
+        held = special()
+        return held if isinstance(held, str) else _stored(held)
     if algorithm in ASYMMETRIC:
         return _stored(_pair(wanted))
     names = _names(wanted)
@@ -64,9 +64,6 @@ def _pair(row: Row) -> dict[str, object]:
     """Return a public key under the name by which the engine finds it, and its private key."""
     from infra.local.sources import keys
 
-    if row.key == "plaid":
-        pair = keys.new_p256()
-        return {"jwk": keys.public_jwk(pair.private_pem, secrets.token_hex(16)), PRIVATE: pair.private_pem}
     pair = keys.new_ed25519() if row.algorithms[0] == "ed25519" else keys.new_p256()
     shown = base64.b64encode(pair.public).decode()
     if row.algorithms[0] == "jwt-es256":
@@ -76,28 +73,6 @@ def _pair(row: Row) -> dict[str, object]:
     elif row.key == "whpk":
         shown = f"whpk_{shown}"
     return {row.parts[0] if row.parts else "key": shown, PRIVATE: pair.private_pem}
-
-
-def _aws_sns() -> str:
-    from infra.local.sources.keys import new_certificate
-
-    private, certificate = new_certificate("sns.amazonaws.com")
-    return _stored({"topic_arn": TOPIC_ARN, "signing_cert_pem": certificate, PRIVATE: private})
-
-
-def _paypal() -> str:
-    from infra.local.sources.keys import new_certificate
-
-    private, certificate = new_certificate(PAYPAL_NAME)
-    return _stored({"webhook_id": secrets.token_hex(9).upper(), "cert_pem": certificate, PRIVATE: private})
-
-
-_ODD: dict[str, Callable[[], str]] = {
-    "@adyen": lambda: _key_text("hex"),
-    "@aws-sns": _aws_sns,
-    "@ms-graph": lambda: _key_text("utf8"),
-    "@paypal": _paypal,
-}
 
 
 def _stored(parts: Mapping[str, object]) -> str:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from cli.samples import read
 from infra.config.schemes import Scheme, built_in_schemes
+from infra.local.sources.request import CannotSign, SourceRequest
 from infra.local.sources.secrets import made_up
-from infra.local.sources.sign import CannotSign, Request, needs_signature, proofs, signed, stale_by_s, tampered
+from infra.local.sources.sign import needs_signature, proofs, signed, stale_by_s, tampered
 from relay.errors import SignatureError
 from relay.model.event import EVENT_TYPE_UNKNOWN
 from relay.verification.handshakes import HandshakeAnswer
@@ -76,15 +77,15 @@ def secret_of(scheme: str, number: int = 0) -> Secret:
     return _made_up(scheme, number)
 
 
-def request_of(sample: str) -> Request:
+def request_of(sample: str) -> SourceRequest:
     """Return *sample* as it stands in its file."""
     read_sample = read(SAMPLES[sample])
     query = f"?{read_sample.query}" if read_sample.query else ""
     url = f"https://relay.example.com/webhooks/{read_sample.source}{query}"
-    return Request(read_sample.method, url, read_sample.headers, read_sample.body)
+    return SourceRequest(read_sample.method, url, read_sample.headers, read_sample.body)
 
 
-def sent(sample: str, *, at: float | None = None) -> Request:
+def sent(sample: str, *, at: float | None = None) -> SourceRequest:
     """Return *sample* as its source would send it."""
     secret = secret_of(sample.partition("/")[0])
     return signed(row_of(sample), request_of(sample), secret, now() if at is None else at)
@@ -96,12 +97,12 @@ def now() -> float:
     return time.time()
 
 
-def verified(row: dict[str, Any], request: Request, secret: Secret) -> WebhookInfo | HandshakeAnswer:
+def verified(row: dict[str, Any], request: SourceRequest, secret: Secret) -> WebhookInfo | HandshakeAnswer:
     """Return what the relay makes of *request*."""
-    return verify(Row.of(row), request.received(), [secret], at=now())
+    return verify(Row.of(row), request.inbound(), [secret], at=now())
 
 
-def refusal(sample: str, request: Request, number: int = 0) -> str:
+def refusal(sample: str, request: SourceRequest, number: int = 0) -> str:
     """Return for what reason the relay refuses *request*."""
     with pytest.raises(SignatureError) as told:
         verified(row_of(sample), request, secret_of(sample.partition("/")[0], number))
@@ -288,7 +289,7 @@ OWN: dict[str, dict[str, Any]] = {
 def test_an_own_scheme_is_signed_as_its_row_says(row: dict[str, Any], content_type: str, body: bytes) -> None:
     """A signature may stand in a header, in the query or in a form."""
     wanted = Scheme.model_validate(row).row()
-    request = Request("POST", "https://relay.example.com/webhooks/own", {"content-type": content_type}, body)
+    request = SourceRequest("POST", "https://relay.example.com/webhooks/own", {"content-type": content_type}, body)
     secret = Secret(made_up(wanted))
 
     after = signed(wanted, request, secret, now())
@@ -302,7 +303,7 @@ def test_an_own_scheme_is_signed_as_its_row_says(row: dict[str, Any], content_ty
 
 def test_a_signature_in_the_query_stands_beside_what_is_there() -> None:
     row = {"signature": "query:sig: {base64}", "signs": "{body}"}
-    request = Request("POST", "https://relay.example.com/webhooks/own?b=%20&a=1", {}, b"{}")
+    request = SourceRequest("POST", "https://relay.example.com/webhooks/own?b=%20&a=1", {}, b"{}")
 
     after = signed(row, request, Secret("key"), NOW)
 
@@ -312,7 +313,7 @@ def test_a_signature_in_the_query_stands_beside_what_is_there() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_body_can_be_signed_and_tampered_with(body: bytes) -> None:
-    request = Request("POST", "https://relay.example.com/webhooks/own", {}, body)
+    request = SourceRequest("POST", "https://relay.example.com/webhooks/own", {}, body)
     row = built_in_schemes()["hmac"].row()
 
     right = signed(row, request, Secret("key"), NOW)
@@ -324,7 +325,7 @@ def test_any_body_can_be_signed_and_tampered_with(body: bytes) -> None:
 
 def test_githubs_published_example() -> None:
     """Source: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries"""
-    request = Request("POST", "https://relay.example.com/webhooks/github", {}, b"Hello, World!")
+    request = SourceRequest("POST", "https://relay.example.com/webhooks/github", {}, b"Hello, World!")
 
     headers = signed(row_of("github/"), request, Secret(SECRET), NOW).headers
 
@@ -340,7 +341,7 @@ def test_slacks_published_example() -> None:
         b"hooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.4744"
         b"5629121.803a0bc887a14d10d2c447fce8b6703c"
     )
-    request = Request("POST", "https://relay.example.com/webhooks/slack", {}, body)
+    request = SourceRequest("POST", "https://relay.example.com/webhooks/slack", {}, body)
 
     headers = signed(row_of("slack/"), request, Secret("8f742231b10e8888abcd99yyyzzz85a5"), 1531420618.9).headers
 
@@ -356,7 +357,7 @@ def test_slacks_published_example() -> None:
 def test_adyens_items_each_have_a_signature() -> None:
     item = {"NotificationRequestItem": {"pspReference": "1", "eventCode": "A", "success": "true"}}
     body = json.dumps({"notificationItems": [item, item]}).encode()
-    request = Request("POST", "https://relay.example.com/webhooks/adyen", {}, body)
+    request = SourceRequest("POST", "https://relay.example.com/webhooks/adyen", {}, body)
 
     after = signed(row_of("adyen/"), request, secret_of("adyen"), NOW)
 
@@ -366,7 +367,9 @@ def test_adyens_items_each_have_a_signature() -> None:
 
 
 def test_twilios_json_body_is_in_the_url_as_its_hash() -> None:
-    request = Request("POST", "https://relay.example.com/webhooks/twilio", {"content-type": "application/json"}, b"{}")
+    request = SourceRequest(
+        "POST", "https://relay.example.com/webhooks/twilio", {"content-type": "application/json"}, b"{}"
+    )
 
     after = signed(row_of("twilio/"), request, secret_of("twilio"), NOW)
 
@@ -394,10 +397,10 @@ def test_headers_that_say_how_it_was_signed() -> None:
 def test_dropbox_signs_form_keeps_its_other_parts() -> None:
     before, after = request_of("dropbox-sign/signature_request_sent"), sent("dropbox-sign/signature_request_sent")
 
-    event = json.loads(dict(after.received().form)["json"])
+    event = json.loads(dict(after.inbound().form)["json"])
     assert event["event"].pop("event_hash")
-    assert event == json.loads(dict(before.received().form)["json"])
-    assert [name for name, _ in after.received().form] == [name for name, _ in before.received().form]
+    assert event == json.loads(dict(before.inbound().form)["json"])
+    assert [name for name, _ in after.inbound().form] == [name for name, _ in before.inbound().form]
 
 
 def test_a_header_that_may_end_in_anything_ends_in_a_number() -> None:
@@ -418,12 +421,12 @@ def test_a_field_of_a_form_of_parts_is_a_part() -> None:
     """As Mailgun sends mail with attachments."""
     head = {"content-type": 'multipart/form-data; boundary="xx"'}
     body = b'--xx\r\nContent-Disposition: form-data; name="Message-Id"\r\n\r\n<1@example.com>\r\n--xx--\r\n'
-    request = Request("POST", "https://relay.example.com/webhooks/mail", head, body)
+    request = SourceRequest("POST", "https://relay.example.com/webhooks/mail", head, body)
 
     after = signed(row_of("mailgun-inbound-form/"), request, secret_of("mailgun-inbound-form"), now())
 
     assert after.body.endswith(body)
-    assert {name for name, _ in after.received().form} == {"Message-Id", "timestamp", "token", "signature"}
+    assert {name for name, _ in after.inbound().form} == {"Message-Id", "timestamp", "token", "signature"}
     assert verified(row_of("mailgun-inbound-form/"), after, secret_of("mailgun-inbound-form"))
 
 
@@ -439,7 +442,7 @@ def test_sns_sends_from_the_topic_that_the_secret_names() -> None:
 
 
 def test_a_token_has_no_hash_of_a_body_that_there_isnt() -> None:
-    request = Request("GET", "https://relay.example.com/webhooks/bird", {}, b"")
+    request = SourceRequest("GET", "https://relay.example.com/webhooks/bird", {}, b"")
 
     after = signed(row_of("messagebird/"), request, secret_of("messagebird"), now())
 
@@ -450,7 +453,7 @@ def test_a_token_has_no_hash_of_a_body_that_there_isnt() -> None:
 
 def test_a_place_where_two_kinds_of_signature_may_stand_is_one_place() -> None:
     row = built_in_schemes()["token"].row()
-    request = Request("POST", "https://relay.example.com/webhooks/own", {}, b"1")
+    request = SourceRequest("POST", "https://relay.example.com/webhooks/own", {}, b"1")
 
     assert proofs(Row.of(row), signed(row, request, Secret("key"), NOW)) == ["Authorization"]
 
@@ -508,7 +511,7 @@ ANY_OBJECT_WILL_DO = {"linear", "mailgun"}
     ids=lambda it: it if isinstance(it, str) else it[:9].decode(errors="replace"),
 )
 def test_a_body_without_what_is_signed_is_told(scheme: str, body: bytes) -> None:
-    request = Request("POST", "https://relay.example.com/webhooks/it", {}, body)
+    request = SourceRequest("POST", "https://relay.example.com/webhooks/it", {}, body)
 
     with pytest.raises(CannotSign):
         signed(row_of(f"{scheme}/"), request, secret_of(scheme), NOW)

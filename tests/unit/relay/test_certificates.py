@@ -12,8 +12,9 @@ import pytest
 
 from infra.config.schemes import built_in_schemes
 from infra.local.sources.keys import new_certificate
+from infra.local.sources.request import SourceRequest
 from infra.local.sources.secrets import made_up
-from infra.local.sources.sign import Request, signed
+from infra.local.sources.sign import signed
 from relay.errors import SignatureError, UpstreamError
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
@@ -49,26 +50,28 @@ class Owner:
         return self.answer
 
 
-def request_of(scheme: str, **changes: Any) -> Request:
+def request_of(scheme: str, **changes: Any) -> SourceRequest:
     """Return a request that *scheme*'s provider signed."""
     body = json.dumps({**MESSAGE, **changes} if scheme == "aws-sns" else {"id": "WH-1", "event_type": "t"}).encode()
     headers = {"content-type": "application/json"}
-    return signed(ROWS[scheme], Request("POST", "https://r.example/x", headers, body), Secret(SECRETS[scheme]), NOW)
-
-
-def taken(scheme: str, request: Request, secret: str | dict[str, Any], owner: Owner | None = None) -> bool:
-    return isinstance(
-        verify(Row.of(ROWS[scheme]), request.received(), [Secret(secret)], at=NOW, fetch=owner), WebhookInfo
+    return signed(
+        ROWS[scheme], SourceRequest("POST", "https://r.example/x", headers, body), Secret(SECRETS[scheme]), NOW
     )
 
 
-def refusal(scheme: str, request: Request, secret: str | dict[str, Any], owner: Owner | None = None) -> str:
+def taken(scheme: str, request: SourceRequest, secret: str | dict[str, Any], owner: Owner | None = None) -> bool:
+    return isinstance(
+        verify(Row.of(ROWS[scheme]), request.inbound(), [Secret(secret)], at=NOW, fetch=owner), WebhookInfo
+    )
+
+
+def refusal(scheme: str, request: SourceRequest, secret: str | dict[str, Any], owner: Owner | None = None) -> str:
     with pytest.raises(SignatureError) as refused:
         taken(scheme, request, secret, owner)
     return refused.value.reason
 
 
-def with_field(request: Request, name: str, value: object) -> Request:
+def with_field(request: SourceRequest, name: str, value: object) -> SourceRequest:
     return replace(request, body=json.dumps({**json.loads(request.body), name: value}).encode())
 
 
@@ -159,7 +162,7 @@ def test_no_text_can_stand_for_several_signed_fields() -> None:
     evil = f"EVIL\nMessageId\nfake\nTimestamp\n2026-11-23T12:00:00Z\nTopicArn\n{TOPIC}\nType\nNotification"
     own = Secret({**SECRETS["aws-sns"], "topic_arn": mine})
     body = json.dumps({**MESSAGE, "TopicArn": mine, "Message": evil}).encode()
-    request = signed(ROWS["aws-sns"], Request("POST", "https://r.example/x", {}, body), own, NOW)
+    request = signed(ROWS["aws-sns"], SourceRequest("POST", "https://r.example/x", {}, body), own, NOW)
     held = json.loads(request.body)
     rest = {"MessageId": held["MessageId"], "Timestamp": held["Timestamp"], "TopicArn": mine, "Type": "Notification"}
     swallowed = "\n".join(["Notification", *(part for it in rest.items() for part in it)])
@@ -192,7 +195,7 @@ def test_a_certificate_that_has_ended_or_is_another_or_none_is_refused() -> None
     assert refusal("aws-sns", request, TOPIC, Owner(another.encode())) == "bad_signature"
     held = [Secret(SECRETS["aws-sns"])]
     with pytest.raises(SignatureError) as refused:
-        verify(Row.of(ROWS["aws-sns"]), request.received(), held, at=NOW + 400 * 365 * 86_400)
+        verify(Row.of(ROWS["aws-sns"]), request.inbound(), held, at=NOW + 400 * 365 * 86_400)
     assert refused.value.reason == "untrusted_certificate"
 
 
@@ -241,7 +244,7 @@ def test_a_certificate_of_somebody_else_is_refused(name: str) -> None:
     private, pem = new_certificate(name)
     held = {**SECRETS["paypal"], "private_key": private, "cert_pem": pem}
     headers = {"content-type": "application/json"}
-    request = signed(ROWS["paypal"], Request("POST", "https://r.example/x", headers, b"{}"), Secret(held), NOW)
+    request = signed(ROWS["paypal"], SourceRequest("POST", "https://r.example/x", headers, b"{}"), Secret(held), NOW)
 
     assert refusal("paypal", request, held) == "untrusted_certificate"
 
@@ -297,7 +300,7 @@ def test_no_key_is_asked_for_by_a_token_that_cant_be_plaids(head: dict[str, str]
     text = base64.urlsafe_b64encode(json.dumps(head).encode()).rstrip(b"=").decode()
     owner = Owner(plaid_key())
     headers = {"plaid-verification": f"{text}.e30.AAAA"}
-    request = Request("POST", "https://r.example/x", headers, b"{}")
+    request = SourceRequest("POST", "https://r.example/x", headers, b"{}")
 
     assert refusal("plaid", request, API, owner) in {"wrong_algorithm", "malformed_header"}
     assert owner.asked == []

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.config.schemes import built_in_schemes
+from infra.local.sources.request import SourceRequest
 from infra.local.sources.secrets import made_up
-from infra.local.sources.sign import Request as SourceRequest
 from infra.local.sources.sign import signed as signed_request
 from relay.errors import SignatureError, UnusableSecret
 from relay.verification.request import InboundRequest

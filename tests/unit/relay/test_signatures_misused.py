@@ -13,8 +13,8 @@ from urllib.parse import quote
 import pytest
 
 from infra.config.schemes import built_in_schemes
+from infra.local.sources.request import SourceRequest
 from infra.local.sources.secrets import made_up
-from infra.local.sources.sign import Request as SourceRequest
 from infra.local.sources.sign import signed as signed_request
 from relay.errors import SignatureError
 from relay.verification.request import InboundRequest
@@ -39,7 +39,7 @@ def test_what_was_signed_is_told_where_the_id_isnt_part_of_it(scheme: str, signe
     body = b'{"id":"1","webhookTimestamp":0,"signature":{"token":"t"},"event-data":{"id":"1"}}'
     headers = {it.lower(): "1" for it in ROWS[scheme].headers} | {"content-type": "application/json"}
     headers = {name: it for name, it in headers.items() if name not in {s.place.lower() for s in ROWS[scheme].spots}}
-    request = signed_request(row, SourceRequest("POST", URL, headers, body), held, NOW).received()
+    request = signed_request(row, SourceRequest("POST", URL, headers, body), held, NOW).inbound()
 
     said = verify(ROWS[scheme], request, [held], at=NOW)
 
@@ -74,7 +74,7 @@ def test_where_bodies_are_always_json_nothing_else_is_one(scheme: str, body: byt
     row = built_in_schemes()[scheme].row()
     held = Secret(made_up(row))
     headers = {"content-type": "application/json"}
-    request = signed_request(row, SourceRequest("POST", URL, headers, body), held, NOW).received()
+    request = signed_request(row, SourceRequest("POST", URL, headers, body), held, NOW).inbound()
 
     with pytest.raises(SignatureError) as refused:
         check_signature(ROWS[scheme], request, [held], at=NOW)

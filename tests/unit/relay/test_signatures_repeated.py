@@ -10,8 +10,9 @@ import pytest
 
 from cli.samples import read
 from infra.config.schemes import built_in_schemes
+from infra.local.sources.request import SourceRequest
 from infra.local.sources.secrets import made_up
-from infra.local.sources.sign import Request, needs_signature, signed
+from infra.local.sources.sign import needs_signature, signed
 from relay.errors import SignatureError
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
@@ -40,7 +41,9 @@ class Sent:
         self.row = Row.of(held)
         found = [read(it) for it in sorted((EVENTS / scheme).glob("*.json")) if not it.name.endswith(".forged.json")]
         requests = [
-            Request(method=it.method, url=f"{URL}?{it.query}" if it.query else URL, headers=it.headers, body=it.body)
+            SourceRequest(
+                method=it.method, url=f"{URL}?{it.query}" if it.query else URL, headers=it.headers, body=it.body
+            )
             for it in found
         ]
         request = next(it for it in requests if needs_signature(self.row, it))  # a handshake may need none
@@ -56,7 +59,7 @@ class Sent:
         joined = {name: ",".join(of[it][name] for it in lines) for name in self.names}
         request = replace(self.right, headers={**self.right.headers, **joined})
         try:
-            check_signature(self.row, request.received(), [self.secret], at=NOW)
+            check_signature(self.row, request.inbound(), [self.secret], at=NOW)
         except SignatureError:
             return False
         return True
