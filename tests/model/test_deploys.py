@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.config.desired import desired
-from relay.deployment import sync
+from relay.deployment import states, sync
 from relay.errors import QStashError
 from relay.runtime import deadline
 from tests.model.configuration import BASE, CHANGES, FIRST, add, flat, move, other_url, rename, split
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Change = Callable[[Layout], Layout]
 
 WRITES = {"path": "/v2/topics/*"}
-OLD = sync.physical_id(json.dumps(desired(flat(FIRST), BASE)))
+OLD = states.physical_id(json.dumps(desired(flat(FIRST), BASE)))
 
 
 def said(layout: Layout) -> str:

@@ -424,7 +424,7 @@ FAULTS = (
     ),
     Fault(
         "sync-touches-others",
-        f"{RELAY}deployment/sync.py",
+        f"{RELAY}deployment/states.py",
         'dict(ask[kind](f"{relay}."))',
         "dict(ask[kind](relay))",
         ("tests/unit/relay/test_sync.py",),
@@ -722,8 +722,8 @@ FAULTS = (
     ),
     Fault(
         "queue-goes-with-what-waits-in-it",
-        f"{RELAY}deployment/sync.py",
-        "return _with_queues(wanted, there) if is_used else wanted",
+        f"{RELAY}deployment/states.py",
+        "return with_queues(wanted, there) if is_used else wanted",
         "return wanted",
         ("tests/unit/relay/test_sync_kinds.py",),
     ),
@@ -736,7 +736,7 @@ FAULTS = (
     ),
     Fault(
         "unused-kinds-are-asked-for",
-        f"{RELAY}deployment/sync.py",
+        f"{RELAY}deployment/states.py",
         "if kind in kinds else {}",
         "if kinds is not None else {}",
         ("tests/unit/relay/test_sync_kinds.py",),
@@ -884,7 +884,7 @@ FAULTS = (
     Fault(
         "failed-deploy-hides-drift-for-ever",
         f"{RELAY}deployment/sync.py",
-        'return len(states) > 1 and store.now() < from_iso(_newest(states)["at"]) + DEPLOY_LASTS',
+        'return len(states) > 1 and store.now() < from_iso(newest_of(states)["at"]) + DEPLOY_LASTS',
         "return len(states) > 1",
         ("tests/unit/relay/test_drift.py",),
     ),
@@ -961,15 +961,15 @@ FAULTS = (
     Fault(
         "failed-deploy-takes-nothing-back",
         f"{RELAY}deployment/sync.py",
-        "left = steps.take_back(lambda: actual(qstash, relay, kinds))",
+        "left = steps.take_back(lambda: actual(qstash, relay, deploy.kinds))",
         "left: list[str] = []",
         ("tests/model/test_deploys.py",),
     ),
     Fault(
         "rollback-removes-nothing-that-was-left",
         f"{RELAY}deployment/sync.py",
-        "never_left = states.keys() == {state} and (states != known or tried not in {None, state})",
-        "never_left = False",
+        "returns = states.keys() == {state} and (states != known or tried not in {None, state})",
+        "returns = False",
         ("tests/unit/relay/test_sync_handler.py",),
     ),
     Fault(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from relay.concern import Concern
 from relay.deployment.changes import PINS, refuse_others
-from relay.deployment.sync import BELONGING, actual
+from relay.deployment.states import BELONGING, actual
 from relay.errors import OperatorError, QStashError
 from relay.qstash.http import DEFAULT_URL
 from relay.qstash.regions import command, other_regions

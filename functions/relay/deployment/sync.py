@@ -17,19 +17,17 @@ A state is as in `relay.deployment.changes`, and has `alone` (destination -> URL
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from contextlib import suppress
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from relay.deployment.changes import (
     GROUPS,
     KINDS,
     PINS,
     QUEUES,
-    SCHEDULES,
     Change,
     State,
     described,
@@ -40,41 +38,71 @@ from relay.deployment.changes import (
     removals,
     shortened,
 )
-from relay.deployment.steps import ALONE, Steps, at_first
+from relay.deployment.states import (
+    BELONGING,
+    DEPLOY_LASTS,
+    actual,
+    changes_groups,
+    kinds_in,
+    newest_of,
+    physical_id,
+    sparing,
+    state_of,
+    urls_of,
+    used_kinds,
+    uses,
+    with_queues,
+)
+from relay.deployment.steps import Steps, at_first
 from relay.errors import RelayError
 from relay.model.ids import from_iso, iso
 from relay.runtime.again import again
 from relay.runtime.deadline import leaving, seconds_left
-from relay.urls import tick_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from relay.qstash.client import QStash
     from relay.storage.items import Item
     from relay.storage.store import Store
 
-BELONGING = (GROUPS, SCHEDULES, QUEUES)  # what only a deploy makes; a flow control stays after all that used it
-DEPLOY_LASTS = timedelta(hours=1)  # from sync on, until the functions of before have ended: far more than it takes
 TAKE_BACK_S = 60.0  # of the time that a deploy has here, at most, to take back what it changed
 
 
-def actual(qstash: QStash, relay: str, kinds: Collection[str] = KINDS) -> State:
-    """Return what QStash holds of the relay called *relay*; of other kinds than *kinds*, nothing is asked.
+@dataclass(frozen=True)
+class _Deploy:
+    """One deploy, as read before its first change.
 
-    Raises:
-        QStashError: It can't be read.
+    Attributes:
+        state: The physical id of *desired*.
+        states: The states in the table that this deploy follows, by physical id.
+        wanted, there: What QStash should hold, and what it holds.
+        kinds: The kinds that the relay uses in QStash.
+        returns: Whether it brings back the only state that functions ever published by, after a later one failed.
     """
-    ask: dict[str, Callable[[str], Mapping[str, Any]]]
-    read = qstash.resources
-    ask = {GROUPS: read.groups, SCHEDULES: read.schedules, QUEUES: read.queues, PINS: read.flow_keys}
-    return {kind: dict(ask[kind](f"{relay}.")) if kind in kinds else {} for kind in KINDS}
 
+    desired: str
+    state: str
+    states: Mapping[str, Item]
+    wanted: State
+    there: State
+    kinds: set[str]
+    returns: bool
 
-def physical_id(desired: str) -> str:
-    """Return the physical id of the state that *desired*, JSON, describes."""
-    canonical = json.dumps(json.loads(desired), sort_keys=True, separators=(",", ":"))
-    return "qstash-" + hashlib.sha256(canonical.encode()).hexdigest()[:24]
+    @property
+    def is_first(self) -> bool:
+        """Tell whether no earlier deploy put anything into QStash."""
+        return not any(map(uses, self.states.values()))
+
+    @property
+    def moves(self) -> bool:
+        """Tell whether the functions will publish to other URLs than before."""
+        return bool(self.states) and urls_of(self.desired) != urls_of(newest_of(self.states)["state"])
+
+    @property
+    def leaving_groups(self) -> Collection[str]:
+        """The URL groups in QStash that leave with this deploy."""
+        return self.there[GROUPS].keys() - self.wanted.get(GROUPS, {}).keys() if self.states else ()
 
 
 def add(
@@ -86,20 +114,20 @@ def add(
     take_over: bool = False,
     current: str | None = None,
 ) -> str:
-    """Put into QStash what *desired* has, and remember it as the newest; return its physical id.
+    """Put the state *desired* into QStash, and save it as the newest; return its physical id.
 
-    Nothing is removed but what would be doubled: of a URL group that stays, a destination that stays and has another
-    place.  Old functions and new ones publish to that group alike, and one of them to the other place, too: so until
-    `remove`, when all functions know the new one, the group has it neither at its old place nor at its new one.  What
-    goes to the group meanwhile is still owed to it, and published to it alone.  And where QStash takes no more URL
-    groups, those that leave make room (`relay.deployment.steps`).
+    Nothing is removed, save for a destination that moves out of a URL group that stays.  Old and new functions both
+    publish to that group, and one of them publishes to the destination's other place, too.  So the group has the
+    destination at neither place until `remove`, when all functions know the new one.  A delivery through that group
+    stays owed meanwhile, and is published to the destination alone.  Where QStash takes no more URL groups, those that
+    leave make room (`relay.deployment.steps`).
 
-    Where it fails, what it changed is taken back at once: nobody asks for the removal of what failed to be made.  Where
-    that fails, too, the error says what is left; and where CloudFormation's rollback then asks for the state of before,
-    which no function left, all of QStash is made that.
+    When it fails, it undoes its changes at once, since CloudFormation never asks to delete what failed to be created.
+    When the undoing fails, too, the error says what is left.  When CloudFormation's rollback then asks for the old
+    state, which the functions never left, sync makes all of QStash match it.
 
     Args:
-        take_over: What a first deploy finds of the relay's name is the relay's from now on.
+        take_over: Whether a first deploy takes over what QStash holds of the relay's name.
         current: The physical id that CloudFormation knows now.
 
     Raises:
@@ -109,48 +137,70 @@ def add(
     """
     reserve_s = min(TAKE_BACK_S, seconds_left() / 4)
     with leaving(reserve_s):
-        wanted = again(lambda: _state(desired, store))
-        state = physical_id(desired)
-        known, tried = again(store.deployment.desired), again(store.deployment.tried)
-        is_known = current == state and state in known  # then nothing else is, for CloudFormation
-        states = {state: known[state]} if is_known else known
-        first = not any(map(_uses, states.values()))
-        asked = again(lambda: _kinds(store, wanted)) | set(BELONGING if first else ())
-        there = again(lambda: actual(qstash, relay, asked))
-        if first and not take_over:
-            refuse_others({**there, PINS: {}}, relay)
-        kinds = again(lambda: _kinds(store, wanted, there))
-        # Before anything is put, so that what a failure leaves is found again.
-        again(lambda: store.deployment.save_desired(states, kinds, tried=state))
-        before = json.loads(_newest(states)["state"]) if states else {}
-        never_left = states.keys() == {state} and (states != known or tried not in {None, state})
-        if never_left:  # by any function, since what came after it failed
-            changes = plan(again(lambda: _sparing(wanted, there, states[state], store)), there)
-        else:
-            changes = list(at_first(plan(wanted, there), there, before, json.loads(desired)))
-        moves = bool(states) and _urls(desired) != _urls(_newest(states)["state"])
-        says = bool(states) and (moves or never_left or _changes_groups(changes))
-        if says:
-            again(lambda: store.deployment.save_urls_changed(under_way=moves or never_left))
-    steps = Steps(qstash, there, there[GROUPS].keys() - wanted.get(GROUPS, {}).keys() if states else ())
+        deploy = _read(desired, relay, current, qstash=qstash, store=store, take_over=take_over)
+        # Before the first change, so that the next run finds what a failure leaves.
+        again(lambda: store.deployment.save_desired(deploy.states, deploy.kinds, tried=deploy.state))
+        changes = _decide(deploy, store)
+        announces = bool(deploy.states) and (deploy.moves or deploy.returns or changes_groups(changes))
+        if announces:
+            again(lambda: store.deployment.save_urls_changed(under_way=deploy.moves or deploy.returns))
+    steps = Steps(qstash, deploy.there, deploy.leaving_groups)
     try:
         with leaving(reserve_s):
-            for change in changes:
-                steps.do(change)
-            newest = states | {state: {"state": desired, "at": iso(store.now())}}
-            again(lambda: store.deployment.save_desired(newest, kinds))
-            if never_left:
-                again(store.deployment.save_urls_changed)
+            _perform(deploy, changes, steps, store)
     except RelayError as error:
-        left = steps.take_back(lambda: actual(qstash, relay, kinds))
+        left = steps.take_back(lambda: actual(qstash, relay, deploy.kinds))
         with suppress(RelayError):
-            again(lambda: store.deployment.save_desired(states, kinds, tried=state if left else None))
-            if says:
-                again(lambda: store.deployment.save_urls_changed(under_way=bool(left) or len(states) > 1))
+            again(
+                lambda: store.deployment.save_desired(deploy.states, deploy.kinds, tried=deploy.state if left else None)
+            )
+            if announces:
+                under_way = bool(left) or len(deploy.states) > 1
+                again(lambda: store.deployment.save_urls_changed(under_way=under_way))
         if left:
-            error.args = (f"{error}. {_still_to_do(left, first=first)}",)
+            error.args = (f"{error}. {_still_to_do(left, first=deploy.is_first)}",)
         raise
-    return state
+    return deploy.state
+
+
+def _read(desired: str, relay: str, current: str | None, *, qstash: QStash, store: Store, take_over: bool) -> _Deploy:
+    """Read QStash and the table before the first change.
+
+    Raises:
+        OperatorError: A first deploy finds something of its name, and may not take it over.
+    """
+    wanted = again(lambda: state_of(desired, store))
+    state = physical_id(desired)
+    known, tried = again(store.deployment.desired), again(store.deployment.tried)
+    is_known = current == state and state in known  # then CloudFormation knows no other state
+    states = {state: known[state]} if is_known else known
+    first = not any(map(uses, states.values()))
+    asked = again(lambda: used_kinds(store, wanted)) | set(BELONGING if first else ())
+    there = again(lambda: actual(qstash, relay, asked))
+    if first and not take_over:
+        refuse_others({**there, PINS: {}}, relay)
+    kinds = again(lambda: used_kinds(store, wanted, there))
+    returns = states.keys() == {state} and (states != known or tried not in {None, state})
+    return _Deploy(desired, state, states, wanted, there, kinds, returns)
+
+
+def _decide(deploy: _Deploy, store: Store) -> list[Change]:
+    """Return the changes that are right while old functions and new ones publish."""
+    if deploy.returns:  # no function publishes by another state
+        spared = again(lambda: sparing(deploy.wanted, deploy.there, deploy.states[deploy.state], store))
+        return plan(spared, deploy.there)
+    before = json.loads(newest_of(deploy.states)["state"]) if deploy.states else {}
+    return list(at_first(plan(deploy.wanted, deploy.there), deploy.there, before, json.loads(deploy.desired)))
+
+
+def _perform(deploy: _Deploy, changes: Iterable[Change], steps: Steps, store: Store) -> None:
+    """Make the *changes*, and save the state as the newest."""
+    for change in changes:
+        steps.do(change)
+    newest = {**deploy.states, deploy.state: {"state": deploy.desired, "at": iso(store.now())}}
+    again(lambda: store.deployment.save_desired(newest, deploy.kinds))
+    if deploy.returns:
+        again(store.deployment.save_urls_changed)
 
 
 def _still_to_do(left: Iterable[str], *, first: bool) -> str:
@@ -171,19 +221,19 @@ def remove(state: str, relay: str, *, qstash: QStash, store: Store) -> list[str]
     if not known:
         return []
     states = {name: it for name, it in known.items() if name != state}
-    kinds = _kinds(store)
+    kinds = used_kinds(store)
     there = actual(qstash, relay, kinds)
     if not states:
-        left = _take_back(_state(known[state]["state"], store), there, qstash=qstash, store=store)
+        left = _take_back(state_of(known[state]["state"], store), there, qstash=qstash, store=store)
         store.deployment.save_desired({}, kinds)
         return left
-    newest = _newest(states)
-    if state in known and _urls(known[state]["state"]) != _urls(newest["state"]):
+    newest = newest_of(states)
+    if state in known and urls_of(known[state]["state"]) != urls_of(newest["state"]):
         store.deployment.save_urls_changed()  # once more: by now the functions are others, too
-    wanted = _state(newest["state"], store)
-    for change in plan(_sparing(wanted, there, newest, store), there):
+    wanted = state_of(newest["state"], store)
+    for change in plan(sparing(wanted, there, newest, store), there):
         perform(change, qstash)
-    store.deployment.save_desired(states, _of(there).union(*map(_uses, states.values())))
+    store.deployment.save_desired(states, kinds_in(there).union(*map(uses, states.values())))
     return []
 
 
@@ -233,9 +283,9 @@ def drift(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     states = store.deployment.desired()
     if not states:
         return []
-    wanted = _state(_newest(states)["state"], store)
-    there = actual(qstash, relay, _kinds(store, wanted))
-    return plan(_with_queues(wanted, there), there, pinning=False)
+    wanted = state_of(newest_of(states)["state"], store)
+    there = actual(qstash, relay, used_kinds(store, wanted))
+    return plan(with_queues(wanted, there), there, pinning=False)
 
 
 def under_way(store: Store) -> bool:
@@ -244,7 +294,7 @@ def under_way(store: Store) -> bool:
     One that failed may leave both for ever: after as long as a deploy takes at most, none is under way.
     """
     states = store.deployment.desired()
-    return len(states) > 1 and store.now() < from_iso(_newest(states)["at"]) + DEPLOY_LASTS
+    return len(states) > 1 and store.now() < from_iso(newest_of(states)["at"]) + DEPLOY_LASTS
 
 
 def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
@@ -252,69 +302,15 @@ def mend(relay: str, *, qstash: QStash, store: Store) -> list[Change]:
     states = store.deployment.desired()
     if not states:
         return []
-    newest = _newest(states)
-    wanted = _state(newest["state"], store)
-    there = actual(qstash, relay, _kinds(store, wanted))
-    changes = plan(_sparing(wanted, there, newest, store), there)
-    if _changes_groups(changes):
+    newest = newest_of(states)
+    wanted = state_of(newest["state"], store)
+    there = actual(qstash, relay, used_kinds(store, wanted))
+    changes = plan(sparing(wanted, there, newest, store), there)
+    if changes_groups(changes):
         store.deployment.save_urls_changed()
     for change in changes:
         perform(change, qstash)
     return changes
-
-
-def _sparing(wanted: State, there: State, newest: Item, store: Store) -> State:
-    """Return what is *wanted*, and every queue that is there as long as what it was used for may wait in it.
-
-    QStash drops what waits in a queue with it, and the number that it tells may be 0 while something waits.  What came
-    since the functions know the newest configuration is in none that this hasn't.
-    """
-    if there[QUEUES].keys() <= wanted.get(QUEUES, {}).keys():
-        return wanted
-    is_used = store.listings.has_open(min(store.now(), from_iso(newest["at"]) + DEPLOY_LASTS))
-    return _with_queues(wanted, there) if is_used else wanted
-
-
-def _with_queues(wanted: State, there: State) -> State:
-    return {**wanted, QUEUES: {**there[QUEUES], **wanted.get(QUEUES, {})}}
-
-
-def _newest(states: Mapping[str, Item]) -> Item:
-    return max(states.values(), key=lambda it: it["at"])
-
-
-def _uses(state: Item) -> set[str]:
-    """Return the kinds that *state*, as the table has it, has something of."""
-    return _of(json.loads(state["state"]))
-
-
-def _of(state: Mapping[str, Any]) -> set[str]:
-    return {kind for kind in KINDS if state.get(kind)}
-
-
-def _kinds(store: Store, *more: State) -> set[str]:
-    """Return the kinds that the relay uses in QStash, or used: it has nothing of another; and those of *more*."""
-    return store.deployment.used_kinds(KINDS) | set().union(*map(_of, more))
-
-
-def _changes_groups(changes: Iterable[Change]) -> bool:
-    return any(it.kind == GROUPS for it in changes)
-
-
-def _urls(desired: str) -> list[object]:
-    """Return where *desired*, JSON, has the relay publish to."""
-    state = json.loads(desired)
-    return [state.get(it) for it in (GROUPS, ALONE)]
-
-
-def _state(desired: str, store: Store) -> State:
-    """Return what *desired*, JSON, asks for; each schedule with the URL that proves to ingest whose tick it is."""
-    state: State = json.loads(desired)
-    if state.get(SCHEDULES):
-        key = store.deployment.keys()["mac"]
-        for schedule in state[SCHEDULES].values():
-            schedule["destination"] = tick_url(schedule["destination"], key)
-    return state
 
 
 def refresh_keys(store: Store, qstash: QStash) -> bool:

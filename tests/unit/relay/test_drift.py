@@ -12,7 +12,7 @@ import pytest
 
 import audit
 from relay import wiring
-from relay.deployment import sync
+from relay.deployment import states, sync
 from relay.jobs.drift import EVERY
 from relay.qstash.client import QStash
 from relay.qstash.http import QStashHttp
@@ -107,7 +107,7 @@ def test_while_a_deploy_is_under_way_nobody_looks_and_one_that_failed_hides_noth
     deploy(world, "crm")
     world.wire.topics.pop(GROUP)
 
-    under_way = [run(world), run(world, sync.DEPLOY_LASTS - SECOND)]
+    under_way = [run(world), run(world, states.DEPLOY_LASTS - SECOND)]
     assert (under_way, counted(capsys)) == ([None, None], [])
 
     assert run(world, SECOND) == ["set builder, crm of relay.ci"]

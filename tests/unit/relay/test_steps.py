@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.deployment import sync
+from relay.deployment import states
 from relay.deployment.changes import Change, plan
 from relay.deployment.steps import Steps
 from relay.errors import QStashError
@@ -28,12 +28,12 @@ def essence(held: dict[str, Any]) -> dict[str, Any]:
 
 def steps_of(account: Account, leaving: Any = ()) -> Steps:
     qstash: Any = account
-    return Steps(qstash, deepcopy(sync.actual(qstash, "relay")), leaving)
+    return Steps(qstash, deepcopy(states.actual(qstash, "relay")), leaving)
 
 
 def taken_back(steps: Steps, account: Account) -> list[str]:
     qstash: Any = account
-    return steps.take_back(lambda: sync.actual(qstash, "relay"))
+    return steps.take_back(lambda: states.actual(qstash, "relay"))
 
 
 @given(DESIRED, THERE, st.integers(0, 12))
@@ -41,7 +41,7 @@ def test_whatever_was_changed_is_as_it_was(said: Any, there: Any, came_to: int) 
     account = Account(**there)
     qstash: Any = account
     before = essence(deepcopy(account.held))
-    todo = plan(said, sync.actual(qstash, "relay"))
+    todo = plan(said, states.actual(qstash, "relay"))
     steps = steps_of(account)
     for change in todo[:came_to]:
         steps.do(change)

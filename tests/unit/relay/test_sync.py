@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.deployment import changes, sync
+from relay.deployment import changes, states, sync
 from relay.errors import QStashError
 from relay.urls import tick_url
 from tests.unit.relay.account import PIN, TICK, Account, key
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def planned(desired: Any, account: Account, **how: Any) -> list[changes.Change]:
     """Return what there is to do in the account."""
-    return changes.plan(desired, sync.actual(account, "relay"), **how)  # type: ignore[arg-type]
+    return changes.plan(desired, states.actual(account, "relay"), **how)  # type: ignore[arg-type]
 
 
 def done(desired: Any, account: Account) -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import given
 
 import sync as function
 from relay import wiring
-from relay.deployment import changes, sync
+from relay.deployment import changes, states, sync
 from relay.errors import OperatorError, QStashError
 from relay.runtime.http_api import logger
 from relay.urls import tick_url
@@ -143,7 +143,7 @@ def test_the_end_of_a_deploy_that_was_refused_removes_nothing(world: World, aske
     with pytest.raises(OperatorError):
         add(world, account)
 
-    left = remove(world, account, asked or sync.physical_id(json.dumps(WANTED)))
+    left = remove(world, account, asked or states.physical_id(json.dumps(WANTED)))
 
     assert (left, account.held) == ([], Account(**PUT).held)
 
@@ -156,7 +156,7 @@ def test_a_second_deployment_of_the_same_name_neither_joins_nor_ends_the_first(w
     with pytest.raises(OperatorError):
         add(elsewhere, account)
 
-    remove(elsewhere, account, sync.physical_id(json.dumps(WANTED)))
+    remove(elsewhere, account, states.physical_id(json.dumps(WANTED)))
 
     assert account.held == Account(**PUT).held
     assert drift(world, account) == []
@@ -321,7 +321,7 @@ def test_a_schedule_that_somebody_made_otherwise_is_left(world: World, setting: 
 @given(DESIRED, THERE)
 def test_of_the_end_everything_is_either_as_said_and_gone_or_others_and_as_it_was(said: Any, there: Any) -> None:
     qstash: Any = (account := Account(**there))
-    ours = sync.actual(qstash, "relay")
+    ours = states.actual(qstash, "relay")
     others = changes.of_others(said, deepcopy(ours))
 
     for it in changes.removals(others, ours):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from relay.deployment import sync
+from relay.deployment import states, sync
 from relay.model.delivery import Status
 from tests.unit.relay.account import PIN, TICK, Account, key
 from tests.unit.relay.world import MAC
@@ -228,7 +228,7 @@ def test_what_comes_long_after_the_deploy_keeps_no_queue(
     deploys.deploy(QUEUED)
     leave(deploys, lag=1)
     deploys.account.held["queues"]["relay.fifo"]["lag"] = 0
-    world.clock.at += sync.DEPLOY_LASTS + late
+    world.clock.at += states.DEPLOY_LASTS + late
     send = world.post if published else world.save
     send(key="d-1")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from relay.deployment import sync
+from relay.deployment import states, sync
 from relay.errors import QStashError
 from relay.model.delivery import SWEEP_AFTER, Status
 from relay.publishing.deduplication import DEPLOY_MARGIN, UNTOLD_YET
@@ -55,7 +55,7 @@ def move(world: World) -> None:
 
 def clean_up(world: World) -> None:
     """Have the deploy be over."""
-    sync.remove(sync.physical_id(state()), "relay", qstash=world.qstash, store=world.store)
+    sync.remove(states.physical_id(state()), "relay", qstash=world.qstash, store=world.store)
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +109,7 @@ def test_a_rollback_says_so_too(world: World) -> None:
     add(world, state(NEW_URL))
     world.clock.at += LATER
 
-    sync.remove(sync.physical_id(state(NEW_URL)), "relay", qstash=world.qstash, store=world.store)
+    sync.remove(states.physical_id(state(NEW_URL)), "relay", qstash=world.qstash, store=world.store)
 
     assert world.store.deployment.urls_changed_at() == world.began + LATER
     assert world.wire.topics["relay.audit"]["erp"] == "https://erp.example.com/in"
@@ -119,7 +119,7 @@ def test_a_deploy_of_something_else_changes_no_url(world: World) -> None:
     world.wire.broken = {"POST /v2/queues": 200}
 
     add(world, state(queues={"relay.q": {"parallelism": 1}}))
-    sync.remove(sync.physical_id(state()), "relay", qstash=world.qstash, store=world.store)
+    sync.remove(states.physical_id(state()), "relay", qstash=world.qstash, store=world.store)
 
     assert world.store.deployment.urls_changed_at() is None
 
@@ -216,7 +216,7 @@ def test_what_a_rollback_brings_back_is_at_no_two_places_either(world: World) ->
         add(world, it)
     under_way = {name: dict(it) for name, it in world.wire.topics.items()}
 
-    sync.remove(sync.physical_id(moved), "relay", qstash=world.qstash, store=world.store)
+    sync.remove(states.physical_id(moved), "relay", qstash=world.qstash, store=world.store)
 
     assert under_way == {"relay.audit": LEDGER, "relay.ci": BUILDER}
     assert world.wire.topics == OF_BEFORE
