@@ -178,7 +178,7 @@ FAULTS = (
     Fault(
         "old-generation-settles-the-new",
         f"{RELAY}model/delivery.py",
-        "    if generation != it.generation:\n        return it\n    raised",
+        "    if generation != delivery.generation:\n        return delivery\n    raised",
         "    raised",
         (
             "tests/unit/relay/test_model.py",
