@@ -109,8 +109,8 @@ def show_replay(parts: Relay, request: Request) -> Response:
     job = parts.store.replays.get(replay_id)
     if job is None:
         raise NotFound("there is no such replay")
-    records = parts.store.replays.started(replay_id, LISTED_MAX)
-    deliveries = [{"delivery_id": record["sk"], "generation": record["generation"]} for record in records]
+    started = parts.store.replays.started(replay_id, LISTED_MAX)
+    deliveries = [{"delivery_id": delivery, "generation": generation} for delivery, generation in started]
     return Response(200, views.replay_json(job) | {"deliveries": deliveries})
 
 

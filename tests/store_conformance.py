@@ -543,7 +543,7 @@ class StoreConformance:
         """Return the ids on all pages."""
         ids: list[str] = []
         for _ in range(50):
-            items, at = store.listings.feed(partitions, since=since or "0", below=below, equal=equal, limit=limit)
+            items, at = store.listings.page(partitions, since=since or "0", below=below, equal=equal, limit=limit)
             assert len(items) <= limit
             ids += [it["pk"] for it in items]
             if at is None:

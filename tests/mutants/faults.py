@@ -89,14 +89,14 @@ FAULTS = (
     Fault(
         "sweep-skips-a-shard",
         f"{RELAY}jobs/sweep.py",
-        "for number in range(SHARDS):",
-        "for number in range(SHARDS - 1):",
+        "for shard in (*shards[begin:], *shards[:begin]):",
+        "for shard in (*shards[begin:], *shards[:begin])[:-1]:",
     ),
     Fault(
         "sweep-begins-at-the-same-place",
         f"{RELAY}jobs/sweep.py",
-        "shard = (begin + number) % SHARDS",
-        "shard = number",
+        "shards = run.store.shards()",
+        "shards, begin = run.store.shards(), 0",
     ),
     Fault(
         "sweep-without-lease",
@@ -178,7 +178,7 @@ FAULTS = (
     Fault(
         "old-generation-settles-the-new",
         f"{RELAY}model/delivery.py",
-        "    if generation != it.generation:\n        return it\n    raised",
+        "    if generation != delivery.generation:\n        return delivery\n    raised",
         "    raised",
         (
             "tests/unit/relay/test_model.py",
@@ -730,7 +730,7 @@ FAULTS = (
     Fault(
         "what-is-owed-keeps-no-queue",
         f"{RELAY}storage/listings.py",
-        'self._owes(f"{OUTBOX}#{shard}", iso(by)) or ',
+        "self._owes(shard, iso(by)) or ",
         "",
         ("tests/unit/relay/test_sync_kinds.py",),
     ),

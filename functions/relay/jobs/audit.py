@@ -18,7 +18,6 @@ from relay.model.ids import Generation, from_iso, iso
 from relay.replay.pauses import release_strays
 from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.parallel import supervised
-from relay.storage.items import SHARDS
 from relay.storage.leases import AUDIT
 from relay.urls import CallbackAddress, callback_path
 
@@ -116,10 +115,7 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
             if said != last:
                 with regardless():
                     store.state.save_audit(said)
-        done.unaccounted = sum(
-            len(store.listings.entries(f"{Status.UNACCOUNTED.value}#{shard}", "0", "~", UNACCOUNTED_MAX)[0])
-            for shard in range(SHARDS)
-        )
+        done.unaccounted = store.listings.count(Status.UNACCOUNTED, most=UNACCOUNTED_MAX)
     return done
 
 

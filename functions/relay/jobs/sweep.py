@@ -26,7 +26,7 @@ from relay.replay.deliveries import Router
 from relay.runtime.deadline import regardless, seconds_left, within
 from relay.runtime.metrics import Metric, count
 from relay.runtime.parallel import each, supervised
-from relay.storage.items import OUTBOX, SHARDS, WATCH
+from relay.storage.items import OUTBOX, WATCH
 from relay.storage.leases import REPLAYS, SPOOL, sweep_of
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
 
 def _each_shard(run: _Run, what: str, begin: int, work: Callable[..., None]) -> None:
     """Do *work* in each shard, from *begin* on; where time is over, leave word where to go on."""
-    for number in range(SHARDS):
-        shard = (begin + number) % SHARDS
+    shards = run.store.shards()
+    for shard in (*shards[begin:], *shards[:begin]):
         if not _has_time():
             run.done.cut_short[what] = shard
             return

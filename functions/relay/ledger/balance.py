@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from relay.model.delivery import Delivery, Status
 from relay.model.ids import DeliveryId, EventId, delivery_id
-from relay.storage.items import EVENTS, SHARDS
+from relay.storage.items import EVENTS
+from relay.storage.listings import position_past
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 EVENTS_A_SLICE = 500
 OPEN_A_SHARD = 500
-END = "~"  # above every sort key
 NOBODY_PUBLISHES = "it isn't published, and nothing is due to publish it"
 NOBODY_LOOKS = "QStash has it, and nothing is due to look after it"
 
@@ -90,8 +90,8 @@ def balance(
         positions: Where an earlier balance of the same times stopped.
         seconds_left: How long it may take; where that doesn't suffice, it stops between two slices.
     """
-    found = Balance(positions=[since] * SHARDS if positions is None else list(positions))
-    for shard in range(SHARDS):
+    found = Balance(positions=[since] * len(store.shards()) if positions is None else list(positions))
+    for shard in store.shards():
         while (position := found.positions[shard]) is not None and seconds_left() > 0:
             found.positions[shard] = _slice(store, shard, position, until, found)
     return found
@@ -100,9 +100,9 @@ def balance(
 def forgotten(store: Store) -> list[Finding]:
     """Return the open deliveries, of whatever age, that nobody owes anything; some of each shard, the oldest first."""
     found: list[Finding] = []
-    for shard in range(SHARDS):
+    for shard in store.shards():
         for status in (Status.PENDING, Status.IN_FLIGHT):
-            entries, _ = store.listings.entries(f"{status.value}#{shard}", "0", END, OPEN_A_SHARD)
+            entries, _ = store.listings.oldest(status, shard, limit=OPEN_A_SHARD)
             suspects = {it["pk"]: it for it in entries if "due_sk" not in it}
             for history in map(store.history, map(EventId, suspects)):
                 if history is not None:
@@ -113,11 +113,11 @@ def forgotten(store: Store) -> list[Finding]:
 
 def _slice(store: Store, shard: int, above: str, until: str, found: Balance) -> str | None:
     """Add the next events of *shard* and their deliveries to *found*; return where to go on; None at the end."""
-    events, more = store.listings.entries(f"{EVENTS}#{shard}", above, until, EVENTS_A_SLICE)
-    top = f"{events[-1]['feed_sk']}#{END}" if more else until
+    events, more = store.listings.oldest(EVENTS, shard, above=above, below=until, limit=EVENTS_A_SLICE)
+    top = position_past(events[-1]) if more else until
     recorded: dict[tuple[str, str], list[Item]] = {}
     for status in Status:
-        entries, _ = store.listings.entries(f"{status.value}#{shard}", above, top)
+        entries, _ = store.listings.oldest(status, shard, above=above, below=top)
         for entry in entries:
             recorded.setdefault((entry["pk"], entry["destination"]), []).append(entry)
     for event in events:

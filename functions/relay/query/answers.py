@@ -19,8 +19,8 @@ from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason
 from relay.query import implied, views
 from relay.query.diagnosis import Facts, likely_cause
 from relay.reconciliation.missing import Records
-from relay.storage.filters import HIGHEST, LOWEST, Filters, between, encoded, no_cursor, position, time_of
-from relay.storage.items import EVENTS, SHARDS, UNROUTED
+from relay.storage.filters import Filters, between, encoded, no_cursor, position, time_of
+from relay.storage.items import EVENTS, UNROUTED
 from relay.urls import webhook_url
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ AUDIT_SINCE = timedelta(days=1)
 UNROUTED_MAX = 1000
 
 
-def _positions(text: str, since: str, until: str) -> list[str | None]:
+def _positions(store: Store, text: str, since: str, until: str) -> list[str | None]:
     """Return where each shard of the ledger goes on, as a cursor of a balance of these times says it."""
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, list) or len(found) != SHARDS:
+    if not isinstance(found, list) or len(found) != len(store.shards()):
         raise no_cursor()
     if not all(it is None or isinstance(it, str) for it in found):
         raise no_cursor()
@@ -78,7 +78,7 @@ def _deliveries(store: Store, filters: Filters) -> tuple[list[dict[str, Any]], s
             store,
             since=filters.since,
             below=filters.below,
-            equal=filters.equal,
+            equal=filters.of_event,
             destination=filters.destination,
             limit=filters.limit,
         )
@@ -98,14 +98,11 @@ def _deliveries(store: Store, filters: Filters) -> tuple[list[dict[str, Any]], s
 
 
 def _page(store: Store, partitions: Iterable[str], filters: Filters) -> tuple[list[Item], str | None]:
-    equal = dict(filters.equal)
-    if filters.destination is not None:
-        equal["destination"] = filters.destination
-    return store.listings.feed(
+    return store.listings.page(
         [str(it) for it in partitions],
         since=filters.since,
         below=filters.below,
-        equal=equal,
+        equal=filters.equal,
         limit=filters.limit,
     )
 
@@ -224,7 +221,7 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
     if since >= until:
         raise BadRequest("since must be before until", code="bad_filter")
     digest = hashlib.sha256(f"{since}{until}".encode()).hexdigest()[:12]
-    positions = _positions(position(query["cursor"], digest), since, until) if query.get("cursor") else None
+    positions = _positions(store, position(query["cursor"], digest), since, until) if query.get("cursor") else None
     found = balance(store, since=since, until=until, positions=positions, seconds_left=seconds_left)
     cursor = None if found.complete else encoded(digest, json.dumps(found.positions))
     return {
@@ -244,7 +241,7 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
 
 def _unrouted(store: Store, since: str, until: str) -> int:
     """Return how many events of a time no route takes; at most `UNROUTED_MAX` of each shard are counted."""
-    return sum(len(store.listings.entries(f"{UNROUTED}#{it}", since, until, UNROUTED_MAX)[0]) for it in range(SHARDS))
+    return store.listings.count(UNROUTED, above=since, below=until, most=UNROUTED_MAX)
 
 
 def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, Any]:
@@ -278,9 +275,7 @@ def _facts(store: Store, source: str, settings: Settings, *, asked: bool) -> Fac
     items: list[Item] = []
     more: str | None = None
     if asked:
-        items, more = store.listings.feed(
-            [EVENTS, UNROUTED], since=LOWEST, below=HIGHEST, equal={"source": source}, limit=1
-        )
+        items, more = store.listings.page([EVENTS, UNROUTED], equal={"source": source}, limit=1)
     known = settings.sources.get(source)
     return Facts(
         scheme=known.scheme if known else None,

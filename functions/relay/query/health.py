@@ -17,7 +17,7 @@ from relay.model.delivery import DEAD, OPEN, Status
 from relay.model.ids import from_iso, iso
 from relay.query import implied
 from relay.storage.filters import time_of
-from relay.storage.items import SHARDS
+from relay.storage.items import HIGHEST, LOWEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,8 +31,6 @@ SINCE = timedelta(days=1)
 NOW = OPEN | {Status.HELD}  # what is still to come
 SLICE = 500
 ENTRIES_MAX = 50_000  # some 30 MB of index: about a cent in 20 questions
-LOWEST = "0"
-HIGHEST = "~"
 
 
 @dataclass
@@ -106,14 +104,14 @@ def look(store: Store, *, since: datetime, seconds_left: Callable[[], float], de
     found, read = Look(), 0
     spared_s = seconds_left() / 2  # for what has a record
     waiting = _without_record(store, found, lambda: seconds_left() - spared_s, destination)
-    left = deque((status, shard, HIGHEST) for status in Status for shard in range(SHARDS))
+    left = deque((status, shard, HIGHEST) for status in Status for shard in store.shards())
     while left:
         if seconds_left() <= 0 or read >= ENTRIES_MAX:
             found.complete = False
             break
         status, shard, below = left.popleft()
         oldest = LOWEST if status in NOW else iso(since)
-        entries, stopped_at = store.listings.newest(f"{status.value}#{shard}", oldest, below, equal, SLICE)
+        entries, stopped_at = store.listings.newest(status, shard, since=oldest, below=below, equal=equal, limit=SLICE)
         for it in entries:
             found.by_destination.setdefault(it["destination"], Health()).add(it)
             waiting.discard((it["pk"], it["destination"]))
@@ -133,13 +131,13 @@ def _without_record(
     Those among them that have a record already are counted by it.
     """
     waiting: set[tuple[str, str]] = set()
-    left = deque((shard, HIGHEST) for shard in range(SHARDS))
+    left = deque((shard, HIGHEST) for shard in store.shards())
     while left:
         if seconds_left() <= 0 or len(waiting) >= ENTRIES_MAX:
             found.complete = False
             break
         shard, below = left.popleft()
-        events, stopped_at = implied.marked(store, shard, since=LOWEST, below=below, equal={}, limit=SLICE)
+        events, stopped_at = store.listings.marked(shard, below=below, limit=SLICE)
         places = (it for event in events for it in implied.places(event))
         waiting |= {(it.event, it.destination) for it in places if destination in {None, it.destination}}
         if stopped_at is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from relay.model.ids import EventId
-from relay.storage.items import EVENTS, SHARDS
+from relay.storage.listings import delivery_position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from relay.model.delivery import Delivery
     from relay.storage.items import Item
     from relay.storage.store import Store
-
-MARKS_MAX = 50  # of a shard, whose events are read one by one
 
 
 class Place(NamedTuple):
@@ -48,8 +46,8 @@ def newest(
     """
     found: list[Place] = []
     floor = ""
-    for shard in range(SHARDS):
-        events, stopped_at = marked(store, shard, since=since, below=below, equal=equal, limit=limit)
+    for shard in store.shards():
+        events, stopped_at = store.listings.marked(shard, since=since, below=below, equal=equal, limit=limit)
         found += [it for event in events for it in places(event) if it.at < below]
         floor = max(floor, stopped_at or "")
     wanted = (it for it in found if it.at >= floor and destination in {None, it.destination})
@@ -59,25 +57,11 @@ def newest(
     return page, floor or None
 
 
-def marked(
-    store: Store, shard: int, *, since: str, below: str, equal: Mapping[str, str], limit: int
-) -> tuple[list[Item], str | None]:
-    """Return the newest events of *shard* that are to be published first, and where to go on below; None at the end."""
-    marks = store.listings.marks(shard, MARKS_MAX)
-    if marks is None:
-        return store.listings.newest(f"{EVENTS}#{shard}", since, below, equal, limit, unpublished=True)
-    read = (store.table.get(event, "EVENT") for event in marks)
-    there = (it for it in read if it is not None and it.get("unpublished"))
-    return [
-        it for it in there if since <= it["feed_sk"] < below and all(it[name] == value for name, value in equal.items())
-    ], None
-
-
 def places(event: Item) -> Iterator[Place]:
     """Yield the deliveries that *event*, an item or its entry, owes its first publish."""
     for name, group in event["expected"].items():
         if group in event["unpublished"]:
-            yield Place(f"{event['feed_sk']}#{name}", EventId(event["pk"]), name)
+            yield Place(delivery_position(event, name), EventId(event["pk"]), name)
 
 
 def delivery(store: Store, place: Place) -> Delivery | None:

@@ -1,7 +1,6 @@
 """Missing events: when the relay asks for one again, when it gives one up, and the records of both.
 
-Under the pk `RECONCILE#{source}` an item `GUID#{guid}` is one missing event, and an item `HOOK#{hook}` is the progress
-through a hook's list.  Once the event arrives, its item expires at once.
+Once the event arrives, its item expires at once.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from relay.model.ids import EventId, event_id, from_iso, iso
 from relay.reconciliation.github import SENDS_AGAIN_FOR
-from relay.storage.items import ttl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -126,63 +124,48 @@ class Progress:
 
 
 class Records:
-    """The RECONCILE items of one source, and its events in the ledger."""
+    """What is kept of one source's reconciliation, and its events in the ledger."""
 
     def __init__(self, store: Store, source: Source) -> None:
         self._store = store
         self._source = source
-        self._pk = f"RECONCILE#{source.name}"
 
     def all(self) -> tuple[dict[str, Missing], dict[str, Progress]]:
         """Return the missing events by guid and the progress by hook, for the hooks of the source; one query."""
-        missing: dict[str, Missing] = {}
-        progress: dict[str, Progress] = {}
-        for item in self._store.table.query("pk = :pk", {":pk": self._pk}):
-            kind, _, name = item["sk"].partition("#")
-            if kind == "HOOK":
-                progress[name] = _progress_of(item)
-            else:
-                missing[name] = _missing_of(name, item)
+        missing, hooks = self._store.reconciliation.of(self._source.name)
+        found = {guid: _missing_of(guid, item) for guid, item in missing.items()}
         named = self._source.reconcile
-        return {guid: it for guid, it in missing.items() if it.hook in named}, progress
+        return (
+            {guid: event for guid, event in found.items() if event.hook in named},
+            {hook: _progress_of(item) for hook, item in hooks.items()},
+        )
 
-    def save(self, missing: Missing) -> None:
+    def save(self, event: Missing) -> None:
         """Save a missing event."""
-        times = {name: iso(at) for name in ("sent_at", "first_asked_at", "asked_at") if (at := getattr(missing, name))}
-        plain = {name: getattr(missing, name) for name in ("hook", "sending", "status", "event_type", "asked")}
-        self._put(f"GUID#{missing.guid}", {**plain, **times}, missing.expires_at)
+        times = {name: iso(at) for name in ("sent_at", "first_asked_at", "asked_at") if (at := getattr(event, name))}
+        plain = {name: getattr(event, name) for name in ("hook", "sending", "status", "event_type", "asked")}
+        self._store.reconciliation.save_missing(
+            self._source.name, event.guid, {**plain, **times}, expires_at=event.expires_at
+        )
 
-    def close(self, missing: Missing) -> None:
+    def close(self, event: Missing) -> None:
         """Forget a missing event."""
-        self.save(replace(missing, expires_at=self._store.now()))
+        self.save(replace(event, expires_at=self._store.now()))
 
     def save_progress(self, hook: str, progress: Progress) -> None:
         """Save the progress through the list of *hook*."""
         times = {name: iso(at) for name in ("since", "until", "accepted_at") if (at := getattr(progress, name))}
-        self._put(f"HOOK#{hook}", {**times, "cursor": progress.cursor}, self._store.now() + KEPT_FOR)
-
-    def _put(self, sk: str, what: Item, expires_at: datetime) -> None:
-        self._store.table.put(
-            {"pk": self._pk, "sk": sk, "kind": "RECONCILE", **what, "expires_at": ttl(expires_at)},
-        )
+        known = {**times, "cursor": progress.cursor}
+        self._store.reconciliation.save_hook(self._source.name, hook, known, expires_at=self._store.now() + KEPT_FOR)
 
     def arrived(self, guids: Iterable[str]) -> dict[str, datetime]:
-        """Return when the ledger received those of *guids* that it has, read consistently.
-
-        An EVENT item is below 4 KB as a rule, so each guid costs one read unit, and a hundred are one request.
-        """
-        keys = {(str(self._event(guid)), "EVENT"): guid for guid in guids}
-        found = self._store.table.get_many(keys, ["received_at"])
-        return {keys[key]: from_iso(item["received_at"]) for key, item in found.items()}
+        """Return when the ledger received those of *guids* that it has, read consistently."""
+        ids = {self._event(guid): guid for guid in guids}
+        return {ids[event]: at for event, at in self._store.received_at(ids).items()}
 
     def mark(self, guid: str) -> None:
         """Mark the event's record as reconciled; the first mark counts."""
-        self._store.table.update(
-            (self._event(guid), "EVENT"),
-            "SET reconciled_at = :now",
-            {":now": iso(self._store.now())},
-            condition="attribute_exists(pk) AND attribute_not_exists(reconciled_at)",
-        )
+        self._store.mark_reconciled(self._event(guid))
 
     def _event(self, guid: str) -> EventId:
         return event_id(self._source.name, guid)

@@ -17,9 +17,10 @@ from relay.model.ids import EventId, iso
 from relay.model.replay import RATE_MAX, Replay, ReplayState
 from relay.replay.deliveries import DIED, KEPT_FOR, REPLAYABLE
 from relay.runtime.parallel import each
-from relay.storage.filters import Filters
+from relay.storage.filters import CHOOSING, Filters, check_names
 from relay.storage.generations import Cause, new_replay_id, start_again
 from relay.storage.items import UNROUTED
+from relay.storage.listings import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 PAGE = 100
 EVERY = timedelta(seconds=50)  # the sweep runs every minute
-QUERY = ("source", "type", "destination", "status", "since", "until")
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,7 @@ def filters_of(query: Mapping[str, str]) -> Filters:
     Raises:
         BadRequest: *query* has an unknown filter, no filter at all, or chooses deliveries that are under way.
     """
-    for name in query:
-        if name not in QUERY:
-            raise BadRequest(f"unknown filter {name!r} (allowed: {', '.join(QUERY)})", code="unknown_filter")
+    check_names(query, CHOOSING)
     if not query:
         raise BadRequest("say which deliveries: a source, a destination, a status, a time …")
     found = Filters.of(query, also=UNROUTED)
@@ -76,7 +74,7 @@ def count(store: Store, query: Mapping[str, str], seconds_left: Callable[[], flo
     while below is not None and seconds_left() > 0:
         page, below = _page(store, filters, below, PAGE)
         for entry in page:
-            by_status[entry["feed_pk"].partition("#")[0]] += 1
+            by_status[kind_of(entry)] += 1
     return Counted(by_status, complete=below is None)
 
 
@@ -151,10 +149,9 @@ def advance(store: Store, router: Router, replay_id: str, seconds_left: Callable
 
 def _page(store: Store, filters: Filters, below: str, limit: int) -> tuple[list[Item], str | None]:
     """Return the newest deliveries of *filters* below a sort key, and the next sort key; None at the end."""
-    equal = dict(filters.equal)
-    if filters.destination is not None:
-        equal["destination"] = filters.destination
-    return store.listings.feed(map(str, filters.statuses), since=filters.since, below=below, equal=equal, limit=limit)
+    return store.listings.page(
+        map(str, filters.statuses), since=filters.since, below=below, equal=filters.equal, limit=limit
+    )
 
 
 def _start(store: Store, job: Replay, router: Router, paused: Collection[str], entry: Item) -> bool:

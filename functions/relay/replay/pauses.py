@@ -12,7 +12,7 @@ from relay.model.delivery import Status
 from relay.model.ids import EventId
 from relay.model.replay import RATE_DEFAULT, ReplayState
 from relay.replay import bulk
-from relay.storage.items import SHARDS
+from relay.storage.items import LOWEST
 
 if TYPE_CHECKING:
     from relay.model.replay import Replay
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 RELAY = "relay"  # the owner of a release that no person started
 HELD_A_SHARD = 500
 JOBS_LOOKED_AT = 100
-LOWEST = "0"
-HIGHEST = "~"
 
 
 def resume(store: Store, destination: str, *, rate: int, by: str | None, reason: str | None) -> Replay:
@@ -52,8 +50,8 @@ def release_strays(store: Store, positions: list[str] | None) -> tuple[list[Repl
     """
     found: dict[str, Item] = {}
     left: list[str] = []
-    for shard, above in enumerate(positions or [LOWEST] * SHARDS):
-        entries, more = store.listings.entries(f"{Status.HELD.value}#{shard}", above, HIGHEST, HELD_A_SHARD)
+    for shard, above in enumerate(positions or [LOWEST] * len(store.shards())):
+        entries, more = store.listings.oldest(Status.HELD, shard, above=above, limit=HELD_A_SHARD)
         left.append(entries[-1]["feed_sk"] if more else LOWEST)
         for entry in entries:
             found.setdefault(entry["destination"], entry)

@@ -1,9 +1,11 @@
-"""Reads what a listing is asked for: filters, times, limit and cursor."""
+"""The filters of the listings, and how a query says them: times, statuses, the limit and the cursor.
+
+`FILTERS` is the table: a filter by an attribute of the index `feed` is one row of it, and an option of the command.
+"""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -14,44 +16,82 @@ from typing import TYPE_CHECKING
 from relay.errors import BadRequest
 from relay.model.delivery import Status
 from relay.model.ids import iso
+from relay.storage.items import HIGHEST, LOWEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
-FILTERS = ("source", "type", "destination", "status", "since", "until", "limit", "cursor")
-LOWEST = "0"
-HIGHEST = "~"
+SORT_KEY_MAX_BYTES = 1024  # DynamoDB's
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One filter that a listing's query may say.
+
+    Attributes:
+        attribute: Of the feed's entries, which must equal the filter's text; None: the filter is read by a function of
+            its own, below.
+        of_delivery: Whether only the entries of deliveries have the attribute.
+        chooses: Whether it chooses entries; the others bound a page of them.
+    """
+
+    attribute: str | None = None
+    of_delivery: bool = False
+    chooses: bool = True
+
+
+FILTERS = {
+    "source": Filter("source"),
+    "type": Filter("event_type"),
+    "destination": Filter("destination", of_delivery=True),
+    "status": Filter(),
+    "since": Filter(),
+    "until": Filter(),
+    "limit": Filter(chooses=False),
+    "cursor": Filter(chooses=False),
+}
+CHOOSING = tuple(name for name, row in FILTERS.items() if row.chooses)
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which records to list, newest first.  *since* and *below* are sort keys: ISO times, or all there is."""
+    """Which records to list, newest first.
+
+    Attributes:
+        equal: Attributes that the entries must have, and their values.
+        of_event: Those of them that an event's entry has, too.
+        statuses: The statuses of the deliveries.
+        since, below: Sort keys: ISO times, or all there is.
+    """
 
     equal: Mapping[str, str]
-    destination: str | None
+    of_event: Mapping[str, str]
     statuses: tuple[str, ...]
     since: str
     below: str
     limit: int
     digest: str
 
+    @property
+    def destination(self) -> str | None:
+        """The destination of the deliveries; None: any."""
+        return self.equal.get("destination")
+
     @classmethod
     def of(cls, query: Mapping[str, str], *, also: str = "") -> Filters:
-        """Return the filters that the query string says.
+        """Return the filters of a query string.
 
         Args:
-            also: What it may say as a status that is none of a delivery's.
+            also: A status that the query may say, too, though no delivery has it.
 
         Raises:
-            BadRequest: Names the filter, or the value, that there isn't.
+            BadRequest: It names an unknown filter, or a value that the filter can't have.
         """
-        for name in query:
-            if name not in FILTERS:
-                raise BadRequest(f"unknown filter {name!r}: there are {', '.join(FILTERS)}", code="unknown_filter")
-        asked = {name: value for name, value in query.items() if name not in {"limit", "cursor"}}
+        check_names(query, FILTERS)
+        asked = {name: value for name, value in query.items() if name in CHOOSING}
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
         since, until = time_of(query, "since"), time_of(query, "until")
         if since and until and since >= until:
@@ -59,10 +99,12 @@ class Filters:
         below = until or HIGHEST
         if query.get("cursor"):
             below = between(position(query["cursor"], digest), since or LOWEST, below)
-        names = {"source": "source", "type": "event_type"}
+        attributes = {name: row.attribute for name, row in FILTERS.items() if row.attribute and name in query}
         return cls(
-            equal={names[name]: query[name] for name in names if name in query},
-            destination=query.get("destination"),
+            equal={attribute: query[name] for name, attribute in attributes.items()},
+            of_event={
+                attribute: query[name] for name, attribute in attributes.items() if not FILTERS[name].of_delivery
+            },
             statuses=(_status(query["status"], also),) if "status" in query else tuple(Status),
             since=since or LOWEST,
             below=below,
@@ -75,11 +117,18 @@ class Filters:
         return None if at is None else encoded(self.digest, at)
 
 
+def check_names(query: Mapping[str, str], known: Collection[str]) -> None:
+    """Raise `BadRequest` where *query* has a filter that isn't *known*."""
+    for name in query:
+        if name not in known:
+            raise BadRequest(f"unknown filter {name!r}: there are {', '.join(known)}", code="unknown_filter")
+
+
 def time_of(query: Mapping[str, str], name: str) -> str | None:
-    """Return the time that the parameter *name* says, as it stands at rest; None where it isn't given.
+    """Return the time of the parameter *name*, in UTC as the table has times; None where it isn't given.
 
     Raises:
-        BadRequest: It is no time, or one without a zone.
+        BadRequest: It isn't a time, or has no zone.
     """
     if name not in query:
         return None
@@ -87,7 +136,7 @@ def time_of(query: Mapping[str, str], name: str) -> str | None:
         moment = datetime.fromisoformat(query[name])
         if moment.tzinfo is not None:
             return iso(moment)
-    except (ValueError, OverflowError):  # no time, or in UTC none that there is
+    except (ValueError, OverflowError):  # no time, or out of range in UTC
         pass
     raise BadRequest(f"{name} must be an ISO 8601 time with a zone, such as 2026-01-31T09:00:00Z", code="bad_filter")
 
@@ -110,13 +159,19 @@ def _limit(query: Mapping[str, str]) -> int:
 
 
 def encoded(digest: str, at: str) -> str:
+    """Return the cursor of the query with *digest* that goes on at the sort key *at*."""
     return base64.urlsafe_b64encode(json.dumps([digest, at]).encode()).decode().rstrip("=")
 
 
 def position(text: str, digest: str) -> str:
+    """Return the sort key that a cursor says.
+
+    Raises:
+        BadRequest: It is no cursor, or that of another query.
+    """
     try:
         given, at = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, TypeError, binascii.Error, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         given, at = None, None
     if given != digest or not isinstance(at, str) or not at:
         raise no_cursor()
@@ -124,14 +179,16 @@ def position(text: str, digest: str) -> str:
 
 
 def no_cursor() -> BadRequest:
+    """Return the error of a cursor that isn't one of this query."""
     return BadRequest("the cursor is not one of this query: start without", code="bad_cursor")
 
 
-SORT_KEY_MAX_BYTES = 1024  # DynamoDB's
-
-
 def between(at: str, low: str, high: str) -> str:
-    """Return the sort key *at*, which a cursor says, if one of its query can be so."""
+    """Return the sort key *at* of a cursor.
+
+    Raises:
+        BadRequest: No entry of the query can have such a sort key.
+    """
     if not (at.isascii() and low <= at <= high and len(at) <= SORT_KEY_MAX_BYTES):
         raise no_cursor()
     return at

@@ -14,10 +14,10 @@
 | RECONCILE | `RECONCILE#{name}` | `HOOK#…` or `GUID#…`  |                                               |             |
 | QUARANTINE | `QUARANTINE#{name}` | `ROOM`              |                                               |             |
 
-`COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback URLs) `DESIRED` (what deploys want of QStash),
-`URLS` (when a deploy last changed any), `HANDSHAKE` (what a source's last one told, by source), `HOLD` (until when a
-quota holds all publishing), `PAUSED` (destinations), `SWEEP` (where the next goes on) and `AUDIT` (what the last found)
-are single items under a pk of that name.
+These are single items under a pk of that name: `COUNT`, `LEASE`, `KEYS` (QStash's signing keys, the key of callback
+URLs), `DESIRED` (what deploys want of QStash), `URLS` (when a deploy last changed any), `HANDSHAKE` (what a source's
+last one told, by source), `HOLD` (until when a quota holds all publishing), `PAUSED` (destinations), `SWEEP` (where the
+next run goes on), `SPOOL` (why a spooled webhook isn't taken in, and where to go on) and `AUDIT` (what the last found).
 
 The index `due` has `outbox#{shard}` (what is to be published), `watch#{shard}` (deliveries in flight, to be looked
 after) and `replays#running` (replays of many that go on), each by its time.
@@ -29,7 +29,7 @@ A REFUSAL is one of the fixed slots of a source (`(unknown)`: all that there are
 and how many refusals were counted with it; so one update does both, and strangers make no keys.
 
 A RECONCILE is how far the list of a source's hook was read, or an event that is in it and not here; see
-`relay.reconciliation.missing`.
+`relay.storage.reconciliation`.
 
 A QUARANTINE says how much is kept of what a source sent and was refused; see `relay.storage.quarantine`.
 
@@ -59,6 +59,8 @@ OUTBOX = "outbox"  # what is due to be published
 WATCH = "watch"  # what is due to be looked after: QStash has it, and hasn't reported its end
 EVENTS = "events"  # of the feed, those that go somewhere
 UNROUTED = "unrouted"  # and those that no route takes
+LOWEST = "0"  # below every sort key of the feed, which begin with a time
+HIGHEST = "~"  # above every one
 SHARDS = 8  # fixed: 8 partitions of an index take 8,000 small writes a second
 
 Item = dict[str, Any]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from relay.model.delivery import Status
 from relay.model.ids import iso
-from relay.storage.items import OUTBOX, SHARDS, Item, ttl
+from relay.storage.items import EVENTS, HIGHEST, LOWEST, OUTBOX, SHARDS, Item, ttl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 PAGE_READS_MAX = 10
 OWED_LOOKED_AT = 50
+MARKS_MAX = 50  # of a shard, whose events are read one by one
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Listings:
@@ -25,21 +28,22 @@ class Listings:
         self._table = table
         self._now = now
 
-    def feed(
+    def page(
         self,
-        partitions: Iterable[str],
+        kinds: Iterable[str],
         *,
-        since: str,
-        below: str,
-        equal: Mapping[str, str],
+        since: str = LOWEST,
+        below: str = HIGHEST,
+        equal: Mapping[str, str] = NONE,
         limit: int,
     ) -> tuple[list[Item], str | None]:
-        """Return the newest *limit* entries of some feed partitions (`events` or statuses), all shards merged.
+        """Return the newest *limit* entries of some *kinds*, all shards merged.
 
         Args:
+            kinds: `EVENTS`, `UNROUTED`, `REPLAYS`, or statuses of deliveries.
             since: Lowest sort key, inclusive.
             below: Sort key that all entries must be below.
-            equal: Attributes that entries must have.
+            equal: Attributes that entries must have, and their values.
 
         Returns:
             The entries, newest first, and the sort key to go on below; None at the end.  A page may be short, or
@@ -47,9 +51,9 @@ class Listings:
         """
         found: list[Item] = []
         floor = ""
-        for partition in partitions:
+        for kind in kinds:
             for shard in range(SHARDS):
-                items, stopped_at = self.newest(f"{partition}#{shard}", since, below, equal, limit)
+                items, stopped_at = self.newest(kind, shard, since=since, below=below, equal=equal, limit=limit)
                 found += items
                 floor = max(floor, stopped_at or "")
         found = sorted(
@@ -62,15 +66,16 @@ class Listings:
 
     def newest(
         self,
-        partition: str,
-        since: str,
-        below: str,
-        equal: Mapping[str, str],
-        limit: int,
+        kind: str,
+        shard: int,
         *,
+        since: str = LOWEST,
+        below: str = HIGHEST,
+        equal: Mapping[str, str] = NONE,
+        limit: int,
         unpublished: bool = False,
     ) -> tuple[list[Item], str | None]:
-        """Return the newest entries of one partition (with its shard), and where to go on below; None at the end.
+        """Return the newest entries of one kind in one shard, and where to go on below; None at the end.
 
         At least *limit* of them, where there are so many; fewer, where reading on found too few of *equal*.
 
@@ -78,7 +83,7 @@ class Listings:
             unpublished: Of events, only those that are to be published first.
         """
         names = {"#expires": "expires_at", **{f"#f{n}": name for n, name in enumerate(equal)}}
-        values = {":pk": partition, ":since": since, ":below": below, ":now": ttl(self._now())}
+        values = {":pk": _partition(kind, shard), ":since": since, ":below": below, ":now": ttl(self._now())}
         values |= {f":f{n}": value for n, value in enumerate(equal.values())}
         only = ["attribute_exists(unpublished)"] if unpublished else []
         kept = " AND ".join(["#expires > :now", *(f"#f{n} = :f{n}" for n in range(len(equal))), *only])
@@ -101,55 +106,102 @@ class Listings:
                 break
         return found, last["feed_sk"] if last else None
 
-    def marks(self, shard: int, most: int) -> list[str] | None:
-        """Return the ids of the events of *shard* that are to be published first; None where they may be over *most*.
+    def marked(
+        self, shard: int, *, since: str = LOWEST, below: str = HIGHEST, equal: Mapping[str, str] = NONE, limit: int
+    ) -> tuple[list[Item], str | None]:
+        """Return the newest events of *shard* that owe a first publish, and where to go on below; None at the end.
+
+        Where few events have an outbox mark, these are read, all of them; else the shard's events are walked.
+        """
+        marks = self._marks(shard)
+        if marks is None:
+            return self.newest(EVENTS, shard, since=since, below=below, equal=equal, limit=limit, unpublished=True)
+        read = (self._table.get(event, "EVENT") for event in marks)
+        return [
+            event
+            for event in read
+            if event is not None
+            and event.get("unpublished")
+            and since <= event["feed_sk"] < below
+            and all(event[name] == value for name, value in equal.items())
+        ], None
+
+    def _marks(self, shard: int) -> list[str] | None:
+        """Return the ids of the events of *shard* that owe a first publish; None where they may be over `MARKS_MAX`.
 
         The index lags by moments.
         """
         found: list[str] = []
         last: Item | None = None
         for _ in range(PAGE_READS_MAX):
-            items, last = self._table.page("due_pk = :pk", {":pk": f"{OUTBOX}#{shard}"}, after=last, IndexName="due")
-            found += [it["pk"] for it in items if it["sk"] == "EVENT"]
-            if len(found) > most:
+            items, last = self._table.page(
+                "due_pk = :pk", {":pk": _partition(OUTBOX, shard)}, after=last, IndexName="due"
+            )
+            found += [item["pk"] for item in items if item["sk"] == "EVENT"]
+            if len(found) > MARKS_MAX:
                 return None
             if last is None:
                 return found
         return None
 
-    def entries(self, partition: str, above: str, below: str, limit: int | None = None) -> tuple[list[Item], bool]:
-        """Return the entries of one partition between two sort keys, the oldest first, and whether there are more.
+    def oldest(
+        self, kind: str, shard: int, *, above: str = LOWEST, below: str = HIGHEST, limit: int | None = None
+    ) -> tuple[list[Item], bool]:
+        """Return the entries of one kind and shard between two sort keys, the oldest first; and whether there are more.
 
         Args:
-            partition: With its shard, `events#3`.
             limit: At most so many; None: all.
         """
-        values = {":pk": partition, ":above": above, ":below": below, ":now": ttl(self._now())}
+        values = {":pk": _partition(kind, shard), ":above": above, ":below": below, ":now": ttl(self._now())}
         request: Any = {"IndexName": "feed", "FilterExpression": "expires_at > :now"}
         found: list[Item] = []
         last: Item | None = None
         while True:
             condition = "feed_pk = :pk AND feed_sk BETWEEN :above AND :below"
             items, last = self._table.page(condition, values, after=last, **request)
-            found += [it for it in items if above < it["feed_sk"] < below]
+            found += [entry for entry in items if above < entry["feed_sk"] < below]
             if limit is not None and len(found) > limit:
                 return found[:limit], True
             if last is None:
                 return found, False
+
+    def count(self, kind: str, *, above: str = LOWEST, below: str = HIGHEST, most: int) -> int:
+        """Return how many entries of one kind there are between two sort keys: up to *most* of each shard."""
+        found = (self.oldest(kind, shard, above=above, below=below, limit=most) for shard in range(SHARDS))
+        return sum(len(entries) for entries, _ in found)
 
     def has_open(self, by: datetime) -> bool:
         """Tell whether anything that came *by* a time is still to end: QStash has it, or is to have it.
 
         The indexes lag by moments.  Where very much is to be published, it may be told of what came later, too.
         """
-        until = f"{iso(by)}~"
-        in_flight = Status.IN_FLIGHT.value
+        until = f"{iso(by)}{HIGHEST}"
         return any(
-            self._owes(f"{OUTBOX}#{shard}", iso(by)) or self.entries(f"{in_flight}#{shard}", "0", until, 0)[1]
+            self._owes(shard, iso(by)) or self.oldest(Status.IN_FLIGHT, shard, below=until, limit=0)[1]
             for shard in range(SHARDS)
         )
 
-    def _owes(self, partition: str, by: str) -> bool:
-        page, more = self._table.page("due_pk = :pk", {":pk": partition}, IndexName="due", Limit=OWED_LOOKED_AT)
-        items = (self._table.get(it["pk"], it["sk"]) for it in page)
-        return more is not None or any(it is not None and it["received_at"] <= by for it in items)
+    def _owes(self, shard: int, by: str) -> bool:
+        outbox = {":pk": _partition(OUTBOX, shard)}
+        page, more = self._table.page("due_pk = :pk", outbox, IndexName="due", Limit=OWED_LOOKED_AT)
+        items = (self._table.get(entry["pk"], entry["sk"]) for entry in page)
+        return more is not None or any(item is not None and item["received_at"] <= by for item in items)
+
+
+def kind_of(entry: Item) -> str:
+    """Return the kind that an entry is listed under: `EVENTS`, `UNROUTED`, `REPLAYS` or a delivery's status."""
+    return str(entry["feed_pk"]).partition("#")[0]
+
+
+def delivery_position(event: Item, destination: str) -> str:
+    """Return the sort key that the entry of a delivery of *event* has, or would have."""
+    return f"{event['feed_sk']}#{destination}"
+
+
+def position_past(event: Item) -> str:
+    """Return a sort key above those of *event*, an entry, and of its deliveries, and below those of later events."""
+    return f"{event['feed_sk']}#{HIGHEST}"
+
+
+def _partition(kind: str, shard: int) -> str:
+    return f"{kind}#{shard}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from relay.model.ids import from_iso, iso
+from relay.model.ids import DeliveryId, Generation, from_iso, iso
 from relay.model.replay import Replay, ReplayState
 from relay.storage.items import Item, shard_of, ttl
 
@@ -37,11 +37,11 @@ class Replays:
         item = self._table.get(_pk(replay_id), "JOB")
         return None if item is None else _replay_of(item)
 
-    def started(self, replay_id: str, limit: int) -> list[Item]:
-        """Return the records of up to *limit* deliveries that the replay has started."""
+    def started(self, replay_id: str, limit: int) -> list[tuple[DeliveryId, Generation]]:
+        """Return up to *limit* deliveries that the replay has started, each with the generation that it gave it."""
         condition = "pk = :pk AND begins_with(sk, :prefix)"
         items, _ = self._table.page(condition, {":pk": _pk(replay_id), ":prefix": "dlv_"}, Limit=limit)
-        return items
+        return [(DeliveryId(item["sk"]), Generation(item["generation"])) for item in items]
 
     def has_started(self, replay_id: str, delivery: str) -> bool:
         """Tell whether the replay has started the delivery."""
@@ -49,7 +49,7 @@ class Replays:
 
     def newest(self, limit: int) -> list[Replay]:
         """Return the newest *limit* replays."""
-        entries, _ = self._listings.feed([REPLAYS], since="0", below="~", equal={}, limit=limit)
+        entries, _ = self._listings.page([REPLAYS], limit=limit)
         found = (self.get(_id_of(entry)) for entry in entries)
         return [replay for replay in found if replay is not None]
 

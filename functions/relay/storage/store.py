@@ -4,8 +4,8 @@
   own or (above `INLINE_BODY_MAX_BYTES`) to the bucket, under its hash; then one conditional put makes the event, its
   expected deliveries and its outbox mark, and deduplicates.
 * `due` is sparse: what is to be published (`outbox#{shard}`) or looked after (`watch#{shard}`), by when.
-* The modules beside it have the rest: `feed` listings, `replays` and `refusals` these, `quarantine` the requests that
-  are kept whole, `state` the relay's own items.
+* Its parts have the rest, a module each: `listings`, `replays`, `refusals`, `quarantine` (refused requests that are
+  kept whole), `spool`, `pauses`, `leases`, `reconciliation`, `deployment` and `state` (the relay's own items).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from relay.model.ids import EventId, from_iso, iso
 from relay.storage.bucket import Bucket
 from relay.storage.deployment import Deployment
 from relay.storage.items import (
+    SHARDS,
     Item,
     body_key,
     conflict_item,
@@ -34,6 +35,7 @@ from relay.storage.leases import Lease, Leases
 from relay.storage.listings import Listings
 from relay.storage.pauses import Pauses
 from relay.storage.quarantine import Quarantine
+from relay.storage.reconciliation import Reconciliation
 from relay.storage.refusals import Refusals
 from relay.storage.replays import Replays
 from relay.storage.spool import Spool
@@ -86,6 +88,7 @@ class Store:
         self.bucket = Bucket(bucket, s3)
         self.now = now
         self.listings = Listings(self.table, now)
+        self.reconciliation = Reconciliation(self.table)
         self.replays = Replays(self.table, self.listings, now)
         self.refusals = Refusals(self.table)
         self.quarantine = Quarantine(self.table, self.bucket, now)
@@ -102,6 +105,11 @@ class Store:
             owner: Tells this run from others.
         """
         return self.leases.held(lease, owner)
+
+    @staticmethod
+    def shards() -> range:
+        """Return the shards of the indexes."""
+        return range(SHARDS)
 
     # -- bodies ---------------------------------------------------------------------------------------------------
 
@@ -186,6 +194,23 @@ class Store:
     def events(self, ids: Iterable[EventId]) -> list[Event]:
         """Return those of *ids* that exist, in their order."""
         return [event for event in map(self.event, ids) if event is not None]
+
+    def received_at(self, ids: Iterable[EventId]) -> dict[EventId, datetime]:
+        """Return when those of *ids* were received that exist, read consistently.
+
+        An EVENT item is below 4 KB as a rule, so each costs one read unit, and a hundred are one request.
+        """
+        found = self.table.get_many([(event, "EVENT") for event in ids], ["received_at"])
+        return {EventId(pk): from_iso(item["received_at"]) for (pk, _), item in found.items()}
+
+    def mark_reconciled(self, event: EventId) -> None:
+        """Say in the event's record that it came because it was asked for; the first to say so counts."""
+        self.table.update(
+            (event, "EVENT"),
+            "SET reconciled_at = :now",
+            {":now": iso(self.now())},
+            condition="attribute_exists(pk) AND attribute_not_exists(reconciled_at)",
+        )
 
     def history(self, event: EventId) -> tuple[Event, list[Delivery]] | None:
         """Return an event with all its deliveries, expected ones that have no record included: one query."""

@@ -74,7 +74,7 @@ def test_what_is_no_longer_what_was_asked_for_is_skipped(world: World) -> None:
     """It arrived, or is under way again, since the index was read; or its event has expired."""
     (event,) = dead(world, 1)
     job = start(world)
-    entry = world.store.listings.entries(f"dead_lettered#{shard_of(event.id)}", "0", "~")[0]
+    entry = world.store.listings.oldest("dead_lettered", shard_of(event.id))[0]
     put(world, event, "erp", Status.DELIVERED)
     world.store.table.put(entry[0] | {"sk": "GHOST", "feed_pk": f"dead_lettered#{shard_of(event.id)}"})
 
@@ -163,8 +163,10 @@ def test_each_record_says_who_asked_and_why(world: World) -> None:
 
     advance(world, job)
 
-    (record,) = world.store.replays.started(job.id, 9)
     delivery = world.store.delivery(event, "erp")
+    assert world.store.replays.started(job.id, 9) == [(delivery.id, delivery.generation)]
+    record = world.store.table.get(f"REPLAY#{job.id}", delivery.id)
+    assert record is not None
     assert (record["sk"], record["by"], record["reason"]) == (delivery.id, "arn:me", "mended")
     assert (record["generation"], record["replaces"]) == (delivery.generation, event.generation)
     assert world.store.replays.has_started(job.id, delivery.id)

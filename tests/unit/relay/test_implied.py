@@ -15,6 +15,7 @@ from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.publishing.routing import routing_now
 from relay.query import answers, health, implied
+from relay.storage import listings
 from tests.conftest import Clients
 from tests.memory_aws import MemoryDynamoDB, MemoryS3
 from tests.unit.relay.world import World
@@ -30,7 +31,7 @@ SOME, MANY = 50, 0  # how many marks of a shard are read one by one
 @pytest.fixture(params=[SOME, MANY], ids=["few", "many"])
 def world(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """Give a world that finds them by the marks of their events, or among all events."""
-    monkeypatch.setattr(implied, "MARKS_MAX", request.param)
+    monkeypatch.setattr(listings, "MARKS_MAX", request.param)
     return world
 
 
@@ -146,13 +147,13 @@ def test_looking_for_what_waits_leaves_time_for_the_rest(world: World, monkeypat
     """However many events are looked through for it, half of the time is for what has a record."""
     world.report(world.post(key="1").event, "erp", "callback", status=200)
     left_s = [20.0]
-    marked = implied.marked
+    marked = world.store.listings.marked
 
     def slow(*args: Any, **named: Any) -> Any:
         left_s[0] -= 4
         return marked(*args, **named)
 
-    monkeypatch.setattr(implied, "marked", slow)
+    monkeypatch.setattr(world.store.listings, "marked", slow)
 
     found = health.look(world.store, since=World.began, seconds_left=lambda: left_s[0])
 
@@ -193,7 +194,7 @@ def test_listings_say_what_the_events_say(ops: list[str], most: int, limit: str)
     wanted = truth(world, events)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(implied, "MARKS_MAX", most)
+        patched.setattr(listings, "MARKS_MAX", most)
         assert listed(world, limit=limit) == wanted
         for one in Status:
             assert listed(world, limit=limit, status=one) == [it for it in wanted if it["status"] == one]
