@@ -12,8 +12,9 @@ from relay.errors import SignatureError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from relay.verification.language import Spot
     from relay.verification.request import InboundRequest
-    from relay.verification.scheme import Row, Spot
+    from relay.verification.scheme import Row
 
 ITEMS_MAX = 100  # signatures of one request that are looked at
 

@@ -21,9 +21,10 @@ from relay.verification.templates import rendered_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from relay.verification.language import RequestTemplate, Spot
     from relay.verification.presented import PresentedSignature
     from relay.verification.request import InboundRequest
-    from relay.verification.scheme import RequestTemplate, Row, Spot
+    from relay.verification.scheme import Row
 
 _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})?"

@@ -12,8 +12,8 @@ from relay.errors import SignatureError, UnusableSecret
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from relay.verification.language import RequestTemplate
     from relay.verification.request import InboundRequest
-    from relay.verification.scheme import RequestTemplate
     from relay.verification.secret import Secret
 
 

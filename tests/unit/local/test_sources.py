@@ -31,7 +31,9 @@ EVENTS = Path(__file__).parents[3] / "events"
 NOW = 1_795_510_800.25
 FORGED = "github/pull_request.opened.forged"
 SAMPLES = {
-    f"{it.parent.name}/{it.stem}": it for it in sorted(EVENTS.glob("*/*.json")) if it.parent.name in built_in_schemes()
+    f"{file.parent.name}/{file.stem}": file
+    for file in sorted(EVENTS.glob("*/*.json"))
+    if file.parent.name in built_in_schemes()
 }
 UNSIGNED_HANDSHAKES = {
     "asana/x-hook-secret",
@@ -77,9 +79,9 @@ def secret_of(scheme: str, number: int = 0) -> Secret:
 
 def request_of(sample: str) -> SourceRequest:
     """Return *sample* as it stands in its file."""
-    it = read(SAMPLES[sample])
-    url = f"https://relay.example.com/webhooks/{it.source}" + (f"?{it.query}" if it.query else "")
-    return SourceRequest(it.method, url, it.headers, it.body)
+    held = read(SAMPLES[sample])
+    url = f"https://relay.example.com/webhooks/{held.source}" + (f"?{held.query}" if held.query else "")
+    return SourceRequest(held.method, url, held.headers, held.body)
 
 
 def sent(sample: str, *, at: float | None = None) -> SourceRequest:
@@ -114,11 +116,11 @@ def test_a_signed_sample_is_taken_for_an_event(sample: str) -> None:
     """It has the id and the type that its scheme finds."""
     row = Row.of(row_of(sample))
 
-    it = judged(row_of(sample), sent(sample), secret_of(sample.partition("/")[0]))
+    info = judged(row_of(sample), sent(sample), secret_of(sample.partition("/")[0]))
 
-    assert isinstance(it, WebhookInfo)
-    assert it.has_id == (bool(row.id) and sample not in WITHOUT_ID)
-    assert (it.event_type != EVENT_TYPE_UNKNOWN) == bool(row.type)
+    assert isinstance(info, WebhookInfo)
+    assert info.has_id == (bool(row.id) and sample not in WITHOUT_ID)
+    assert (info.event_type != EVENT_TYPE_UNKNOWN) == bool(row.type)
 
 
 @pytest.mark.parametrize("sample", sorted(UNSIGNED_HANDSHAKES | SIGNED_HANDSHAKES))
@@ -348,7 +350,7 @@ def test_slacks_published_example() -> None:
     }
 
 
-# -- what the odd ones add ----------------------------------------------------------------------------------------
+# -- what special ones add ----------------------------------------------------------------------------------------
 
 
 def test_adyens_items_each_have_a_signature() -> None:
