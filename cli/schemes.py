@@ -10,7 +10,7 @@ from relay.verification.secret import KEY_FORMS, Secret, key_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relay.verification.scheme import RequestTemplate
+    from relay.verification.language import RequestTemplate
 
 
 def identity(row: Mapping[str, Any]) -> str:

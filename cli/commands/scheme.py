@@ -42,8 +42,8 @@ def list_(asked: Asked, config: Path | None) -> None:
 
     known = _known(config)
     if asked.as_json:
-        for name, it in known.items():
-            json_line({"name": name, "title": it.title, "proof": it.proof, **it.row()})
+        for name, known_scheme in known.items():
+            json_line(_json(name, known_scheme))
         return
     columns = [
         Column("SCHEME", lambda it: it["name"], whole=True),
@@ -62,17 +62,17 @@ def list_(asked: Asked, config: Path | None) -> None:
 @asking
 def show(asked: Asked, scheme_name: str, config: Path | None) -> None:
     """Show one scheme: its row, as [schemes.x] in relay.toml takes it."""
-    it = _scheme(scheme_name, _known(config))
-    row = it.row()
+    shown = _scheme(scheme_name, _known(config))
+    row = shown.row()
     if asked.as_json:
-        json_line({"name": scheme_name, "title": it.title, "proof": it.proof, **row})
+        json_line(_json(scheme_name, shown))
         return
     from cli.terminal.tables import line
 
     never = "never sends an event again by itself"
-    again = f"sends an event again for {it.retries_for_s / 3600:g} h" if it.retries_for_s else never
-    line(f"# {it.title or scheme_name}" + (f"; proven against {PROOFS[it.proof]}" if it.proof else ""))
-    line(f"# waits {it.timeout_s:g} s for an answer, {again}")
+    again = f"sends an event again for {shown.retries_for_s / 3600:g} h" if shown.retries_for_s else never
+    line(f"# {shown.title or scheme_name}" + (f"; proven against {PROOFS[shown.proof]}" if shown.proof else ""))
+    line(f"# waits {shown.timeout_s:g} s for an answer, {again}")
     line(f"# the same event by: {identity(row)}")
     line(f"[schemes.{scheme_name}]")
     for key, value in row.items():
@@ -81,8 +81,8 @@ def show(asked: Asked, scheme_name: str, config: Path | None) -> None:
 
 @scheme.command()
 @click.argument("request_file", metavar="[REQUEST]", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--scheme", "scheme_name", metavar="NAME", help="The scheme to judge it by.")
-@click.option("--at", type=Moment(), help="The time to judge it at.  [default: now]")
+@click.option("--scheme", "scheme_name", metavar="NAME", help="The scheme to verify it by.")
+@click.option("--at", type=Moment(), help="The time to verify it at.  [default: now]")
 @click.option("--batch", is_flag=True, help="Read requests from standard input, one JSON object a line.")
 @CONFIG
 @asking
@@ -145,9 +145,7 @@ def _verify_lines(known: Mapping[str, Scheme]) -> None:
             verdict, failed = _unreadable(f"line {number} is no JSON: {error}"), failed + 1
         json_line({"id": asked.get("id") if isinstance(asked, dict) else None, **verdict})
     if failed:
-        raise Failure(
-            f"{failed} lines could not be judged: each must be a JSON object with scheme, url, headers, now …"
-        )
+        raise Failure(f"{failed} lines could not be read: each must be a JSON object with scheme, url, headers, now …")
 
 
 def _check_line(asked: object) -> None:
@@ -197,7 +195,7 @@ def _verdict(name: str, row: Mapping[str, Any], asked: Any, secret: Any, at: flo
     proof = Proof(secrets=lambda: secrets, refresh=lambda: False, fetch=None)
     nothing = {"idempotency_key": None, "event_type": None}
     try:
-        said = examine(source, _received(asked), proof, at=at)
+        said = examine(source, _request(asked), proof, at=at)
     except SignatureError as error:
         refused = {"verdict": "invalid", "reason": error.reason, "message": str(error)}
         return {**refused, **nothing, "answer": {"status": error.status}}
@@ -226,12 +224,12 @@ def _answer(status: int, body: str, content_type: str, headers: Mapping[str, str
     return answer
 
 
-def _received(asked: Mapping[str, Any]) -> Any:
+def _request(asked: Mapping[str, Any]) -> Any:
     from relay.verification.request import InboundRequest
 
     headers = {
-        str(name).lower(): ",".join(map(str, it)) if isinstance(it, list) else str(it)
-        for name, it in asked.get("headers", {}).items()
+        str(name).lower(): ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in asked.get("headers", {}).items()
     }
     body = base64.b64decode(asked.get("body") or "", validate=True)
     return InboundRequest(method=str(asked.get("method", "POST")), urls=[str(asked["url"])], headers=headers, body=body)
@@ -289,7 +287,7 @@ def _tell(verdict: Mapping[str, Any]) -> None:
     line(f"{'answer':<16} {verdict['answer']['status']} {verdict['answer'].get('body') or ''}".rstrip())
 
 
-# -- what is known ------------------------------------------------------------------------------------------------
+# -- schemes ------------------------------------------------------------------------------------------------------
 
 
 def _known(config: Path | None) -> Mapping[str, Scheme]:
@@ -308,6 +306,10 @@ def _scheme(name: str, known: Mapping[str, Scheme]) -> Scheme:
     if name not in known:
         raise Failure(f"there is no scheme {name!r}{nearest(name, list(known), 'relay scheme list')}")
     return known[name]
+
+
+def _json(name: str, known_scheme: Scheme) -> dict[str, Any]:
+    return {"name": name, "title": known_scheme.title, "proof": known_scheme.proof, **known_scheme.row()}
 
 
 def _toml(value: Any) -> str:

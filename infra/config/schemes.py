@@ -1,7 +1,7 @@
-"""Signature schemes as relay.toml and schemes.toml say them: the model of a row, and what can be wrong with one.
+"""Signature schemes in relay.toml and schemes.toml: the model of a row, and the mistakes in one.
 
-What the engine has no word for, and what would prove nothing, is looked at here, when a configuration is read, so that
-the functions needn't.
+A row that the engine can't read, or that would prove nothing, is refused here, when a configuration is read: so the
+functions needn't check it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from relay.verification.custom import SPECIALS
 from relay.verification.handshakes import NAMES as HANDSHAKES
+from relay.verification.language import PLACE
 from relay.verification.scheme import (
     ALGORITHMS,
     HASHES,
     HMACS,
     JWTS,
-    PLACE,
     PUBLIC_KEYS,
     TOKEN,
     TYPE,

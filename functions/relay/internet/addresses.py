@@ -1,6 +1,6 @@
-"""Which addresses are public, told from their text; and what a name resolves to.  Hides the many ways to write one.
+"""Tells which addresses are public, and resolves names.  Hides the many ways to write an address.
 
-A configuration's URLs are held to it when they are read, and what the relay itself calls when the name is resolved.
+A configuration's URLs are checked when it is read, and the relay's own calls when the name is resolved.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the relay fetches to verify a webhook: certificates, keys, a subscription to confirm.  Hides HTTP.
+"""Fetches certificates and keys that verify a webhook, and confirms subscriptions.  Hides HTTP.
 
-Who calls this has pinned the URL to its owner's hosts.  Nothing is followed elsewhere, nothing large is read, and what
-resolves to an address that isn't public isn't called.
+The caller has checked that the URL is at its owner's hosts.  No redirect is followed, no large answer is read, and no
+address is called that isn't public.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Fetcher:
     def __call__(self, url: str, body: Mapping[str, Any] | None = None) -> bytes:
         """Return the bytes at *url*, to which *body* is posted as JSON where there is one.
 
-        What failed is kept, too, for a minute: strangers name the URL, and can't have it asked for again and again.
+        A failure is kept, too, for a minute: a stranger may name the URL, and must not cause calls without end.
 
         Raises:
-            SignatureError: There is no such thing: the request named what isn't its provider's.
-            UpstreamError: It can't be fetched now; or too many others couldn't in the last minute.
+            SignatureError: Nothing is at *url*: the request named something that isn't its provider's.
+            UpstreamError: It can't be fetched now, or too many fetches failed in the last minute.
         """
         key = (url, repr(body))
         until, kept = self._kept.pop(key, (0.0, b""))

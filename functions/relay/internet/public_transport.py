@@ -1,7 +1,7 @@
-"""How the relay itself calls the internet: to public addresses alone, whatever a name resolves to.  Hides connecting.
+"""How the relay itself calls the internet: at public addresses alone, whatever a name resolves to.  Hides connecting.
 
-A name is resolved once, each of its addresses is looked at, and one of those is connected to: were the name resolved
-again to connect, its owner could answer otherwise the second time.  TLS and the Host header stay the name's.
+It resolves a name once, checks every address, and connects to one of these: the owner of the name could answer
+differently to a second look-up.  TLS and the Host header stay the name's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Who sent a request: 101 schemes, each a row of data, and a few that need code.
+"""Who sent a request: each scheme is a row of data, and a special one also an entry in `custom`.
 
-`verify` is the face: a request and a row go in, what the webhook says of itself comes out, or `SignatureError`.
-`scheme` reads rows, `signatures` and `templates` compute what must be there, `jwt`, `custom`, `certificates` and
-`public_keys` have what no row can say, `handshakes` answers a provider's first call.  It imports the internet folder,
-errors and the model.
+`verify` is the face: it takes a request and a row and returns the webhook's own info, or raises `SignatureError`.
+`scheme` reads rows in their `language`, `presented` finds the signatures in a request, `templates` makes what must be
+signed, `signatures` compares, `jwt` and `handshakes` do what their names say.  `custom` is the registry of special
+schemes, with `certificates`, `items`, `plaid` and `public_keys` under it.  The folder imports internet, errors and the
+model.
 """

@@ -1,4 +1,4 @@
-"""Amazon SNS and PayPal: they sign with a certificate whose URL stands in the request, so the URL is pinned first."""
+"""Amazon SNS and PayPal: they sign with a certificate, whose URL is in the request: its host is checked first."""
 
 from __future__ import annotations
 
@@ -67,20 +67,20 @@ def sns_message(request: InboundRequest) -> dict[str, str]:
     """Return the texts of the SNS message in the body.
 
     Raises:
-        SignatureError: It lacks one that it must have.
+        SignatureError: The body is no SNS message, or lacks a field.
     """
-    held = request.json
-    if not isinstance(held, dict):
+    body = request.json
+    if not isinstance(body, dict):
         raise SignatureError("the body is no SNS message", reason="malformed_header")
-    if held.get("Type") not in SNS_TYPES:  # it ends what is signed: another text could stand for several fields
+    if body.get("Type") not in SNS_TYPES:  # it ends what is signed: another text could stand for several fields
         raise SignatureError("Type is none of SNS's", reason="malformed_header")
-    required = (*SNS_REQUIRED, "SubscribeURL", "Token") if held.get("Type") in SNS_CONTROL else SNS_REQUIRED
+    required = (*SNS_REQUIRED, "SubscribeURL", "Token") if body.get("Type") in SNS_CONTROL else SNS_REQUIRED
     for name in required:
-        if not isinstance(held.get(name), str):
+        if not isinstance(body.get(name), str):
             raise SignatureError(f"{name} is missing", reason="missing_header")
-    if any(name in held and not isinstance(held[name], str | None) for name in SNS_SIGNED):
+    if any(name in body and not isinstance(body[name], str | None) for name in SNS_SIGNED):
         raise SignatureError("a signed field is no text", reason="malformed_header")
-    return {name: value for name, value in held.items() if isinstance(value, str)}
+    return {name: value for name, value in body.items() if isinstance(value, str)}
 
 
 def sns_signed(message: dict[str, str]) -> bytes:

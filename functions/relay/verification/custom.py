@@ -39,7 +39,7 @@ _PORTS = {"https": 443, "http": 80}
 
 
 def twilio(request: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
-    """Yield the URL and, of a form, every parameter by name; of any other body the URL holds the hash.
+    """Yield the URL and, of a form, every parameter by name.  The URL holds the hash of any other body.
 
     Source: https://www.twilio.com/docs/usage/security#validating-requests
     """
@@ -54,7 +54,7 @@ def twilio(request: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
 
 
 def twilio_shared_key(request: InboundRequest, secret: Secret, key: str) -> Iterator[bytes]:
-    """Yield what `twilio` does, where the request says that it is signed with HMAC-SHA256: nothing weaker counts."""
+    """Yield what `twilio` yields, if the request names HMAC-SHA256 as its algorithm: a weaker one is refused."""
     items = [it.partition("=") for it in _header(request, _TWILIO_SETTINGS).split(",")]
     named = [value.strip() for name, _, value in items if name.strip() == "algorithm" and value.strip()]
     if not named or named[0].upper() != "HMAC_SHA256":
@@ -91,9 +91,9 @@ def mandrill(request: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
 
 
 def braintree(request: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
-    """Yield the payload as it stands in the form, and with the line end that some frameworks strip.
+    """Yield the form's payload as it is, and with the line end that some frameworks strip.
 
-    The challenge of the handshake is signed by the same key: nothing that it could be is a payload.
+    The handshake's challenge is signed with the same key, so nothing that could be a challenge counts as a payload.
     """
     payload = request.find("form:bt_payload")
     if payload is None:
@@ -108,7 +108,7 @@ def braintree(request: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
 
 
 def plivo_v2(request: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
-    """Yield the URL without its query, and the nonce: neither parameters nor body are covered."""
+    """Yield the URL without its query, and the nonce.  The signature covers neither parameters nor body."""
     nonce = _nonce(request, "X-Plivo-Signature-V2-Nonce")
     for url in request.urls:
         yield (url.partition("#")[0].partition("?")[0] + nonce).encode(errors="replace")
@@ -145,7 +145,7 @@ def hubspot_v3(request: InboundRequest, _: Secret, __: str) -> Iterator[bytes]:
 
 
 def _hubspot_urls(request: InboundRequest) -> Iterator[str]:
-    """Yield each URL as it came, and with the escapes decoded that the documentation lists."""
+    """Yield each URL as it came, and with those escapes decoded that the documentation lists."""
     for url in request.urls:
         decoded = re.sub(
             "%[0-9A-Fa-f]{2}",
@@ -206,7 +206,7 @@ def _header(request: InboundRequest, name: str) -> str:
 
 
 def _nonce(request: InboundRequest, name: str) -> str:
-    """Return a nonce, which nothing separates from what is signed before it: it may look like nothing of that."""
+    """Return a nonce.  Nothing parts it from the text before it, so it may hold letters, digits and hyphens only."""
     value = _header(request, name)
     if not re.fullmatch("[A-Za-z0-9-]{1,200}", value):
         raise SignatureError(f"{name} is malformed", reason="malformed_header")
@@ -214,7 +214,7 @@ def _nonce(request: InboundRequest, name: str) -> str:
 
 
 def _form(request: InboundRequest) -> Pairs:
-    """Return the fields of the form; a body in which none can be read isn't covered by their signature."""
+    """Return the fields of the form; refuse a body without a readable field, since the signature wouldn't cover it."""
     if request.body and not request.form:
         raise SignatureError("the body is no form that can be read", reason="malformed_header")
     return request.form

@@ -1,4 +1,4 @@
-"""Handshakes: what providers send to learn who answers, and the exact answer each expects.  None makes an event.
+"""Handshakes: the requests by which providers check an endpoint, and the exact answer to each.  None makes an event.
 
 A handshake of `UNSIGNED` comes before there is anything to verify (often before there is a secret); one of `SIGNED` is
 looked for only in a request whose signature is right.  Each function returns an answer; None: it is no handshake.
@@ -30,11 +30,11 @@ _NO_SNIFFING = {"x-content-type-options": "nosniff"}  # it is a stranger's text 
 
 @dataclass(frozen=True)
 class HandshakeAnswer:
-    """An HTTP answer.
+    """The HTTP answer to a handshake.
 
     Attributes:
-        confirm: The URL to be fetched before it is given.
-        keep: What the owner must see of the handshake, by name: a token to paste at the provider.
+        confirm: A URL that must be fetched before answering; None: there is none.
+        keep: Values that the owner must see, by name: a token to paste at the provider.
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""A request as it came, and where things stand in it.  Each part is parsed once, and only if it is asked for.
+"""An inbound request, and the language of places in it.  Each part is parsed once, on demand.
 
 A *place* says where a value stands:
 
@@ -7,13 +7,13 @@ A *place* says where a value stands:
 * `form:payload.event.type`                a field of a form (urlencoded or multipart), and a path in the JSON it holds
 * `query:validationToken`                  a parameter of the query string
 * `claim:jti`                              a claim of the JWT that signed the request
-* `@structured-key`                        what a function of `relay.verification.custom` finds
+* `@structured-key`                        what a function of `PLACES` finds
 * `X-Gitea-Delivery|X-GitHub-Delivery`     the first of these that is there
 
 Until its signature is checked a body is the JSON that its bytes are, or the form that they say; from then on what
 `relay.model.content` makes of it.
 
-Nothing here raises: what can't be read isn't there.
+Nothing here raises: a part that can't be read counts as absent.
 """
 
 from __future__ import annotations

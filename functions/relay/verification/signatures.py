@@ -1,21 +1,19 @@
-"""Who sent it: one engine over scheme rows.  A verification returns the signed time or raises one error, for any input.
+"""The engine that verifies a request by its scheme's row.  It raises one error, whatever the request is.
 
-What the engine keeps to itself, whatever a row says: comparisons in constant time, staleness, several secrets, and that
-a request never chooses its algorithm.  What a row can't say is in `custom`.
+Whatever a row says, the engine compares in constant time, checks how old the signed time is, tries several secrets, and
+lets no request choose its algorithm.  What no row can say is in `custom`.
 """
 
 from __future__ import annotations
 
-import base64
 import hmac
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from relay.errors import SignatureError, UnusableSecret, UpstreamError
+from relay.verification.presented import presented
 from relay.verification.scheme import HASHES, HMACS, JWTS, TOKEN
 from relay.verification.secret import Secret, is_one_of, key_of
 from relay.verification.templates import rendered_for
@@ -23,29 +21,15 @@ from relay.verification.templates import rendered_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from relay.verification.language import RequestTemplate, Spot
+    from relay.verification.presented import PresentedSignature
     from relay.verification.request import InboundRequest
-    from relay.verification.scheme import RequestTemplate, Row, Spot
+    from relay.verification.scheme import Row
 
-ITEMS_MAX = 100  # signatures in one request that are looked at
 _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})?"
 )
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
-
-
-@dataclass(frozen=True)
-class PresentedSignature:
-    """A signature that stands in the request.
-
-    Attributes:
-        spot: The index of its spot in the row.
-        value: Decoded; of a token or a JWT the bytes of its text.
-        part: What stands there for a part of the secret.
-    """
-
-    spot: int
-    value: bytes
-    part: str | None
 
 
 def check_signature(
@@ -92,7 +76,7 @@ def _check_json(row: Row, request: InboundRequest) -> None:
 
 
 def _says(error: SignatureError) -> int:
-    """Return how much *error* says: that a secret is no good, that it didn't sign, or what else is wrong."""
+    """Return how much *error* says, in rising order: the secret is unusable, it didn't sign, another check failed."""
     if isinstance(error, UnusableSecret):
         return 0 if error.reason == "no_secret" else 1
     return 2 if error.reason in {"bad_signature", "wrong_issuer", "wrong_token"} else 3
@@ -105,7 +89,7 @@ def _verify(row: Row, request: InboundRequest, secret: Secret, at: float, fetch:
     if row.special is not None and row.special.verify is not None:
         row.special.verify(request, secret, at, fetch)
     else:
-        given, time = _given(row, request)
+        given, time = presented(row, request)
         if row.algorithms[0] in JWTS:
             from relay.verification.jwt import verify_token
 
@@ -119,7 +103,7 @@ def _verify(row: Row, request: InboundRequest, secret: Secret, at: float, fetch:
 
 
 def check_form(row: Row, request: InboundRequest, *, at: float) -> None:
-    """Raise unless *request* has all that it takes, but for who signed it: as far as that shows without a secret.
+    """Raise unless *request* has the form of a verified one, as far as that shows without a secret.
 
     Args:
         at: Now, in epoch seconds.
@@ -132,7 +116,7 @@ def check_form(row: Row, request: InboundRequest, *, at: float) -> None:
     _check_json(row, request)
     for place, wanted in row.requires:
         _check_required(place, wanted, request, nobody)
-    _, time = _given(row, request)
+    _, time = presented(row, request)
     with suppress(UnusableSecret):  # a part of it is signed, too
         next(iter(_messages(row, request, nobody, "nobody's", time)), None)
     if row.tolerance_s is not None:
@@ -148,63 +132,7 @@ def check_age(moment: float, tolerance_s: tuple[float, float], at: float) -> Non
         raise SignatureError(f"the signed time is {-age:.0f} s in the future", reason="future_timestamp")
 
 
-# -- what is given ------------------------------------------------------------------------------------------------
-
-
-def _given(row: Row, request: InboundRequest) -> tuple[list[PresentedSignature], str | None]:
-    """Return the signatures in the request, and the time that stands among them."""
-    found: list[PresentedSignature] = []
-    time: str | None = None
-    present = False
-    for index, spot in enumerate(row.spots):
-        for value in _values(spot, request):
-            present = True
-            for item in value.split(row.separator)[:ITEMS_MAX] if row.separator else [value]:
-                for pattern in spot.items:
-                    match = pattern.fullmatch(item.strip())
-                    if match is None:
-                        continue
-                    groups = match.groupdict()
-                    time = time or groups.get("time")
-                    decoded = _decoded(groups["sig"], spot.encoding) if "sig" in groups else None
-                    if decoded is not None:
-                        found.append(PresentedSignature(index, decoded, groups.get("part")))
-    name = row.spots[0].place
-    if not present:
-        raise SignatureError(f"{name} is missing", reason="missing_header")
-    if not found:
-        raise SignatureError(f"{name} is malformed", reason="malformed_header")
-    return found, time
-
-
-def _values(spot: Spot, request: InboundRequest) -> Iterable[str]:
-    if spot.place.endswith("*"):
-        pattern = spot.place.lower()
-        return [value for name, value in request.headers.items() if fnmatchcase(name, pattern)][:ITEMS_MAX]
-    value = request.find(spot.place)
-    return [] if value is None else [value]
-
-
-def _decoded(text: str, encoding: str) -> bytes | None:
-    """Return the bytes that *text* says; None where another text would say the same: a signature has one spelling."""
-    if encoding in {"hex", "HEX"}:
-        return bytes.fromhex(text) if len(text) % 2 == 0 else None
-    if encoding in {"text", "jwt"}:
-        return text.encode(errors="replace")
-    decode, encode = (
-        (base64.b64decode, base64.b64encode)
-        if encoding == "base64"
-        else (base64.urlsafe_b64decode, base64.urlsafe_b64encode)
-    )
-    bare = text.rstrip("=")
-    padded = bare + "=" * (-len(bare) % 4)
-    if encoding == "base64" and text != padded:
-        return None
-    try:
-        decoded = decode(padded)
-    except ValueError:
-        return None
-    return decoded if encode(decoded).decode() == padded else None
+# -- what was signed ----------------------------------------------------------------------------------------------
 
 
 def _check_required(place: str, wanted: RequestTemplate, request: InboundRequest, secret: Secret) -> None:
@@ -215,15 +143,12 @@ def _check_required(place: str, wanted: RequestTemplate, request: InboundRequest
         raise SignatureError(f"{place} isn't what it must be", reason="wrong_issuer")
 
 
-# -- what was signed ----------------------------------------------------------------------------------------------
-
-
 def _matches(
     row: Row, request: InboundRequest, secret: Secret, given: list[PresentedSignature], time: str | None
 ) -> bool:
     """Tell whether *secret* made one of *given*.
 
-    Which of the messages and signatures it was is no secret, so that no more of them are looked at then.
+    The first match ends the search: which message and signature matched is no secret.
     """
     paired = len(row.spots) == len(row.parts) > 1
     usable = False
@@ -234,10 +159,10 @@ def _matches(
             continue
         usable = True
         for message in _messages(row, request, secret, text, time):
-            for it in given:
-                if (paired and it.spot != index) or not _is_part(it, row.spots[it.spot], secret):
+            for signature in given:
+                if (paired and signature.spot != index) or not _is_part(signature, row.spots[signature.spot], secret):
                     continue
-                if _made(row.algorithms[0], key, message, it.value):
+                if _made(row.algorithms[0], key, message, signature.value):
                     request.signed = None if row.is_secret_itself else message
                     return True
     if not usable:
@@ -291,7 +216,7 @@ def _moment(row: Row, request: InboundRequest, time: str | None) -> float:
 
 
 def moment_of(text: str, time_format: str) -> float | None:
-    """Return the epoch seconds that *text* says in *time_format*; None where it doesn't.
+    """Return the epoch seconds of *text*, a time in *time_format*; None where it is none.
 
     `s` and `ms` are since the epoch; `iso` has a zone, and `iso-utc` may leave it out.
     """

@@ -1,4 +1,4 @@
-"""Renders what a scheme signs: the template of its row, filled from the request."""
+"""Fills the templates of a scheme's row from a request: the bytes that are signed, or that a place must hold."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from relay.errors import SignatureError, UnusableSecret
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from relay.verification.language import RequestTemplate
     from relay.verification.request import InboundRequest
-    from relay.verification.scheme import RequestTemplate
     from relay.verification.secret import Secret
 
 
@@ -25,7 +25,7 @@ def rendered_for(
     key_text: str | None = None,
     time: str | None = None,
 ) -> Iterator[bytes]:
-    """Yield what *template* says of the request: for each URL it may have been sent to, where it names the URL.
+    """Yield *template* filled from *request*: once, or once for each of the request's URLs where it names the URL.
 
     Raises:
         SignatureError: A field isn't in the request.
@@ -82,11 +82,11 @@ _DERIVED: dict[str, Callable[[InboundRequest, str], str | bytes | None]] = {
     "body_gunzipped": lambda request, _: request.plain,
     "url_qsh": _query_string_hash,
     **{
-        f"body_sha256_{name}": lambda request, _, encode=it: _hashed(request.body, encode)  # type: ignore[misc]
-        for name, it in _ENCODERS.items()
+        f"body_sha256_{name}": lambda request, _, encode=encode: _hashed(request.body, encode)  # type: ignore[misc]
+        for name, encode in _ENCODERS.items()
     },
     **{
-        f"url_sha256_{name}": lambda _, url, encode=it: _hashed(url.encode(errors="replace"), encode)  # type: ignore[misc]
-        for name, it in _ENCODERS.items()
+        f"url_sha256_{name}": lambda _, url, encode=encode: _hashed(url.encode(errors="replace"), encode)  # type: ignore[misc]
+        for name, encode in _ENCODERS.items()
     },
 }

@@ -1,4 +1,4 @@
-"""What the relay makes of a request: a handshake to answer, an event to take in, or a refusal.  Ingest's first step.
+"""Verifies a request: returns the answer to a handshake, or the webhook's info, or refuses it.  Ingest's first step.
 
 `relay scheme verify` runs the same code.
 """
@@ -35,7 +35,7 @@ _NOT_IN_A_HEADER = re.compile(r"[^!-~]+")
 
 @dataclass(frozen=True)
 class WebhookInfo:
-    """What a verified request says of itself.
+    """The id, type, headers and query of a verified request.
 
     Attributes:
         idempotency_key: The source's own id of the event; `sha256:` and a hash where it gives none: see `identity`.
@@ -67,7 +67,7 @@ def verify(
     at: float,
     fetch: Callable[..., bytes] | None = None,
 ) -> WebhookInfo | HandshakeAnswer:
-    """Return what *request* says of its event, or the answer to its handshake.
+    """Return the info of *request*, or the answer to its handshake.
 
     Args:
         row: The source's scheme.
@@ -76,7 +76,7 @@ def verify(
         fetch: Returns the bytes at an https URL, with a JSON body to post as its second argument.
 
     Raises:
-        SignatureError: It is neither, for any reason there is.  Only *fetch* may raise another.
+        SignatureError: The request is refused, for whatever reason.  Only *fetch* may raise another error.
     """
     if row.handshake:
         from relay.verification.handshakes import SIGNED, UNSIGNED
@@ -93,7 +93,7 @@ def verify(
 
 
 def describe(row: Row, request: InboundRequest) -> WebhookInfo:
-    """Return what a verified request says of itself.  A body that should be JSON and isn't has the type `unknown`."""
+    """Return the info of a verified request.  Its type is `unknown` where its body should be JSON and isn't."""
     request.verified = True
     parts = [request.find_id(place) for place in row.id]
     key = ":".join(it or "" for it in parts) if any(parts) else None
@@ -126,10 +126,11 @@ def describe(row: Row, request: InboundRequest) -> WebhookInfo:
 
 
 def identity(row: Row, request: InboundRequest, event_type: str) -> str:
-    """Return what tells one event of a source that gives no ids from another, as hex: two that say the same are one.
+    """Return the identity, in hex, of an event whose source gives no ids: two requests of one identity are one event.
 
-    It is made of method, query, event type and the body's bytes.  Not of what differs each time that a request is sent,
-    which the scheme names, nor of other headers, of which many do, nor of the path: that is one per source.
+    It is made of the method, the query, the event type and the body's bytes.  It leaves out the parameters that change
+    with each sending, which the scheme names; all other headers, since many change as well; and the path, which is one
+    per source.
     """
     asked = request.query_without(row.passing_parameters)
     told = [it.encode(errors="replace") for it in (request.method, asked, event_type)]
@@ -141,7 +142,7 @@ def _is_any(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _fitting(values: Mapping[str, str], most: int) -> dict[str, str]:
-    """Return those of *values* that a record can keep: they have a name, and the first of them fit in *most* bytes."""
+    """Return the first of *values* that fit in *most* bytes; those without a name are left out."""
     kept, left = {}, most
     for name, value in values.items():
         size = len(name.encode(errors="replace")) + len(value.encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""Made-up signing secrets: for a scheme, what its provider would show its customer, and what the provider keeps."""
+"""Made-up signing secrets of a scheme: the part that its provider shows the customer, and the part that it keeps."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _OF_HANDSHAKES = {"meta": ("verify_token",)}  # parts that no signature needs
 
 
 def made_up(row: Mapping[str, Any]) -> str:
-    """Return a signing secret as the scheme *row* wants it, as text to be stored: a JSON object where it has parts.
+    """Return a signing secret in the form of the scheme *row*, as text to be stored: a JSON object where it has parts.
 
-    Where a private key signs, the secret holds that as well, for whoever plays the source.
+    Where a private key signs, the secret holds that as well, to play the source with.
     """
     wanted = Row.of(row)
     algorithm = wanted.algorithms[0]

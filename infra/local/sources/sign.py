@@ -1,8 +1,8 @@
-"""Plays a source: adds to a request whatever proves who sent it, as the provider would.
+"""Plays a source: adds to a request the proof of who sent it, as the provider would.
 
-It reads a scheme's row the other way round: the templates that say where a signature stands are filled in.  The bytes
-that are signed are the engine's own, so this shows nothing about a scheme; the providers' SDKs do that.  What no row
-can say is in `special`.
+It reads a scheme's row the other way round: it fills in the templates of the signatures.  It signs the bytes that the
+engine itself makes, so it proves nothing about a scheme; the providers' SDKs do that.  What no row can say is in
+`special`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from infra.local.sources.secrets import ASYMMETRIC
 from infra.local.sources.special import signer_of
 from relay.errors import SignatureError
 from relay.verification.handshakes import UNSIGNED
-from relay.verification.scheme import HASHES, HMACS, JWTS, PLACE, Row
+from relay.verification.language import PLACE
+from relay.verification.scheme import HASHES, HMACS, JWTS, Row
 from relay.verification.secret import key_of
 from relay.verification.templates import rendered_for
 

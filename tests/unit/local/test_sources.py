@@ -351,7 +351,7 @@ def test_slacks_published_example() -> None:
     }
 
 
-# -- what the odd ones add ----------------------------------------------------------------------------------------
+# -- what special ones add ----------------------------------------------------------------------------------------
 
 
 def test_adyens_items_each_have_a_signature() -> None:

@@ -14,9 +14,10 @@ from infra.local.sources.request import SourceRequest
 from infra.local.sources.secrets import made_up
 from infra.local.sources.sign import needs_signature, signed
 from relay.errors import SignatureError
+from relay.verification.presented import ITEMS_MAX
 from relay.verification.scheme import Row
 from relay.verification.secret import Secret
-from relay.verification.signatures import ITEMS_MAX, check_signature
+from relay.verification.signatures import check_signature
 from tests.unit.relay.signed import NOW, URL
 
 if TYPE_CHECKING:
