@@ -121,7 +121,7 @@ def check_names(query: Mapping[str, str], known: Collection[str]) -> None:
     """Raise `BadRequest` where *query* has a filter that isn't *known*."""
     for name in query:
         if name not in known:
-            raise BadRequest(f"unknown filter {name!r}: there are {', '.join(known)}", code="unknown_filter")
+            raise BadRequest(f"unknown filter {name!r} (allowed: {', '.join(known)})", code="unknown_filter")
 
 
 def time_of(query: Mapping[str, str], name: str) -> str | None:
