@@ -33,9 +33,9 @@ def without(name: str, status: Status = Status.PENDING) -> dict[str, Status]:
 def made(world: World) -> dict[str, int]:
     """Return how many messages QStash has made for each URL."""
     found: dict[str, int] = {}
-    for it in world.wire.logs:
-        if it["state"] == "CREATED":
-            found[it["url"]] = found.get(it["url"], 0) + 1
+    for row in world.wire.logs:
+        if row["state"] == "CREATED":
+            found[row["url"]] = found.get(row["url"], 0) + 1
     return found
 
 

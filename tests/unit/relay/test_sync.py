@@ -29,8 +29,8 @@ def planned(desired: Any, account: Account, **how: Any) -> list[changes.Change]:
 def done(desired: Any, account: Account) -> list[str]:
     """Do it; return what was done, in its order."""
     todo = planned(desired, account)
-    for it in todo:
-        changes.perform(it, account)  # type: ignore[arg-type]
+    for change in todo:
+        changes.perform(change, account)  # type: ignore[arg-type]
     return [str(it) for it in todo]
 
 
@@ -74,7 +74,7 @@ def test_once_it_is_done_nothing_is_left_to_do_and_others_have_what_they_had(des
     assert {kind: {n: it for n, it in them.items() if n[:6] != "relay."} for kind, them in held.items()} == others
     ours = {name: it for name, it in held["groups"].items() if name[:6] == "relay."}
     assert {name: sorted(map(str, it)) for name, it in ours.items()} == {
-        name: sorted(map(str, it)) for name, it in desired["groups"].items()
+        name: sorted(map(str, endpoints)) for name, endpoints in desired["groups"].items()
     }
     assert {name for name in held["schedules"] if name[:6] == "relay."} == set(desired["schedules"])
 
