@@ -301,7 +301,7 @@ def test_a_log_that_has_forgotten_what_was_refused_leaves_nothing_to_a_person(wo
 
 @pytest.mark.parametrize("status", [401, 404])
 def test_what_its_owner_must_mend_splits_no_group(world: World, status: int) -> None:
-    """Alone it would be refused as well, or isn't QStash's to judge."""
+    """Alone it would be refused as well, or QStash has no say in it."""
     world.deploy(routed(audit=publishing()))
     world.wire.failures = [status]
 
