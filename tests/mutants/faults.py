@@ -103,7 +103,7 @@ FAULTS = (
         f"{RELAY}jobs/sweep.py",
         "while is_free and _has_time():",
         "while _has_time():",
-        ("tests/unit/relay/test_upkeep.py",),
+        ("tests/unit/relay/test_sweep_shards.py",),
     ),
     Fault(
         "quota-is-not-heeded",
@@ -198,14 +198,14 @@ FAULTS = (
         f"{RELAY}qstash/signature.py",
         'if claims.get("sub") not in urls:',
         'if claims.get("sub") is None:',
-        ("tests/unit/relay/test_signing.py",),
+        ("tests/unit/relay/test_qstash_signature.py",),
     ),
     Fault(
         "failure-counts-as-delivered",
         f"{RELAY}qstash/callbacks.py",
         "succeeded = 200 <= status < 300 and address.kind == CALLBACK",
         "succeeded = status < 300 and address.kind == CALLBACK",
-        ("tests/unit/relay/test_settle.py",),
+        ("tests/unit/relay/test_record.py",),
     ),
     Fault(
         "nobody-looks-after-what-is-in-flight",
@@ -224,9 +224,9 @@ FAULTS = (
         "if since is None or now - since < LOG_LAG:",
         "if False:",
         (
-            "tests/unit/relay/test_watch_looks.py",
-            "tests/unit/relay/test_watch_missing.py",
-            "tests/unit/relay/test_watch_settles.py",
+            "tests/unit/relay/test_in_flight_looks.py",
+            "tests/unit/relay/test_in_flight_missing.py",
+            "tests/unit/relay/test_in_flight_settles.py",
         ),
     ),
     Fault(
@@ -235,9 +235,9 @@ FAULTS = (
         "if seen and not begun:",
         "if seen and not begun and generation is None:",
         (
-            "tests/unit/relay/test_watch_looks.py",
-            "tests/unit/relay/test_watch_missing.py",
-            "tests/unit/relay/test_watch_settles.py",
+            "tests/unit/relay/test_in_flight_looks.py",
+            "tests/unit/relay/test_in_flight_missing.py",
+            "tests/unit/relay/test_in_flight_settles.py",
         ),
     ),
     Fault(
@@ -246,9 +246,9 @@ FAULTS = (
         "if seen and not begun:",
         "if seen:",
         (
-            "tests/unit/relay/test_watch_looks.py",
-            "tests/unit/relay/test_watch_missing.py",
-            "tests/unit/relay/test_watch_settles.py",
+            "tests/unit/relay/test_in_flight_looks.py",
+            "tests/unit/relay/test_in_flight_missing.py",
+            "tests/unit/relay/test_in_flight_settles.py",
         ),
     ),
     Fault(
@@ -385,14 +385,14 @@ FAULTS = (
         f"{RELAY}config/settings.py",
         "plain = tuple(it for it in known if not self.destinations[it].headers)",
         "plain = known",
-        ("tests/unit/relay/test_routes.py", "tests/infra/test_desired.py"),
+        ("tests/unit/relay/test_routing.py", "tests/infra/test_desired.py"),
     ),
     Fault(
         "own-headers-shown-in-qstash",
         f"{RELAY}publishing/messages.py",
         'hidden = (*message.redact, *(f"header[{it}]" for it in own))',
         "hidden = (*message.redact,)",
-        ("tests/unit/relay/test_routes.py",),
+        ("tests/unit/relay/test_routing.py",),
     ),
     Fault(
         "sync-removes-first",
@@ -565,7 +565,7 @@ FAULTS = (
         f"{RELAY}qstash/message_log.py",
         "if label is None or is_callback(row.url):",
         "if label is None:",
-        ("tests/unit/relay/test_watch_settles.py",),
+        ("tests/unit/relay/test_in_flight_settles.py",),
     ),
     Fault(
         "handed-over-twice",
@@ -656,7 +656,7 @@ FAULTS = (
         "infra/stack/writes.py",
         '"record": (EVENT, "ORPHAN#*", "COUNT"),',
         '"record": (EVENT, "ORPHAN#*"),',
-        ("tests/unit/relay/test_settle.py",),
+        ("tests/unit/relay/test_record.py",),
     ),
     Fault(
         "alarms-of-every-relay-of-the-account",
@@ -823,7 +823,7 @@ FAULTS = (
         f"{RELAY}qstash/callbacks.py",
         'wire.get("maxRetries") is not None and',
         '"maxRetries" in wire and',
-        ("tests/unit/relay/test_settle.py",),
+        ("tests/unit/relay/test_record.py",),
     ),
     Fault(
         "slow-key-is-as-fast-as-any",
@@ -1077,7 +1077,7 @@ FAULTS = (
         f"{RELAY}runtime/http_api.py",
         '_SLASHED = re.compile("/webhooks/([^/]+)/")',
         '_SLASHED = re.compile("/webhooks/([^/]+)/.*")',
-        ("tests/unit/relay/test_gateway.py",),
+        ("tests/unit/relay/test_http_api.py",),
     ),
     Fault(
         "scanners-push-out-what-tells-something",

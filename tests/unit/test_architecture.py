@@ -22,7 +22,16 @@ RELAY = sorted((FUNCTIONS / "relay").rglob("*.py"))
 PACKAGES = {path.parent for top in ("functions", "infra", "cli") for path in (CHECKOUT / top).rglob("__init__.py")}
 
 # Folders whose modules still use `it` as a name over several lines.
-NOT_YET = ("functions/", "infra/app.py", "infra/config/", "infra/local/sources/", "infra/stack/", "cli/")
+NOT_YET = (
+    "functions/",
+    "infra/app.py",
+    "infra/config/",
+    "infra/local/sources/",
+    "infra/stack/",
+    "cli/",
+    "tests/infra/",
+    "tests/unit/cli/",
+)
 SETS_ENVIRONMENT = {CHECKOUT / "infra" / "app.py"}  # for the CDK's Node, which reads it as it is imported
 PURE = {  # nothing here reaches a disk, a network, a clock's wait or another process
     *(
@@ -183,7 +192,7 @@ def _is_main(test: ast.expr) -> bool:
 
 def test_a_name_says_what_it_names() -> None:
     """`it` may name something within one line; over several a reader needs the noun."""
-    paths = [path for top in ("functions", "infra", "cli") for path in sorted((CHECKOUT / top).rglob("*.py"))]
+    paths = [path for top in ("functions", "infra", "cli", "tests") for path in sorted((CHECKOUT / top).rglob("*.py"))]
     found = {path: _long_lived(tree(path)) for path in paths}
     named = [f"{path.relative_to(CHECKOUT)}:{line}" for path, lines in found.items() for line in lines]
 

@@ -56,14 +56,14 @@ class Account:
     def remove_group(self, group: str) -> None:
         del self.held["groups"][group]
 
-    def put_schedule(self, name: str, it: Any) -> None:
-        self.held["schedules"][name] = dict(it)
+    def put_schedule(self, name: str, schedule: Any) -> None:
+        self.held["schedules"][name] = dict(schedule)
 
     def remove_schedule(self, name: str) -> None:
         del self.held["schedules"][name]
 
-    def put_queue(self, name: str, it: Any) -> None:
-        self.held["queues"][name] = {"lag": 0} | dict(it)
+    def put_queue(self, name: str, queue: Any) -> None:
+        self.held["queues"][name] = {"lag": 0} | dict(queue)
 
     def remove_queue(self, name: str) -> None:
         assert not self.held["queues"].pop(name)["lag"], "what waited in it is lost"

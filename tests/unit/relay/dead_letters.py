@@ -54,11 +54,11 @@ class DeadLetters:
         self.world.clock.at += timedelta(seconds=self.takes_s)
         after, labels = asked.get("cursor", ""), asked.get_list("label")
         found = [
-            it
-            for it in self.letters
-            if it["dlqId"] > after
-            and int(it["dlqId"].partition("-")[0]) >= int(asked.get("fromDate", "0"))
-            and (not labels or it.get("label") in labels)
+            letter
+            for letter in self.letters
+            if letter["dlqId"] > after
+            and int(letter["dlqId"].partition("-")[0]) >= int(asked.get("fromDate", "0"))
+            and (not labels or letter.get("label") in labels)
         ]
         page = found[: min(self.page_max, int(asked["count"]))]
         more = {"cursor": page[-1]["dlqId"]} if len(found) > len(page) else {}

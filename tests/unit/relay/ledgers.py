@@ -35,8 +35,8 @@ def whole(world: World, *, positions: list[str | None] | None = None, seconds: C
 def counts(*found: Balance) -> Counts:
     """Return how many deliveries have which status, all of *found* added up."""
     total: dict[str, Counter[Status]] = {}
-    for it in found:
-        for name, statuses in it.by_destination.items():
+    for part in found:
+        for name, statuses in part.by_destination.items():
             total.setdefault(name, Counter()).update(statuses)
     return {name: dict(statuses) for name, statuses in total.items()}
 

@@ -21,9 +21,9 @@ ERP = {"destination": "erp"}
 def dead(world: World, number: int, status: Status = Status.DEAD_LETTERED, first: int = 0) -> list[Event]:
     """Have so many events come, a second each, whose delivery to erp is over; return them, the oldest first."""
     found = []
-    for it in range(first, first + number):
+    for position in range(first, first + number):
         world.clock.at += SECOND
-        event = world.post(key=str(it)).event
+        event = world.post(key=str(position)).event
         put(world, event, "erp", status)
         found.append(event)
     world.clock.at += SECOND

@@ -142,35 +142,35 @@ def test_however_slow_anything_is_its_source_has_an_answer_in_time(
     waits_s: float, paces: dict[str, list[Seconds]]
 ) -> None:
     """With half a second to spare for the network; whose sender is proven is saved."""
-    it = Timed(waits_s, **paces)
+    relay = Timed(waits_s, **paces)
 
-    taken, answered_s = it.take_in()
+    taken, answered_s = relay.take_in()
 
     assert answered_s <= min(waits_s, FUNCTION_S) - 0.5
-    assert taken is None or it.is_saved
+    assert taken is None or relay.is_saved
 
 
 @pytest.mark.parametrize("waits_s", [1.0, 3.0, 5.0, 10.0])
 def test_with_nothing_slow_it_is_published_before_the_answer(waits_s: float) -> None:
     """However little a source waits."""
-    it = Timed(waits_s)
+    relay = Timed(waits_s)
 
-    taken, answered_s = it.take_in()
+    taken, answered_s = relay.take_in()
 
     assert isinstance(taken, Acceptance)
     assert taken.failure is None
-    assert set(it.world.statuses(taken.event.id).values()) == {Status.IN_FLIGHT}
+    assert set(relay.world.statuses(taken.event.id).values()) == {Status.IN_FLIGHT}
     assert answered_s < waits_s
 
 
 def test_a_table_that_is_away_leaves_time_for_the_spool() -> None:
     """A source that waits ten seconds has its 202, though each call of the table is waited for."""
-    it = Timed(10.0, table=[None])
+    relay = Timed(10.0, table=[None])
 
-    taken, answered_s = it.take_in()
+    taken, answered_s = relay.take_in()
 
     assert isinstance(taken, Webhook)
-    assert it.is_saved
+    assert relay.is_saved
     assert answered_s <= 9.5
 
 

@@ -68,8 +68,8 @@ def test_answers_that_stop_before_the_end_go_on_and_add_up(world: World, monkeyp
     answers = [_slice(world, window)]
     while answers[-1]["cursor"] is not None and len(answers) < 50:
         answers.append(_slice(world, window | {"cursor": answers[-1]["cursor"]}))
-    for it in (line for answer in answers for line in answer["destinations"]):
-        expected[it["destination"]] += it["expected"]
+    for line in (line for answer in answers for line in answer["destinations"]):
+        expected[line["destination"]] += line["expected"]
 
     assert expected == dict.fromkeys(NAMES, 6)
     assert len(answers) >= 8

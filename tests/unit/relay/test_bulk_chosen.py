@@ -21,9 +21,9 @@ def test_a_count_says_what_would_be_replayed_by_status_and_changes_nothing(world
     """Without a status: all that ended, and didn't arrive; what is held will go by itself."""
     number = dict(zip(Status, (0, 2, 0, 2, 1, 1, 2, 3, 2), strict=True))
     events = [
-        it
+        event
         for at, (status, count) in enumerate(number.items())
-        for it in dead(world, count, status=status, first=at * 10)
+        for event in dead(world, count, status=status, first=at * 10)
     ]
     before = [world.store.delivery(it, "erp") for it in events]
 

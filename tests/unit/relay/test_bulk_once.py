@@ -79,8 +79,8 @@ def test_what_died_again_before_the_page_is_done_again_is_not_replayed_twice(wor
     with pytest.raises(Crash):
         advance(world, job)
     begun = generations(world, events)
-    for it in events:
-        world.report(it, "erp", "failure", scope="d.erp", generation=world.store.delivery(it, "erp").generation)
+    for event in events:
+        world.report(event, "erp", "failure", scope="d.erp", generation=world.store.delivery(event, "erp").generation)
 
     again = advance(world, job)
 
@@ -93,8 +93,8 @@ def test_what_died_again_is_not_replayed_by_the_next_run(world: World) -> None:
     events = dead(world, 4)
     job = start(world, rate=2)
     advance(world, job)
-    for it in events[2:]:
-        world.report(it, "erp", "failure", scope="d.erp", generation=world.store.delivery(it, "erp").generation)
+    for event in events[2:]:
+        world.report(event, "erp", "failure", scope="d.erp", generation=world.store.delivery(event, "erp").generation)
 
     advance(world, job)
 

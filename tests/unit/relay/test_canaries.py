@@ -35,9 +35,9 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     """Give a relay whose source is a canary, and which the function record finds."""
     world.deploy(CANARY)
     world.store.deployment.save_keys(current=KEY, following="sig_next", mac=MAC)
-    it = wired(world, monkeypatch, tmp_path, "RELAY_TABLE")
-    monkeypatch.setattr(it, "settings", world.settings)
-    monkeypatch.setattr(record, "relay", lambda *_: it)
+    relay = wired(world, monkeypatch, tmp_path, "RELAY_TABLE")
+    monkeypatch.setattr(relay, "settings", world.settings)
+    monkeypatch.setattr(record, "relay", lambda *_: relay)
     monkeypatch.setattr(record, "handler", world.handler(record))
     yield world
     wiring.relay.cache_clear()

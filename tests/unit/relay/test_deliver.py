@@ -164,7 +164,7 @@ def test_a_hand_over_whose_answer_is_lost_says_that_it_may_be_doubled(
     whole = {"kind": "eventbridge", "name": "x", "arn": "arn:aws:sns:us-east-1:111122223333:x"} | target
     delivery = world.delivery(event, "ledger")
     account = {"partition": "aws", "region": "us-east-1", "account": "111122223333"}
-    it = HandOver(whole, event, delivery.id, delivery.generation, b"{}", None, account)
+    handover = HandOver(whole, event, delivery.id, delivery.generation, b"{}", None, account)
 
     class Broken:
         class exceptions:  # noqa: N801  # boto3's name
@@ -178,7 +178,7 @@ def test_a_hand_over_whose_answer_is_lost_says_that_it_may_be_doubled(
             return call
 
     with pytest.raises(UpstreamError) as failed:
-        give(it, lambda *_: Broken())
+        give(handover, lambda *_: Broken())
 
     assert str(failed.value).count(DOUBT) == times
 

@@ -42,9 +42,9 @@ def manager() -> Manager:
 
 @pytest.fixture
 def relay(manager: Manager) -> Relay:
-    it = Relay(Settings.of({"RELAY_DESTINATIONS_SECRET": "relay/destinations"}, FLAT))
-    it.vault = Secrets(manager, clock=lambda: manager.now)
-    return it
+    relay = Relay(Settings.of({"RELAY_DESTINATIONS_SECRET": "relay/destinations"}, FLAT))
+    relay.vault = Secrets(manager, clock=lambda: manager.now)
+    return relay
 
 
 def test_a_secret_is_read_once_a_minute_and_a_change_works_without_a_deploy(relay: Relay, manager: Manager) -> None:

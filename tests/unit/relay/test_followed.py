@@ -190,7 +190,8 @@ def test_only_the_relay_itself_learns_what_proves_a_hand_over(mixed: World) -> N
     event = mixed.post().event
 
     told = {
-        it.url.path.removeprefix(PUBLISH): it.headers.get(f"Upstash-Forward-{BODY_MAC}") for it in mixed.wire.published
+        request.url.path.removeprefix(PUBLISH): request.headers.get(f"Upstash-Forward-{BODY_MAC}")
+        for request in mixed.wire.published
     }
 
     assert told == {

@@ -54,18 +54,18 @@ def received(sqs: Any, name: str) -> list[dict[str, Any]]:
 
 def test_a_queue_gets_the_body_with_what_the_relay_knows_of_it(world: World, aws: Any) -> None:
     aws("sqs").create_queue(QueueName="plain")
-    it = a_delivery(world, {"kind": "sqs", "name": "plain"})
+    handover = a_delivery(world, {"kind": "sqs", "name": "plain"})
 
-    hand_over(it, aws)
+    hand_over(handover, aws)
 
     (message,) = received(aws("sqs"), "plain")
     said = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
     assert message["Body"] == '{"account": "a 1"}'
     assert said == {
-        "Relay-Event-Id": it.event.id,
-        "Relay-Delivery-Id": it.delivery,
+        "Relay-Event-Id": handover.event.id,
+        "Relay-Delivery-Id": handover.delivery,
         "Relay-Source": "github",
-        "Relay-Event-Type": it.event.event_type,
+        "Relay-Event-Type": handover.event.event_type,
         "Content-Type": "application/json",
         "Relay-Method": "POST",
     }
@@ -117,30 +117,30 @@ def test_a_state_machine_starts_once_for_a_delivery(world: World, aws: Any) -> N
     definition = {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}}
     role = "arn:aws:iam::000000000000:role/r"
     machine = aws("stepfunctions").create_state_machine(name="order", definition=json.dumps(definition), roleArn=role)
-    it = a_delivery(world, {"kind": "step_functions", "name": "order"})
+    handover = a_delivery(world, {"kind": "step_functions", "name": "order"})
 
-    hand_over(it, aws)
-    hand_over(it, aws)
+    hand_over(handover, aws)
+    hand_over(handover, aws)
 
     started = aws("stepfunctions").list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
-    assert [one["name"] for one in started] == [it.token]
-    assert len(it.token) <= 80
+    assert [one["name"] for one in started] == [handover.token]
+    assert len(handover.token) <= 80
     given = aws("stepfunctions").describe_execution(executionArn=started[0]["executionArn"])["input"]
     assert json.loads(given)["body"] == {"account": "a 1"}
 
 
 def test_a_bucket_gets_the_bytes_under_source_day_and_event(world: World, aws: Any) -> None:
     aws("s3").create_bucket(Bucket="archive")
-    it = a_delivery(world, {"kind": "s3", "name": "archive", "prefix": "in/"}, b"\xff")
+    handover = a_delivery(world, {"kind": "s3", "name": "archive", "prefix": "in/"}, b"\xff")
 
-    hand_over(it, aws)
-    hand_over(it, aws)
+    hand_over(handover, aws)
+    hand_over(handover, aws)
 
     (listed,) = aws("s3").list_objects_v2(Bucket="archive")["Contents"]
     kept = aws("s3").get_object(Bucket="archive", Key=listed["Key"])
-    assert listed["Key"] == f"in/github/2026/01/31/{it.event.id}"
+    assert listed["Key"] == f"in/github/2026/01/31/{handover.event.id}"
     assert (kept["Body"].read(), kept["ContentType"]) == (b"\xff", "application/json")
-    assert kept["Metadata"]["relay-delivery-id"] == it.delivery
+    assert kept["Metadata"]["relay-delivery-id"] == handover.delivery
 
 
 @pytest.mark.parametrize("kind", ["sqs", "sns"])
@@ -153,9 +153,9 @@ def test_a_target_in_another_region_is_reached_by_its_arn(world: World, aws: Any
         arn = aws("sqs", region).get_queue_attributes(**asked)["Attributes"]["QueueArn"]
         topic = aws("sns", region).create_topic(Name=name)["TopicArn"]
         aws("sns", region).subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    it = a_delivery(world, {"kind": kind, "name": name, "arn": f"arn:aws:{kind}:{far}:000000000000:{name}"})
+    handover = a_delivery(world, {"kind": kind, "name": name, "arn": f"arn:aws:{kind}:{far}:000000000000:{name}"})
 
-    hand_over(it, aws)
+    hand_over(handover, aws)
 
     assert len(received(aws("sqs", far), name)) == 1
     assert received(aws("sqs"), name) == []
@@ -192,13 +192,13 @@ def target(kind: str) -> dict[str, Any]:
 
 def test_a_function_is_invoked_asynchronously_with_what_an_entry_has(world: World) -> None:
     client = Client()
-    it = a_delivery(world, target("lambda"))
+    handover = a_delivery(world, target("lambda"))
 
-    hand_over(it, lambda *_: client)
+    hand_over(handover, lambda *_: client)
 
     ((call, given),) = client.asked
     assert (call, given["FunctionName"], given["InvocationType"]) == ("invoke", "orders", "Event")
-    assert json.loads(given["Payload"])["delivery_id"] == it.delivery
+    assert json.loads(given["Payload"])["delivery_id"] == handover.delivery
 
 
 @pytest.mark.parametrize(
@@ -225,9 +225,9 @@ def test_an_arn_is_asked_for_as_it_stands_where_it_is(
 
 def test_a_queue_of_another_account_is_asked_for_there(world: World) -> None:
     client = Client()
-    it = a_delivery(world, {**target("sqs"), "arn": "arn:aws:sqs:eu-west-1:111122223333:orders"})
+    handover = a_delivery(world, {**target("sqs"), "arn": "arn:aws:sqs:eu-west-1:111122223333:orders"})
 
-    hand_over(it, lambda *_: client)
+    hand_over(handover, lambda *_: client)
 
     assert client.looked_up == [{"QueueName": "orders", "QueueOwnerAWSAccountId": "111122223333"}]
 
@@ -266,15 +266,15 @@ def test_what_isnt_json_is_in_the_detail_in_base64(world: World, body: bytes) ->
 
 
 def test_a_type_that_no_attribute_and_no_entry_can_have_is_told_as_far_as_it_can_be(world: World) -> None:
-    it = a_delivery(world, target("eventbridge"))
-    odd = replace(it, event=replace(it.event, event_type="a\x01" + "b" * 198))
+    handover = a_delivery(world, target("eventbridge"))
+    unusual = replace(handover, event=replace(handover.event, event_type="a\x01" + "b" * 198))
     client = Client()
 
-    hand_over(odd, lambda *_: client)
+    hand_over(unusual, lambda *_: client)
 
     ((_, given),) = client.asked
     assert len(given["Entries"][0]["DetailType"]) == 128
-    assert odd.message[1]["Relay-Event-Type"]["StringValue"] == "a\ufffd" + "b" * 198
+    assert unusual.message[1]["Relay-Event-Type"]["StringValue"] == "a\ufffd" + "b" * 198
 
 
 @pytest.mark.parametrize(
@@ -292,15 +292,17 @@ def test_what_is_too_large_for_a_target_is_not_even_asked(world: World, kind: st
 
 @pytest.mark.parametrize("body", [b"{}", b"no JSON"])
 def test_a_fifo_queue_whose_group_is_nowhere_in_the_event_never_takes_it(world: World, body: bytes) -> None:
-    it = a_delivery(world, {"kind": "sqs", "name": "q.fifo", "group_id": "body.account"}, body)
+    handover = a_delivery(world, {"kind": "sqs", "name": "q.fifo", "group_id": "body.account"}, body)
 
     with pytest.raises(Undeliverable, match="group_id"):
-        hand_over(it, lambda *_: Client())
+        hand_over(handover, lambda *_: Client())
 
 
 def test_a_token_is_of_one_generation_of_one_delivery(world: World) -> None:
-    it = a_delivery(world, target("sqs"))
+    handover = a_delivery(world, target("sqs"))
 
-    tokens = {it.token, replace(it, generation=Generation("x")).token, replace(it, delivery="dlv_1.b").token}  # type: ignore[arg-type]
+    replayed = replace(handover, generation=Generation("x"))
+    other = replace(handover, delivery="dlv_1.b")  # type: ignore[arg-type]
+    tokens = {handover.token, replayed.token, other.token}
 
     assert len(tokens) == 3

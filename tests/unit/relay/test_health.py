@@ -58,8 +58,8 @@ def test_the_numbers_are_those_of_a_plain_reckoning(them: list[Delivery]) -> Non
     """Over the attempts themselves, which the index doesn't have."""
     found = Health()
 
-    for it in them:
-        found.add(delivery_item(it))
+    for delivery in them:
+        found.add(delivery_item(delivery))
 
     attempts = [attempt for it in them for attempt in it.attempts.values()]
     failed = [it for it in attempts if not it.succeeded]

@@ -117,8 +117,8 @@ def test_two_calls_by_get_are_two_events_and_each_says_what_it_said(world: World
     assert (first.duplicate, second.duplicate, again.duplicate) == (False, False, True)
     assert again.event.id == first.event.id
     asked = {
-        (it.headers["Upstash-Forward-Relay-Method"], it.headers["Upstash-Forward-Relay-Query"])
-        for it in world.wire.published
+        (request.headers["Upstash-Forward-Relay-Method"], request.headers["Upstash-Forward-Relay-Query"])
+        for request in world.wire.published
     }
     assert asked == {("GET", "msisdn=491&text=one"), ("GET", "msisdn=492&text=two")}
     kept = world.store.event(second.event.id)
@@ -150,9 +150,9 @@ def test_a_header_that_holds_a_part_of_the_secret_is_nobodys_though_a_pattern_na
 )
 def test_nothing_secret_of_the_query_is_kept(row: Row, query: str) -> None:
     """Neither the proof nor what the scheme asks for of the secret, however it is spelt."""
-    it = said(query, row=row)
+    info = said(query, row=row)
 
-    assert (it.raw_query, it.query) == ("a=1", {"a": "1"})
+    assert (info.raw_query, info.query) == ("a=1", {"a": "1"})
 
 
 def test_a_query_too_long_for_a_header_is_left_out_and_that_is_told() -> None:
@@ -166,11 +166,11 @@ def test_a_query_too_long_for_a_header_is_left_out_and_that_is_told() -> None:
 
 @given(query=st.text(max_size=60), body=st.binary(max_size=10), method=st.text(max_size=30))
 def test_whatever_is_asked_a_header_can_carry_it(query: str, body: bytes, method: str) -> None:
-    it = said(query.replace("#", ""), body, method)
+    info = said(query.replace("#", ""), body, method)
 
-    assert it.raw_query.isascii()
-    assert not set(it.raw_query) & set(" \r\n\0")
-    it.idempotency_key.encode("ascii")
+    assert info.raw_query.isascii()
+    assert not set(info.raw_query) & set(" \r\n\0")
+    info.idempotency_key.encode("ascii")
 
 
 @pytest.mark.parametrize("name", sorted(name for name, row in ROWS.items() if not row.id))

@@ -40,8 +40,8 @@ def failed(number: int, message: str = "msg_a", generation: Generation = NOW, *,
 
 
 def told(delivery: Delivery, *reports: Report) -> Delivery:
-    for it in reports:
-        delivery = delivery.after(it)
+    for report in reports:
+        delivery = delivery.after(report)
     return delivery
 
 

@@ -46,7 +46,7 @@ ended = st.builds(
 after = st.builds(
     lambda at, number, message, generation, succeeded, dead: (
         f"after({at:%S}, {number}, {message}, {generation}, {succeeded}, {dead})",
-        lambda it: it.after(
+        lambda delivery: delivery.after(
             Report(
                 Attempt(at, number, message, generation, succeeded=succeeded),
                 dead=dead,
@@ -70,10 +70,10 @@ def a_delivery() -> Delivery:
 
 def fold(told: list[Change], delivery: Delivery | None = None) -> Delivery:
     """Return a delivery after all of *told*."""
-    it = delivery or a_delivery()
+    delivery = delivery or a_delivery()
     for _, change in told:
-        it = change(it)
-    return it
+        delivery = change(delivery)
+    return delivery
 
 
 @given(changes.flatmap(lambda them: st.tuples(st.just(them), st.permutations(them))))
@@ -104,51 +104,51 @@ def test_a_status_never_falls(told: list[Change], more: list[Change]) -> None:
 @given(changes)
 def test_nothing_is_owed_to_what_is_over(told: list[Change]) -> None:
     """Neither a publish nor a look."""
-    it = fold(told)
+    delivery = fold(told)
 
-    assert it.status in OPEN or it.due_at is None
+    assert delivery.status in OPEN or delivery.due_at is None
 
 
 @given(changes)
 def test_nothing_can_be_made_due_again_that_is_over(told: list[Change]) -> None:
     """Whatever the sweep read before it ended."""
-    it = fold(told)
+    delivery = fold(told)
 
-    for due in (it.due(NOW, LOOK), it.owed(NOW, LOOK), it.waiting(NOW, LOOK, "the log")):
-        assert (due.due_at is None) == (it.status not in OPEN)
+    for due in (delivery.due(NOW, LOOK), delivery.owed(NOW, LOOK), delivery.waiting(NOW, LOOK, "the log")):
+        assert (due.due_at is None) == (delivery.status not in OPEN)
 
 
 @given(changes, published)
 def test_what_is_published_and_open_is_looked_after(told: list[Change], publish: Change) -> None:
     """Nothing in flight can be forgotten."""
-    it = fold([*told, ("published", lambda d: d.published(NOW, "msg_a", START, LOOK)), publish])
+    delivery = fold([*told, ("published", lambda d: d.published(NOW, "msg_a", START, LOOK)), publish])
 
-    assert it.status not in OPEN or it.due_at is not None
-    assert it.status is not Status.PENDING
+    assert delivery.status not in OPEN or delivery.due_at is not None
+    assert delivery.status is not Status.PENDING
 
 
 def test_an_answer_that_comes_again_moves_no_look() -> None:
     """The sweep decided when; an answer that was slow, or is repeated, knows less."""
-    it = a_delivery().published(NOW, "msg_a", START, LOOK).due(NOW, LOOK + timedelta(hours=6))
+    delivery = a_delivery().published(NOW, "msg_a", START, LOOK).due(NOW, LOOK + timedelta(hours=6))
 
-    again = it.published(NOW, "msg_a", START, LOOK + timedelta(minutes=1))
+    again = delivery.published(NOW, "msg_a", START, LOOK + timedelta(minutes=1))
 
-    assert again == it
+    assert again == delivery
 
 
 def test_a_publish_puts_what_was_due_to_be_published_off_to_its_look() -> None:
     """It was due at once, as a replay is: now QStash has it."""
-    it = a_delivery().replayed(NEXT, START)
+    delivery = a_delivery().replayed(NEXT, START)
 
-    assert it.published(NEXT, "msg_b", START, LOOK).due_at == LOOK
+    assert delivery.published(NEXT, "msg_b", START, LOOK).due_at == LOOK
 
 
 @given(changes)
 def test_a_reason_is_that_of_its_status(told: list[Change]) -> None:
     """Or there is none: what was unaccounted and is delivered has no excuse any more."""
-    it = fold(told)
+    delivery = fold(told)
 
-    assert it.reason == REASONS.get(it.status)
+    assert delivery.reason == REASONS.get(delivery.status)
 
 
 @given(changes)
@@ -202,12 +202,12 @@ def test_a_message_is_missing_since_it_was_missed_first() -> None:
     """Until it is there, or its destination was heard of."""
     later = START + timedelta(minutes=5)
     heard = Report(Attempt(later, 1, "msg_a", NOW, succeeded=False))
-    it = a_delivery().published(NOW, "msg_a", START, LOOK)
+    delivery = a_delivery().published(NOW, "msg_a", START, LOOK)
 
-    missed = it.missing(NOW, START).missing(NOW, later)
+    missed = delivery.missing(NOW, START).missing(NOW, later)
 
     assert missed.missing_since == START
-    assert missed.there(NOW) == it
+    assert missed.there(NOW) == delivery
     assert missed.there(OLD) == missed
     assert missed.after(heard).missing_since is None
 
@@ -215,9 +215,9 @@ def test_a_message_is_missing_since_it_was_missed_first() -> None:
 @pytest.mark.parametrize("due", [None, LOOK - timedelta(1), LOOK, LOOK + timedelta(1)])
 def test_what_is_owed_by_a_time_is_due_then_or_before(due: datetime | None) -> None:
     """A drift found late doesn't put off a look that was due sooner."""
-    it = replace(a_delivery(), due_at=due)
+    delivery = replace(a_delivery(), due_at=due)
 
-    assert it.owed(NOW, LOOK).due_at == min(due or LOOK, LOOK)
+    assert delivery.owed(NOW, LOOK).due_at == min(due or LOOK, LOOK)
 
 
 @pytest.mark.parametrize("due", [None, LOOK - timedelta(1), LOOK, LOOK + timedelta(1)])

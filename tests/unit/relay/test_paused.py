@@ -59,8 +59,8 @@ def test_a_function_knows_what_is_paused_without_a_read_a_webhook(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it knows is ten seconds old at most."""
-    it = Relay(world.settings)
-    it.store = world.store
+    relay = Relay(world.settings)
+    relay.store = world.store
     reads: list[str] = []
     get = world.store.table.get
 
@@ -70,12 +70,12 @@ def test_a_function_knows_what_is_paused_without_a_read_a_webhook(
 
     monkeypatch.setattr(world.store.table, "get", counted)
 
-    first = it.paused()
+    first = relay.paused()
     world.store.pauses.add("erp", "arn:me", None)
     world.clock.at += timedelta(seconds=9)
-    soon, reads_soon = it.paused(), reads.count("PAUSED")
+    soon, reads_soon = relay.paused(), reads.count("PAUSED")
     world.clock.at += timedelta(seconds=1)
-    later = it.paused()
+    later = relay.paused()
 
     assert (dict(first), dict(soon), set(later)) == ({}, {}, {"erp"})
     assert reads_soon == 2  # one of them the pause's own

@@ -156,7 +156,9 @@ def test_whatever_is_computed_of_whatever_body_it_is_saved_and_ends_or_goes(
     """By ingest, and once more by the sweep; and what comes beside it goes."""
     world = World(Clients(MemoryDynamoDB(), MemoryS3()))
     changes: dict[str, Any] = {
-        name: it for name, it in {"when": when, "transform": transform}.items() if it is not None
+        name: expression
+        for name, expression in {"when": when, "transform": transform}.items()
+        if expression is not None
     }
     routes = [a_route("ci", **changes) | {"to": {"ci": publishing(**how)}}, a_route("audit")]
     world.deploy(FLAT | {"sources": {"github": FLAT["sources"]["github"] | {"routes": routes}}})

@@ -33,9 +33,9 @@ def without(name: str, status: Status = Status.PENDING) -> dict[str, Status]:
 def made(world: World) -> dict[str, int]:
     """Return how many messages QStash has made for each URL."""
     found: dict[str, int] = {}
-    for it in world.wire.logs:
-        if it["state"] == "CREATED":
-            found[it["url"]] = found.get(it["url"], 0) + 1
+    for row in world.wire.logs:
+        if row["state"] == "CREATED":
+            found[row["url"]] = found.get(row["url"], 0) + 1
     return found
 
 
@@ -301,7 +301,7 @@ def test_a_log_that_has_forgotten_what_was_refused_leaves_nothing_to_a_person(wo
 
 @pytest.mark.parametrize("status", [401, 404])
 def test_what_its_owner_must_mend_splits_no_group(world: World, status: int) -> None:
-    """Alone it would be refused as well, or isn't QStash's to judge."""
+    """Alone it would be refused as well, or QStash has no say in it."""
     world.deploy(routed(audit=publishing()))
     world.wire.failures = [status]
 

@@ -40,12 +40,12 @@ FIRST = event_id("github", "d-1")
 def kept(world: World, clients: Clients, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Quarantining]:
     """Give a relay whose sources' keys were changed at the sender alone."""
     world.store.deployment.save_keys(current="sig_a", following="sig_b", mac=MAC)
-    it = wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
-    monkeypatch.setattr(it, "publisher", lambda: world.publisher)
-    monkeypatch.setattr(ingest, "relay", lambda *_: it)
+    relay = wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
+    monkeypatch.setattr(relay, "publisher", lambda: world.publisher)
+    monkeypatch.setattr(ingest, "relay", lambda *_: relay)
     monkeypatch.setattr(ingest, "record_refusal", partial(record_refusal, pace=RefusalPace()))
     monkeypatch.setattr(quarantine, "_PACE", Pace())  # a process is one function instance
-    found = Quarantining(world, it, clients.s3)
+    found = Quarantining(world, relay, clients.s3)
     found.configure(configured())
     yield found
     wiring.relay.cache_clear()
@@ -387,7 +387,7 @@ def test_the_url_that_was_set_too_late_proves_it_too(kept: Quarantining) -> None
     kept.raw("github", b"{}", signed)
     refused = kept.outcomes()
 
-    kept.it.settings = type(kept.it.settings).of(
+    kept.relay.settings = type(kept.relay.settings).of(
         {"RELAY_BASE_URLS": "https://hooks.example.com", "RELAY_SOURCES_SECRET": "relay/sources"},
         kept.world.settings.flat,
     )
@@ -417,8 +417,8 @@ def test_what_was_tampered_with_keeps_no_other_waiting(kept: Quarantining) -> No
     right = json.loads(objects(kept)[name])
     wrong: list[Any] = [b"no JSON", b"[1]", b"[" * 100_000, {}, right | {"headers": {"a": 1}}, right | {"body": "x"}]
     wrong += [right | {"received_at": 3}, right | {"headers": []}, right | {"source": "stripe"}, right | {"more": 1}]
-    for number, it in enumerate(wrong):
-        data = it if isinstance(it, bytes) else json.dumps(it).encode()
+    for number, content in enumerate(wrong):
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
         kept.world.store.quarantine.put("github", f"{number:032x}", data)
     kept.set("github", NEW)
     pass_on(kept, DAY)
@@ -634,7 +634,7 @@ def test_a_listing_takes_a_cursor_and_no_other_parameter(kept: Quarantining) -> 
 def test_the_configuration_says_how_many_are_kept(kept: Quarantining) -> None:
     kept.post()
 
-    shown = answers.show_config(kept.it.settings, kept.world.store)
+    shown = answers.show_config(kept.relay.settings, kept.world.store)
 
     assert shown["counts"]["quarantined"] == {"github": 1, "stripe": 0}
     assert shown["sources"]["github"]["quarantine_s"] == 3 * DAY_S

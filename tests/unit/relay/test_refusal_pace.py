@@ -78,8 +78,8 @@ def test_what_was_quiet_begins_anew(silent: timedelta, amount: int) -> None:
     again = NOW + timedelta(seconds=34) + silent
     later = [(f"loud{n}", Reason.NO_SECRET) for n in range(2 * WRITES_PER_MINUTE)]
     for second in (61, 63, 65):  # the next minute's writes are spent as well
-        for it in later:
-            pace.take(it, NOW + timedelta(seconds=second))
+        for loud in later:
+            pace.take(loud, NOW + timedelta(seconds=second))
 
     assert pace.take(key, again) == amount
 

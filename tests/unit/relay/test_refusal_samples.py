@@ -18,7 +18,7 @@ from tests.unit.relay.refusing import BAD, BASE, HEADED, NOW, ROW, World, asked,
 if TYPE_CHECKING:
     from tests.conftest import Clients
 
-HOLDING: dict[str, dict[str, Any]] = {  # rows whose senders put the secret itself into the body, or into the URL
+SENDS_SECRET: dict[str, dict[str, Any]] = {  # rows whose senders put the secret itself into the body, or into the URL
     "mail": {"algorithm": "@ms-graph"},
     "bodily": {"algorithm": "token", "signature": ["body:auth.token: {text}"]},
     "formal": {"algorithm": "token", "signature": ["X-Token: {text}", "form:token: {text}"]},
@@ -151,11 +151,11 @@ def test_the_caller_is_the_address_that_called_the_gateway() -> None:
     assert refused(headers={"x-forwarded-for": "10.9.9.9"}, source_ip="203.0.113.9").source_ip == "203.0.113.9"
 
 
-@pytest.mark.parametrize("source", HOLDING)
+@pytest.mark.parametrize("source", SENDS_SECRET)
 @pytest.mark.parametrize("to", ["it", "a name like its"])
 def test_no_body_is_kept_in_which_the_secret_stands(world: World, source: str, to: str) -> None:
     """Of a wrong one, too: it may be right but for a letter, or the one before."""
-    world.configure(**{source: HOLDING[source]})
+    world.configure(**{source: SENDS_SECRET[source]})
     body = b'{"value":[{"clientState":"s3cret"}],"token":"s3cret"}'
 
     world.refuse(BAD, asked(source if to == "it" else "grahp", body))

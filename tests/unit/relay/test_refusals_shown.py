@@ -96,9 +96,9 @@ def test_the_cause_knows_what_the_scheme_signs_and_where(world: World) -> None:
         world.refuse(SignatureError("X is missing", reason="missing_header"), asked(source, via="1.1 squid"))
 
     causes = {
-        (source, it["reason"]): it["likely_cause"]
+        (source, refusal["reason"]): refusal["likely_cause"]
         for source in ("github", "jwt")
-        for it in world.shown(source)["refusals"]
+        for refusal in world.shown(source)["refusals"]
     }
 
     assert "proxy" in causes["github", "bad_signature"]

@@ -56,10 +56,10 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     world.clock.at = datetime.fromtimestamp(START_S, UTC)
     world.deploy({**FLAT, "sources": {**FLAT["sources"], "nightly": NIGHTLY}})
     world.store.deployment.save_keys(current=CURRENT, following=FOLLOWING, mac=MAC)
-    it = wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
-    monkeypatch.setattr(it, "settings", Settings.of({"RELAY_BASE_URLS": BASE}, world.settings.flat))
-    monkeypatch.setattr(it, "publisher", lambda: world.publisher)
-    monkeypatch.setattr(ingest, "relay", lambda *_: it)
+    relay = wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
+    monkeypatch.setattr(relay, "settings", Settings.of({"RELAY_BASE_URLS": BASE}, world.settings.flat))
+    monkeypatch.setattr(relay, "publisher", lambda: world.publisher)
+    monkeypatch.setattr(ingest, "relay", lambda *_: relay)
     monkeypatch.setattr(ingest, "handler", world.handler(ingest))
     monkeypatch.setattr(ingest, "record_refusal", partial(record_refusal, pace=Pace()))  # a function's own
     yield world

@@ -31,11 +31,13 @@ class Partly:
         if request.url.path != "/v2/batch":
             return self.world.wire(request)
         entries = []
-        for it in json.loads(request.content):
-            if it["body"].encode() in self.bad:
+        for message in json.loads(request.content):
+            if message["body"].encode() in self.bad:
                 entries.append(self.entry)
                 continue
-            alone = httpx.Request("POST", f"/v2/publish/{it['destination']}", headers=it["headers"], content=it["body"])
+            alone = httpx.Request(
+                "POST", f"/v2/publish/{message['destination']}", headers=message["headers"], content=message["body"]
+            )
             entries.append(self.world.wire(alone).json())
         return httpx.Response(200, json=entries)
 
@@ -115,11 +117,11 @@ def test_what_has_not_the_relays_name_may_have_any_shape(ask: str) -> None:
 KEY = {"flowControlKey": "shop.a"}
 
 
-@pytest.mark.parametrize("it", [KEY, {**KEY, "rateMax": None, "isPinnedRate": None}, {**KEY, "rateMax": 5}], ids=str)
-def test_a_flow_control_key_may_lack_anything(it: dict[str, Any]) -> None:
-    found = listed("flow_keys", [it])["shop.a"]
+@pytest.mark.parametrize("entry", [KEY, {**KEY, "rateMax": None, "isPinnedRate": None}, {**KEY, "rateMax": 5}], ids=str)
+def test_a_flow_control_key_may_lack_anything(entry: dict[str, Any]) -> None:
+    found = listed("flow_keys", [entry])["shop.a"]
 
-    assert (found["pinned"], found["rate"]) == (False, it.get("rateMax"))
+    assert (found["pinned"], found["rate"]) == (False, entry.get("rateMax"))
 
 
 def test_a_schedule_may_lack_anything() -> None:

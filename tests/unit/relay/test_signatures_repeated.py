@@ -43,9 +43,12 @@ class Sent:
         found = [read(it) for it in sorted((EVENTS / scheme).glob("*.json")) if not it.name.endswith(".forged.json")]
         requests = [
             SourceRequest(
-                method=it.method, url=f"{URL}?{it.query}" if it.query else URL, headers=it.headers, body=it.body
+                method=sample.method,
+                url=f"{URL}?{sample.query}" if sample.query else URL,
+                headers=sample.headers,
+                body=sample.body,
             )
-            for it in found
+            for sample in found
         ]
         request = next(it for it in requests if needs_signature(self.row, it))  # a handshake may need none
         self.secret = Secret(made_up(held))

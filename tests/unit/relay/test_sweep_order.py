@@ -86,8 +86,8 @@ def test_a_page_whose_bodies_are_gone_keeps_nothing_behind_it_waiting(world: Wor
     """Nothing can be published without its bytes; somebody is told, and the next have their turn."""
     poison = saved(world, BATCH)
     good = world.save(b"good", next(islice(keys_of(0), BATCH, None)))
-    for it in poison:
-        key = {"pk": {"S": it.id}, "sk": {"S": f"BODY#{it.sha256}"}}
+    for event in poison:
+        key = {"pk": {"S": event.id}, "sk": {"S": f"BODY#{event.sha256}"}}
         world.store.table.client.delete_item(TableName=world.store.table.name, Key=key)  # type: ignore[arg-type]
 
     done = world.sweep()

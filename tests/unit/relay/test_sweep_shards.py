@@ -13,8 +13,9 @@ from relay.jobs.sweep import sweep
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import SHARDS, shard_of
+from relay.storage.leases import sweep_of
 from relay.verification.verify import WebhookInfo
-from tests.unit.relay.slow import left, slow_qstash
+from tests.unit.relay.slow import left, slow_aws, slow_qstash
 from tests.unit.relay.table_wire import wire_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,38 @@ def one_of_each(world: World, shards: Iterable[int] = range(SHARDS)) -> list[Eve
 def published(world: World, events: list[Event]) -> list[int]:
     """Return the shards of those of *events* that QStash has."""
     return [shard_of(it.id) for it in events if set(world.statuses(it.id).values()) == {Status.IN_FLIGHT}]
+
+
+def test_two_sweeps_at_once_share_the_work(world: World) -> None:
+    """Each shard under a lease of its own."""
+    world.wire.failures = [500, 500, 500]
+    event = world.post().event
+    world.clock.at += timedelta(seconds=40)
+    lease = sweep_of(shard_of(event.id))
+    assert world.store.leases.take(lease, "another")
+
+    held = sweep(world.publisher, owner="a", seconds_left=lambda: 30)
+    world.store.leases.give_back(lease, "another")
+    free = sweep(world.publisher, owner="a", seconds_left=lambda: 30)
+
+    assert (held.published, held.skipped) == (0, 1)
+    assert (free.published, free.skipped) == (1, 0)
+
+
+def test_a_sweep_that_runs_out_of_time_goes_on_next_time(world: World) -> None:
+    """Bounded per run; what comes last has its turn, too."""
+    world.wire.failures = [500] * 99
+    for number in range(12):
+        world.post(key=str(number))
+    world.wire.failures = []
+    world.clock.at += timedelta(seconds=40)
+
+    with slow_aws(world, lambda: 0.2):
+        first = sweep(world.publisher, owner="a", seconds_left=left(world, 20))
+    second = sweep(world.publisher, owner="b", seconds_left=lambda: 30)
+
+    assert 0 < first.published < 12
+    assert first.published + second.published == 12
 
 
 def test_a_run_that_is_out_of_time_leaves_word_where_to_go_on(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,8 +30,8 @@ def planned(desired: Any, account: Account, **how: Any) -> list[changes.Change]:
 def done(desired: Any, account: Account) -> list[str]:
     """Do it; return what was done, in its order."""
     todo = planned(desired, account)
-    for it in todo:
-        changes.perform(it, account)  # type: ignore[arg-type]
+    for change in todo:
+        changes.perform(change, account)  # type: ignore[arg-type]
     return [str(it) for it in todo]
 
 
@@ -74,7 +75,7 @@ def test_once_it_is_done_nothing_is_left_to_do_and_others_have_what_they_had(des
     assert {kind: {n: it for n, it in them.items() if n[:6] != "relay."} for kind, them in held.items()} == others
     ours = {name: it for name, it in held["groups"].items() if name[:6] == "relay."}
     assert {name: sorted(map(str, it)) for name, it in ours.items()} == {
-        name: sorted(map(str, it)) for name, it in desired["groups"].items()
+        name: sorted(map(str, endpoints)) for name, endpoints in desired["groups"].items()
     }
     assert {name for name in held["schedules"] if name[:6] == "relay."} == set(desired["schedules"])
 
@@ -160,3 +161,56 @@ def test_what_cannot_be_read_is_no_drift(world: World) -> None:
 
     with pytest.raises(QStashError):
         sync.mend("relay", qstash=world.qstash, store=world.store)
+
+
+def test_signing_keys_are_read_from_qstash_and_the_mac_key_is_made_once(world: World) -> None:
+    """Keys roll by themselves."""
+    assert sync.refresh_keys(world.store, world.qstash)
+    mac = world.store.deployment.keys()["mac"]
+    assert not sync.refresh_keys(world.store, world.qstash)
+
+    assert world.store.deployment.keys()["current"] == "sig_a"
+    assert world.store.deployment.keys()["mac"] == mac
+
+
+def audit_group(*names: str) -> str:
+    """Return what a deploy wants of QStash: the endpoints *names* of the group relay.audit."""
+    endpoints = [{"name": name, "url": f"https://{name}.example"} for name in names]
+    return json.dumps({"relay": "relay", "groups": {"relay.audit": endpoints}})
+
+
+def test_a_change_adds_first_and_removes_in_the_clean_up(world: World) -> None:
+    """No event is missed in between."""
+
+    def add(text: str) -> str:
+        return sync.add(text, "relay", qstash=world.qstash, store=world.store)
+
+    world.wire.topics = {"other.x": {"a": "https://a"}, "relaying.x": {"a": "https://a"}}
+    old = add(audit_group("a", "b"))
+
+    new = add(audit_group("b", "c"))
+    during = set(world.wire.topics["relay.audit"])
+    sync.remove(old, "relay", qstash=world.qstash, store=world.store)
+
+    assert during == {"a", "b", "c"}
+    assert set(world.wire.topics["relay.audit"]) == {"b", "c"}
+    sync.remove(new, "relay", qstash=world.qstash, store=world.store)
+    assert set(world.wire.topics) == {"other.x", "relaying.x"}
+
+
+@pytest.mark.parametrize("asked_again", [True, False])
+def test_a_rollback_applies_the_old_state(world: World, *, asked_again: bool) -> None:
+    """Whether or not CloudFormation asks for the old state again before it deletes the new one."""
+    world.wire.topics.clear()
+    old = sync.add(audit_group("a", "b"), "relay", qstash=world.qstash, store=world.store)
+    world.clock.at += timedelta(seconds=1)
+    new = sync.add(
+        audit_group("b", "c").replace("https://b", "https://moved"), "relay", qstash=world.qstash, store=world.store
+    )
+    world.clock.at += timedelta(seconds=1)
+
+    if asked_again:
+        assert sync.add(audit_group("a", "b"), "relay", qstash=world.qstash, store=world.store) == old
+    sync.remove(new, "relay", qstash=world.qstash, store=world.store)
+
+    assert world.wire.topics["relay.audit"] == {"a": "https://a.example", "b": "https://b.example"}

@@ -324,14 +324,14 @@ def test_of_the_end_everything_is_either_as_said_and_gone_or_others_and_as_it_wa
     ours = states.actual(qstash, "relay")
     others = changes.of_others(said, deepcopy(ours))
 
-    for it in changes.removals(others, ours):
-        changes.perform(it, qstash)
+    for change in changes.removals(others, ours):
+        changes.perform(change, qstash)
 
     for name, endpoints in ours["groups"].items():
         stay = [it for it in there["groups"][name] if it not in said["groups"].get(name, [])]
         assert account.held["groups"].get(name, []) == stay == [it for it in endpoints if it in stay]
-    for name, it in ours["schedules"].items():
-        assert (name in account.held["schedules"]) == (said["schedules"].get(name) != it)
+    for name, schedule in ours["schedules"].items():
+        assert (name in account.held["schedules"]) == (said["schedules"].get(name) != schedule)
     foreign = [name for name in there["groups"] if not name.startswith("relay.")]
     assert all(account.held["groups"][name] == there["groups"][name] for name in foreign)
 

@@ -211,9 +211,9 @@ def test_what_changes_its_place_is_at_no_two_places_while_functions_change(
 
 def test_what_a_rollback_brings_back_is_at_no_two_places_either(world: World) -> None:
     moved = json.dumps({"groups": groups(audit=LEDGER, ci=BUILDER | ERP), "alone": {}})
-    for it in (moved, state()):
+    for desired in (moved, state()):
         world.clock.at += LATER
-        add(world, it)
+        add(world, desired)
     under_way = {name: dict(it) for name, it in world.wire.topics.items()}
 
     sync.remove(states.physical_id(moved), "relay", qstash=world.qstash, store=world.store)

@@ -150,8 +150,10 @@ class QStashWire:
 
     def batch(self, request: httpx.Request) -> httpx.Response:
         items = [
-            httpx.Request("POST", f"/v2/publish/{it['destination']}", headers=it["headers"], content=it["body"])
-            for it in json.loads(request.content)
+            httpx.Request(
+                "POST", f"/v2/publish/{entry['destination']}", headers=entry["headers"], content=entry["body"]
+            )
+            for entry in json.loads(request.content)
         ]
         self.published += items
         self.batches.append(len(items))
@@ -183,11 +185,11 @@ class QStashWire:
             self.taken[key] = [
                 {"messageId": f"msg_{len(self.logs) + n}", "url": url} for n, url in enumerate(endpoints.values())
             ]
-            for name, it in zip(endpoints, self.taken[key], strict=True):
+            for name, message in zip(endpoints, self.taken[key], strict=True):
                 labels = request.headers["Upstash-Label"].split(",")
-                row = {"url": it["url"], "label": labels[0], "labels": labels}
-                self.say(it["messageId"], "CREATED", **row, **({"endpointName": name} if name else {}))
-                self.held.add(it["messageId"])
+                row = {"url": message["url"], "label": labels[0], "labels": labels}
+                self.say(message["messageId"], "CREATED", **row, **({"endpointName": name} if name else {}))
+                self.held.add(message["messageId"])
         return self.taken[key]
 
     def _endpoints(self, request: httpx.Request) -> dict[str, str]:
@@ -247,8 +249,8 @@ class QStashWire:
         elif len(parts) == 4:
             del self.topics[parts[3]]
         else:
-            for it in json.loads(request.content)["endpoints"]:
-                del group[it["name"]]
+            for endpoint in json.loads(request.content)["endpoints"]:
+                del group[endpoint["name"]]
         return httpx.Response(200)
 
 

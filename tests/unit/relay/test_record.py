@@ -1,4 +1,4 @@
-"""Settling over the real store: what QStash's callbacks tell of each delivery."""
+"""Recording over the real store: what QStash's callbacks tell of each delivery."""
 
 from __future__ import annotations
 

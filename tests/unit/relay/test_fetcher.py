@@ -58,7 +58,7 @@ def test_a_key_is_asked_for_by_post_and_kept_by_what_was_asked() -> None:
         httpx.Response(500),
         httpx.Response(200, content=b"x" * (BYTES_MAX + 1)),
         httpx.ConnectTimeout("slow"),
-        httpx.RemoteProtocolError("odd"),
+        httpx.RemoteProtocolError("no HTTP"),
     ],
 )
 def test_what_isnt_there_now_may_be_later(answer: httpx.Response | Exception) -> None:
