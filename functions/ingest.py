@@ -73,12 +73,12 @@ def _age_s(request: Request) -> float:
 
 def _taken_in(source: Source, request: Request, parts: Relay) -> Response:
     now = parts.store.now()
-    said = examine(source, _received(request, parts), _proof(source, parts), at=now.timestamp())
-    if not isinstance(said, WebhookInfo):
-        return _greet(source, said, parts)
+    info = examine(source, _received(request, parts), _proof(source, parts), at=now.timestamp())
+    if not isinstance(info, WebhookInfo):
+        return _greet(source, info, parts)
     if source.schedule is not None:
-        said = describe_tick(said, request.headers, path=request.path, mac_key=parts.mac_key)
-    webhook = Webhook(source.name, now, said, request.headers.get("content-type"), request.body)
+        info = describe_tick(info, request.headers, path=request.path, mac_key=parts.mac_key)
+    webhook = Webhook(source.name, now, info, request.headers.get("content-type"), request.body)
     accepted = accept_or_spool(
         source, webhook, settings=parts.settings, store=parts.store, publisher=parts.publisher, paused=parts.paused
     )
@@ -129,7 +129,7 @@ def _confirm(url: str, parts: Relay) -> None:
 def _acknowledge(source: Source, accepted: Acceptance | Webhook) -> Response:
     note(source=source.name)
     if isinstance(accepted, Webhook):
-        note(event_type=accepted.said.event_type, spooled=True)
+        note(event_type=accepted.info.event_type, spooled=True)
         count(Metric.SPOOLED)
         return _answer(source, 202, {"spooled": True}, {})
     event = accepted.event

@@ -108,8 +108,8 @@ FAULTS = (
     Fault(
         "quota-is-not-heeded",
         f"{RELAY}jobs/sweep.py",
-        "if isinstance(it, QStashError) and it.quota:",
-        "if isinstance(it, QStashError) and it.quota == 'monthly':",
+        "if isinstance(failure, QStashError) and failure.quota:",
+        "if isinstance(failure, QStashError) and failure.quota == 'monthly':",
     ),
     Fault(
         "refused-batch-is-given-up",
@@ -178,7 +178,7 @@ FAULTS = (
     Fault(
         "old-generation-settles-the-new",
         f"{RELAY}model/delivery.py",
-        "    if generation != it.generation:\n        return it\n    raised",
+        "    if generation != delivery.generation:\n        return delivery\n    raised",
         "    raised",
         (
             "tests/unit/relay/test_model.py",
@@ -926,7 +926,7 @@ FAULTS = (
     Fault(
         "what-has-a-record-is-counted-twice",
         f"{RELAY}query/health.py",
-        'waiting.discard((it["pk"], it["destination"]))',
+        'waiting.discard((entry["pk"], entry["destination"]))',
         "pass",
         ("tests/unit/relay/test_implied.py",),
     ),

@@ -218,29 +218,29 @@ def _publish_s(source: Source) -> float:
 
 
 def _event(source: Source, webhook: Webhook, settings: Settings, store: Store) -> Event:
-    said = webhook.said
+    info = webhook.info
     sha256 = hashlib.sha256(webhook.body).hexdigest()
-    key = said.idempotency_key if said.has_id else f"{said.idempotency_key}@{_episode(source, webhook, store)}"
+    key = info.idempotency_key if info.has_id else f"{info.idempotency_key}@{_episode(source, webhook, store)}"
     event = Event(
         id=event_id(source.name, key),
         source=source.name,
         idempotency_key=key,
-        event_type=said.event_type,
+        event_type=info.event_type,
         received_at=webhook.received_at,
         saved_at=store.now(),
         content_type=webhook.content_type and webhook.content_type[:CONTENT_TYPE_MAX_CHARS],
-        headers=said.headers,
+        headers=info.headers,
         sha256=sha256,
         size_bytes=len(webhook.body),
-        query=said.query,
-        method=said.method,
-        raw_query=said.raw_query,
-        query_left_out=said.query_left_out,
+        query=info.query,
+        method=info.method,
+        raw_query=info.raw_query,
+        query_left_out=info.query_left_out,
         expected={},
         generation=new_generation(),
         expires_at=webhook.received_at + timedelta(days=settings.retention_days),
     )
-    return event if said.signed_sha256 is None else _with_suspicion(event, said.signed_sha256, source, store)
+    return event if info.signed_sha256 is None else _with_suspicion(event, info.signed_sha256, source, store)
 
 
 def _episode(source: Source, webhook: Webhook, store: Store) -> str:
@@ -251,7 +251,7 @@ def _episode(source: Source, webhook: Webhook, store: Store) -> str:
     within = timedelta(seconds=source.row.retries_for_s)
     if not within:
         return iso(webhook.received_at)
-    return iso(store.first_sent(source.name, webhook.said.idempotency_key, webhook.received_at, within))
+    return iso(store.first_sent(source.name, webhook.info.idempotency_key, webhook.received_at, within))
 
 
 def _with_suspicion(event: Event, signed_sha256: str, source: Source, store: Store) -> Event:

@@ -74,14 +74,14 @@ class Audited:
             UpstreamError: QStash or the table didn't answer.
         """
         done = []
-        for it in items:
-            outcome = supervised(work, it)
+        for thing in items:
+            outcome = supervised(work, thing)
             if isinstance(outcome, Defect):
                 self.defects.append(str(outcome))
             elif isinstance(outcome, UpstreamError):
                 raise outcome
             elif outcome:
-                done.append(it)
+                done.append(thing)
         return done
 
 
@@ -188,8 +188,8 @@ def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audit
         try:
             page, cursor = _dead_letters(publisher, said)
             needless = done.each(lambda it: _settled(publisher, it, done), page)
-            for it in needless:
-                publisher.qstash.delete_dead_letter(it.id)
+            for letter in needless:
+                publisher.qstash.delete_dead_letter(letter.id)
         except OutOfTime:  # the page is read again: what was done with it is done
             return said
         except AnswerTooLong as error:  # one letter alone: the ledger is balanced all the same
@@ -217,25 +217,27 @@ def _dead_letters(publisher: Publisher, said: dict[str, str]) -> tuple[list[Dead
         return publisher.qstash.dead_letters(since=since)
 
 
-def _settled(publisher: Publisher, it: DeadLetter, done: Audited) -> bool:
+def _settled(publisher: Publisher, letter: DeadLetter, done: Audited) -> bool:
     """Record what one dead letter tells; return whether QStash need keep it no longer."""
-    if (path := callback_path(it.url, publisher.settings.base_urls)) is not None:
-        return _callback_settled(publisher, path, it, done)
-    path = callback_path(it.failure_callback or "", publisher.settings.base_urls)
-    return path is not None and _delivery_settled(publisher, path, it, done)  # else another deployment's
+    if (path := callback_path(letter.url, publisher.settings.base_urls)) is not None:
+        return _callback_settled(publisher, path, letter, done)
+    path = callback_path(letter.failure_callback or "", publisher.settings.base_urls)
+    return path is not None and _delivery_settled(publisher, path, letter, done)  # else another deployment's
 
 
-def _callback_settled(publisher: Publisher, path: str, it: DeadLetter, done: Audited) -> bool:
+def _callback_settled(publisher: Publisher, path: str, letter: DeadLetter, done: Audited) -> bool:
     """Record what a callback of ours that died reports."""
     try:
-        settled = settle(path, it.body, mac_key=publisher.mac_key, settings=publisher.settings, store=publisher.store)
+        settled = settle(
+            path, letter.body, mac_key=publisher.mac_key, settings=publisher.settings, store=publisher.store
+        )
     except (SignatureError, BadRequest):  # not made by this relay, or no callback: its owner's to look at
         return False
     done.settled += settled.became is not None
     return True
 
 
-def _delivery_settled(publisher: Publisher, path: str, it: DeadLetter, done: Audited) -> bool:
+def _delivery_settled(publisher: Publisher, path: str, letter: DeadLetter, done: Audited) -> bool:
     """Record that a delivery died; return whether a newer generation has replaced it."""
     store = publisher.store
     try:
@@ -243,21 +245,21 @@ def _delivery_settled(publisher: Publisher, path: str, it: DeadLetter, done: Aud
     except SignatureError:
         return False
     event = store.event(address.event)
-    name = address.destination(it.endpoint, publisher.settings.destination_at(it.url))
+    name = address.destination(letter.endpoint, publisher.settings.destination_at(letter.url))
     if event is None or name is None or name not in event.expected:
         return False
     delivery = store.delivery(event, name)
     if delivery.generation != address.generation:
         return True
     if delivery.status in OPEN | {Status.UNACCOUNTED} or (delivery.status in DEAD and delivery.dlq_id is None):
-        report = Report(_last_attempt(delivery, it, address.generation, store.now()), dead=True, dlq_id=it.id)
+        report = Report(_last_attempt(delivery, letter, address.generation, store.now()), dead=True, dlq_id=letter.id)
         before, after = store.change_delivery(event, name, lambda d: d.after(report))
         done.settled += before.status != after.status
     return False
 
 
-def _last_attempt(delivery: Delivery, it: DeadLetter, generation: Generation, now: datetime) -> Attempt:
-    known = [attempt for attempt in delivery.attempts.values() if attempt.message_id == it.message_id]
+def _last_attempt(delivery: Delivery, letter: DeadLetter, generation: Generation, now: datetime) -> Attempt:
+    known = [attempt for attempt in delivery.attempts.values() if attempt.message_id == letter.message_id]
     if known:
         return max(known, key=lambda attempt: attempt.number)
-    return Attempt(now, it.attempts, it.message_id, generation, succeeded=False, status_code=it.status)
+    return Attempt(now, letter.attempts, letter.message_id, generation, succeeded=False, status_code=letter.status)

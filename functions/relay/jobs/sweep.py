@@ -185,8 +185,8 @@ def _advance(run: _Run, router: Router, replay_id: str) -> None:
 def _publish_shard(run: _Run, shard: int) -> None:
     """Publish what is due in *shard*; where nothing is, that costs a read."""
     outbox, _ = run.store.due(OUTBOX, shard, 1)
-    for it in outbox:
-        run.done.oldest_s = max(run.done.oldest_s, (run.store.now() - it.at).total_seconds())
+    for thing in outbox:
+        run.done.oldest_s = max(run.done.oldest_s, (run.store.now() - thing.at).total_seconds())
     if outbox and run.publishes:
         _each_page(run, OUTBOX, shard, _publish)
 
@@ -239,9 +239,9 @@ class _Owed:
 def _publish(run: _Run, due: Sequence[Due]) -> bool:
     """Publish what is *due* together; return whether it makes sense to go on."""
     found = each(lambda it: _owed(run, it), due, workers=run.publisher.workers)
-    for it in found:
-        if isinstance(it, UpstreamError):  # the others have their turn
-            run.failed(it)
+    for failure in found:
+        if isinstance(failure, UpstreamError):  # the others have their turn
+            run.failed(failure)
     owed = [it for it in found if isinstance(it, _Owed)]
     run.done.oldest_s = max([run.done.oldest_s, *((run.store.now() - it.since).total_seconds() for it in owed)])
     publications = [(number, publication) for number, it in enumerate(owed) for publication in it.publications]
@@ -318,11 +318,11 @@ def _packed(run: _Run, owed: _Owed) -> list[Publication]:
 
 def _heed(run: _Run, failures: Sequence[UpstreamError]) -> bool:
     """Hold all publishing where one of *failures* says that a quota is used up; tell whether one does."""
-    for it in failures:
-        if isinstance(it, QStashError) and it.quota:
-            wait = min(HOLD_MAX, timedelta(seconds=it.retry_after_s or 0))
+    for failure in failures:
+        if isinstance(failure, QStashError) and failure.quota:
+            wait = min(HOLD_MAX, timedelta(seconds=failure.retry_after_s or 0))
             run.done.held_until = run.store.now() + wait
-            run.store.state.save_hold(run.done.held_until, f"the {it.quota} quota of QStash is used up")
+            run.store.state.save_hold(run.done.held_until, f"the {failure.quota} quota of QStash is used up")
             run.publishes = False
             return True
     return False
@@ -379,13 +379,13 @@ def _take_in(run: _Run) -> None:
 
     with run.lease(SPOOL) as is_free:
         if is_free:
-            it = take_in(run.publisher, publisher, run.store.spool.word().get("after", ""))
-            run.done.unspooled += it.unspooled
-            run.done.failed += it.failed
+            taken = take_in(run.publisher, publisher, run.store.spool.word().get("after", ""))
+            run.done.unspooled += taken.unspooled
+            run.done.failed += taken.failed
             with regardless():
                 run.done.spooled, oldest_at = backlog(run.store)
                 run.done.spooled_s = _age_s(run, oldest_at)
-                run.store.spool.save_word({"reason": it.reason, "after": it.after})
+                run.store.spool.save_word({"reason": taken.reason, "after": taken.after})
 
 
 def _age_s(run: _Run, moment: datetime | None) -> float:

@@ -278,23 +278,23 @@ class Delivery:
         )
 
 
-def _raised(it: Delivery, generation: Generation, status: Status, **changes: Any) -> Delivery:
+def _raised(delivery: Delivery, generation: Generation, status: Status, **changes: Any) -> Delivery:
     """Return the delivery with *status* unless more is known, and *changes*, unless there is a newer *generation*."""
-    if generation != it.generation:
-        return it
-    raised = max(it.status, status, key=RANK.__getitem__)
-    if raised == it.status:
-        changes["reason"] = it.reason
+    if generation != delivery.generation:
+        return delivery
+    raised = max(delivery.status, status, key=RANK.__getitem__)
+    if raised == delivery.status:
+        changes["reason"] = delivery.reason
     if raised not in OPEN:
         changes["due_at"] = None
-    return replace(it, **({"reason": None} | changes), status=raised)
+    return replace(delivery, **({"reason": None} | changes), status=raised)
 
 
 def _by_message(attempts: Mapping[str, Attempt]) -> dict[str, list[Attempt]]:
     """Return *attempts* by their message, each message's in the order of their numbers."""
     found: dict[str, list[Attempt]] = {}
-    for it in sorted(attempts.values(), key=lambda it: it.number):
-        found.setdefault(it.message_id, []).append(it)
+    for attempt in sorted(attempts.values(), key=lambda it: it.number):
+        found.setdefault(attempt.message_id, []).append(attempt)
     return found
 
 

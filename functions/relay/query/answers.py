@@ -89,10 +89,10 @@ def _deliveries(store: Store, filters: Filters) -> tuple[list[dict[str, Any]], s
     keys = sorted(key for key in (*(at for at, _ in rows.values()), *(it.at for it in waiting)) if key >= floor)
     if len(keys) > filters.limit:
         floor = keys[-filters.limit]
-    for it in waiting:
-        found = implied.delivery(store, it) if it.at >= floor else None
+    for place in waiting:
+        found = implied.delivery(store, place) if place.at >= floor else None
         if found is not None and found.status in filters.statuses:
-            rows[it.event, it.destination] = it.at, views.delivery_json(found)
+            rows[place.event, place.destination] = place.at, views.delivery_json(found)
     page = sorted((it for it in rows.values() if it[0] >= floor), key=lambda it: it[0], reverse=True)
     return [row for _, row in page], floor or None
 
@@ -158,15 +158,16 @@ def show_event(store: Store, found_by: EventId, *, with_body: bool, sha256: str 
 def _body_meant(event: Event, conflicts: list[Conflict], sha256: str | None) -> Event:
     if sha256 in {None, event.sha256}:
         return event
-    for it in conflicts:
-        if it.sha256 == sha256:
-            return replace(event, sha256=it.sha256, size_bytes=it.size_bytes)
+    for conflict in conflicts:
+        if conflict.sha256 == sha256:
+            return replace(event, sha256=conflict.sha256, size_bytes=conflict.size_bytes)
     raise NotFound("no such body came under the event's id: `conflicting` has the hashes of those that did")
 
 
 def show_config(settings: Settings, store: Store) -> dict[str, Any]:
     """Return what is deployed, without a secret."""
     base, hold = settings.base_urls[0], store.state.hold()
+    quarantined = [it.name for it in settings.sources.values() if it.quarantine_s]
     return {
         "name": settings.name,
         "version": VERSION,
@@ -178,9 +179,7 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "counts": {
             "orphans": store.state.count("orphans"),
             "missing": _missing(settings, store),
-            "quarantined": {
-                it.name: store.quarantine.count(it.name)[0] for it in settings.sources.values() if it.quarantine_s
-            },
+            "quarantined": {name: store.quarantine.count(name)[0] for name in quarantined},
         },
         "held_until": None if hold is None else iso(hold),
         "paused": store.pauses.all(),
@@ -268,7 +267,7 @@ def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, An
         "handshake": store.state.handshake(source),
         "counts": [views.count_json(reason, [it for it in slots if it.refusal.reason is reason]) for reason in reasons],
         "refusals": [
-            views.refusal_json(it.refusal) | {"likely_cause": likely_cause(it.refusal, facts)} for it in slots
+            views.refusal_json(slot.refusal) | {"likely_cause": likely_cause(slot.refusal, facts)} for slot in slots
         ],
     }
 

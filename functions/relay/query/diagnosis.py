@@ -264,12 +264,12 @@ _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
     Reason.EXPIRED_TIMESTAMP: _clock,
     Reason.FUTURE_TIMESTAMP: _clock,
     Reason.URL_MISMATCH: _url,
-    Reason.BODY_MISMATCH: lambda it, _: (
-        f"the body isn't the one that was signed: {_changed_by(it)}; have it passed on byte for byte"
+    Reason.BODY_MISMATCH: lambda refusal, _: (
+        f"the body isn't the one that was signed: {_changed_by(refusal)}; have it passed on byte for byte"
     ),
-    Reason.WRONG_ISSUER: lambda it, _: (
+    Reason.WRONG_ISSUER: lambda refusal, _: (
         "it was signed for another account or environment (sandbox, live): register the webhook in the one that"
-        f" {it.source} stands for"
+        f" {refusal.source} stands for"
     ),
     Reason.WRONG_ALGORITHM: lambda _, facts: (
         f"the sender signs with another algorithm than the scheme {_scheme(facts)} has: choose that one over there, or"
@@ -283,21 +283,23 @@ _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
         " do, the first ones count; where the provider does so rightly, take"
         ' `suspected_replays = "refuse"` off the source'
     ),
-    Reason.UNUSABLE_SECRET: lambda it, facts: (
+    Reason.UNUSABLE_SECRET: lambda refusal, facts: (
         f"the secret kept here hasn't the form that {_scheme(facts)} needs: copy it whole and set it again with"
-        f" {_set(it)}"
+        f" {_set(refusal)}"
     ),
-    Reason.NO_SECRET: lambda it, _: f"the source has no signing secret that can be read yet: set it with {_set(it)}",
+    Reason.NO_SECRET: lambda refusal, _: (
+        f"the source has no signing secret that can be read yet: set it with {_set(refusal)}"
+    ),
     Reason.UNKNOWN_SOURCE: _unknown,
     Reason.UNKNOWN_PATH: _elsewhere,
-    Reason.BODY_TOO_LARGE: lambda it, _: (
-        f"the body has {it.size_bytes:,} bytes, more than the relay takes: have the provider send less, or a link"
+    Reason.BODY_TOO_LARGE: lambda refusal, _: (
+        f"the body has {refusal.size_bytes:,} bytes, more than the relay takes: have the provider send less, or a link"
     ),
     Reason.UNREADABLE: lambda *_: (
         "the relay can't read the request: the sender isn't this provider, or something on the way broke it"
     ),
-    Reason.HANDSHAKE_FAILED: lambda it, _: (
-        f"the relay couldn't fetch the provider's confirmation URL: {it.message}; have it send the handshake again"
+    Reason.HANDSHAKE_FAILED: lambda refusal, _: (
+        f"the relay couldn't fetch the provider's confirmation URL: {refusal.message}; have it send the handshake again"
         " (SNS: request confirmation again)"
     ),
 }

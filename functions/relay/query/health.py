@@ -114,9 +114,9 @@ def look(store: Store, *, since: datetime, seconds_left: Callable[[], float], de
         status, shard, below = left.popleft()
         oldest = LOWEST if status in NOW else iso(since)
         entries, stopped_at = store.listings.newest(f"{status.value}#{shard}", oldest, below, equal, SLICE)
-        for it in entries:
-            found.by_destination.setdefault(it["destination"], Health()).add(it)
-            waiting.discard((it["pk"], it["destination"]))
+        for entry in entries:
+            found.by_destination.setdefault(entry["destination"], Health()).add(entry)
+            waiting.discard((entry["pk"], entry["destination"]))
         read += len(entries)
         if stopped_at is not None:
             left.append((status, shard, stopped_at))

@@ -67,10 +67,9 @@ def marked(
     if marks is None:
         return store.listings.newest(f"{EVENTS}#{shard}", since, below, equal, limit, unpublished=True)
     read = (store.table.get(event, "EVENT") for event in marks)
-    there = (it for it in read if it is not None and it.get("unpublished"))
-    return [
-        it for it in there if since <= it["feed_sk"] < below and all(it[name] == value for name, value in equal.items())
-    ], None
+    owing = [it for it in read if it is not None and it.get("unpublished")]
+    within = [it for it in owing if since <= it["feed_sk"] < below]
+    return [it for it in within if all(it[name] == value for name, value in equal.items())], None
 
 
 def places(event: Item) -> Iterator[Place]:

@@ -144,13 +144,13 @@ def attempts_json(delivery: Delivery) -> list[dict[str, Any]]:
         first_heard.setdefault(attempt.message_id, attempt.at)
     return [
         {
-            "number": it.number,
-            "at": iso(it.at),
-            "status_code": it.status_code,
-            "outcome": "succeeded" if it.succeeded else "failed",
-            "message_id": it.message_id,
-            "generation": it.generation,
-            "response": it.response,
+            "number": attempt.number,
+            "at": iso(attempt.at),
+            "status_code": attempt.status_code,
+            "outcome": "succeeded" if attempt.succeeded else "failed",
+            "message_id": attempt.message_id,
+            "generation": attempt.generation,
+            "response": attempt.response,
         }
-        for it in sorted(delivery.attempts.values(), key=lambda it: (first_heard[it.message_id], it.number))
+        for attempt in sorted(delivery.attempts.values(), key=lambda it: (first_heard[it.message_id], it.number))
     ]
