@@ -320,7 +320,7 @@ FAULTS = (
     Fault(
         "audit-believes-the-index",
         f"{RELAY}ledger/balance.py",
-        "        return False  # on its way from one status to the next",
+        "        return False  # the index is between two statuses of the delivery",
         "        return True",
         (
             "tests/unit/relay/test_ledger.py",

@@ -38,7 +38,7 @@ HOLD_MAX = timedelta(hours=1)  # of a quota: its owner may buy more of it any ti
 
 @dataclass(frozen=True)
 class _Owed:
-    """One thing to publish, as it stands: an event's first publish, or one delivery; and its publications."""
+    """An event that owes its first publish, or one *delivery* of it; and the publications."""
 
     event: Event
     delivery: Delivery | None
@@ -50,7 +50,7 @@ class _Owed:
 
 
 def publish(run: Run, due: Sequence[Due]) -> bool:
-    """Publish what is *due* together; return whether it makes sense to go on."""
+    """Publish the *due* events and deliveries together; return whether the run may go on publishing."""
     found = each(lambda it: _owed(run, it), due, workers=run.publisher.workers)
     for failure in found:
         if isinstance(failure, UpstreamError):  # the others have their turn
@@ -71,7 +71,7 @@ def publish(run: Run, due: Sequence[Due]) -> bool:
                 pass
     run.done.waiting += len(waiting - failures.keys())
     run.done.published += len(owed) - len(waiting | failures.keys())
-    failures = {number: it for number, it in failures.items() if not isinstance(it, OutOfTime)}  # these stay as due
+    failures = {number: it for number, it in failures.items() if not isinstance(it, OutOfTime)}  # they stay due
     for failure in failures.values():
         run.failed(failure)
     if heed(run, list(failures.values())):
@@ -85,7 +85,7 @@ def publish(run: Run, due: Sequence[Due]) -> bool:
 
 
 def _published(run: Run, publications: Sequence[Publication]) -> list[Outcome]:
-    """Publish *publications* together, or each alone where our own code fails at one: its id makes that the same."""
+    """Publish *publications* together, or each alone if our own code fails at one; their ids prevent doubles."""
     if not publications:
         return []
     outcomes = supervised(run.publisher.publish, publications)
@@ -97,10 +97,10 @@ def _published(run: Run, publications: Sequence[Publication]) -> list[Outcome]:
 
 
 def _owed(run: Run, due: Due) -> _Owed | None:
-    """Return what is *due*, packed; None where it isn't owed any more, for the index lags.
+    """Return the *due* event or delivery with its publications; None if nothing is owed any more: the index lags.
 
     Raises:
-        UpstreamError: The table doesn't answer, the body is gone, or our own code fails; it is postponed.
+        UpstreamError: The table doesn't answer, the body is gone, or our own code fails.  The publish is postponed.
     """
     store = run.store
     event = store.event(due.event)
@@ -108,12 +108,12 @@ def _owed(run: Run, due: Due) -> _Owed | None:
         return None
     delivery = None if due.destination is None else store.delivery(event, due.destination)
     if delivery is None and not event.unpublished:
-        store.forget_mark(event)  # what took the last group off may have ended before the mark itself went
+        store.forget_mark(event)  # the function that took the last group off may have died before it removed the mark
         return None
     if delivery is not None and (delivery.status is not Status.PENDING or delivery.due_at is None):
         return None
     if delivery is not None and delivery.generation == event.generation and delivery.group in event.unpublished:
-        return None  # it has its turn once its group has had its own: never both
+        return None  # its group is published first: never both
     owed = _Owed(event, delivery, ())
     publications = supervised(partial(_packed, run), owed)
     if isinstance(publications, UpstreamError):
@@ -130,7 +130,7 @@ def _packed(run: Run, owed: _Owed) -> list[Publication]:
 
 
 def heed(run: Run, failures: Sequence[UpstreamError]) -> bool:
-    """Hold all publishing where one of *failures* says that a quota is used up; tell whether one does."""
+    """Hold all publishing if one of *failures* says that a quota is used up; tell whether one does."""
     for failure in failures:
         if isinstance(failure, QStashError) and failure.quota:
             wait = min(HOLD_MAX, timedelta(seconds=failure.retry_after_s or 0))
@@ -142,10 +142,10 @@ def heed(run: Run, failures: Sequence[UpstreamError]) -> bool:
 
 
 def _postpone(run: Run, owed: _Owed, error: UpstreamError, ends_as: Status) -> None:
-    """Try again later, the longer it has waited, and not before QStash asks to.
+    """Put the publish off: longer, the longer it has waited, and at least as long as QStash asks.
 
     Args:
-        ends_as: What becomes of it where our own code still fails at it after `DEFECT_MAX`.
+        ends_as: The status of its deliveries if our own code still fails after `DEFECT_MAX`.
     """
     store, now = run.store, run.store.now()
     if isinstance(error, OutOfTime):
@@ -162,12 +162,12 @@ def _postpone(run: Run, owed: _Owed, error: UpstreamError, ends_as: Status) -> N
         return
     store.postpone_event(event, due_at)
     for name, group in event.expected.items():
-        if group in event.unpublished:  # a record, so that listings show what waits
+        if group in event.unpublished:  # a record, so that listings show the delivery
             store.change_delivery(event, name, lambda it: it)
 
 
 def _give_up(run: Run, owed: _Owed, status: Status, reason: str) -> None:
-    """Leave to a person what our own code can't publish: nobody tries any more."""
+    """End the deliveries that our own code can't publish, in *status*: a person must look."""
     event, store = owed.event, run.store
     generation = event.generation if owed.delivery is None else owed.delivery.generation
     names = [name for name, group in event.expected.items() if group in event.unpublished]

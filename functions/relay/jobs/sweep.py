@@ -1,9 +1,9 @@
-"""The verb of sweep: publishes what is due, looks after what never reported, takes in what was spooled.
+"""The verb of sweep: publishes due events and deliveries, follows up silent ones, takes in spooled webhooks.
 
-A bounded run at a time, of which each of these three has a share, so that none starves where another is slow.  Every
-shard of the index has a lease of its own, so that several runs share the work; a share that is over leaves word where
-to go on.  A quota of QStash that is used up holds all publishing until it is full again; one that doesn't answer ends
-the publishing of this run.
+Each of the three has a share of a run's time, so that none starves if another is slow.  Every shard of the index has a
+lease of its own, so that several runs share the work.  If a share's time runs out, the run saves the shard to go on
+with.  A used-up quota of QStash holds all publishing until the quota is full again.  If QStash doesn't answer, this
+run publishes no more.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 PUBLISH = "publish"
 BATCH = 25
-# Of a run, what each may take until the others have had their turn; what is left then is for who was cut short
+# The parts of a run's time.  The time left after all parts goes to those that were cut short.
 PUBLISH_SHARE = 0.5
-REPLAYS_SHARE = 0.2  # of it, replays of many, which make what is to be published
-SPOOL_SHARE = 0.25  # at least; what is between is for looking after
+REPLAYS_SHARE = 0.2  # of the run, and within the part for publishing: replays start the deliveries to publish
+SPOOL_SHARE = 0.25  # at least; the follow-up has the part between
 
 
 def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]) -> Swept:
-    """Do what is due until nothing is, or time is short.
+    """Do all due work, as long as the time suffices.
 
     Args:
         owner: Tells this run from others.
@@ -57,7 +57,7 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
         run.publishes = run.done.held_until is None
         words = run.store.state.sweep_words()
         with within(partial(all_but, 1 - REPLAYS_SHARE)):
-            run.does(_advance_replays)  # where that fails, what is due goes on all the same
+            run.does(_advance_replays)
         with within(partial(all_but, 1 - PUBLISH_SHARE)):
             _each_shard(run, PUBLISH, words.get(PUBLISH, 0), _publish_shard)
         with within(partial(all_but, SPOOL_SHARE)):
@@ -73,7 +73,7 @@ def sweep(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
 
 
 def _each_shard(run: Run, what: str, begin: int, work: Callable[..., None]) -> None:
-    """Do *work* in each shard, from *begin* on; where time is over, leave word where to go on."""
+    """Do *work* in each shard, from *begin* on; if time runs out, note the shard to go on with."""
     for number in range(SHARDS):
         shard = (begin + number) % SHARDS
         if not has_time():
@@ -85,7 +85,7 @@ def _each_shard(run: Run, what: str, begin: int, work: Callable[..., None]) -> N
 
 
 def _advance_replays(run: Run) -> None:
-    """Start what replays of many start in a minute; it is published right after."""
+    """Start each replay's deliveries of this minute; the run publishes them right after."""
     due = run.store.replays.due() if run.publishes else []
     if not due:
         return
@@ -100,7 +100,7 @@ def _advance(run: Run, router: Router, replay_id: str) -> None:
 
 
 def _publish_shard(run: Run, shard: int) -> None:
-    """Publish what is due in *shard*; where nothing is, that costs a read."""
+    """Publish the due events and deliveries of *shard*; a shard without any costs one read."""
     outbox, _ = run.store.due(OUTBOX, shard, 1)
     for thing in outbox:
         run.done.oldest_s = max(run.done.oldest_s, (run.store.now() - thing.at).total_seconds())
@@ -109,14 +109,14 @@ def _publish_shard(run: Run, shard: int) -> None:
 
 
 def _watch_shard(run: Run, shard: int) -> None:
-    """Look after what is due in *shard*; where nothing is, that costs a read."""
+    """Follow up the due deliveries of *shard*; a shard without any costs one read."""
     watch, _ = run.store.due(WATCH, shard, 1)
     if watch:
         _each_page(run, WATCH, shard, _look_after)
 
 
 def _each_page(run: Run, queue: str, shard: int, work: Callable[[Run, Sequence[Due]], bool]) -> None:
-    """Do *work* on what is due, page by page, while nobody else is at it, it says to go on, and there is time."""
+    """Do *work* on the queue's entries page by page, if no other run does, until *work* or the time says to stop."""
     last = None
     with run.lease(sweep_of(shard)) as is_free:
         while is_free and has_time():
@@ -126,7 +126,7 @@ def _each_page(run: Run, queue: str, shard: int, work: Callable[[Run, Sequence[D
 
 
 def _look_after(run: Run, due: Sequence[Due]) -> bool:
-    """Look after what is *due*, together; each alone where our own code fails at one.  Return whether to go on."""
+    """Follow up the *due* deliveries together, or each alone if one can't be read; return whether to go on."""
     failure = supervised(lambda them: follow_up(run.publisher, them, run.done), due)
     of_one = isinstance(failure, Defect | LogTooLong | AnswerTooLong)
     if of_one and len(due) > 1:
@@ -138,7 +138,7 @@ def _look_after(run: Run, due: Sequence[Due]) -> bool:
 
 
 def _take_in(run: Run) -> None:
-    """Take in what is spooled, if nobody else does; it isn't published while QStash takes nothing."""
+    """Take in the spooled webhooks, if no other run does; they aren't published while QStash takes nothing."""
     run.done.spooled, oldest_at = backlog(run.store)
     run.done.spooled_s = _age_s(run, oldest_at)
     if not run.done.spooled:
