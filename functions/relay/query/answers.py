@@ -77,9 +77,7 @@ def _deliveries(store: Store, filters: Filters) -> tuple[list[dict[str, Any]], s
     """Return one page of deliveries as JSON, and the sort key to go on below."""
     places: list[implied.Place] = []
     implied_at: str | None = None
-    if (
-        Status.PENDING in filters.statuses
-    ):  # first: a delivery that gets a record meanwhile is found by its place or its record
+    if Status.PENDING in filters.statuses:  # before the records: none that comes meanwhile is missed
         places, implied_at = implied.newest(
             store,
             since=filters.since,

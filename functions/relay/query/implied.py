@@ -63,7 +63,7 @@ def newest(
 def marked(
     store: Store, shard: int, *, since: str, below: str, equal: Mapping[str, str], limit: int
 ) -> tuple[list[Item], str | None]:
-    """Return the newest events of *shard* that owe a first publish, and the sort key to go on below; None at the end."""
+    """Return the newest events of *shard* that owe a first publish, and the sort key to go on below; None: the end."""
     marks = store.listings.marks(shard, MARKS_MAX)
     if marks is None:
         return store.listings.newest(f"{EVENTS}#{shard}", since, below, equal, limit, unpublished=True)
