@@ -1,6 +1,6 @@
-"""Every five minutes: balances the ledger, repairs what can be proven, settles what QStash's dead letters tell.
+"""Every five minutes: balances the ledger, repairs forgotten deliveries, and records QStash's dead letters.
 
-And once an hour it looks for drift: whether QStash holds what the last deploy said.
+Once an hour it also looks for drift between QStash and the last deploy.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from relay.publishing.publisher import Publisher
 
-MARGIN_S = 20.0  # word and the lease to leave, and a look at what QStash holds
-LAST_S = 3.0  # of it
-TOLD_MAX, TOLD_MAX_CHARS = 100, 500  # of what differs: a line of a log has room for no more
+MARGIN_S = 20.0  # to save the progress, give back the lease, and look for drift
+LAST_S = 3.0  # of the margin, after the look for drift
+TOLD_MAX, TOLD_MAX_CHARS = 100, 500  # differences, and characters of each: a line of a log has room for no more
 
 
 def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Audit once; return what was found."""
+    """Audit once; return the counts that the log has."""
     parts = relay("RELAY_QSTASH_SECRET")
     until_the_end = deadline.of(context, LAST_S)
     with deadline.within(until_the_end):
@@ -58,9 +58,9 @@ def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _drift(publisher: Publisher, owner: str) -> list[str] | None:
-    """Return what differs in QStash from what the last deploy said, for people; None where nobody looked.
+    """Return the differences between QStash and the last deploy, as texts; None if there was no look.
 
-    Whatever fails here, the ledger is balanced by now.
+    A failure of the look costs nothing of the audit.
     """
     found = supervised(partial(drift.look, owner=owner), publisher)
     if isinstance(found, UpstreamError):

@@ -9,7 +9,7 @@ from relay.wiring import relay
 
 @answering
 def handler(request: Request) -> Response:
-    """Answer 302 to a fresh presigned URL; 404 to who made the link up, 410 once the event isn't kept any more."""
+    """Answer 302 to a fresh presigned URL; 404 if the relay never made the link, 410 once the event has expired."""
     parts = relay("RELAY_BUCKET")
     names = request.path_parameters
     event_id = names.get("event_id", "")

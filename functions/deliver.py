@@ -11,7 +11,7 @@ from relay.wiring import relay
 
 @answering
 def handler(request: Request) -> Response:
-    """Answer 200 once the target has it; anything else has QStash send it again."""
+    """Answer 200 once the target has the delivery; after any other answer QStash sends it again."""
     parts = relay("RELAY_BUCKET")
     try:
         parts.check_qstash(request)

@@ -1,6 +1,6 @@
-"""ANY /webhooks/{source}: takes a webhook in, and refuses what no other route takes.
+"""ANY /webhooks/{source}: takes webhooks in, and refuses requests to unknown paths.
 
-And, for operators: what was refused, kept, and can be proven now.
+And GET and POST /v1/sources/{source}/quarantine, which answer operators.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from relay.verification.secret import Secret
     from relay.wiring import Relay
 
-AGE_MAX_S = 30.0  # the gateway waits no longer: what is older was told by another clock
+AGE_MAX_S = 30.0  # the gateway waits no longer: a greater age is another clock's
 QUARANTINE = served_by("ingest")  # IAM lets operators in
-NO_WEBHOOKS = frozenset({"v1", "qstash", "claims"})  # the first steps of what other functions answer
+NO_WEBHOOKS = frozenset({"v1", "qstash", "claims"})  # the first steps of the other functions' paths
 QUARANTINE_S = 20.0  # the gateway waits 30
 
 
 @answering
 def handler(request: Request) -> Response:
-    """Answer 202 once the event is durable, 200 where it was there already; or what the source wants instead."""
+    """Answer 202 once the event is durable, 200 for a redelivery; or the answer that the source wants instead."""
     parts = relay("RELAY_BUCKET", "RELAY_QSTASH_SECRET", "RELAY_SOURCES_SECRET")
     if request.route in QUARANTINE:
         return _quarantine(request, parts)
@@ -61,24 +61,24 @@ def handler(request: Request) -> Response:
 
 
 def _is_of_others(path: str) -> bool:
-    """Tell whether *path* may have been meant for no webhook: a callback's and a claim's hold a MAC, not to be kept."""
+    """Tell whether *path* belongs to another function: callback and claim paths hold a MAC, which isn't to be kept."""
     return not NO_WEBHOOKS.isdisjoint(unquote(path).lower().split("/"))
 
 
 def _age_s(request: Request) -> float:
-    """Return how long ago the request came: this function may have had to be started first."""
+    """Return how many seconds ago the request came: a cold start may have taken some."""
     age_s = 0.0 if request.at is None else time() - request.at
     return age_s if 0 <= age_s <= AGE_MAX_S else 0.0
 
 
 def _taken_in(source: Source, request: Request, parts: Relay) -> Response:
     now = parts.store.now()
-    said = examine(source, _received(request, parts), _proof(source, parts), at=now.timestamp())
-    if not isinstance(said, WebhookInfo):
-        return _greet(source, said, parts)
+    info = examine(source, _received(request, parts), _proof(source, parts), at=now.timestamp())
+    if not isinstance(info, WebhookInfo):
+        return _greet(source, info, parts)
     if source.schedule is not None:
-        said = describe_tick(said, request.headers, path=request.path, mac_key=parts.mac_key)
-    webhook = Webhook(source.name, now, said, request.headers.get("content-type"), request.body)
+        info = describe_tick(info, request.headers, path=request.path, mac_key=parts.mac_key)
+    webhook = Webhook(source.name, now, info, request.headers.get("content-type"), request.body)
     accepted = accept_or_spool(
         source, webhook, settings=parts.settings, store=parts.store, publisher=parts.publisher, paused=parts.paused
     )
@@ -103,12 +103,12 @@ def _proof(source: Source, parts: Relay) -> Proof:
 def _secrets(source: Source, parts: Relay) -> list[Secret]:
     secrets = parts.signing_secrets(source.name)
     if parts.vault.trouble is not None:
-        note(secrets_not_read=str(parts.vault.trouble))  # those from before are used on
+        note(secrets_not_read=str(parts.vault.trouble))  # the earlier ones stay in use
     return secrets
 
 
 def _greet(source: Source, answer: HandshakeAnswer, parts: Relay) -> Response:
-    """Answer a handshake; nothing becomes an event."""
+    """Answer a handshake, which makes no event."""
     note(source=source.name, handshake=source.row.handshake)
     count(Metric.HANDSHAKES)
     if answer.confirm:
@@ -129,7 +129,7 @@ def _confirm(url: str, parts: Relay) -> None:
 def _acknowledge(source: Source, accepted: Acceptance | Webhook) -> Response:
     note(source=source.name)
     if isinstance(accepted, Webhook):
-        note(event_type=accepted.said.event_type, spooled=True)
+        note(event_type=accepted.info.event_type, spooled=True)
         count(Metric.SPOOLED)
         return _answer(source, 202, {"spooled": True}, {})
     event = accepted.event
@@ -167,7 +167,7 @@ def _acknowledge_again(source: Source, accepted: Acceptance, headers: dict[str, 
 
 
 def _answer(source: Source, status: int, body: dict[str, object], headers: dict[str, str]) -> Response:
-    """Return the acknowledgement: the one that the source wants, else the relay's own."""
+    """Return the acknowledgement in the source's form, else in the relay's own."""
     if source.row.answer is None:
         return Response(status, body, headers)
     wanted, text, content_type = source.row.answer
@@ -175,7 +175,7 @@ def _answer(source: Source, status: int, body: dict[str, object], headers: dict[
 
 
 def _quarantine(request: Request, parts: Relay) -> Response:
-    """Answer an operator: what is kept of a source, and which of it the secrets as they are now prove."""
+    """Answer an operator: list a source's quarantine, or admit or discard requests of it."""
     from relay.ingest.readmission import Readmission, listed, turned
 
     deadline = monotonic() + QUARANTINE_S

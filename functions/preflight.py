@@ -1,4 +1,4 @@
-"""The custom resource that a deploy begins with (`relay.deployment.preflight`): it fails before anything is kept."""
+"""The custom resource at the start of a deploy (`relay.deployment.preflight`): it fails before anything is made."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from relay.runtime.secrets import Secrets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MARGIN_S = 10.0  # CloudFormation must hear of it
-PHYSICAL_ID = "preflight"  # always the same: nothing of it is ever replaced
+MARGIN_S = 10.0  # to tell CloudFormation the outcome
+PHYSICAL_ID = "preflight"  # always the same, so that CloudFormation never replaces the resource
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Look whether the deploy of the relay `ResourceProperties.Relay` can succeed; a delete has nothing to do.
+    """Check that the deploy of the relay `ResourceProperties.Relay` can succeed; a delete does nothing.
 
-    `Secret` is the name of the secret with QStash's token.  `TakeOver`, if it is 1, lets a first deploy find something
-    of the relay's name.
+    `Secret` is the name of the secret with QStash's token.  With `TakeOver` 1, a first deploy may find resources of the
+    relay's name in QStash.
     """
     if event["RequestType"] == "Delete":
         return {"PhysicalResourceId": event["PhysicalResourceId"]}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REASON_MAX_CHARS = 500
 LISTED_MAX = 100
-TEXT_MAX_BYTES = 1000  # of what names or chooses something: no key of the table is longer
+TEXT_MAX_BYTES = 1000  # of an id, a name or a filter: no key of the table is longer
 CURSOR_MAX_BYTES = 8000
 COUNT_S = 20.0  # the gateway waits 30
 
@@ -32,7 +32,7 @@ def list_events(parts: Relay, request: Request) -> Response:
 
 
 def show_event(parts: Relay, request: Request) -> Response:
-    """Answer with one event, its deliveries and their attempts, and its body where `body=true` asks for it."""
+    """Answer with one event, its deliveries and their attempts; with `body=true` also with its body."""
     with_body = request.query.get("body", "false")
     if with_body not in {"true", "false"} or set(request.query) - {"body", "sha256"}:
         raise BadRequest("an event takes body, true or false, and sha256, whose body", code="unknown_filter")
@@ -73,7 +73,7 @@ def pause_or_resume(parts: Relay, request: Request) -> Response:
     action, reason = asked.get("action"), _reason(asked)
     if action not in ("pause", "resume") or set(asked) - {"action", "reason", "rate"}:
         raise BadRequest(
-            'body must be {"action": "pause" | "resume"}, with a reason, and with resume a rate, where wanted'
+            'body must be {"action": "pause" | "resume", "reason": …}; with resume also "rate": …; both may be left out'
         )
     if name not in parts.settings.destinations and name not in parts.store.pauses.all():
         raise NotFound("there is no such destination")
@@ -207,7 +207,11 @@ def _rate(asked: dict[str, Any]) -> int:
 
 
 def _bounded(name: str, text: str, most_bytes: int = TEXT_MAX_BYTES) -> str:
-    """Return *text*, which the caller gave as *name*, if it isn't longer than anything that it could be."""
+    """Return *text*, the caller's *name*, unless it has over *most_bytes*.
+
+    Raises:
+        BadRequest: The text is longer.
+    """
     if len(text.encode()) > most_bytes:
         raise BadRequest(f"{name} has over {most_bytes} bytes: ask for an event with a long id by its rly_…")
     return text
@@ -221,7 +225,7 @@ def _texts(asked: dict[str, Any], name: str) -> list[str]:
 
 
 def _nudge_sweep(parts: Relay) -> None:
-    """Have the sweep publish now what it would publish within a minute; failing that, it does so then."""
+    """Start the sweep now; if that fails, the sweep of the next minute publishes the same."""
     name = parts.settings.environment.get("RELAY_SWEEP_FUNCTION")
     if not name:
         return
@@ -239,7 +243,7 @@ ANSWERS: dict[str, Callable[[Relay, Request], Response]] = {
 
 @answering
 def handler(request: Request) -> Response:
-    """Answer the route's question."""
+    """Answer one request of an operator."""
     if request.route not in ANSWERS:
         raise NotFound("there is no such route")
     for name, text in (*request.path_parameters.items(), *request.query.items()):

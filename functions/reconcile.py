@@ -1,4 +1,4 @@
-"""Every quarter of an hour, where a source asks for it: holds what GitHub sent to the ledger, and asks for the rest."""
+"""Every 15 minutes, for sources that reconcile: compares GitHub's list with the ledger, and requests missing events."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from relay.reconciliation.reconcile import Reconciled
 
-MARGIN_S = 25.0  # an asking's two calls to GitHub, and the lease to give back
-LAST_S = 3.0  # of it
+MARGIN_S = 25.0  # for the two calls to GitHub of one request, and to give back the lease
+LAST_S = 3.0  # of the margin, after the calls
 NAMED_MAX = 50
 
 
 def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Reconcile once; return what was done.
+    """Reconcile once; return the counts that the log has.
 
     Raises:
         OperatorError: GitHub refuses a hook, or the token.

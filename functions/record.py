@@ -1,4 +1,4 @@
-"""POST /qstash/callback/… and /qstash/failure/…: writes what QStash reports to the delivery it is about."""
+"""POST /qstash/callback/… and /qstash/failure/…: writes QStash's report to its delivery."""
 
 from __future__ import annotations
 

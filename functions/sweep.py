@@ -1,4 +1,4 @@
-"""Every minute: publishes what was saved and not published, and reads QStash's signing keys into the table."""
+"""Every minute: publishes due events and deliveries, and saves QStash's signing keys in the table."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from relay.wiring import relay
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MARGIN_S = 10.0  # the last call that was begun, the lease to give back, and word to leave
+MARGIN_S = 10.0  # to end the last call, give back the lease, and save where to go on
 KEYS_S = 5.0  # of a run, at most, for reading the keys
 
 
 def handler(_: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Sweep once; return what was done."""
+    """Sweep once; return the counts that the log has."""
     parts = relay("RELAY_BUCKET", "RELAY_QSTASH_SECRET")
     seconds_left = deadline.of(context, MARGIN_S)
     with deadline.within(seconds_left):

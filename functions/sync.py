@@ -1,4 +1,4 @@
-"""The custom resource that makes QStash hold what the configuration says; see `relay.deployment.sync`.
+"""The custom resource that makes QStash's resources those of the configuration; see `relay.deployment.sync`.
 
 And GET and POST /v1/sync, which answer operators, who sign in with IAM.
 """
@@ -17,17 +17,17 @@ from relay.wiring import relay
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MARGIN_S = 10.0  # CloudFormation must hear of it
-FORGET_S = 20.0  # of a delete's time, at most, to take its state out of the table though QStash keeps what it put
+MARGIN_S = 10.0  # to tell CloudFormation the outcome
+FORGET_S = 20.0  # of a delete's time, at most, to take its state out of the table if QStash keeps the resources
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Create, update or delete the state in `ResourceProperties.Desired`, and return its physical id; or answer.
 
-    `TakeOver`, if it is 1, has a first deploy take over what QStash holds of the relay's name.  It is no part of the
+    With `TakeOver` 1, a first deploy takes over QStash's resources of the relay's name.  `TakeOver` is no part of the
     state: with or without it the physical id is the same.
 
-    What fails in passing is tried again while there is time.  A delete never fails: it says in the log what it left.
+    Passing failures are tried again while there is time.  A delete never fails: the log has what it left.
     """
     if "routeKey" in event:
         return answer(event, context)
@@ -56,7 +56,7 @@ def _add(said: Mapping[str, Any], current: str | None) -> str:
 
 @answering
 def answer(request: Request) -> Response:
-    """GET /v1/sync: what differs from what the last deploy said; POST: mend it."""
+    """GET /v1/sync: list the differences between QStash and the last deploy; POST: mend them."""
     parts = relay("RELAY_QSTASH_SECRET")
     mends = request.route.startswith("POST")
     do = sync.mend if mends else sync.drift
@@ -67,9 +67,9 @@ def answer(request: Request) -> Response:
 
 
 def _delete(state: str, desired: str) -> None:
-    """Remove what is ours, as far as that can be done: nobody is kept from leaving, and no deploy from its end.
+    """Remove the relay's resources from QStash as far as possible: no failure keeps a delete from its end.
 
-    What couldn't be removed the table forgets all the same, where it can be reached: nobody is to put it there again.
+    The table forgets the state in any case, if it can be reached, so that no repair puts the resources back.
     """
     may_be_left = sync.said_in(desired)
     with deadline.leaving(min(FORGET_S, deadline.seconds_left() / 4)):

@@ -1,7 +1,7 @@
-"""What a refusal of QStash concerns, since that decides who waits for what.  Hides QStash's words for it.
+"""Tells whom a refusal of QStash concerns, which decides what waits and what goes on.  Hides QStash's words.
 
-Most of it says the status.  A 400, a 412 or a 422 may be about the message, which stays as it is, or about an endpoint,
-which may be mended: that only the text tells.  A text that isn't known decides nothing for good.
+The status tells most.  A 400, a 412 or a 422 may concern the message, which stays as it is, or an endpoint, which may
+be mended: only the text tells.  An unknown text decides nothing for good.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from enum import StrEnum
 class Concern(StrEnum):
     """Whom a refusal concerns."""
 
-    MESSAGE = "message"  # this one, whatever becomes of anything else: it is never taken
-    ENDPOINT = "endpoint"  # where it goes: a name that doesn't resolve, an address that isn't public
-    ACCOUNT = "account"  # the token, the bill, the relay's own URL: its owner's to mend, and all wait
-    MOMENT = "moment"  # nobody: it passes, and all wait
-    PLACE = "place"  # a URL group or queue that isn't there: a sync's to mend, and others don't wait
-    UNKNOWN = "unknown"  # it took nothing, and why is new to us
+    MESSAGE = "message"  # this message alone: QStash never takes it
+    ENDPOINT = "endpoint"  # the destination's URL: a name that doesn't resolve, an address that isn't public
+    ACCOUNT = "account"  # the token, the bill, the relay's own URL: the owner must act, and all messages wait
+    MOMENT = "moment"  # nobody: the failure passes, and all messages wait
+    PLACE = "place"  # a missing URL group or queue: a sync makes it, and the other messages don't wait
+    UNKNOWN = "unknown"  # QStash took nothing, for a reason that the relay doesn't know
 
 
 _BY_STATUS = {
@@ -34,11 +34,11 @@ _BY_STATUS = {
     431: Concern.MESSAGE,
 }
 
-# Texts of production, as people have reported them; the words beside them say the same in other ways.
+# Texts of production, as people have reported them, and other wordings of the same.
 _ELSEWHERE = (
-    "not found in this region"  # the token is of another one: `user (…) not found in this region (eu-central-1)`
+    "not found in this region"  # the token is of another region: `user (…) not found in this region (eu-central-1)`
 )
-_OURS = re.compile(r"callback")  # its URL is the relay's own
+_OURS = re.compile(r"callback")  # a callback's URL is the relay's own
 _ENDPOINT = re.compile(
     r"destination url|resolve|no such host|dial tcp|lookup |loopback|private|link-local|not public"
     r"|invalid (endpoint|scheme|host|url)|endpoint has|endpoint is"

@@ -1,28 +1,28 @@
 """Every error the relay raises on purpose, grouped by who has to act; each knows its HTTP status.
 
 * RelayError
-  - SenderError         the caller must change something; the same bytes fail again        4xx
-    · BadRequest        400   a parameter, a filter or a body that can't be read
-    · SignatureError    401   not signed by who it should be
-      UnusableSecret    503   the same, and our secret is why
-    · NotFound          404   no such source, event or delivery
-    · Conflict          409   not possible in the state it is in
-    · Gone              410   it was there, and isn't kept any more
+  - SenderError         the caller must change the request; the same bytes fail again      4xx
+    · BadRequest        400   a parameter, a filter or a body can't be read
+    · SignatureError    401   the expected sender didn't sign the request
+      UnusableSecret    503   the relay's own secret can't be used
+    · NotFound          404   there is no such source, event or delivery
+    · Conflict          409   the state of the thing doesn't allow the request
+    · Gone              410   the thing isn't kept any more
     · BodyTooLarge      413
-    · Undeliverable     489   handed to us by QStash, and no retry can ever help
+    · Undeliverable     489   no retry of QStash can ever bring the delivery to its target
   - OperatorError       503   the relay's owner must act: a secret or a setting is missing
-  - UpstreamError       503   nobody here is at fault; send it again later
-    · HandshakeFailed         what a provider's handshake asks for couldn't be done
-    · OutOfTime               no time was left to ask; nothing was tried
+  - UpstreamError       503   another service failed: send the request again later
+    · HandshakeFailed         a provider's handshake couldn't be completed
+    · OutOfTime               no time was left for the call; nothing was tried
     · QStashError             QStash refused or didn't answer; knows whom that concerns
-      AnswerTooLong           what it has to say is more than is read at once
-      Untraceable             nobody can tell any more whether it ever had a message
-      LogTooLong              it has more to tell of one delivery than can be read in a run
-      Unsendable              what to publish can't be made of this event: the configuration must be mended
+      AnswerTooLong           an answer has more bytes than are read at once
+      Untraceable             nobody can tell any more whether QStash ever had the message
+      LogTooLong              the log has more lines of one delivery than a run can read
+      Unsendable              the configuration can't make a message of this event, and must be mended
       Removed                 the destination has left the configuration: nothing goes there any more
-    · Unready                 what it takes to publish this one thing isn't there yet
-    · GitHubError             GitHub's API did; knows whether that passes by itself
-    · Defect                  the relay's own code failed at one thing: others go on, and a person must look
+    · Unready                 a part that one publish needs is missing for now
+    · GitHubError             GitHub's API refused or didn't answer; knows whether that passes by itself
+    · Defect                  the relay's own code failed at one item: the others go on, and a person must look
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class RelayError(Exception):
 
 
 class SenderError(RelayError):
-    """The caller must change something."""
+    """The caller must change the request."""
 
     status = 400
     code = "bad_request"
 
 
 class BadRequest(SenderError):
-    """A parameter or body that can't be read; *code* names which kind."""
+    """A parameter or body can't be read; *code* names the kind."""
 
     def __init__(self, message: str, *, code: str = "bad_request") -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class BadRequest(SenderError):
 
 
 class SignatureError(SenderError):
-    """The request isn't signed by who it should be; the message names the failed check and nothing else.
+    """The expected sender didn't sign the request; the message names the failed check and nothing else.
 
     Attributes:
         reason: A word for the failed check, out of a fixed set: `missing_header`, `malformed_header`, `bad_signature`,
@@ -73,7 +73,7 @@ class SignatureError(SenderError):
 
 
 class UnusableSecret(SignatureError):
-    """None of the source's signing secrets can be used with its scheme: its owner must act; send it again."""
+    """No signing secret of the source fits its scheme: the relay's owner must act; send the request again."""
 
     status = 503
     code = "not_ready"
@@ -91,7 +91,7 @@ class NotFound(SenderError):
 
 
 class UnknownPath(NotFound):
-    """Nothing is at that path of the relay's URL."""
+    """No route has this path."""
 
 
 class Conflict(SenderError):
@@ -102,28 +102,28 @@ class Conflict(SenderError):
 
 
 class Gone(SenderError):
-    """The thing was there, and isn't kept any more."""
+    """The thing isn't kept any more."""
 
     status = 410
     code = "gone"
 
 
 class BodyTooLarge(SenderError):
-    """More bytes than the relay takes."""
+    """The body has more bytes than the relay takes."""
 
     status = 413
     code = "body_too_large"
 
 
 class Undeliverable(SenderError):
-    """A delivery that no retry can ever bring to its target; QStash is told to stop."""
+    """No retry can ever bring the delivery to its target; the status tells QStash to stop."""
 
     status = 489
     code = "undeliverable"
 
 
 class OperatorError(RelayError):
-    """The relay's owner must act before this can work."""
+    """The relay's owner must act before the request can work."""
 
     status = 503
     code = "not_ready"
@@ -131,7 +131,7 @@ class OperatorError(RelayError):
 
 
 class UpstreamError(RelayError):
-    """A service the relay stands on didn't do its part; the same request may work later, unless that is *permanent*."""
+    """A service that the relay needs failed; unless the failure is *permanent*, the same request may work later."""
 
     status = 503
     code = "upstream"
@@ -145,16 +145,16 @@ class UpstreamError(RelayError):
 
 
 class HandshakeFailed(UpstreamError):
-    """A provider's handshake is right, and what it asks for couldn't be done."""
+    """A provider's handshake is valid, but the relay couldn't complete it."""
 
     code = "handshake_failed"
 
 
 class OutOfTime(UpstreamError):
-    """The time of a run, or of a share of one, was over: the service wasn't asked, and what was to be done stays due.
+    """The time of a run, or of its share, was over: the service wasn't asked, and the work stays due.
 
     Attributes:
-        concerns_all: Always: the others have no time either.
+        concerns_all: Always true: the other messages have no time either.
     """
 
     code = "out_of_time"
@@ -168,15 +168,15 @@ class QStashError(UpstreamError):
     """QStash refused or didn't answer.
 
     Attributes:
-        answered: QStash's HTTP status, or None where no answer came.
-        concern: Whom it concerns.
+        answered: QStash's HTTP status; None: no answer came.
+        concern: Whom the refusal concerns.
         permanent: The same publish can never succeed.
-        refused: QStash took nothing of what was asked, because of what was asked: asked otherwise, it may.
-        concerns_the_message: It may be due to one of several messages: the others may be taken.
-        concerns_all: It is due to QStash, the account or the relay's token: no other may be taken now.
-        quota: Which of the account's quotas is used up: `daily` (messages) or `burst` (calls); None: neither.
-        after_doubt: It was asked the same before, and nobody knows whether QStash took it then.
-        wait_s: How long it asked to be left alone, in seconds; 0: it didn't say.
+        refused: QStash took nothing of the call because of its content; another content may succeed.
+        concerns_the_message: One of several messages may be the cause; QStash may take the others.
+        concerns_all: QStash, the account or the relay's token is the cause; QStash takes no message now.
+        quota: The account's quota that is used up: `daily` (messages) or `burst` (calls); None: neither.
+        after_doubt: The same call was made before, and nobody knows whether QStash took it then.
+        wait_s: The seconds that QStash asks to wait; 0: it didn't say.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class QStashError(UpstreamError):
 
 
 class AnswerTooLong(QStashError):
-    """What QStash answers is more than is read at once: less can be asked for."""
+    """QStash's answer has more bytes than are read at once: ask for less."""
 
     def __init__(self, most_bytes: int) -> None:
         super().__init__(f"an answer has over {most_bytes} bytes")
@@ -213,8 +213,8 @@ class GitHubError(UpstreamError):
     """GitHub's API refused or didn't answer.
 
     Attributes:
-        answered: GitHub's HTTP status, or None where no answer came that can be read.
-        passing: It may work later without anybody's doing: the rate limit, an outage.
+        answered: GitHub's HTTP status; None: no readable answer came.
+        passing: The failure may pass by itself: the rate limit, an outage.
     """
 
     def __init__(self, reason: str, *, answered: int | None = None, limited: bool = False) -> None:
@@ -224,7 +224,7 @@ class GitHubError(UpstreamError):
 
 
 class Untraceable(QStashError):
-    """Nobody can tell any more whether QStash ever had it: a person must decide."""
+    """Nobody can tell any more whether QStash ever had the message: a person must decide."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -232,7 +232,7 @@ class Untraceable(QStashError):
 
 
 class LogTooLong(QStashError):
-    """QStash's log has more lines of one thing than can be read at once; others' can."""
+    """QStash's log has more lines of one delivery than a run can read; other deliveries aren't affected."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -240,7 +240,7 @@ class LogTooLong(QStashError):
 
 
 class Unsendable(QStashError):
-    """What to publish can't be made of this event, as the configuration stands: a person must mend it, and replay."""
+    """The configuration can't make a message of this event: a person must mend the configuration, and replay."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -250,7 +250,7 @@ class Unsendable(QStashError):
 
 
 class Removed(QStashError):
-    """A destination has left the configuration: what wasn't published to it by then never is."""
+    """The destination has left the configuration: deliveries not yet published never are."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -260,12 +260,13 @@ class Removed(QStashError):
 
 
 class Defect(UpstreamError):
-    """The relay's own code failed at one thing, as nobody had thought of; what it is about is kept and tried again.
+    """The relay's own code failed at one item; the item is kept and tried again.
 
-    It names the kind of failure and where it happened, never its text, which may hold what a stranger sent.
+    The message names the kind of failure and its place in the code, never the failure's text, which may quote a
+    stranger.
 
     Attributes:
-        concerns_all: Never: it is this one's.
+        concerns_all: Always false: only this item is affected.
     """
 
     code = "defect"
@@ -287,10 +288,10 @@ def _place(error: BaseException) -> str:
 
 
 class Unready(UpstreamError):
-    """What it takes to publish one thing isn't there yet; others can be published.
+    """A part that one publish needs is missing for now; the others can be published.
 
     Attributes:
-        concerns_all: Never: what is missing is this one's.
+        concerns_all: Always false: only this publish is affected.
     """
 
     concerns_all = False

@@ -33,7 +33,7 @@ from relay.errors import RelayError
 from relay.ingest.accept import Acceptance, accept_or_spool
 from relay.ingest.webhook import Webhook
 from relay.jobs.audit import Audited, audit
-from relay.jobs.sweep import Swept, sweep
+from relay.jobs.sweep import sweep
 from relay.ledger.record import settle
 from relay.model.delivery import Status
 from relay.model.ids import EventId, delivery_id, event_id
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
 
     from infra.local.qstash.broker.state import User
+    from relay.jobs.run import Swept
 
 QSTASH = "https://qstash.example.com"
 ADMIN = "admin"

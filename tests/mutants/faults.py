@@ -101,15 +101,16 @@ FAULTS = (
     Fault(
         "sweep-without-lease",
         f"{RELAY}jobs/sweep.py",
-        "while is_free and _has_time():",
-        "while _has_time():",
+        "while is_free and has_time():",
+        "while has_time():",
         ("tests/unit/relay/test_sweep_shards.py",),
     ),
     Fault(
         "quota-is-not-heeded",
-        f"{RELAY}jobs/sweep.py",
-        "if isinstance(it, QStashError) and it.quota:",
-        "if isinstance(it, QStashError) and it.quota == 'monthly':",
+        f"{RELAY}jobs/due.py",
+        "if isinstance(failure, QStashError) and failure.quota:",
+        "if isinstance(failure, QStashError) and failure.quota == 'monthly':",
+        ("tests/unit/relay/test_sweep_quota.py",),
     ),
     Fault(
         "refused-batch-is-given-up",
@@ -319,7 +320,7 @@ FAULTS = (
     Fault(
         "audit-believes-the-index",
         f"{RELAY}ledger/balance.py",
-        "        return False  # on its way from one status to the next",
+        "        return False  # the index is between two statuses of the delivery",
         "        return True",
         (
             "tests/unit/relay/test_ledger.py",
@@ -439,8 +440,8 @@ FAULTS = (
     Fault(
         "tick-of-anybody",
         f"{RELAY}ingest/ticks.py",
-        "if not is_mac(said.query",
-        "if said.query and not is_mac(said.query",
+        "if not is_mac(info.query",
+        "if info.query and not is_mac(info.query",
         ("tests/unit/relay/test_schedules.py",),
     ),
     Fault(
@@ -471,7 +472,7 @@ FAULTS = (
     ),
     Fault(
         "poison-is-tried-for-ever",
-        f"{RELAY}jobs/sweep.py",
+        f"{RELAY}jobs/due.py",
         "if isinstance(error, Defect) and now - owed.since >= DEFECT_MAX:",
         "if isinstance(error, Defect) and now - owed.since >= DEFECT_MAX * 1000:",
         ("tests/unit/relay/test_poison.py",),
@@ -757,7 +758,7 @@ FAULTS = (
     ),
     Fault(
         "alone-before-its-group",
-        f"{RELAY}jobs/sweep.py",
+        f"{RELAY}jobs/due.py",
         "delivery.generation == event.generation and delivery.group in event.unpublished:",
         "delivery.generation == event.generation and delivery.group is None:",
         ("tests/unit/relay/test_publish_refused.py",),
@@ -926,7 +927,7 @@ FAULTS = (
     Fault(
         "what-has-a-record-is-counted-twice",
         f"{RELAY}query/health.py",
-        'waiting.discard((it["pk"], it["destination"]))',
+        'waiting.discard((entry["pk"], entry["destination"]))',
         "pass",
         ("tests/unit/relay/test_implied.py",),
     ),
@@ -1151,7 +1152,7 @@ FAULTS = (
     ),
     Fault(
         "what-waits-for-the-log-is-told-as-published",
-        f"{RELAY}jobs/sweep.py",
+        f"{RELAY}jobs/due.py",
         "len(owed) - len(waiting | failures.keys())",
         "len(owed) - len(failures)",
         ("tests/unit/relay/test_urls_changed.py",),

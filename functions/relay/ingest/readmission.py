@@ -134,17 +134,17 @@ class Readmission:
             }
         received = held.received(self.settings.base_urls)
         try:
-            said = verify(self.source.row, received, self.secrets, at=held.received_at.timestamp())
+            info = verify(self.source.row, received, self.secrets, at=held.received_at.timestamp())
         except SignatureError as error:
             return None, told | _refused(error)
-        if not isinstance(said, WebhookInfo):
+        if not isinstance(info, WebhookInfo):
             return None, told | {
                 "outcome": "refused",
                 "why": "handshake",
                 "message": "the request is a handshake, not an event: discard it",
             }
-        key = said.idempotency_key if said.has_id else None
-        return said, told | {"outcome": "passes", "event_type": said.event_type, "idempotency_key": key}
+        key = info.idempotency_key if info.has_id else None
+        return info, told | {"outcome": "passes", "event_type": info.event_type, "idempotency_key": key}
 
     def _forget(self, id_: str, held: Quarantined | str) -> None:
         self.store.quarantine.delete(self.source.name, id_)

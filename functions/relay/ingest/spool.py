@@ -125,10 +125,10 @@ class _Taking:
             Reason(error.reason),
             str(error),
             at=webhook.received_at,
-            method=webhook.said.method,
+            method=webhook.info.method,
             path=webhook_url("", webhook.source),
             query_string="",
-            headers=webhook.said.headers,
+            headers=webhook.info.headers,
             source_ip=None,
             body=b"",
         )

@@ -26,11 +26,11 @@ EVENT_TYPE = "schedule"
 _SIGNATURE = "upstash-signature"
 
 
-def describe_tick(said: WebhookInfo, headers: Mapping[str, str], *, path: str, mac_key: str) -> WebhookInfo:
+def describe_tick(info: WebhookInfo, headers: Mapping[str, str], *, path: str, mac_key: str) -> WebhookInfo:
     """Return the info of a tick whose signature is verified.
 
     Args:
-        said: The info by the scheme's row.
+        info: The info by the scheme's row.
         headers: Names in lower case.
         path: The path of the request, without the query.
 
@@ -38,10 +38,10 @@ def describe_tick(said: WebhookInfo, headers: Mapping[str, str], *, path: str, m
         SignatureError: The URL isn't the one that QStash was given; or the tick has no message id, without which every
             tick would be the same event.
     """
-    if not is_mac(said.query.get(TICK_MAC, ""), tick_mac(mac_key, path.rpartition("/")[2])):
+    if not is_mac(info.query.get(TICK_MAC, ""), tick_mac(mac_key, path.rpartition("/")[2])):
         raise SignatureError("the URL isn't the one that the relay gave its schedule", reason="wrong_token")
-    if not said.has_id:
+    if not info.has_id:
         raise SignatureError("Upstash-Message-Id is missing", reason="missing_header")
     token = hashlib.sha256(headers[_SIGNATURE].encode(errors="replace")).hexdigest()
     no_query = {"query": {}, "raw_query": "", "query_left_out": False}  # the URL is a secret
-    return replace(said, event_type=EVENT_TYPE, headers={}, signed_sha256=token, **no_query)  # type: ignore[arg-type]
+    return replace(info, event_type=EVENT_TYPE, headers={}, signed_sha256=token, **no_query)  # type: ignore[arg-type]

@@ -25,11 +25,11 @@ COUNTED_MAX = 1000  # one page of the bucket's list
 
 @dataclass(frozen=True)
 class Webhook:
-    """One verified webhook: its bytes, and what they say of the event (*said*)."""
+    """One verified webhook: its bytes, and what they say of the event (*info*)."""
 
     source: str
     received_at: datetime
-    said: WebhookInfo
+    info: WebhookInfo
     content_type: str | None
     body: bytes
 
@@ -38,7 +38,7 @@ class Webhook:
         held = {
             "source": self.source,
             "received_at": iso(self.received_at),
-            "said": asdict(self.said),
+            "said": asdict(self.info),
             "content_type": self.content_type,
             "body": base64.b64encode(self.body).decode(),
         }
@@ -55,7 +55,7 @@ class Webhook:
         return cls(
             source=held["source"],
             received_at=from_iso(held["received_at"]),
-            said=WebhookInfo(**held["said"]),
+            info=WebhookInfo(**held["said"]),
             content_type=held["content_type"],
             body=base64.b64decode(held["body"]),
         )

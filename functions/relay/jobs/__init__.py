@@ -1,5 +1,5 @@
-"""What runs by the clock: `sweep` every minute, `audit` every five minutes, and with it `drift` once an hour.
+"""Jobs that run by the clock: `sweep` every minute, `audit` every five minutes, and with it `drift` once an hour.
 
-Each goes through the verbs below it, in an order that says what matters most, and heeds the time it was given.
-Nothing imports it but the handlers and `relay.wiring`.
+`sweep` orders a run's work, `due` publishes, and `run` keeps what a run did.  Each job calls the verbs below it, the
+most important first, and heeds the time it was given.  Only the handlers and `relay.wiring` import this folder.
 """

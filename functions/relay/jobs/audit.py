@@ -1,6 +1,6 @@
-"""The verb of audit: balances the ledger, repairs what can be proven, and settles what QStash's dead letters tell.
+"""The verb of audit: balances the ledger, repairs forgotten deliveries, and records QStash's dead letters.
 
-Callbacks can die, too: then QStash keeps them as dead letters, and what they report is read from there.
+A callback can die, too.  QStash then keeps the callback as a dead letter, and the audit reads the report from there.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-GRACE = timedelta(minutes=5)  # what came just now is on its way
-OVERLAP = timedelta(hours=1)  # is balanced once more: the index lags, and so may what was written late
+GRACE = timedelta(minutes=5)  # newer events are still on their way
+OVERLAP = timedelta(hours=1)  # is balanced twice: the index lags, and some records are written late
 FIRST = timedelta(days=1)  # the first audit looks back so far
 LETTERS_WORDS = ("dead_letters_until", "dead_letters_cursor")
-DEAD_LETTERS_SHARE = 0.4  # of a run, QStash's dead letters may take so much
-REPAIR_SHARE = 0.35  # and so much at least is for repairing what the balance found,
-COUNT_SHARE = 0.15  # and for counting what is unaccounted for
-PAGE_S = 2.0  # no page is begun with less left
-UNACCOUNTED_MAX = 1000  # so many are counted of a shard; more than one is an alarm anyway
+DEAD_LETTERS_SHARE = 0.4  # of a run, at most, for QStash's dead letters
+REPAIR_SHARE = 0.35  # at least, for the repairs
+COUNT_SHARE = 0.15  # at least, for the count of unaccounted deliveries
+PAGE_S = 2.0  # the audit begins no page with less time left
+UNACCOUNTED_MAX = 1000  # are counted of a shard, at most; one is an alarm anyway
 
 
 @dataclass
@@ -47,13 +47,15 @@ class Audited:
     """What an audit did.
 
     Attributes:
-        balanced: How many expected deliveries it has balanced.
-        repaired: Deliveries that nobody owed anything; now the sweep does.
-        released: Replays that let go what was held though its destination isn't paused.
-        settled: Dead letters of QStash that told what the table didn't know.
-        unaccounted: Deliveries of which nobody can tell what became, of any time.
-        findings: Those found now.
-        defects: Where our own code failed at one thing of many.
+        balanced: How many expected deliveries were balanced.
+        repaired: Open deliveries that nobody was to turn to; now the sweep is.
+        released: Replays that release deliveries held for a destination that isn't paused.
+        settled: Dead letters of QStash that changed a delivery.
+        unaccounted: How many deliveries are unaccounted, whenever their events came.
+        complete: Whether the time sufficed for all.
+        skipped: Whether another audit was running.
+        findings: The unaccounted deliveries that this audit found.
+        defects: The failures of our own code, each at one item.
     """
 
     balanced: int = 0
@@ -67,30 +69,30 @@ class Audited:
     defects: list[str] = field(default_factory=list)
 
     def each(self, work: Callable[[Item], bool], items: Iterable[Item]) -> list[Item]:
-        """Return those of *items* for which *work* says so; where our own code fails at one, the others are done.
+        """Do *work* on each of *items*; return those for which it is true.  A defect at one is noted in `defects`.
 
         Raises:
             UpstreamError: QStash or the table didn't answer.
         """
         done = []
-        for it in items:
-            outcome = supervised(work, it)
+        for thing in items:
+            outcome = supervised(work, thing)
             if isinstance(outcome, Defect):
                 self.defects.append(str(outcome))
             elif isinstance(outcome, UpstreamError):
                 raise outcome
             elif outcome:
-                done.append(it)
+                done.append(thing)
         return done
 
 
 def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]) -> Audited:
-    """Balance what came since the last audit, and repair it; do nothing where another run is at it.
+    """Balance the events since the last audit, and repair their deliveries; do nothing while another audit runs.
 
-    Whatever takes too long goes on in the next run, where it was.
+    If the time runs out, the next run goes on at the same place.
 
     Raises:
-        UpstreamError: QStash or the table didn't answer; the next run does it all again.
+        UpstreamError: QStash or the table didn't answer; the next run repeats the audit.
     """
     store, done, whole_s = publisher.store, Audited(), seconds_left()
 
@@ -122,9 +124,11 @@ def audit(publisher: Publisher, *, owner: str, seconds_left: Callable[[], float]
 def _balance(
     store: Store, last: dict[str, Any], done: Audited, said: dict[str, Any], seconds_left: Callable[[], float]
 ) -> None:
-    """Balance, repair and let go what is held for nobody; put what the next audit must know into *said*, as it is done.
+    """Balance, repair, and release deliveries that no pause holds; write the progress into *said* step by step.
 
     Args:
+        last: The words of the last audit.
+        said: The words for the next audit.
         seconds_left: How long the balance may take, without the repairs.
     """
     window = _window(last, store.now())
@@ -144,7 +148,7 @@ def _balance(
 
 
 def _window(last: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Return what to balance: what the last audit had no time for, else what came since."""
+    """Return the time to balance: the rest that the last audit left, else the time since then."""
     if last.get("left"):
         return dict(last["left"])
     since = from_iso(last["until"]) - OVERLAP if last.get("until") else now - FIRST
@@ -159,7 +163,7 @@ def _add(store: Store, found: Balance, done: Audited) -> None:
 
 
 def _mend(store: Store, done: Audited, finding: Finding) -> bool:
-    """Have the sweep turn to a delivery that nobody owes anything: it asks QStash's log before it publishes."""
+    """Make a delivery that nobody was to turn to due for the sweep, which asks QStash's log before it publishes."""
     event = store.event(finding.event)
     if event is None:
         return False
@@ -173,10 +177,10 @@ def _mend(store: Store, done: Audited, finding: Finding) -> bool:
 
 
 def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audited) -> dict[str, str]:
-    """Record what QStash's dead letters tell since the last audit; delete those that nobody needs there any more.
+    """Record QStash's dead letters since the last audit; delete those that nobody needs there any more.
 
     Returns:
-        Word for the next audit: how far these are read, or where to go on.
+        Words for the next audit: the time up to which all are read, or the cursor to go on with.
     """
     began = iso(publisher.store.now())
     said = {name: last[name] for name in LETTERS_WORDS if last.get(name)}
@@ -184,9 +188,9 @@ def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audit
         try:
             page, cursor = _dead_letters(publisher, said)
             needless = done.each(lambda it: _settled(publisher, it, done), page)
-            for it in needless:
-                publisher.qstash.delete_dead_letter(it.id)
-        except OutOfTime:  # the page is read again: what was done with it is done
+            for letter in needless:
+                publisher.qstash.delete_dead_letter(letter.id)
+        except OutOfTime:  # the next run reads the page again
             return said
         except AnswerTooLong as error:  # one letter alone: the ledger is balanced all the same
             done.defects.append(f"a dead letter can't be read: {error}")
@@ -202,7 +206,7 @@ def _settle_dead_letters(publisher: Publisher, last: dict[str, Any], done: Audit
 
 
 def _dead_letters(publisher: Publisher, said: dict[str, str]) -> tuple[list[DeadLetter], str | None]:
-    """Return the next page of dead letters, and its cursor; the first where QStash doesn't know the cursor any more."""
+    """Return the next page of dead letters and its cursor; the first page if QStash has forgotten the cursor."""
     until, cursor = said.get("dead_letters_until"), said.get("dead_letters_cursor")
     since = from_iso(until) - OVERLAP if until else None
     try:
@@ -213,25 +217,27 @@ def _dead_letters(publisher: Publisher, said: dict[str, str]) -> tuple[list[Dead
         return publisher.qstash.dead_letters(since=since)
 
 
-def _settled(publisher: Publisher, it: DeadLetter, done: Audited) -> bool:
-    """Record what one dead letter tells; return whether QStash need keep it no longer."""
-    if (path := callback_path(it.url, publisher.settings.base_urls)) is not None:
-        return _callback_settled(publisher, path, it, done)
-    path = callback_path(it.failure_callback or "", publisher.settings.base_urls)
-    return path is not None and _delivery_settled(publisher, path, it, done)  # else another deployment's
+def _settled(publisher: Publisher, letter: DeadLetter, done: Audited) -> bool:
+    """Record one dead letter; return whether QStash may delete the letter."""
+    if (path := callback_path(letter.url, publisher.settings.base_urls)) is not None:
+        return _callback_settled(publisher, path, letter, done)
+    path = callback_path(letter.failure_callback or "", publisher.settings.base_urls)
+    return path is not None and _delivery_settled(publisher, path, letter, done)  # else another deployment's
 
 
-def _callback_settled(publisher: Publisher, path: str, it: DeadLetter, done: Audited) -> bool:
-    """Record what a callback of ours that died reports."""
+def _callback_settled(publisher: Publisher, path: str, letter: DeadLetter, done: Audited) -> bool:
+    """Record the report of a callback that died."""
     try:
-        settled = settle(path, it.body, mac_key=publisher.mac_key, settings=publisher.settings, store=publisher.store)
-    except (SignatureError, BadRequest):  # not made by this relay, or no callback: its owner's to look at
+        settled = settle(
+            path, letter.body, mac_key=publisher.mac_key, settings=publisher.settings, store=publisher.store
+        )
+    except (SignatureError, BadRequest):  # this relay didn't make it, or it is no callback
         return False
     done.settled += settled.became is not None
     return True
 
 
-def _delivery_settled(publisher: Publisher, path: str, it: DeadLetter, done: Audited) -> bool:
+def _delivery_settled(publisher: Publisher, path: str, letter: DeadLetter, done: Audited) -> bool:
     """Record that a delivery died; return whether a newer generation has replaced it."""
     store = publisher.store
     try:
@@ -239,21 +245,21 @@ def _delivery_settled(publisher: Publisher, path: str, it: DeadLetter, done: Aud
     except SignatureError:
         return False
     event = store.event(address.event)
-    name = address.destination(it.endpoint, publisher.settings.destination_at(it.url))
+    name = address.destination(letter.endpoint, publisher.settings.destination_at(letter.url))
     if event is None or name is None or name not in event.expected:
         return False
     delivery = store.delivery(event, name)
     if delivery.generation != address.generation:
         return True
     if delivery.status in OPEN | {Status.UNACCOUNTED} or (delivery.status in DEAD and delivery.dlq_id is None):
-        report = Report(_last_attempt(delivery, it, address.generation, store.now()), dead=True, dlq_id=it.id)
+        report = Report(_last_attempt(delivery, letter, address.generation, store.now()), dead=True, dlq_id=letter.id)
         before, after = store.change_delivery(event, name, lambda d: d.after(report))
         done.settled += before.status != after.status
     return False
 
 
-def _last_attempt(delivery: Delivery, it: DeadLetter, generation: Generation, now: datetime) -> Attempt:
-    known = [attempt for attempt in delivery.attempts.values() if attempt.message_id == it.message_id]
+def _last_attempt(delivery: Delivery, letter: DeadLetter, generation: Generation, now: datetime) -> Attempt:
+    known = [attempt for attempt in delivery.attempts.values() if attempt.message_id == letter.message_id]
     if known:
         return max(known, key=lambda attempt: attempt.number)
-    return Attempt(now, it.attempts, it.message_id, generation, succeeded=False, status_code=it.status)
+    return Attempt(now, letter.attempts, letter.message_id, generation, succeeded=False, status_code=letter.status)

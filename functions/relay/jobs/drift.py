@@ -1,7 +1,7 @@
-"""The look for drift: does QStash still hold what the last deploy said?  A deploy of the same relay.toml doesn't ask.
+"""Drift: compares QStash's resources with those of the last deploy, since a deploy of the same relay.toml doesn't.
 
-Hides when there is one: once an hour; and at each audit while anything differs, so that its alarm ends once that is
-mended.
+The look is once an hour.  While anything differs, the look is at each audit, so that the alarm ends soon after the
+repair.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ EVERY = timedelta(hours=1)
 
 
 def look(publisher: Publisher, *, owner: str) -> list[Change] | None:
-    """Return what differs in QStash from what the last deploy said; None where there was no look.
+    """Return the differences between QStash and the last deploy; None if there was no look.
 
-    There is none before its time, nor while a deploy is under way, when old and new are there side by side.
+    There is no look before its time, nor during a deploy, when old and new resources stand side by side.
 
     Raises:
         UpstreamError: QStash or the table didn't answer; the next audit looks.
@@ -34,7 +34,7 @@ def look(publisher: Publisher, *, owner: str) -> list[Change] | None:
         return None
     changes = sync.drift(publisher.settings.name, qstash=publisher.qstash, store=store)
     with store.lease(AUDIT, owner) as is_free:
-        if is_free:  # else an audit is running, and its word would overwrite this one
+        if is_free:  # else an audit is running, and would overwrite the result
             store.state.save_look(len(changes))
     return changes
 

@@ -1,12 +1,11 @@
-"""The equation that proves the promise, per destination: expected = what each delivery is, and nothing is left over.
+"""The equation that proves the promise: for each destination, expected deliveries = the sum over all statuses.
 
-`expected` is what the events themselves named when they came; what became of each is read from the index, a shard and a
-slice of time after the other.  The index lags, so that whatever looks wrong there is read again from the table before
-it is said.  A delivery that nobody owes anything any more, though it hasn't ended, is unaccounted: so is one of which
-QStash can no longer tell.
+Each event names its expected deliveries when it comes.  The balance reads their statuses from the index, shard by shard
+and slice by slice.  The index lags, so a delivery that looks wrong there is read again from the table.  An open
+delivery that nothing is due to publish or to follow up is unaccounted, and so is one that QStash can't tell of.
 
-Cost of an event with two deliveries: about 0.3 read units (three entries of the index, eventually consistent), one
-query of the table more where the index looks wrong; and 72 queries a run, however few events there are.
+Cost of an event with two deliveries: about 0.3 read units (three entries of the index, eventually consistent), and one
+query of the table if the index looks wrong.  A run costs 72 queries, however few events there are.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Finding:
     """A delivery that is unaccounted: which, and why.
 
     Attributes:
-        mendable: Whether having the sweep turn to it mends it.
+        mendable: Whether the sweep mends the delivery once it is due again.
     """
 
     event: EventId
@@ -54,12 +53,12 @@ class Finding:
 
 @dataclass
 class Balance:
-    """What became of the deliveries expected in a time.
+    """The deliveries expected in a time, by status.
 
     Attributes:
-        by_destination: How many deliveries of each destination have which status.
-        findings: Those that are unaccounted.
-        positions: Of each shard, the sort key to go on above; None: all of it was read.
+        by_destination: Destination -> how many deliveries have which status.
+        findings: The unaccounted deliveries.
+        positions: The sort key of each shard to go on above; None: the shard was read to its end.
     """
 
     by_destination: dict[str, Counter[Status]] = field(default_factory=dict)
@@ -68,7 +67,7 @@ class Balance:
 
     @property
     def complete(self) -> bool:
-        """Tell whether all there is was read."""
+        """Tell whether all shards were read to their ends."""
         return all(it is None for it in self.positions)
 
     def add(self, destination: str, status: Status) -> None:
@@ -84,11 +83,11 @@ def balance(
     positions: list[str | None] | None = None,
     seconds_left: Callable[[], float],
 ) -> Balance:
-    """Return what became of the deliveries of the events that came from *since* to before *until*, as ISO times.
+    """Return the balance of the events that came from *since* to before *until*, as ISO times.
 
     Args:
-        positions: Where an earlier balance of the same times stopped.
-        seconds_left: How long it may take; where that doesn't suffice, it stops between two slices.
+        positions: Those of an earlier balance of the same times, to go on from.
+        seconds_left: The time left; if it runs out, the balance stops between two slices.
     """
     found = Balance(positions=[since] * len(store.shards()) if positions is None else list(positions))
     for shard in store.shards():
@@ -98,7 +97,10 @@ def balance(
 
 
 def forgotten(store: Store) -> list[Finding]:
-    """Return the open deliveries, of whatever age, that nobody owes anything; some of each shard, the oldest first."""
+    """Return the open deliveries, of any age, that nothing is due for; up to `OPEN_A_SHARD` of each shard and status.
+
+    The oldest come first.
+    """
     found: list[Finding] = []
     for shard in store.shards():
         for status in (Status.PENDING, Status.IN_FLIGHT):
@@ -135,9 +137,9 @@ def _slice(store: Store, shard: int, above: str, until: str, found: Balance) -> 
 
 
 def _is_sound(event: Mapping[str, Any], group: str, entries: list[Item]) -> bool:
-    """Tell whether the index shows one status, and somebody who owes the rest."""
+    """Tell whether the index shows one status, and something due if that status is open."""
     if len(entries) > 1:
-        return False  # on its way from one status to the next
+        return False  # the index is between two statuses of the delivery
     marked = group in event.get("unpublished", ()) and "due_sk" in event
     if not entries:
         return marked
@@ -148,7 +150,7 @@ def _is_sound(event: Mapping[str, Any], group: str, entries: list[Item]) -> bool
 
 
 def _read_again(store: Store, entry: Item, names: Mapping[str, str], found: Balance) -> None:
-    """Add the deliveries of the event of *entry* to *names* as the table has them."""
+    """Add the deliveries of *entry*'s event to the destinations *names*, as the table has them."""
     history = store.history(EventId(entry["pk"]))
     if history is None:
         return  # it expired between the two reads

@@ -1,6 +1,6 @@
-"""Canaries: schedules that tell how long the whole way takes, from the tick's arrival to the end of each delivery.
+"""Canaries: schedules whose ticks measure the whole way, from a tick's arrival to the end of each delivery.
 
-Their silence is an alarm (`infra/config/canaries.py`): it stands for all that could keep any event from arriving.
+A canary's silence is an alarm (`infra/config/canaries.py`): whatever stops its ticks may stop any event.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def tell(event: Event, before: Delivery, after: Delivery, settings: Settings) -> float | None:
-    """Emit how long *event*, if a canary's, took to be delivered, in seconds; return that.
+    """Emit how long the delivery of a canary's *event* took, and return it, in seconds.
 
-    None where this change didn't deliver it, and for a replay: how long a person took is nobody's business here.
+    None if the event isn't a canary's, if the change didn't deliver it, and for a replay, which waited for a person.
     """
     source = settings.sources.get(event.source)
     if source is None or not source.canary or after.generation != event.generation:

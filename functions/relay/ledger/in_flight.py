@@ -1,9 +1,9 @@
-"""Looks after what QStash has and never reported on: its log and its dead letters tell what callbacks didn't.
+"""Follows up deliveries in flight: QStash's log and dead letters tell what callbacks didn't.
 
-A callback can be lost, switched off or dead itself.  So every delivery in flight is due to be looked after, later and
-later the longer it takes.  Where QStash has neither its message any more nor an end of it, a second look, later than
-the log can lag, decides: if no attempt was begun, QStash lost it, and it is published again as a new generation; if one
-was, nobody can tell, and a person decides.
+A callback can get lost, be switched off, or die itself.  So every delivery in flight is due for a look; the longer the
+delivery takes, the longer the gaps.  A message may be gone from QStash while the log has no end of it.  Then a second
+look decides, after the log's longest lag.  If no attempt had begun, QStash lost the message, and the relay publishes a
+new generation.  Otherwise the delivery becomes `unaccounted`, and a person decides.
 """
 
 from __future__ import annotations
@@ -40,10 +40,14 @@ CANCELLED = "somebody cancelled its message in QStash"
 
 @dataclass
 class FollowUp:
-    """What looks at deliveries found: how many they settled, of which died, opened again, and left to a person.
+    """What the looks at deliveries did.
 
     Attributes:
-        defects: Where our own code failed at one of them.
+        settled: How many deliveries have a new status.
+        dead_lettered: How many of these died.
+        reopened: How many have a new generation, since QStash lost their message.
+        unaccounted: How many are left to a person.
+        defects: The failures of our own code, each at one delivery.
     """
 
     settled: int = 0
@@ -53,12 +57,12 @@ class FollowUp:
     defects: list[str] = field(default_factory=list)
 
     def note(self, failure: object) -> None:
-        """Note it where *failure* is one of our own code."""
+        """Note *failure* if it is a defect."""
         if isinstance(failure, Defect):
             self.defects.append(str(failure))
 
     def add(self, others: Iterable[FollowUp]) -> None:
-        """Add what *others* found."""
+        """Add the counts and defects of *others*."""
         for other in others:
             self.defects += other.defects
             self.settled += other.settled
@@ -69,7 +73,7 @@ class FollowUp:
 
 @dataclass(frozen=True)
 class _InFlight:
-    """A delivery in flight that is due, and what QStash's log has of its current generation."""
+    """A delivery in flight that is due, and the messages of its current generation in QStash's log."""
 
     event: Event
     delivery: Delivery
@@ -77,19 +81,19 @@ class _InFlight:
 
     @property
     def message_ids(self) -> set[str]:
-        """Return the messages that may still bring it on."""
+        """Return the messages that may still change the delivery."""
         open_ = {it.message_id for it in self.histories if not it.ended}
         return open_ or ({self.delivery.message_id} if self.delivery.message_id and not self.histories else set())
 
 
 def follow_up(publisher: Publisher, due: Sequence[Due], looked: FollowUp) -> None:
-    """Ask QStash what became of the deliveries that are *due*, and record it.
+    """Ask QStash about the *due* deliveries, and record the answers.
 
-    Costs a query of each event and a write of each delivery, a call for the log lines of all, one where there are dead
-    letters, and one for each message whose end isn't told.
+    Costs a query for each event, a write for each delivery, a call for the log lines of all, a call if there are dead
+    letters, and a call for each message without an end in the log.
 
     Raises:
-        UpstreamError: QStash or the table didn't answer; what isn't recorded stays due.
+        UpstreamError: QStash or the table didn't answer; deliveries without a record stay due.
     """
     watched = _watched(publisher, due)
     if not watched:
@@ -104,7 +108,7 @@ def follow_up(publisher: Publisher, due: Sequence[Due], looked: FollowUp) -> Non
 def _raise_first(
     publisher: Publisher, watched: Sequence[_InFlight], outcomes: Sequence[FollowUp | UpstreamError], looked: FollowUp
 ) -> None:
-    """Raise what kept a delivery from being looked at; where that is its own, note it, and look at it again later."""
+    """Raise the first failure of *outcomes*; a defect is noted instead, and its delivery put off."""
     for flight, outcome in zip(watched, outcomes, strict=True):
         looked.note(outcome)
         if isinstance(outcome, Defect):
@@ -147,12 +151,12 @@ def _watched(publisher: Publisher, due: Sequence[Due]) -> list[_InFlight]:
 
 
 def _is_due(delivery: Delivery, due: Due | None) -> bool:
-    """Tell whether *delivery* is still *due* to be looked after: the index lags."""
+    """Tell whether *delivery* is still *due* for a look: the index lags."""
     return due is not None and delivery.status is Status.IN_FLIGHT and delivery.due_at == due.at
 
 
 def _dlq_ids(publisher: Publisher, labels: Collection[str]) -> dict[str, str]:
-    """Return where QStash keeps the dead letters under *labels*: message id -> DLQ id."""
+    """Return the dead letters under *labels*: message id -> DLQ id."""
     found: dict[str, str] = {}
     cursor: str | None = None
     for _ in range(DEAD_LETTER_PAGES_MAX if labels else 0):
@@ -164,7 +168,7 @@ def _dlq_ids(publisher: Publisher, labels: Collection[str]) -> dict[str, str]:
 
 
 def _record(publisher: Publisher, flight: _InFlight, dlq_ids: dict[str, str]) -> FollowUp:
-    """Write what is known of one delivery."""
+    """Record the reports of the log, or a cancellation; if the delivery is still open, look further."""
     generation = flight.delivery.generation
     reports = [
         Report(report.attempt, dead=report.dead, dlq_id=dlq_ids.get(track.message_id) if report.dead else None)
@@ -185,19 +189,19 @@ def _record(publisher: Publisher, flight: _InFlight, dlq_ids: dict[str, str]) ->
 
 
 def _look_again(publisher: Publisher, flight: _InFlight, told: Callable[[Delivery], Delivery]) -> FollowUp:
-    """Have what is still open looked at again; or conclude, where its message was missing at an earlier look, too."""
+    """Make an open delivery due for another look; conclude if the message was missing at an earlier look, too."""
     now, generation, since = publisher.store.now(), flight.delivery.generation, flight.delivery.missing_since
     if any(publisher.qstash.has(message_id) for message_id in sorted(flight.message_ids)):
         at = _next_look(publisher, flight, now)
         return _change(publisher, flight, lambda d: told(d).there(generation).due(generation, at))
-    if since is None or now - since < LOG_LAG:  # what happened just before may not be in the log yet
+    if since is None or now - since < LOG_LAG:  # the log may lack the newest lines
         at = now + LOG_LAG
         return _change(publisher, flight, lambda d: told(d).missing(generation, now).due(generation, at))
     return _conclude(publisher, flight, told)
 
 
 def _conclude(publisher: Publisher, flight: _InFlight, told: Callable[[Delivery], Delivery]) -> FollowUp:
-    """Publish a message again that QStash lost before any attempt; leave to a person what may have been delivered."""
+    """Reopen a delivery whose message QStash lost before any attempt; any other becomes unaccounted."""
     store, delivery = publisher.store, flight.delivery
     generation, since = delivery.generation, delivery.published_at or delivery.since
     begun = any(track.begun for track in flight.histories) or delivery.attempts_of(generation)
@@ -210,7 +214,7 @@ def _conclude(publisher: Publisher, flight: _InFlight, told: Callable[[Delivery]
 
 
 def _next_look(publisher: Publisher, flight: _InFlight, now: datetime) -> datetime:
-    """Return when to look again: after the next attempt, or later and later."""
+    """Return the time of the next look: after the next attempt, else in gaps that grow."""
     patience = publisher.look_after(flight.delivery.destination)
     next_at = max((track.next_at for track in flight.histories if track.next_at), default=None)
     if next_at is not None and next_at > now:

@@ -1,4 +1,4 @@
-"""The verb of record: writes what a callback reports to its delivery, in whatever order and however often it comes."""
+"""The verb of record: writes a callback's report to its delivery, whatever the order and number of callbacks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settled:
-    """A delivery before and after a callback, and its event; None where the callback fits no delivery.
+    """A delivery before and after a callback, and its event; None if the callback fits no delivery.
 
     Attributes:
-        new_orphan: Whether the callback, which fits no delivery, is kept as an orphan for the first time.
-        unexpected: The endpoint that the callback names, where a deploy added it to the URL group after the event came.
+        new_orphan: Whether the callback fits no delivery, and is kept as an orphan for the first time.
+        unexpected: The callback's endpoint, if a deploy added it to the URL group after the event came.
     """
 
     before: Delivery | None = None
@@ -33,17 +33,17 @@ class Settled:
 
     @property
     def became(self) -> Status | None:
-        """Return the delivery's new status; None where the callback didn't change it."""
+        """Return the delivery's new status; None if the callback didn't change the status."""
         if self.after is None or self.before is None or self.before.status == self.after.status:
             return None
         return self.after.status
 
 
 def settle(path: str, body: bytes, *, mac_key: str, settings: Settings, store: Store) -> Settled:
-    """Record what the callback *body*, sent to *path* by QStash, reports.
+    """Record the callback *body* that QStash sent to *path*.
 
     Raises:
-        SignatureError: The path's MAC isn't ours.
+        SignatureError: The path's MAC isn't the relay's.
         BadRequest: The body is no callback.
     """
     address = CallbackAddress.of(path, mac_key)
@@ -66,5 +66,5 @@ def settle(path: str, body: bytes, *, mac_key: str, settings: Settings, store: S
 
 
 def _is_of_group(callback: callbacks.Callback, event: Event) -> bool:
-    """Tell whether *callback* reports of a URL group that *event* was published to, and names an endpoint."""
+    """Tell whether *callback* names an endpoint of a URL group that *event* was published to."""
     return callback.address.group in event.expected.values() and callback.endpoint_name is not None

@@ -1,10 +1,11 @@
-"""What a body says, decoded: the one view of it that event types, ids, routes, transforms and targets go by.
+"""Decodes a body once, for event types, ids, routes, transforms and targets alike.
 
-What a body is, its bytes tell: gzip, JSON, a multipart form, an urlencoded form.  Nothing signs the headers that say
-so: what was sent once must read the same again, whatever stands in these.  They only tell what the bytes can't.
+The bytes decide the body's kind: gzip, JSON, a multipart form, an urlencoded form.  No signature covers the headers,
+and the same bytes must read the same under any headers.  So the headers decide only if the bytes don't.
 
-A form holds its fields, of several of one name the last, without its files; a field that is a JSON object or list holds
-that.  A form whose one field is `payload`, as GitHub and Slack send their JSON, is what stands in it.
+A form becomes an object of its fields, without files.  Of several fields of one name the last counts, and a field with
+a JSON object or list becomes that value.  A form whose only field is `payload`, as GitHub and Slack send it, becomes
+the payload's value.
 
 Nothing here raises, and everything is bounded.
 """
@@ -27,12 +28,12 @@ FIELDS_MAX = 5_000  # of a form or a query; more isn't a webhook
 PARTS_MAX = 100  # of a multipart form
 PART_HEAD_MAX_BYTES = 4096
 UNPACKED_MAX_BYTES = 4 * 1024 * 1024
-UNPACKED_MAX_TIMES = 100  # its packed size; text of a webhook is packed to a tenth
-UNPACKED_FREE_BYTES = 64 * 1024  # so much is fine, however small it was packed
+UNPACKED_MAX_TIMES = 100  # the packed size; a webhook's text packs to a tenth
+UNPACKED_FREE_BYTES = 64 * 1024  # are fine, whatever the packed size
 FORM = "application/x-www-form-urlencoded"
 PAYLOAD = "payload"
-BROKEN = object()  # what a body that isn't JSON holds
-# They describe the bytes of a body, and go where these go.
+BROKEN = object()  # the value of a body that isn't JSON
+# These headers describe the bytes of a body, and go only with them.
 ENTITY_HEADERS = frozenset(
     {
         *("content-encoding", "content-language", "content-disposition", "content-location"),
@@ -51,13 +52,13 @@ _DELIMITER = re.compile(rb"(?:\r\n)*(--[^\r\n]{1,200})\r\n")
 
 @dataclass(frozen=True)
 class Content:
-    """What a body says.
+    """A decoded body.
 
     Attributes:
-        value: What its JSON or its form holds; None where it is empty, or can't be read.
-        fields: Those of the form, without its files, in their order.
-        text: Its bytes, unpacked; as they are where they can't be.
-        trouble: Why it can't be read; None where it can, or is empty.
+        value: The value of its JSON or form; None if the body is empty or can't be read.
+        fields: The form's fields in order, without files.
+        text: The bytes, unpacked if possible.
+        trouble: Why the body can't be read; None if it can, or is empty.
     """
 
     value: Any
@@ -68,11 +69,11 @@ class Content:
 
 @lru_cache(maxsize=2)  # verification reads a webhook's body, and then its routes' expressions do
 def read(body: bytes, content_type: str | None, encoding: str | None) -> Content:
-    """Return what *body* says.
+    """Return *body*, decoded.
 
     Args:
-        content_type: As its header has it.
-        encoding: Its `Content-Encoding`.
+        content_type: The `Content-Type` header.
+        encoding: The `Content-Encoding` header.
     """
     if not body:
         return Content(None, [], body)
@@ -94,12 +95,12 @@ def read(body: bytes, content_type: str | None, encoding: str | None) -> Content
 
 
 def of_headers(body: bytes, headers: Mapping[str, str]) -> Content:
-    """Return what *body* says, which came with *headers*, their names in lower case."""
+    """Return *body*, decoded by its bytes and *headers*, whose names are in lower case."""
     return read(body, headers.get("content-type"), headers.get("content-encoding"))
 
 
 def unpacked(body: bytes) -> bytes:
-    """Return *body*, unpacked where it is gzip, whole, and doesn't grow beyond all bounds; else as it is."""
+    """Return *body*, unpacked if it is whole gzip within the bounds; else unchanged."""
     try:
         return _unpacked(body, "")
     except ValueError:
@@ -115,7 +116,7 @@ def parsed(text: bytes) -> Any:
 
 
 def pairs(text: bytes) -> Pairs:
-    """Return the fields of an urlencoded form or query, in their order; none where there are too many to be one."""
+    """Return the fields of an urlencoded form or query, in order; none if there are over `FIELDS_MAX`."""
     try:
         return parse_qsl(
             text.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="replace"
@@ -134,10 +135,10 @@ class Part:
 
 
 def multipart(body: bytes, content_type: str | None = None) -> list[Part]:
-    """Return the parts of a multipart form that have a name, in their order: its first line says what parts them.
+    """Return the named parts of a multipart form, in order.  The first line of *body* is the delimiter.
 
     Args:
-        content_type: If given, it must say the same.
+        content_type: If given, its boundary must be the same.
     """
     begin = _DELIMITER.match(body)
     if begin is None or (content_type is not None and begin[1] != _delimiter(content_type)):
@@ -155,13 +156,13 @@ def multipart(body: bytes, content_type: str | None = None) -> list[Part]:
 
 
 def is_told(content_type: str | None) -> bool:
-    """Tell whether *content_type* says that a body is one of those that can be read, or says nothing."""
+    """Tell whether *content_type* names a readable kind of body, or is empty."""
     kind = media_type(content_type)
     return not kind or "json" in kind or kind == FORM or kind.startswith("multipart/")
 
 
 def media_type(content_type: str | None) -> str:
-    """Return what a content type says without its parameters, in lower case."""
+    """Return *content_type* without its parameters, in lower case."""
     return (content_type or "").partition(";")[0].strip().lower()
 
 
@@ -178,7 +179,7 @@ def _of_form(fields: Pairs, text: bytes) -> Content:
 
 
 def _held(value: str) -> Any:
-    """Return the JSON object or list that the field of a form is; its text where it is none."""
+    """Return the JSON object or list in a form's field; else the field's text."""
     if value[:1] not in ("{", "["):
         return value
     held = parsed(value.encode(errors="replace"))
@@ -202,10 +203,10 @@ def _why_not_json(text: bytes) -> str:
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:
-    """Return *body*, unpacked where its bytes say that it is gzip, or *encoding* that it is deflate.
+    """Return *body*, unpacked if its bytes are gzip or its *encoding* is deflate.
 
     Raises:
-        ValueError: It can't be unpacked, or grows beyond all bounds; its text says which.
+        ValueError: The body can't be unpacked, or exceeds the bounds; the message says which.
     """
     if body.startswith(_GZIP):
         return _inflated(body, wbits=31, name="gzip")

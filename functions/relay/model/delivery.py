@@ -1,8 +1,8 @@
-"""Events, deliveries and attempts, and the algebra of what happens to them.  Pure: no I/O, no clock, no environment.
+"""Deliveries and their attempts, and the algebra of their changes.  Pure: no I/O, no clock, no environment.
 
-An **event** is what a source sent, once; it is immutable and already names its expected deliveries.  A **delivery** is
-one event to one destination.  QStash reports attempts at least once and in any order, so a delivery changes only
-through operations that are commutative, idempotent and monotonic within a generation; `Delivery.after` is the rule.
+A **delivery** is one event to one destination; the event names its expected deliveries.  QStash reports attempts at
+least once and in any order.  So a delivery changes only through operations that are commutative, idempotent and
+monotonic within a generation; `Delivery.after` is the rule.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 RESPONSE_EXCERPT_MAX_CHARS = 500
-# What is kept of a delivery's attempts, so that its record fits its item (400 KB) whatever happens; the rest is counted
+# The bounds on a delivery's kept attempts, so that its record always fits an item (400 KB); the others are only counted
 ATTEMPTS_FIRST = 5  # of a message
 ATTEMPTS_LAST = 10
 MESSAGES_MAX = 4  # of the current generation, and of all others together
-SWEEP_AFTER = timedelta(seconds=30)  # who saves an event publishes it within less; what is due by then is the sweep's
+SWEEP_AFTER = timedelta(seconds=30)  # ingest publishes within less; an event not published by then is the sweep's
 
 
 class Status(StrEnum):
-    """Where a delivery stands."""
+    """The status of a delivery."""
 
     PENDING = "pending"
     HELD = "held"
@@ -42,7 +42,7 @@ class Status(StrEnum):
     DELIVERED = "delivered"
 
 
-# What each status means, in the order of a delivery's life.  A delivery is so, when …
+# The meaning of each status, in the order of a delivery's life: a delivery has the status when …
 MEANINGS = {
     Status.PENDING: "it is saved, and QStash doesn't have it yet",
     Status.IN_FLIGHT: "QStash has it",
@@ -56,9 +56,9 @@ MEANINGS = {
         "nobody can tell any more what became of it; `reason` says why, an alarm sounds, and a person decides"
     ),
 }
-RANK = {status: rank for rank, status in enumerate(Status)}  # what is known later outranks what was known before
-OPEN = frozenset({Status.PENDING, Status.IN_FLIGHT})  # the relay still owes it something: a publish, or a look
-DEAD = frozenset({Status.UNPUBLISHABLE, Status.DEAD_LETTERED})  # what a redelivery of its source opens again
+RANK = {status: rank for rank, status in enumerate(Status)}  # a higher rank is never replaced by a lower one
+OPEN = frozenset({Status.PENDING, Status.IN_FLIGHT})  # the relay still owes a publish or a look
+DEAD = frozenset({Status.UNPUBLISHABLE, Status.DEAD_LETTERED})  # a redelivery by the source reopens these
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,10 +66,10 @@ class Attempt:
     """One HTTP request of a delivery, as QStash reports it.
 
     Attributes:
-        at: When the relay first heard of it.
-        number: From 1 within its message.
-        status_code: The destination's HTTP status; None where no answer came.
-        response: The first characters of the answer's body, where it is text.
+        at: When the relay first heard of the attempt.
+        number: From 1 within the message.
+        status_code: The destination's HTTP status; None: no answer came.
+        response: The first characters of the answer's body, if it is text.
     """
 
     at: datetime
@@ -82,13 +82,13 @@ class Attempt:
 
     @property
     def key(self) -> str:
-        """Return what tells attempts apart: a retry from QStash's console makes a new message."""
+        """Return the attempt's key in the delivery.  A retry in QStash's console makes a new message."""
         return f"{self.message_id}.{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a callback says of one delivery: an attempt, and perhaps that it was the last."""
+    """A callback's report of one delivery: an attempt, and whether the attempts are spent."""
 
     attempt: Attempt
     dead: bool = False
@@ -96,7 +96,7 @@ class Report:
 
     @property
     def status(self) -> Status:
-        """Return how far this report alone brings a delivery."""
+        """Return the status that this report alone gives a delivery."""
         if self.attempt.succeeded:
             return Status.DELIVERED
         return Status.DEAD_LETTERED if self.dead else Status.IN_FLIGHT
@@ -111,16 +111,15 @@ class Delivery:
         dlq_id: Where QStash keeps the current generation's dead letter.
         handed_over_at: When the relay itself took the signed delivery for an AWS target.
         since: When the current generation began.
-        due_at: When the sweep turns to it next: publishes it where it is pending, asks QStash about it where it is in
-            flight; None where nothing is owed.
-        missing_since: When QStash was first found to have neither its message nor the end of it.
-        reason: Why it is unpublishable, unaccounted …, what QStash refuses it with for now, or what it waits for; for
-            people.
-        refused_since, refused_at: When QStash refused to take the current generation first, and last.
-        replaced_dlq_id: The dead letter of the generation before, until QStash has the current one: then it is deleted.
-        attempts: The first and the last of each message; of older generations those of the newest messages.
-        attempts_gone: How many attempts of older generations are no longer among them.
-        version: Counts changes at rest; the store's affair.
+        due_at: When the sweep turns to the delivery next: to publish it if it is pending, to ask QStash about it if it
+            is in flight; None: nothing is owed.
+        missing_since: When QStash first had neither the message nor an end of it.
+        reason: For people: why the delivery ended, why QStash refuses it for now, or why it waits.
+        refused_since, refused_at: When QStash first and last refused the current generation.
+        replaced_dlq_id: The dead letter of the previous generation; deleted once QStash has the current one.
+        attempts: The first and the last of each message; of older generations only those of the newest messages.
+        attempts_gone: How many attempts of older generations were dropped from *attempts*.
+        version: The number of changes in the table; only the store uses it.
     """
 
     event_id: EventId
@@ -149,7 +148,7 @@ class Delivery:
 
     @classmethod
     def of(cls, event: Event, destination: str) -> Delivery:
-        """Return the delivery as the event's record alone implies it: pending, in the first generation."""
+        """Return the delivery that the event's record alone implies: pending, in the first generation."""
         return cls(
             event_id=event.id,
             destination=destination,
@@ -169,23 +168,23 @@ class Delivery:
 
     @property
     def updated_at(self) -> datetime:
-        """Return when the newest thing known of it happened."""
+        """Return the time of the delivery's newest known change or attempt."""
         known = [self.since, self.published_at, self.handed_over_at, *(a.at for a in self.attempts.values())]
         return max(moment for moment in known if moment is not None)
 
     @property
     def attempts_count(self) -> int:
-        """Return how many attempts there were: where only the first and the last are kept, those between them, too."""
+        """Return the number of all attempts, with those that aren't kept."""
         return self.attempts_gone + sum(map(_counted, _by_message(self.attempts).values()))
 
     def attempts_of(self, generation: Generation) -> list[Attempt]:
-        """Return the attempts of *generation* that are known."""
+        """Return the kept attempts of *generation*."""
         return [it for it in self.attempts.values() if it.generation == generation]
 
     def after(self, report: Report) -> Delivery:
-        """Return the delivery as it stands once *report* is known, whatever came before.
+        """Return the delivery after *report*; the order of reports makes no difference.
 
-        A report of an older generation adds its attempt to the history and changes nothing else.
+        A report of an older generation only adds its attempt to the history.
         """
         attempt = report.attempt
         known = self.attempts.get(attempt.key)
@@ -199,7 +198,7 @@ class Delivery:
         )
 
     def published(self, generation: Generation, message_id: str, at: datetime, look_at: datetime) -> Delivery:
-        """Return the delivery once QStash has taken *generation* of it as *message_id*: looked after at *look_at*."""
+        """Return the delivery after QStash took *generation* as *message_id*; it is due for a look at *look_at*."""
         return _raised(
             self,
             generation,
@@ -211,47 +210,47 @@ class Delivery:
         )
 
     def ended(self, generation: Generation, status: Status, reason: str) -> Delivery:
-        """Return the delivery once *generation* of it is known to have ended in *status*, for *reason*."""
+        """Return the delivery after *generation* ended in *status*, for *reason*."""
         return _raised(self, generation, status, reason=reason)
 
     def due(self, generation: Generation, at: datetime) -> Delivery:
-        """Return the delivery with the sweep to turn to it *at* a time, where *generation* of it is still open."""
+        """Return the delivery, due *at* a time if *generation* is still open."""
         if generation != self.generation or self.status not in OPEN:
             return self
         return replace(self, due_at=at)
 
     def owed(self, generation: Generation, at: datetime) -> Delivery:
-        """Return the delivery with the sweep to turn to it *at* the latest, where *generation* of it is still open."""
+        """Return the delivery, due *at* the latest if *generation* is still open."""
         return self if self.due_at is not None and self.due_at <= at else self.due(generation, at)
 
     def waiting(self, generation: Generation, at: datetime, reason: str) -> Delivery:
         """Return the delivery with the publish of *generation* put off until *at*, for a *reason*.
 
-        What is in flight by now is looked after by then at the latest.
+        A delivery that is in flight meanwhile is due for a look *at* the latest.
         """
         if generation != self.generation or self.status is not Status.PENDING:
             return self.owed(generation, at)
         return replace(self.due(generation, at), reason=reason)
 
     def refused(self, generation: Generation, at: datetime, reason: str) -> Delivery:
-        """Return the delivery once QStash has refused *generation* of it *at* a time, for a *reason* that may pass."""
+        """Return the delivery after QStash refused *generation* *at* a time, for a *reason* that may pass."""
         if generation != self.generation or self.status is not Status.PENDING:
             return self
         times = [it for it in (self.refused_since, self.refused_at, at) if it is not None]
         return replace(self, refused_since=min(times), refused_at=max(times), reason=reason)
 
     def missing(self, generation: Generation, at: datetime) -> Delivery:
-        """Return the delivery once QStash was found to have no message for *generation* of it, *at* a time."""
+        """Return the delivery after a look *at* a time found no message of *generation* in QStash."""
         if generation != self.generation or self.status not in OPEN:
             return self
         return replace(self, missing_since=self.missing_since or at)
 
     def there(self, generation: Generation) -> Delivery:
-        """Return the delivery once QStash was found to have a message for *generation* of it, missed before or not."""
+        """Return the delivery after a look found a message of *generation* in QStash."""
         return replace(self, missing_since=None) if generation == self.generation else self
 
     def handed_over(self, at: datetime) -> Delivery:
-        """Return the delivery once the relay has handed it to its AWS target."""
+        """Return the delivery after the relay handed it to its AWS target."""
         return replace(self, handed_over_at=min(filter(None, (self.handed_over_at, at))))
 
     def replayed(self, generation: Generation, at: datetime) -> Delivery:
@@ -279,7 +278,7 @@ class Delivery:
 
 
 def _raised(delivery: Delivery, generation: Generation, status: Status, **changes: Any) -> Delivery:
-    """Return the delivery with *status* unless more is known, and *changes*, unless there is a newer *generation*."""
+    """Return the delivery with *changes*, and *status* if its rank is higher; another *generation*'s is unchanged."""
     if generation != delivery.generation:
         return delivery
     raised = max(delivery.status, status, key=RANK.__getitem__)
@@ -291,7 +290,7 @@ def _raised(delivery: Delivery, generation: Generation, status: Status, **change
 
 
 def _by_message(attempts: Mapping[str, Attempt]) -> dict[str, list[Attempt]]:
-    """Return *attempts* by their message, each message's in the order of their numbers."""
+    """Return *attempts* by message, those of each message in order of number."""
     found: dict[str, list[Attempt]] = {}
     for attempt in sorted(attempts.values(), key=lambda it: it.number):
         found.setdefault(attempt.message_id, []).append(attempt)
@@ -299,10 +298,9 @@ def _by_message(attempts: Mapping[str, Attempt]) -> dict[str, list[Attempt]]:
 
 
 def _kept(attempts: Mapping[str, Attempt], current: Generation) -> dict[str, Attempt]:
-    """Return what is kept of *attempts*: which ones that is doesn't depend on the order in which they became known.
+    """Return the kept part of *attempts*, which doesn't depend on the order in which they became known.
 
-    Of a message those with the lowest and the highest numbers, and what succeeded; of several messages, those whose ids
-    come last in their order.
+    Of a message, the lowest and the highest numbers and all successes are kept; of the messages, the highest ids.
     """
     kept: dict[str, Attempt] = {}
     left = {True: MESSAGES_MAX, False: MESSAGES_MAX}
@@ -317,7 +315,7 @@ def _kept(attempts: Mapping[str, Attempt], current: Generation) -> dict[str, Att
 
 
 def _counted(them: Sequence[Attempt]) -> int:
-    """Return how many attempts a message had of which *them*, in the order of their numbers, are kept."""
+    """Return how many attempts a message had; *them*: its kept attempts, in order of number."""
     if len(them) < ATTEMPTS_FIRST + ATTEMPTS_LAST:
         return len(them)
     between = them[-ATTEMPTS_LAST].number - them[ATTEMPTS_FIRST - 1].number - 1

@@ -1,4 +1,4 @@
-"""An event: what a source sent, once.  Immutable."""
+"""Events: the webhooks of sources, each kept once and never changed."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ EVENT_TYPE_MAX_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a source sent, once.
+    """One webhook of a source.
 
     Attributes:
-        saved_at: When it was saved.
+        saved_at: When the relay saved the event.
         headers: The source's own headers that destinations get; none of them a secret.  Lower-case names.
         sha256: Hex digest of the body's bytes.
-        query: The parameters of its URL, without those that hold a token; the last of each name.
-        method: That its source called with.
-        raw_query: Its query string as it came, without those; empty where it is too long, which *query_left_out* says.
-        expected: Destination name -> URL group, as the configuration stood when the event came; none: unrouted.
-        held: Those of the expected destinations that were paused when the event came.
-        unpublished: URL groups that QStash doesn't have yet: the outbox mark.
-        generation: Of the first publish, shared by all its deliveries.
+        query: The URL's parameters without tokens; of several with one name the last.
+        method: The HTTP method of the source's request.
+        raw_query: The query string without tokens; empty if it is too long.
+        query_left_out: Whether the query string was too long.
+        expected: Destination name -> URL group, by the configuration when the event came; {}: unrouted.
+        held: The expected destinations that were paused when the event came.
+        unpublished: The URL groups that QStash doesn't have yet: the outbox mark.
+        generation: The generation of the first publish, shared by all deliveries.
         conflicts: How many other bodies came under the same id; each is kept.
-        suspected_replay_of: The event that came with the same signed bytes under another id; None: there is none known.
-        reconciled_at: When it was found to have come because the relay had asked its source for it; else None.
-        routed_at: When it was routed last, if not as it came.
-        route_error: Why a route could not tell whether it takes the event, which so didn't go there; else None.
+        suspected_replay_of: The earlier event with the same signed bytes under another id; None: none is known.
+        reconciled_at: When reconciliation found that the event came at the relay's own request; else None.
+        routed_at: When the event was last routed again; None: only on arrival.
+        route_error: Why a route couldn't be computed, so that the event didn't go there; else None.
     """
 
     id: EventId
@@ -63,7 +64,7 @@ class Event:
 
     @property
     def owed_since(self) -> datetime:
-        """Return when its first generation began: nothing of that can have been published before."""
+        """Return when the first generation began: nothing was published before."""
         return self.routed_at or self.saved_at
 
     @property
@@ -74,7 +75,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Other bytes that came under an event's id: kept, never published."""
+    """Another body under an event's id: kept, never published."""
 
     event_id: EventId
     sha256: str

@@ -1,4 +1,4 @@
-"""Ids and times as texts: what each is made of, and how it is read back."""
+"""Ids and times as texts: makes them, and reads them back."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ IDEMPOTENCY_KEY_MAX_CHARS = 300
 
 
 def kept_key(key: str) -> str:
-    """Return *key*, a source's own id of an event, as it is kept: whole, or the hash of what is too long for that."""
+    """Return *key*, a source's own id of an event, or its hash if it is longer than `IDEMPOTENCY_KEY_MAX_CHARS`."""
     if len(key) <= IDEMPOTENCY_KEY_MAX_CHARS:
         return key
     return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
 
 
 def event_id(source: str, idempotency_key: str) -> EventId:
-    """Return the id of the event that *source* calls *idempotency_key*: the same pair is the same event, for ever."""
+    """Return the id of the event with *idempotency_key* of *source*: the same pair always makes the same id."""
     digest = hashlib.sha256(f"{source}\0{kept_key(idempotency_key)}".encode()).digest()[:20]
     return EventId("rly_" + base64.b32encode(digest).decode().lower())
 
 
 def destination_delivery_id(event: EventId) -> str:
-    """Return what a destination sees as `Relay-Delivery-Id`: the same over attempts and replays.
+    """Return the `Relay-Delivery-Id` that a destination gets: the same over attempts and replays.
 
     QStash sends one set of headers to every endpoint of a URL group, so this id can't name the destination; within one
     destination it identifies the delivery.
@@ -43,13 +43,13 @@ def delivery_id(event: EventId, destination: str) -> DeliveryId:
 
 
 def split_delivery_id(text: str) -> tuple[EventId, str | None]:
-    """Return the event and, where *text* names one, the destination of a delivery id in either form."""
+    """Return the event and, if *text* names one, the destination of a delivery id in either form."""
     part, _, destination = text.removeprefix("dlv_").partition(".")
     return EventId("rly_" + part), destination or None
 
 
 def new_generation() -> Generation:
-    """Return a value that no other generation of any delivery has: not 1, 2, 3, since records expire and ids return."""
+    """Return a generation that no other delivery ever had.  It is random, since records expire and ids return."""
     return Generation(secrets.token_hex(8))
 
 
@@ -64,18 +64,18 @@ def destination_scope(destination: str) -> str:
 
 
 def deduplication_id(relay: str, event: EventId, generation: Generation, scope: str) -> str:
-    """Return what tells QStash that two publishes are one: right under any window and any scope.  Hex: no `:`."""
+    """Return QStash's deduplication id of a publish: a hash, hex, so that it has no `:`."""
     return hashlib.sha256("\0".join((relay, event, generation, scope)).encode()).hexdigest()[:40]
 
 
 def iso(moment: datetime) -> str:
-    """Return *moment* as it stands at rest: ISO 8601, UTC, microseconds; text order is time order."""
+    """Return *moment* as records have it: ISO 8601, UTC, microseconds; text order is time order."""
     # Not strftime: it may give a year before 1000 fewer than four digits.
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def from_iso(text: str) -> datetime:
-    """Return the aware UTC datetime that *text* says."""
+    """Return the ISO 8601 time in *text* as an aware UTC datetime."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
@@ -85,5 +85,5 @@ def label(event: EventId, generation: Generation) -> str:
 
 
 def delivery_label(event: EventId, generation: Generation, destination: str) -> str:
-    """Return the QStash label, beside that of its generation, of what goes to one destination's URL alone."""
+    """Return the second QStash label of a message to one destination's URL alone, beside its generation's label."""
     return f"{label(event, generation)}.{destination}"

@@ -1,9 +1,8 @@
-"""Refused requests: why, and what is kept of one.  Pure: no I/O, no clock, no environment.
+"""Refused requests: the reasons, and the sample that is kept of one.  Pure: no I/O, no clock, no environment.
 
-A stranger writes almost all of a refused request, so that little of it is kept, all of it cut to size and marked
-untrusted: the names of its headers but the values of a few that can't be secret, and the body's first bytes, unless
-the source's secret stands in it (`relay.ingest.refusals` knows).  Never a signature, a token, a cookie or the query
-string.
+A stranger writes almost all of a refused request, so a sample is short and marked untrusted.  It has the names of all
+headers, the values of a few that can't be secret, and the body's first bytes, unless the source's secret is in them
+(`relay.ingest.refusals` knows).  It never has a signature, a token, a cookie or the query string.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-UNKNOWN_SOURCE_NAME = "(unknown)"  # of all requests to sources that there aren't; no source can be called so
-SLOTS = 5  # of each source and reason so many samples are kept
+UNKNOWN_SOURCE_NAME = "(unknown)"  # of all requests to unknown sources; no source can have this name
+SLOTS = 5  # samples kept of each source and reason
 KEPT_FOR = timedelta(days=7)
 
 BODY_EXCERPT_MAX_BYTES = 512
@@ -29,7 +28,7 @@ NAMES_MAX_CHARS = 1200  # of all header names together
 VALUE_MAX_CHARS = 150
 VALUES_MAX_CHARS = 1000  # of all kept header values together, with their names
 
-# Whose values are kept: they describe the request, or whoever passed it on, and can't open anything.
+# The headers whose values are kept: they describe the request or a proxy, and can't open anything.
 _HARMLESS = (
     *("content-type", "user-agent", "content-length", "content-encoding", "transfer-encoding", "date", "host", "via"),
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
@@ -70,18 +69,18 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What is kept of one refused request.
+    """The sample of one refused request.
 
     Attributes:
         source: A source's name, or `UNKNOWN_SOURCE_NAME`.
-        message: What the sender was told.
-        path: Without the query, which may hold a token; `?...` where there was one.
-        source_ip: The address that called, as far as is known.
+        message: The message of the answer to the sender.
+        path: The path without the query, which may hold a token; `?...` stands for the query.
+        source_ip: The caller's address, if known.
         header_names: In lower case; as many as fit.
-        headers: Those whose values are harmless.
-        signed_at: The time that the request says it was signed at, where it says so plainly.
+        headers: The headers with harmless values.
+        signed_at: The signing time in the request's headers, if one is readable.
         size_bytes, sha256: Of the whole body.
-        body: Its first bytes; none where a secret stands in it.
+        body: The first bytes; empty if a secret is in the body.
     """
 
     source: str
@@ -115,7 +114,7 @@ class Refusal:
         source_ip: str | None,
         body: bytes,
     ) -> Refusal:
-        """Return what is kept of a request; for any input there is.
+        """Return the sample of a request; any input will do.
 
         Args:
             headers: Names in lower case.
@@ -138,7 +137,7 @@ class Refusal:
 
     @property
     def asked_for(self) -> str:
-        """The name that stands where a source's name belongs, in the path."""
+        """The source's name in the path, known or not."""
         return self.path.removeprefix("/webhooks/").partition("?")[0]
 
     @property
@@ -150,7 +149,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One of the fixed places of a source and reason: the sample in it, and how many refusals it counted since when."""
+    """One of the `SLOTS` places of a source and reason: a sample, and the count of refusals *since* a time."""
 
     number: int
     refusal: Refusal
@@ -159,7 +158,7 @@ class Slot:
 
 
 def plain(text: str, max_chars: int) -> str:
-    """Return the start of *text* in printable ASCII: as many bytes as characters, whatever a stranger wrote."""
+    """Return the start of *text* in printable ASCII, so that it has as many bytes as characters."""
     return "".join(it if " " <= it <= "~" else "?" for it in text[:max_chars])
 
 

@@ -1,4 +1,4 @@
-"""A replay: what it is to replay, how far it has come, and whether it goes on."""
+"""A replay: its choice of deliveries, its progress, and its state."""
 
 from __future__ import annotations
 

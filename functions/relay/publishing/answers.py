@@ -1,4 +1,4 @@
-"""What QStash answers of a publication, and what became of the publication: one small type for each case."""
+"""QStash's answers to a publication, and the publication's outcomes: one small type for each case."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ToSend:
-    """Nothing forbids to send the publication now: QStash has no message of it, or knows the message by its id."""
+    """The publication may be sent now: QStash has no message of it, or knows the message by its id."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Done:
 
 
 Prior = ToSend | Taken | NotYet | Failed
-"""What is known of a publication before it is sent."""
+"""The knowledge of a publication before it is sent."""
 
 Answer = Taken | NotYet | Failed
-"""What QStash has of a publication once it was sent, or needn't be."""
+"""QStash's answer to a publication that was sent, or that needn't be."""
 
 Outcome = Done | NotYet | Failed
-"""What became of a publication."""
+"""The outcome of a publication."""
 
 
 def taken_or_not_yet(ids: Mapping[str, str], ask_again_at: datetime) -> Taken | NotYet:

@@ -1,8 +1,8 @@
-"""Claim links: how a destination gets a body that is too large to carry, for as long as the event is kept.
+"""Claim links: a destination fetches a body that is too large to carry, as long as the event is kept.
 
-A link is the relay's own and is answered with a redirect to a presigned URL made that moment: one made at publish time
-would die with the session of who made it, hours before QStash's last retry.  Who has the link may read that one body;
-its MAC is under the key of callback URLs, in a domain of its own, so that neither can be made of the other.
+The relay answers a link with a redirect to a fresh presigned URL.  A presigned URL made at publish time would die with
+the function's session, hours before QStash's last retry.  Whoever has the link may read that one body.  The link's MAC
+is under the key of callback URLs, in a domain of its own, so that neither MAC yields the other.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from relay.model.event import Event
     from relay.storage.store import Store
 
-URL_LIVES_S = 300  # of a presigned URL: to begin with; what has begun goes on
+URL_LIVES_S = 300  # in which the download must begin
 _CONTENT_TYPE = re.compile(r"[\x20-\x7e]{1,200}")
 
 
 def redeem(event_id: str, sha256: str, mac: str, *, method: str, mac_key: str, store: Store) -> str:
-    """Return a URL that gives the body once *method* asks it within `URL_LIVES_S`.
+    """Return a presigned URL of the body, for *method*, valid for `URL_LIVES_S`.
 
-    The MAC is compared before anything is looked up, so that an answer tells strangers nothing, by its time neither.
+    The MAC is compared before the table is read, so that strangers learn nothing, not even from the answer's time.
 
     Raises:
         NotFound: The relay never made this link.
-        Gone: It did, and the event isn't kept any more, or has another body now.
+        Gone: The event isn't kept any more, or has another body now.
         UpstreamError: The table can't be read.
     """
     if not is_mac(mac, claim_mac(mac_key, event_id, sha256)):
@@ -42,20 +42,20 @@ def redeem(event_id: str, sha256: str, mac: str, *, method: str, mac_key: str, s
     return store.presigned_body(event, method=method, content_type=content_type, seconds=URL_LIVES_S)
 
 
-CARRIED_BODY_MAX_BYTES = 1024 * 1024  # QStash's free plan; and a callback, which holds it in base64, must fit 6 MB
+CARRIED_BODY_MAX_BYTES = 1024 * 1024  # QStash's free plan; also, a callback holds the body in base64 and must fit 6 MB
 CLAIM_CHECK_TYPE = "application/vnd.fanout-relay.claim-check+json"
 
 
 def carried_body(
     event: Event, body: bytes, bucket: str, link: str, transformed: bytes | None = None
 ) -> tuple[bytes, str | None]:
-    """Return what destinations get, and its content type: the source's bytes, or what they were *transformed* to.
+    """Return the destinations' body and its content type: the source's bytes, or the *transformed* body.
 
-    Where the source's bytes are too many it is a claim check: a small JSON object that says at which *link*
-    they are, where in the relay's bucket, and what they hash to.
+    If the source's bytes are too large, the body is a claim check: a small JSON object with their *link*, their key in
+    the relay's bucket, and their hash.
 
     Raises:
-        Unsendable: What they were transformed to is too much to carry.
+        Unsendable: The transformed body is too large.
     """
     if transformed is not None:
         if len(transformed) > CARRIED_BODY_MAX_BYTES:

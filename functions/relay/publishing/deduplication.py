@@ -1,8 +1,8 @@
 """Decides whether a publish may already have reached QStash.
 
-For 9 minutes the deduplication id settles it.  Later, or after a deploy changed a URL, QStash's log does.  So does the
-log for a delivery that may have gone out with its URL group, since it had another id there.  The log lags up to 5
-minutes and is kept for 3 days: where it doesn't reach back to the publish, the delivery becomes `unaccounted`.
+For 9 minutes the deduplication id settles it.  Later, or after a deploy changed a URL, QStash's log does.  The log also
+settles a delivery that may have gone out with its URL group, under another id.  The log lags up to 5 minutes and is
+kept for 3 days; beyond that the delivery becomes `unaccounted`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ UNTOLD_YET = "it waits until {} for QStash's log, which may not tell before whet
 
 
 class PriorPublishes:
-    """Tells what QStash has of *publications*, as of now."""
+    """Tells which of *publications* QStash has now."""
 
     def __init__(self, publications: Sequence[Publication], settings: Settings, store: Store, qstash: QStash) -> None:
         self._publications = publications
@@ -44,10 +44,10 @@ class PriorPublishes:
         self._changed_at = store.deployment.urls_changed_at() if any(map(self._is_again, publications)) else None
 
     def known(self) -> list[Prior]:
-        """Return of each publication, before it is sent, what is known of it.
+        """Return for each publication, before it is sent, whether QStash has it.
 
-        It is `NotYet` where the log lacks it and may lag: while a deploy is under way, right after it, and where its
-        destination is gone, so that nobody will ask under its id again.
+        It is `NotYet` if the log lacks the publication and may lag: during a deploy, right after one, and for a
+        destination that is gone, whose publish is never repeated under its id.
         """
         known: dict[int, Prior] = {
             id(publication): ToSend() if publication.trouble is None else Failed(publication.trouble)
@@ -67,10 +67,10 @@ class PriorPublishes:
         return [known[id(it)] for it in self._publications]
 
     def confirmed(self, answers: Sequence[Answer]) -> list[Answer]:
-        """Return *answers*; where a publication is refused now and may have been published before, ask the log.
+        """Return *answers*, corrected by the log if a refused publication may have been published before.
 
-        A deploy may have changed the message, its account what it takes, or an endpoint's name where it leads.
-        A refusal for good isn't believed before the log can't lag any more.
+        Meanwhile a deploy may have changed the message, the account its limits, or a name its address.  A refusal for
+        good isn't believed until the log can't lag any more.
         """
         found = {id(it): answer for it, answer in zip(self._publications, answers, strict=True)}
         refused = [it for it in self._publications if not it.goes_nowhere and _is_refusal(found[id(it)])]
@@ -87,7 +87,7 @@ class PriorPublishes:
         return [found[id(it)] for it in self._publications]
 
     def _there(self, publications: Iterable[Publication]) -> Mapping[int, Taken]:
-        """Return those of *publications*, by their identity, that QStash's log has a message of.
+        """Return those of *publications* with a message in QStash's log, by identity.
 
         Raises:
             QStashError: The log can't be read.
@@ -98,12 +98,12 @@ class PriorPublishes:
         return {name: Taken(of, self._now + LOG_LAG) for name, of in ids.items() if of}
 
     def _ids(self, publication: Publication, found: Sequence[MessageHistory]) -> Mapping[str, str]:
-        """Return the message ids that *found* has of the deliveries of *publication*: destination -> id."""
+        """Return the message ids in *found* of the publication's deliveries: destination -> id."""
         url_now = self._settings.url_now
         return {name: it.message_id for name in publication.names for it in found if it.is_of(name, url_now(name))}
 
     def _out_of_reach(self, publications: Iterable[Publication]) -> list[Publication]:
-        """Return those of *publications* that QStash's log doesn't reach back to: the oldest, until it does."""
+        """Return those of *publications* that are older than QStash's log reaches back."""
         beyond: list[Publication] = []
         for publication in sorted(publications, key=_unknown_since):
             since = _unknown_since(publication)
@@ -123,10 +123,9 @@ class PriorPublishes:
         return publication.trouble is None and self._may_be_there(publication)
 
     def _tells_at(self, publication: Publication) -> datetime:
-        """Return when the log, which lacks *publication*, surely tells of it if it ever does.
+        """Return when the log's silence about *publication* becomes certain.
 
-        Until then it is neither sent nor given up.  A deploy's end is known only once the deploy is over: while one is
-        under way this time is always to come.
+        Until then the publication is neither sent nor given up.  During a deploy this time is always in the future.
         """
         gone_at = publication.since + LOG_LAG if publication.goes_nowhere else self._now
         deployed_at = self._now if self._changed_at is None else self._changed_at + DEPLOY_MARGIN + LOG_LAG
@@ -137,7 +136,7 @@ class PriorPublishes:
         return publication.may_be_there_under_another_id or is_old or self._is_from_before(publication)
 
     def _is_again(self, publication: Publication) -> bool:
-        """Tell whether *publication* may have been published before: whoever saved it has had the time."""
+        """Tell whether *publication* may have been published before: ingest has had the time."""
         return self._now - publication.since >= SWEEP_AFTER
 
     def _is_from_before(self, publication: Publication) -> bool:
@@ -163,7 +162,7 @@ def _is_permanent(answer: Answer) -> bool:
 def _unknown_since(publication: Publication) -> datetime:
     """Return since when *publication* may have been published.
 
-    What the log didn't have when QStash last refused the publication, QStash didn't have.
+    A publication that QStash refused, and that the log lacked then, wasn't published before the refusal.
     """
     refused_at = publication.delivery.refused_at if publication.delivery else None
     return publication.since if refused_at is None else max(publication.since, refused_at - LOG_LAG)

@@ -1,4 +1,4 @@
-"""What is published: a URL group's share of an event, or one delivery, and every word that QStash is told of it."""
+"""Composes publications: the messages of a URL group's share of an event, or of one delivery."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ PASSED_ON = tuple(
     for setting in fields(Publishing)
     if setting.name in {part.name for part in fields(Message)} - _COMPUTED
 )
-"""The publish settings that a message has just as the configuration says them."""
+"""The publish settings that a message takes unchanged from the configuration."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """One thing to publish.
+    """One message, and the deliveries that it carries.
 
     Attributes:
-        since: When it may have been published first.
-        group: The URL group that the event names: its outbox mark says so.
-        names: The deliveries that it is for.
-        delivery: The delivery, where it is one; None: a URL group's share of the event's first generation, or a part.
-        trouble: Why it can't be sent, now or ever.
-        alone: Makes the publications that take its place at each destination alone; None where it is for a URL already.
+        since: The earliest time of its publish.
+        group: The URL group in the event's outbox mark.
+        names: The destinations of its deliveries.
+        delivery: The one delivery; None: a URL group's share of the event's first generation, or a part of it.
+        trouble: Why the message can't be sent, now or ever.
+        alone: Makes a publication for each destination alone instead; None: this one is for a URL already.
     """
 
     event: Event
@@ -67,21 +67,21 @@ class Publication:
 
     @property
     def may_be_there_under_another_id(self) -> bool:
-        """Tell whether QStash may have it as a part of its URL group, whose deduplication id is another."""
+        """Tell whether the delivery may have gone out with its URL group, under the group's deduplication id."""
         return self.delivery is not None and self.generation == self.event.generation
 
     @property
     def goes_nowhere(self) -> bool:
-        """Tell whether its destination has left the configuration."""
+        """Tell whether the destination has left the configuration."""
         return isinstance(self.trouble, Removed)
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What a URL group gets of an event; *trouble*: why that can't be made.
+    """A URL group's body of an event; *trouble*: why the body can't be made.
 
     Attributes:
-        is_sources: Whether it is the source's own bytes, which the headers of the body describe.
+        is_sources: Whether the body is the source's own bytes, which the headers of the body describe.
     """
 
     group: str
@@ -93,12 +93,12 @@ class _Content:
 
 
 class Composer:
-    """Makes publications as the configuration stands now.
+    """Makes publications by the current configuration.
 
     Args:
-        bucket: Where bodies are that are too large to carry.
-        mac_key: That of callback URLs.
-        secret: Returns the secret of destinations that has a name, or raises `OperatorError`.
+        bucket: The bucket of bodies that are too large to carry.
+        mac_key: The MAC key of callback URLs.
+        secret: Returns a destination secret by its name, or raises `OperatorError`.
     """
 
     def __init__(self, settings: Settings, bucket: str, mac_key: str, secret: Callable[[str], str]) -> None:
@@ -108,14 +108,14 @@ class Composer:
         self._secret = secret
 
     def of_group(self, event: Event, group: str, body: bytes, routing: Routing) -> list[Publication]:
-        """Return the share of *group* in *event*, wherever its destinations are by now; none where all are held.
+        """Return the share of *group* in *event*, even if its destinations have moved; [] if all are held.
 
-        A message to a URL group goes to all its endpoints.  So the group is published to only where the event expects
-        each of them there, and none is held; else each destination is published to alone, as its own group says.  A
-        destination that has left the configuration has a publication that can't be sent.
+        A message to a URL group goes to all its endpoints.  So the group gets one only if the event expects every
+        endpoint there and none is held.  Otherwise each destination gets its own message, by its own group's settings.
+        A destination that has left the configuration gets a publication that can't be sent.
 
         Args:
-            routing: Where the configuration takes the event now.
+            routing: The event's routing by the current configuration.
         """
         expected = [name for name, of in event.expected.items() if of == group]
         names = [it for it in expected if it not in event.held and self.is_there(it)]
@@ -132,9 +132,10 @@ class Composer:
         return [*publications, *gone]
 
     def of_delivery(self, event: Event, delivery: Delivery, body: bytes) -> Publication:
-        """Return one delivery's current generation, for its URL alone; it can't be sent where its destination is gone.
+        """Return the publication of a delivery's current generation, for its URL alone.
 
-        How it is published is what its destination's group says now, whichever that was as the event came.
+        The destination's current group decides the settings.  If the destination has left the configuration, the
+        publication can't be sent.
         """
         destination = self._settings.destinations.get(delivery.destination)
         if destination is None:
@@ -143,7 +144,7 @@ class Composer:
         return self._publication(event, content, delivery.destination, delivery)
 
     def is_there(self, name: str) -> bool:
-        """Tell whether the configuration, as it stands now, has the destination *name*."""
+        """Tell whether the current configuration has the destination *name*."""
         return name in self._settings.destinations
 
     def _content(self, event: Event, group: str, body: bytes, routing: Routing) -> _Content:
@@ -156,7 +157,7 @@ class Composer:
             return _Content(group, Share(self._settings.groups[group].publishing, None), b"", None, error)
 
     def _together(self, event: Event, content: _Content, names: tuple[str, ...]) -> Publication:
-        """Return what goes to the URL group, for its destinations *names*."""
+        """Return the publication to the URL group itself, for its destinations *names*."""
         target, scope = self._settings.qstash_name(content.group), group_scope(content.group)
         message = self._message(event, content, event.generation, names, target, scope)
         return Publication(
@@ -171,7 +172,7 @@ class Composer:
         )
 
     def _publication(self, event: Event, content: _Content, name: str, delivery: Delivery | None = None) -> Publication:
-        """Return what goes to the URL of the destination *name* alone, with its own headers, which QStash hides."""
+        """Return the publication to the URL of *name* alone, with the destination's own headers, which QStash hides."""
         generation, since = event.generation, event.owed_since
         if delivery is not None:
             generation, since = delivery.generation, delivery.since
@@ -187,7 +188,7 @@ class Composer:
         )
 
     def _removed(self, event: Event, group: str, name: str, delivery: Delivery | None = None) -> Publication:
-        """Return what would have gone to the destination *name*, which isn't there any more."""
+        """Return the unsendable publication to the destination *name*, which has left the configuration."""
         generation, since = event.generation, event.owed_since
         if delivery is not None:
             generation, since = delivery.generation, delivery.since
@@ -196,7 +197,7 @@ class Composer:
         return Publication(event, generation, since, group, (name,), message, delivery, Removed())
 
     def _own_headers(self, name: str) -> tuple[dict[str, str], Unready | None]:
-        """Return the headers that only the destination *name* gets, and why some of them aren't there."""
+        """Return the headers of the destination *name* alone, and the trouble if a secret is missing."""
         own: dict[str, str] = {}
         trouble = None
         for header, value in self._settings.destinations[name].headers.items():
@@ -266,7 +267,7 @@ class Composer:
 
 
 def _forwarded(headers: Mapping[str, str], how: Publishing, content: _Content) -> dict[str, str]:
-    """Return those of the event's *headers* that destinations get: what describes a body goes with it alone."""
+    """Return those of the event's *headers* that destinations get; entity headers go only with the source's bytes."""
     wanted = how.forward_headers
     return {
         name: value

@@ -1,11 +1,11 @@
-"""From the outbox to QStash: what its answer to a publish, or the lack of one, changes.
+"""Publishes events and deliveries to QStash, and records the answers.
 
-Ingest publishes at once; what it couldn't, the sweep does.  Both go through here, under the same deduplication id, so
-that a publish whose answer was lost and the one that repeats it are one for QStash.  Where the id may not tell, its log
-is asked first: `relay.publishing.deduplication`.
+Ingest publishes at once, and the sweep publishes the rest.  Both use the same deduplication id, so that a publish whose
+answer got lost and its repetition are one for QStash.  If the id can't settle it, QStash's log is asked first
+(`relay.publishing.deduplication`).
 
-What QStash refuses for a reason that may pass is each destination's own affair from then on: a URL group that it
-refuses, since one endpoint's name doesn't resolve, is published to each of its destinations alone.
+QStash may refuse a URL group for a reason that may pass, such as an endpoint whose name doesn't resolve.  Then each of
+the group's destinations is published to alone.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
     from relay.storage.items import Item
     from relay.storage.store import Store
 
-LOOK_AFTER = timedelta(minutes=10)  # a delivery is looked after if nothing was heard of it for so long
-LOOK_SOON_AFTER = timedelta(minutes=2)  # and where QStash is not to report what it delivered
-RETRIED_FOR = {Concern.ENDPOINT: timedelta(days=1), Concern.UNKNOWN: timedelta(hours=6)}  # what QStash refuses
-RECORD_S = 5.0  # of the time left, at most, is for recording what QStash answered
+LOOK_AFTER = timedelta(minutes=10)  # a delivery is followed up after so much silence
+LOOK_SOON_AFTER = timedelta(minutes=2)  # the same, if QStash reports failures only
+RETRIED_FOR = {Concern.ENDPOINT: timedelta(days=1), Concern.UNKNOWN: timedelta(hours=6)}  # refused deliveries
+RECORD_S = 5.0  # of the time left, at most, for recording QStash's answers
 ENDS: dict[type[UpstreamError], Status] = {Untraceable: Status.UNACCOUNTED, Removed: Status.REMOVED}
 PAUSED = (Status.HELD, "its destination is paused")
 
 
 class Publisher:
-    """Publishes what events and deliveries owe.
+    """Publishes events and deliveries.
 
     Args:
-        mac_key: That of callback URLs.
+        mac_key: The MAC key of callback URLs.
         paused: Returns the destinations that are paused now: name -> `by`, `at`, `reason`.
-        secret: Returns a secret of destinations by its name, or raises `OperatorError`.
+        secret: Returns a destination secret by its name, or raises `OperatorError`.
         workers: How many records are written at a time.
     """
 
@@ -79,17 +79,17 @@ class Publisher:
 
     @property
     def composer(self) -> Composer:
-        """What makes publications as the configuration stands."""
+        """A composer with the current configuration."""
         return Composer(self.settings, self.store.bucket.name, self.mac_key, self.secret)
 
     def publish_event(self, event: Event, body: bytes, routing: Routing) -> None:
-        """Publish the URL groups that *event* still owes, and take off its outbox mark those that QStash has.
+        """Publish the URL groups in the outbox mark of *event*; take those that QStash has off the mark.
 
         Args:
-            routing: Where the configuration takes the event now.
+            routing: The event's routing by the current configuration.
 
         Raises:
-            UpstreamError: The first that kept a group from QStash, for now; the others were tried, too.
+            UpstreamError: The first failure of a group; the other groups were tried, too.
         """
         _raise_first(self.publish(self.pack_event(event, body, routing)))
 
@@ -104,7 +104,7 @@ class Publisher:
     def pack_event(self, event: Event, body: bytes, routing: Routing) -> list[Publication]:
         """Return the publications that *event* still owes, URL group by URL group.
 
-        A delivery that its destination's pause holds is recorded as held.
+        Deliveries to paused destinations are recorded as held.
         """
         composer, publications, held = self.composer, [], set()
         for group in sorted(event.unpublished):
@@ -120,9 +120,9 @@ class Publisher:
         return publications
 
     def pack_delivery(self, event: Event, delivery: Delivery, body: bytes) -> list[Publication]:
-        """Return the publication of one delivery; none where its destination is paused.
+        """Return the publication of one delivery; [] if its destination is paused.
 
-        What began before the pause goes on: QStash may have it already.
+        A generation that began before the pause is published: QStash may have it already.
         """
         publication = self.composer.of_delivery(event, delivery, body)
         pause = None if publication.goes_nowhere else self.paused().get(delivery.destination)
@@ -136,7 +136,7 @@ class Publisher:
             self.store.change_delivery(event, name, lambda it: it.ended(generation, status, reason))
 
     def publish(self, publications: Sequence[Publication]) -> list[Outcome]:
-        """Have QStash take *publications*, in as few calls as can be, and record what it answered of each."""
+        """Publish *publications* in as few calls as possible, and record QStash's answers."""
         with leaving(min(RECORD_S, seconds_left() / 3)):
             answers = self._answers(publications)
         kept = [self._kept(it, answer) for it, answer in zip(publications, answers, strict=True)]
@@ -156,7 +156,7 @@ class Publisher:
         ]
 
     def _answers(self, publications: Sequence[Publication]) -> list[Answer]:
-        """Return what QStash has of each of *publications*, from before or from now, or why it hasn't."""
+        """Return the answer to each of *publications*, from an earlier publish or from this one."""
         prior = PriorPublishes(publications, self.settings, self.store, self.qstash)
         known = prior.known()
         todo = [publication for publication, of in zip(publications, known, strict=True) if isinstance(of, ToSend)]
@@ -165,9 +165,9 @@ class Publisher:
         return prior.confirmed(answers)
 
     def _answer(self, publication: Publication, tried: Answered) -> Answer:
-        """Return the answer to the call that sent *publication*, by the names of destinations: QStash has their URLs.
+        """Return the answer to the call that sent *publication*, with destinations' names for QStash's URLs.
 
-        A destination that QStash doesn't name isn't in its URL group, or has another URL there: the log tells which.
+        A destination missing in QStash's answer isn't in the URL group, or has another URL there: the log tells which.
         """
         if isinstance(tried, UpstreamError):
             return Failed(tried)
@@ -178,10 +178,10 @@ class Publisher:
         urls = {name: self.settings.destination_url(name) for name in publication.names}
         return taken_or_not_yet({name: ids[url] for name, url in urls.items() if url in ids}, ask_again_at)
 
-    # -- what that changes ------------------------------------------------------------------------------------------
+    # -- the records ------------------------------------------------------------------------------------------------
 
     def _kept(self, publication: Publication, answer: Answer) -> UpstreamError | None:
-        """Return the error that keeps *publication* from QStash for now; None where no later try may change it."""
+        """Return the error that a later try may overcome; None if the answer to *publication* is final."""
         match answer:
             case Taken() | NotYet():
                 return None
@@ -194,11 +194,11 @@ class Publisher:
                 return None if self.store.now() - since >= RETRIED_FOR[error.concern] else error
 
     def _is_first(self, publication: Publication, why: UpstreamError | None) -> bool:
-        """Tell whether QStash surely has nothing of a group's share that it refused: it was never asked before.
+        """Tell whether QStash refused a group's share at its first publish, and so has nothing of the share.
 
-        Else it may have taken it then, and what answered that got lost.
+        QStash may have taken an earlier publish whose answer got lost.
         """
-        is_new = self.store.now() - publication.since < SWEEP_AFTER  # nobody else turns to it before
+        is_new = self.store.now() - publication.since < SWEEP_AFTER  # the sweep doesn't publish before
         return is_new and _is_refused(why) and not why.after_doubt and publication.alone is not None
 
     def _published_alone(
@@ -207,7 +207,7 @@ class Publisher:
         """Publish those of *publications* whose numbers are *split* to each of their destinations alone.
 
         Yields:
-            Of each number the first that kept one of its destinations from QStash.
+            Each number, and the first failure of its destinations.
         """
         parts = [(number, part) for number in split for part in (publications[number].alone or tuple)()]
         if not parts:
@@ -224,7 +224,7 @@ class Publisher:
         kept: Sequence[UpstreamError | None],
         handed: Collection[int],
     ) -> list[UpstreamError | None]:
-        """Write the *answers* to the deliveries; return of each publication why that failed."""
+        """Write the *answers* to the deliveries; return each publication's first failed write."""
         failures: list[UpstreamError | None] = [None] * len(publications)
         writes = [
             (number, write)
@@ -255,9 +255,9 @@ class Publisher:
     def _owed_change(
         self, publication: Publication, error: UpstreamError, *, is_handed: bool
     ) -> Callable[[Delivery], Delivery]:
-        """Return what *error* changes where the deliveries of *publication* stay owed: by the sweep, if *is_handed*.
+        """Return the change by *error* to the deliveries of *publication*, which stay owed; due if *is_handed*.
 
-        A delivery that QStash may have in another way is the sweep's once QStash's log tells.
+        A delivery that QStash may have from an earlier publish is due once QStash's log can tell.
         """
         now, generation = self.store.now(), publication.generation
         is_known = publication.alone is None or self._is_first(publication, error)
@@ -271,7 +271,7 @@ class Publisher:
         return change
 
     def _change(self, publication: Publication, name: str, answer: Answer) -> Callable[[Delivery], Delivery]:
-        """Return what *answer* changes at the delivery to *name*."""
+        """Return the change by *answer* to the delivery to *name*."""
         now, generation = self.store.now(), publication.generation
         match answer:
             case Failed(error):
@@ -287,7 +287,7 @@ class Publisher:
                 return lambda it: it.waiting(generation, at, UNTOLD_YET.format(iso(at)))
 
     def look_after(self, destination: str) -> timedelta:
-        """Return after how much silence a delivery to *destination* is looked after."""
+        """Return the silence after which a delivery to *destination* is followed up."""
         there = self.settings.destinations.get(destination)
         if there is None:
             return LOOK_AFTER
@@ -297,9 +297,9 @@ class Publisher:
     def _take_off_marks(
         self, publications: Sequence[Publication], over: Collection[int]
     ) -> dict[EventId, UpstreamError]:
-        """Take off the outbox marks of those of *publications* that are *over*; return the events where that failed.
+        """Take the groups of *over*, the numbers of the final publications, off the outbox marks; return the failures.
 
-        It is the last step.  A group's mark stays while a part of its share is owed.
+        This is the last step.  A group's mark stays while a part of its share is owed.
         """
         groups: dict[EventId, set[str]] = {}
         done = [it for number, it in enumerate(publications) if number in over]
@@ -314,14 +314,14 @@ class Publisher:
         return {name: failure for name, failure in zip(groups, failures, strict=True) if failure is not None}
 
     def _forget_replaced(self, taken: Iterable[Publication]) -> None:
-        """Delete from QStash the dead letters that these replace; those left behind are the audit's."""
+        """Delete the dead letters that *taken* replace; if that fails, the audit deletes them."""
         for dlq_id in {it.delivery.replaced_dlq_id for it in taken if it.delivery}:
             if dlq_id is not None:
                 with suppress(QStashError):
                     self.qstash.delete_dead_letter(dlq_id)
 
     def _written(self, writes: Sequence[Callable[[], object]]) -> list[UpstreamError | None]:
-        """Do *writes*; return of each why it failed."""
+        """Do *writes*; return each one's failure, or None."""
         done = each(lambda write: write(), writes, workers=self.workers)
         return [it if isinstance(it, UpstreamError) else None for it in done]
 
@@ -331,10 +331,10 @@ def _is_refused(error: UpstreamError | None) -> TypeGuard[QStashError]:
 
 
 def _handed_over(publications: Sequence[Publication], kept: Sequence[UpstreamError | None]) -> set[int]:
-    """Return which of *publications* are each destination's own affair from now on.
+    """Return the numbers of *publications* whose deliveries are published alone from now on.
 
-    It is what is left of a URL group's share of which QStash refuses a part; but not while nobody knows whether it has
-    what goes to the group itself.
+    They are the rest of a URL group's share of which QStash refused a part.  They stay together while nobody knows
+    whether QStash has the message to the group itself.
     """
     firsts = [
         (number, publication, why)
@@ -351,7 +351,7 @@ def _patience(timeout_s: int, *, reports_all: bool) -> timedelta:
 
 
 def _outcome(publication: Publication, answer: Answer, why: UpstreamError | None) -> Outcome:
-    """Return what became of *publication*; *why*: what keeps it, or its record, from being done."""
+    """Return the outcome of *publication*; *why*: the failure of the publish or of its record."""
     if why is not None:
         return Failed(why)
     match answer:

@@ -1,8 +1,8 @@
-"""Which URL groups get an event, and what each of them gets.
+"""Chooses the URL groups of an event, and computes the share of each.
 
-A source's routes are asked in the order of the configuration; its own `to` list is the last of them.  A group that
-several routes name is published once: the first route decides how.  Everything is computed from the event as it is kept
-and from the configuration as it is now, so that a replay follows a mended configuration.
+A source's routes are tried in the order of the configuration; its own `to` list comes last.  A group of several routes
+gets the event once, by the first of them.  All is computed from the kept event and the current configuration, so that a
+replay follows a mended configuration.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ TOLD_MAX_CHARS = 1000
 ERRORS_MAX_CHARS = 5000  # of all routes together
 _DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
 _SECONDS_OF = (86_400, 3600, 60, 1)
-_LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()  # what comes after it can't be reckoned with
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()  # later times overflow
 _LONGEST_S = 100 * 366 * 86_400
 
 
 def facts(event: Event, body: bytes) -> dict[str, Any]:
-    """Return what expressions can ask of *event*: `event_type`, `headers`, `query`, `body` and `source`.
+    """Return the variables of expressions: `event_type`, `headers`, `query`, `body` and `source`.
 
-    Headers are those that are kept, their names in lower case and with `_` for `-`.  The body is what
-    `relay.model.content` reads in it; null where it can't.
+    Headers are the kept ones, in lower case, with `_` for `-`.  The body is decoded by `relay.model.content`; null if
+    it can't be.
     """
     headers = {"content-type": event.content_type or "", **event.headers}
     return {
@@ -59,12 +59,12 @@ def _content(event: Event, body: bytes) -> Content:
 
 @dataclass(frozen=True)
 class Routing:
-    """Where an event goes.
+    """The URL groups of an event.
 
     Attributes:
         groups: URL group -> the route that takes the event there.
-        skipped: Route -> why it doesn't take the event.
-        error: Why a route couldn't be computed, or the body couldn't be read; None: nothing failed.
+        skipped: Route -> why the route doesn't take the event.
+        error: Why a route couldn't be computed or the body couldn't be read; None: nothing failed.
     """
 
     groups: Mapping[str, Route]
@@ -73,9 +73,9 @@ class Routing:
 
 
 def route(source: Source, event: Event, body: bytes) -> Routing:
-    """Return where the routes of *source* take *event*.
+    """Return the routing of *event* by the routes of *source*.
 
-    A route that can't tell, since its `when` doesn't fit the event, doesn't take it: the others still do.
+    A route whose `when` can't be computed doesn't take the event; the other routes still may.
     """
     groups: dict[str, Route] = {}
     skipped: dict[str, str] = {}
@@ -96,13 +96,13 @@ def route(source: Source, event: Event, body: bytes) -> Routing:
 
 
 def routing_now(settings: Settings, event: Event, body: bytes) -> Routing:
-    """Return where *settings* take *event*: nowhere once its source has left the configuration."""
+    """Return the routing of *event* by *settings*; it is empty if the source has left the configuration."""
     source = settings.sources.get(event.source)
     return route(source, event, body) if source is not None else Routing({}, {}, "its source is gone")
 
 
 def _unreadable(source: Source, event: Event, body: bytes) -> list[str]:
-    """Return why the body can't be read, where anything of *source* would need it."""
+    """Return why the body can't be read, if the event type or a route of *source* needs the body; else []."""
     typed = event.event_type != EVENT_TYPE_UNKNOWN or not content.is_told(event.content_type)
     needed = not typed or any(it.asks_body for it in source.routes)
     trouble = _content(event, body).trouble if needed else None
@@ -110,7 +110,7 @@ def _unreadable(source: Source, event: Event, body: bytes) -> list[str]:
 
 
 def expecting(settings: Settings, event: Event, routing: Routing, paused: Callable[[], Collection[str]]) -> Event:
-    """Return *event* with the deliveries that *routing* expects of it, beside those expected before.
+    """Return *event* with the deliveries of *routing* added to those that it already expects.
 
     Args:
         paused: Returns the destinations that are paused now: new deliveries to them are held.
@@ -132,7 +132,7 @@ def expecting(settings: Settings, event: Event, routing: Routing, paused: Callab
 
 
 def _mismatch(rule: Route, event: Event, body: bytes) -> str | None:
-    """Return why the route *rule* doesn't take *event*; None where it does."""
+    """Return why the route *rule* doesn't take *event*; None if it does."""
     types, when = rule.event_types, rule.when
     if types is not None and not any(fnmatchcase(event.event_type, pattern) for pattern in types):
         return f"the event type {event.event_type} is none of {', '.join(types)}"
@@ -143,13 +143,13 @@ def _mismatch(rule: Route, event: Event, body: bytes) -> str | None:
 
 @dataclass(frozen=True)
 class Share:
-    """What one URL group gets of an event, and how.
+    """One URL group's share of an event: the body and the publish settings.
 
     Attributes:
-        body: What its destinations get, if not the bytes that the source sent.
-        not_before: When it may be delivered first; None: at once.
-        flow_key: The key of its flow control, without the relay's name.
-        labels: Beside the relay's own.
+        body: The transformed body; None: the source's own bytes.
+        not_before: The earliest time of the delivery; None: at once.
+        flow_key: The flow-control key, without the relay's name.
+        labels: The labels beside the relay's own.
     """
 
     publishing: Publishing
@@ -161,10 +161,10 @@ class Share:
 
 
 def share(settings: Settings, event: Event, body: bytes, group: str, routing: Routing) -> Share:
-    """Return what *group* gets of *event*: as its route in *routing* says, else as the group itself says.
+    """Return the share of *group* in *event*, by the group's route in *routing*, else by the group's own settings.
 
     Raises:
-        Unsendable: It can't be computed of this event; its text says what.
+        Unsendable: A setting can't be computed for this event; the message names it.
     """
     taken = routing.groups.get(group)
     how = settings.groups[group].publishing if taken is None else taken.to[group]
@@ -183,7 +183,7 @@ def share(settings: Settings, event: Event, body: bytes, group: str, routing: Ro
 
 
 def _told(error: Exception) -> str:
-    """Return the text of *error* as it can be kept: it may quote what a stranger sent."""
+    """Return the text of *error*, cut and made encodable, since it may quote a stranger."""
     if not isinstance(error, ExpressionError):
         return f"it can't be computed ({type(error).__name__})"
     return str(error).encode(errors="replace").decode()[:TOLD_MAX_CHARS]
@@ -204,13 +204,13 @@ def _transformed(taken: Route | None, event: Event, body: bytes) -> bytes | None
 
 
 def _filled(template: str, event: Event, body: bytes, most: int) -> str:
-    """Return the text that *template* is of the event, as QStash can list it: no commas, no control characters."""
+    """Return *template*, filled from the event, without commas and control characters, which QStash can't list."""
     given = Template.of(template).fill(facts(event, body)) if "{" in template or "}" in template else template
     return re.sub(r"[^!-+\--~]+", "_", given)[:most]
 
 
 def _not_before(how: Publishing, event: Event, body: bytes) -> datetime | None:
-    """Return when the event may be delivered first; a delay counts from when it came."""
+    """Return the earliest time of the delivery; a delay counts from the event's arrival."""
     if how.not_before is not None:
         return _time(how.not_before, event, body)
     if how.delay is None:

@@ -1,4 +1,4 @@
-"""How what is to be published goes to QStash: texts together, and singly where one may have spoilt the others."""
+"""Sends messages to QStash: texts in batches, and singly if one message may have spoilt its batch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from relay.qstash.client import Accepted, Message, QStash
 
 TOGETHER_MAX_BYTES = 8 * 1024 * 1024  # in a batch; QStash takes 100 MB
-FAILED_MAX = 3  # calls in a row that QStash itself fails at: then it isn't one of the messages that ails it
+FAILED_MAX = 3  # failed calls in a row: then QStash itself is the cause, not a message
 
 Answered = Union["list[Accepted]", QStashError, OutOfTime]
-"""What QStash took of a message, or why it didn't."""
+"""The messages that QStash took, or why it didn't."""
 
 
 def sent(qstash: QStash, messages: Sequence[Message]) -> list[Answered]:
-    """Send *messages*, and return what QStash answered of each; what it refuses to all isn't asked for all."""
+    """Send *messages*; return QStash's answer to each.  After a failure that concerns all, no more calls are made."""
     sending = _Sending(qstash)
     answers: dict[int, Answered] = {}
     for numbers in _batches(messages):
@@ -50,7 +50,7 @@ class _Sending:
         self._failed = 0
         if len(messages) == 1:
             return [*answers]
-        return [  # why QStash didn't take one of several, it says alone
+        return [  # an error within a batch has no status: the message is sent again alone
             _doubted(self.tried([message])[0]) if isinstance(answer, QStashError) else answer
             for message, answer in zip(messages, answers, strict=True)
         ]
@@ -62,7 +62,7 @@ class _Sending:
             self._in_vain = error
 
     def _without_the_bad_one(self, messages: Sequence[Message], error: QStashError) -> list[Answered]:
-        """Return what QStash takes of *messages*, of which one may be why the call failed with *error*."""
+        """Send each of *messages* alone if one of them may be the cause of *error*; return the answers."""
         fails_at_one = error.concerns_the_message or (error.answered or 0) >= 500
         if len(messages) == 1 or not fails_at_one:
             return [error] * len(messages)
@@ -71,14 +71,14 @@ class _Sending:
 
 
 def _doubted(answer: Answered) -> Answered:
-    """Return *answer*, to what QStash was asked before, and may have taken."""
+    """Return *answer*, marked as the answer to a repeated call, the first of which QStash may have taken."""
     if isinstance(answer, QStashError):
         answer.after_doubt = True
     return answer
 
 
 def _batches(messages: Sequence[Message]) -> list[list[int]]:
-    """Return the numbers of *messages* in the batches that they go in: what is no text goes alone."""
+    """Return the batches, as numbers of *messages*; a message that isn't text goes alone."""
     batches: list[list[int]] = []
     size = 0
     for number, message in enumerate(messages):

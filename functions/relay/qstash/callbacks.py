@@ -1,4 +1,4 @@
-"""Callbacks: reads what QStash reports of an attempt.  Hides the names of its callback body."""
+"""Reads callbacks, QStash's reports of attempts.  Hides the field names of a callback's body."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Callback:
-    """One callback, read: its address, what it reports, and the names that tell which destination it is about."""
+    """One callback: its address, its report, and the endpoint's name and URL, which tell the destination."""
 
     address: CallbackAddress
     report: Report
@@ -30,12 +30,12 @@ class Callback:
 
 
 def read(address: CallbackAddress, body: bytes, at: datetime) -> Callback:
-    """Return what the callback *body*, which came *at* this time, says.
+    """Return the callback in *body*, which came *at* a time.
 
-    A status of 0, or none, means that no answer came; `retried` is left out when it is 0.
+    A status of 0, or none, means that no answer came; QStash leaves `retried` out when it is 0.
 
     Raises:
-        BadRequest: It isn't a callback.
+        BadRequest: The body is no callback.
     """
     wire = _object(body)
     message_id = wire.get("sourceMessageId")

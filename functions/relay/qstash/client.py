@@ -18,32 +18,32 @@ if TYPE_CHECKING:
 
     from relay.qstash.http import QStashHttp
 
-CALLBACK_RETRIES = 5  # said explicitly: else a callback has as many as its message, and none where that has none
+CALLBACK_RETRIES = 5  # set explicitly: else a callback has as many as its message, perhaps none
 CALLBACK_TIMEOUT_S = 20
-LOG_PAGE = 100  # what its documentation says that it takes
+LOG_PAGE = 100  # the most by QStash's documentation
 LOG_PAGES_MAX = 50
 LOG_LITTLE_PAGES = 50
-CLOCK_MARGIN = timedelta(minutes=1)  # by which QStash's clock and the relay's may differ
+CLOCK_MARGIN = timedelta(minutes=1)  # the largest difference between QStash's clock and the relay's
 LOG_LITTLE_BYTES = 8 * 1024 * 1024
-DEAD_LETTER_PAGE = 10  # each has a body, and those of callbacks that died have one in them, in base64
-ONE_MAX_BYTES = 128 * 1024 * 1024  # of an answer that is about one thing alone: QStash's largest message is 50 MB
+DEAD_LETTER_PAGE = 10  # each has a body; a dead callback's body holds another one, in base64
+ONE_MAX_BYTES = 128 * 1024 * 1024  # of an answer with one entry: QStash's largest message is 50 MB
 
 
 @dataclass(frozen=True)
 class Message:
-    """What to publish.
+    """One message to publish.
 
     Attributes:
         destination: A URL group's name, or a URL.
-        headers: What destinations get beside the content type; any text, made safe here.
+        headers: The destinations' headers beside the content type; any text, made safe here.
         retry_delay: QStash's expression, in milliseconds.
-        callback: None where only a dead letter is to be reported.
-        not_before: When it may be delivered first; None: at once.
-        label: By which it is found again with all of its event's generation; *delivery_label*: and by which alone.
-        labels: Others.
-        flow_control: A key, and what it allows, in QStash's words.
-        redact: What QStash is to show to nobody, in its words.
-        queue: The queue that it waits in.
+        callback: The callback URL; None: QStash reports only a dead letter.
+        not_before: The earliest time of the delivery; None: at once.
+        label: The label of all messages of the event's generation; *delivery_label*: that of this delivery alone.
+        labels: Further labels.
+        flow_control: The key and its limits, in QStash's words.
+        redact: The fields that QStash hides in its log, in its words.
+        queue: The queue in which the message waits.
     """
 
     destination: str
@@ -66,8 +66,8 @@ class Message:
     queue: str | None = None
 
     def wire_headers(self) -> dict[str, str]:
-        """Return the request headers that say all this to QStash."""
-        said = {
+        """Return the message's settings as headers of the request to QStash."""
+        settings = {
             "Content-Type": self.content_type,
             "Upstash-Method": self.method,
             "Upstash-Deduplication-Id": self.deduplication_id,
@@ -87,11 +87,11 @@ class Message:
             "Upstash-Failure-Callback-Timeout": f"{CALLBACK_TIMEOUT_S}s",
         }
         forwarded = {f"Upstash-Forward-{name}": value for name, value in self.headers.items()}
-        return {name: _safe(value) for name, value in (said | forwarded).items() if value is not None}
+        return {name: _safe(value) for name, value in (settings | forwarded).items() if value is not None}
 
     @property
     def text(self) -> str | None:
-        """The body as a batch can carry it: text; None where it is none."""
+        """The body as text, which a batch can carry; None if it isn't text."""
         try:
             return self.body.decode()
         except UnicodeDecodeError:
@@ -100,7 +100,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Accepted:
-    """One message that QStash has taken: its id, and its URL where it belongs to a group."""
+    """One message that QStash has taken: its id, and its URL if it belongs to a group."""
 
     message_id: str
     url: str | None
@@ -108,12 +108,12 @@ class Accepted:
 
 @dataclass(frozen=True)
 class LogRow:
-    """One line of QStash's log: what happened to a message, and when.
+    """One line of QStash's log: a message's new state, and when.
 
     Attributes:
         state: `CREATED`, `ACTIVE`, `RETRY`, `ERROR`, `DELIVERED`, `FAILED`, `CANCEL_REQUESTED`, `CANCELED`.
-        endpoint: The endpoint's name, where the message belongs to a group.
-        status: The destination's HTTP status; None where no answer came, or the line is about none.
+        endpoint: The endpoint's name, if the message belongs to a group.
+        status: The destination's HTTP status; None: no answer came, or the line is about none.
         next_at: When the next attempt is due.
     """
 
@@ -133,9 +133,9 @@ class DeadLetter:
     """One message that spent its attempts, as QStash keeps it.
 
     Attributes:
-        attempts: How many it had, if none of its answers ended it before.
-        status: The destination's last HTTP status; None where no answer came.
-        body: What it carried.
+        attempts: The number of attempts, unless an answer ended them early.
+        status: The destination's last HTTP status; None: no answer came.
+        body: The message's body.
     """
 
     id: str
@@ -163,14 +163,14 @@ class QStash:
         self._letters_count = DEAD_LETTER_PAGE  # of the list's last page: the next ones are probably as large
 
     def publish(self, messages: Sequence[Message]) -> list[list[Accepted] | QStashError]:
-        """Publish *messages* in one call; of several, every one must be text.
+        """Publish *messages* in one call; if there are several, each must be text.
 
         Returns:
-            Of each message what QStash has taken: a group gives one `Accepted` an endpoint; or, of several, why it
-            didn't take this one, as its entry says: published alone, its answer has a status.
+            For each message an `Accepted` an endpoint, or one for a URL.  If there are several, the entry of one may be
+            an error without a status: published alone, the message gets an answer with one.
 
         Raises:
-            QStashError: None was taken, or nobody knows: the same ids may be published again.
+            QStashError: QStash took none, or nobody knows: the same ids may be published again.
 
         Source: https://upstash.com/docs/qstash/features/batch ; accounts were seen to refuse a batch whole, too.
         """
@@ -191,13 +191,13 @@ class QStash:
         return [_accepted_or_not(it) for it in answer]
 
     def log_of(self, labels: Collection[str]) -> list[LogRow]:
-        """Return all that QStash's log has of the messages under any of *labels*, the oldest line first.
+        """Return all lines of QStash's log under any of *labels*, the oldest first.
 
-        Where that is more than `LOG_PAGES_MAX` pages it is asked for half of the labels, and for the other half.
+        If there are more than `LOG_PAGES_MAX` pages, the labels are halved and each half is asked for.
 
         Raises:
-            LogTooLong: One label alone has more.
-            QStashError: It can't be read.
+            LogTooLong: One label alone has more pages.
+            QStashError: The log can't be read.
         """
         asked = sorted(labels)
         rows, more = self._pages({"label": asked}, LOG_PAGES_MAX)
@@ -211,9 +211,9 @@ class QStash:
         return sorted(dict.fromkeys(both), key=lambda it: it.at)
 
     def log_reaches(self, moment: datetime) -> bool:
-        """Tell whether QStash's log surely still has what happened at *moment*: it forgets by age and by size.
+        """Tell whether QStash's log surely still has the lines of *moment*: it forgets by age and by size.
 
-        It does where it has a line as old; or where all of it is so little that nothing was forgotten for its size.
+        It has them if it has an older line, or if it is so short that it forgot nothing for its size.
         """
         return self.log_has_before(moment) or self.log_is_whole()
 
@@ -223,7 +223,7 @@ class QStash:
         return bool(older)
 
     def log_is_whole(self) -> bool:
-        """Tell whether QStash's log has so little in all that nothing was forgotten for its size."""
+        """Tell whether QStash's log is so short that it forgot nothing for its size."""
         rows, more = self._pages({}, LOG_LITTLE_PAGES)
         with reading():
             size = sum(row["body"] + len(row.get("responseBody") or "") for row in rows)
@@ -242,9 +242,9 @@ class QStash:
         return rows, True
 
     def _log(self, params: Mapping[str, Any], count: int) -> tuple[list[Any], str | None, int]:
-        """Return a page of the log of *count* lines, its cursor, and how many lines it was asked for in the end.
+        """Return a page of the log of *count* lines, its cursor, and the number of lines that was asked for in the end.
 
-        Of a line's body only its length is kept: many pages are read at once.
+        Only the length of a line's body is kept, since many pages are read at once.
         """
         answer, count = self._page("/v2/logs", params, count)
         with reading():
@@ -252,7 +252,7 @@ class QStash:
             return [{**it, "body": len(it.get("body") or "")} for it in rows], answer.get("cursor") or None, count
 
     def _page(self, path: str, params: Mapping[str, Any], count: int) -> tuple[Any, int]:
-        """Return a page of *count* things; of fewer where these are too large together, and of how many."""
+        """Return a page of *count* entries, or of fewer if these are too large together; and the number asked for."""
         asked = {name: it for name, it in params.items() if it is not None}
         while True:
             most = ANSWER_MAX_BYTES if count > 1 else ONE_MAX_BYTES
@@ -270,7 +270,7 @@ class QStash:
     def dead_letters(
         self, *, labels: Collection[str] = (), since: datetime | None = None, cursor: str | None = None
     ) -> tuple[list[DeadLetter], str | None]:
-        """Return one page of dead letters, the oldest first: under any of *labels*, *since* a time; and its cursor."""
+        """Return one page of dead letters under any of *labels*, *since* a time, and its cursor; the oldest first."""
         count = DEAD_LETTER_PAGE if cursor is None else self._letters_count
         params = {
             "label": sorted(labels) or None,
@@ -285,7 +285,7 @@ class QStash:
     def delete_dead_letter(self, id_: str) -> None:
         """Delete one dead letter; one that isn't there is fine.
 
-        Never several in one call: where QStash doesn't read what names them, that call deletes all there are.
+        Never delete several in one call: if QStash doesn't read their ids, that call deletes all dead letters.
         """
         self.http.call("DELETE", f"/v2/dlq/{quote(id_, safe='')}", absent_is_fine=True)
 
@@ -298,7 +298,7 @@ def _accepted(answer: Any) -> list[Accepted]:
 
 
 def _accepted_or_not(entry: Any) -> list[Accepted] | QStashError:
-    """Return what one entry of a batch's answer says was taken, or that it wasn't."""
+    """Return the accepted messages of one entry of a batch's answer, or the entry's error."""
     try:
         return _accepted(entry)
     except QStashError as error:
@@ -327,7 +327,7 @@ def _log_row(row: Mapping[str, Any]) -> LogRow:
 
 
 def _dead_letter(letter: Mapping[str, Any]) -> DeadLetter | None:
-    """Return a dead letter; None where nobody can tell which it is.  What else it lacks, it lacks."""
+    """Return a dead letter; None if it has no id.  All other fields may be missing."""
     id_, message_id, body = (letter.get(name) for name in ("dlqId", "messageId", "body"))
     if not isinstance(id_, str) or not isinstance(message_id, str):
         return None

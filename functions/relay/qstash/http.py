@@ -1,4 +1,4 @@
-"""One call of QStash's HTTP API: the one place that imports httpx for it; every way to fail is a `QStashError`."""
+"""Makes calls of QStash's HTTP API.  Every failure is a `QStashError`, or `OutOfTime` before the call."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class QStashHttp:
     """Calls QStash for one account.
 
     Args:
-        timeout_s: How long one call may take in all parts.
+        timeout_s: The longest time of one call, in seconds.
         now: Returns the current aware UTC time.
-        transport: For tests: what sends in the network's stead.
+        transport: For tests: replaces the network.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class QStashHttp:
         absent_is_fine: bool = False,
         **request: Any,
     ) -> Any:
-        """Return what QStash answers, read from JSON; None where that is nothing, or *absent_is_fine* and it is absent.
+        """Return QStash's answer, read from JSON; None for an empty answer, and for a 404 if *absent_is_fine*.
 
         Raises:
-            OutOfTime: There was no time left; it wasn't called.
-            AnswerTooLong: It answers more than *most_bytes*.
-            QStashError: It refused, or no answer came in time.
+            OutOfTime: No time was left; QStash wasn't called.
+            AnswerTooLong: The answer has more than *most_bytes*.
+            QStashError: QStash refused, or no answer came in time.
         """
         import httpx
 
@@ -101,7 +101,7 @@ class QStashHttp:
         )
 
     def _quota(self, answer: httpx.Response) -> tuple[str | None, int | None]:
-        """Return which quota *answer* says is used up, `daily` or `burst`, and in how many seconds it is full again.
+        """Return the quota that *answer* says is used up, `daily` or `burst`, and the seconds until it is full again.
 
         Source: https://upstash.com/docs/qstash/api-reference/rate-limits
         """
@@ -116,13 +116,13 @@ class QStashHttp:
 
 
 def _read(answer: httpx.Response, ends: float, most_bytes: int) -> bytes:
-    """Return the bytes of *answer*, of which no more are read than *most_bytes*, and until it *ends*."""
+    """Return the bytes of *answer*, at most *most_bytes*, read before the time *ends*."""
     read = bytearray()
     for chunk in answer.iter_bytes():
         read += chunk
         if len(read) > most_bytes:
             raise AnswerTooLong(most_bytes)
-        if time.monotonic() > ends or seconds_left() <= 0:  # a byte now and then keeps no run up
+        if time.monotonic() > ends or seconds_left() <= 0:  # a slow trickle of bytes must not hold up a run
             raise QStashError("its answer didn't end in time")
     return bytes(read)
 
@@ -140,7 +140,7 @@ def _whole(text: str | None) -> int | None:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Translate what an answer of another form than QStash's makes go wrong."""
+    """Turn the failures of reading an answer of an unknown form into `QStashError`."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -148,7 +148,7 @@ def reading() -> Iterator[None]:
 
 
 def decoded(encoded: str | None) -> bytes:
-    """Return the bytes that an answer has in base64; none where it has none."""
+    """Return the bytes of base64 text; none if the text is missing or isn't base64."""
     try:
         return base64.b64decode(encoded or "")
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""What QStash's log says of a message: its attempts, and how it ended.  Hides the states that the log has."""
+"""Reads a message's history from QStash's log: its attempts and its end.  Hides the states that the log has."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _OUTCOMES = {"ERROR": False, "DELIVERED": True}  # of an attempt
 
 @dataclass
 class MessageHistory:
-    """One message, as the log has it so far.
+    """The history of one message in the log.
 
     Attributes:
-        label: The relay's, which names event and generation.
-        destination: Which it is for, where that is said: of a URL group the endpoint, else it stands in a label.
-        state: That of the last line.
-        reports: What its callbacks said, or would have.
-        next_at: When its next attempt is due.
+        label: The relay's label, which names event and generation.
+        destination: The destination's name: a group's endpoint, or the name in a label; None: the log has neither.
+        state: The state of the last line.
+        reports: The reports of the message's callbacks, whether they came or not.
+        next_at: When the next attempt is due.
     """
 
     message_id: str
@@ -43,17 +43,17 @@ class MessageHistory:
 
     @property
     def cancelled(self) -> bool:
-        """Tell whether somebody cancelled it in QStash."""
+        """Tell whether somebody cancelled the message in QStash."""
         return self.state in _CANCELLED
 
     @property
     def failed(self) -> bool:
-        """Tell whether its attempts are spent."""
+        """Tell whether the attempts are spent."""
         return self.state == "FAILED"
 
     @property
     def ended(self) -> bool:
-        """Tell whether nothing more will come of it."""
+        """Tell whether the message has ended."""
         return self.state in {"DELIVERED", "FAILED"} | _CANCELLED
 
     @property
@@ -84,9 +84,9 @@ class MessageHistory:
         self.reports.append(Report(attempt))
 
     def is_of(self, destination: str, url: str | None) -> bool:
-        """Tell whether the message is for *destination*, whose URL is *url*; None: the relay doesn't know it any more.
+        """Tell whether the message is for *destination*, whose URL is *url*; None: it has left the configuration.
 
-        A deploy may change the URL, so it counts only where the log names no destination.
+        A deploy may change the URL, so the URL counts only if the log names no destination.
         """
         if self.destination is not None:
             return self.destination == destination
@@ -99,9 +99,9 @@ def _labelled(labels: Iterable[str], of: str) -> str | None:
 
 
 def read_histories(rows: Iterable[LogRow], labels: Iterable[str]) -> dict[str, list[MessageHistory]]:
-    """Return what *rows*, the oldest first, say of the messages under each of *labels*.
+    """Return the histories of the messages under each of *labels*, from *rows*, the oldest first.
 
-    A callback is a message, too: that it was delivered, to us, says nothing of the delivery that it reports on.
+    A callback is a message, too, and is left out: its history isn't that of the delivery.
     """
     wanted = set(labels)
     by_message: dict[str, MessageHistory] = {}
@@ -121,5 +121,5 @@ def read_histories(rows: Iterable[LogRow], labels: Iterable[str]) -> dict[str, l
     return found
 
 
-LOG_LAG = timedelta(minutes=5)  # what QStash's log doesn't show by then, it never will
+LOG_LAG = timedelta(minutes=5)  # a line that QStash's log doesn't show by then never comes
 LOG_RETENTION = timedelta(days=3)  # of the free plan

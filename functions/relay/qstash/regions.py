@@ -1,4 +1,4 @@
-"""Upstash's regions, each with accounts, tokens and keys of its own: where a token may be from, and what to type.
+"""Upstash's regions, each with accounts, tokens and keys of its own.
 
 Source: https://upstash.com/docs/qstash/howto/multi-region
 """
@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from relay.qstash.http import DEFAULT_URL
 
 REGIONS = {"EU": DEFAULT_URL, "US": "https://qstash-us-east-1.upstash.io"}
-EU_BY_NAME = "https://qstash-eu-central-1.upstash.io"  # another name of the same
-DEFAULT_NAME = "relay"  # the name of a relay where the command is given none
+EU_BY_NAME = "https://qstash-eu-central-1.upstash.io"  # another name of EU
+DEFAULT_NAME = "relay"  # the relay's name if the command has no --name
 
 
 def is_upstash(url: str) -> bool:
@@ -20,9 +20,9 @@ def is_upstash(url: str) -> bool:
 
 
 def other_regions(url: str) -> dict[str, str]:
-    """Return the regions that may take a token that QStash refuses at *url*: name -> URL.
+    """Return the regions to try with a token that QStash refuses at *url*: name -> URL.
 
-    There are none for a QStash that isn't Upstash's: its tokens are shown to nobody else.
+    There are none for a QStash that isn't Upstash's: nobody else may see its tokens.
     """
     if not is_upstash(url):
         return {}
@@ -31,6 +31,6 @@ def other_regions(url: str) -> dict[str, str]:
 
 
 def command(relay: str, url: str | None = None) -> str:
-    """Return the command that sets the token of the *relay*; *url* is where QStash is, unless it stays there."""
+    """Return the command that sets the token of the *relay*; *url*: QStash's new URL, if it changes."""
     named = "" if relay == DEFAULT_NAME else f" --name {relay}"
     return f"relay{named} secret set qstash{f' --url {url}' if url else ''}"

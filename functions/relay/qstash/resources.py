@@ -1,7 +1,7 @@
-"""The lasting resources of a QStash account, which sync makes right: URL groups, schedules, queues, flow controls.
+"""The lasting resources of a QStash account, which sync maintains: URL groups, schedules, queues, flow controls.
 
-An account may belong to others, too, whose resources have any shape: of those the relay reads nothing but the names.
-QStash leaves out a field without a value: so every field but the name is read only where it is there.
+Others may use the account, too, and their resources may have any shape: the relay reads only the names of those.
+QStash leaves out a field without a value, so every field but the name may be missing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Resources:
             return answer["current"], answer["next"]
 
     def _named(self, path: str, key: str, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield what is listed at *path* and whose name, its *key*, begins with *prefix*: names and things."""
+        """Yield the names and the resources at *path* whose name, the field *key*, begins with *prefix*."""
         answer = self._http.call("GET", path) or []
         if not isinstance(answer, list):
             raise QStashError("the answer has a form that QStash's don't have")
@@ -41,7 +41,7 @@ class Resources:
                 yield name, one
 
     def groups(self, prefix: str) -> dict[str, list[dict[str, str]]]:
-        """Return the endpoints of each URL group whose name begins with *prefix*: `url` and `name`, those it has."""
+        """Return the endpoints of each URL group whose name begins with *prefix*: `url`, and `name` if there is one."""
         with reading():
             return {
                 name: [
@@ -52,11 +52,11 @@ class Resources:
             }
 
     def put_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
-        """Add *endpoints* to *group*, which is made where it isn't there; those of a known name get the new URL."""
+        """Add *endpoints* to *group*, and make the group if it is missing; an endpoint of a known name gets its URL."""
         self._http.call("POST", f"/v2/topics/{quote(group)}/endpoints", json={"endpoints": list(endpoints)})
 
     def remove_endpoints(self, group: str, endpoints: Sequence[Mapping[str, str]]) -> None:
-        """Remove *endpoints* from *group*, which goes with its last; where there is no such group, that is fine."""
+        """Remove *endpoints* from *group*; an empty group vanishes, and a missing group is fine."""
         path = f"/v2/topics/{quote(group)}/endpoints"
         self._http.call("DELETE", path, json={"endpoints": list(endpoints)}, absent_is_fine=True)
 
@@ -65,12 +65,12 @@ class Resources:
         self._http.call("DELETE", f"/v2/topics/{quote(group)}", absent_is_fine=True)
 
     def schedules(self, prefix: str) -> dict[str, dict[str, Any]]:
-        """Return the schedules with ids that begin so: `cron`, `destination`, `body`, `content_type`, `retries`."""
+        """Return the schedules by id, for *prefix*: `cron`, `destination`, `body`, `content_type`, `retries`."""
         with reading():
             return {name: _schedule(it) for name, it in self._named("/v2/schedules", "scheduleId", prefix)}
 
     def put_schedule(self, name: str, wanted: Mapping[str, Any]) -> None:
-        """Make the schedule *name*, or change it to what is *wanted*; a paused one stays paused."""
+        """Make or change the schedule *name* with the *wanted* fields; a paused one stays paused."""
         headers = {
             "Upstash-Cron": wanted["cron"],
             "Upstash-Schedule-Id": name,
@@ -88,24 +88,24 @@ class Resources:
         self._http.call("DELETE", f"/v2/schedules/{quote(name)}", absent_is_fine=True)
 
     def queues(self, prefix: str) -> dict[str, dict[str, Any]]:
-        """Return the queues whose names begin with *prefix*: `parallelism`, `paused`, and `lag`, how many wait in it.
+        """Return the queues whose names begin with *prefix*: `parallelism`, `paused` and `lag`, the waiting messages.
 
-        It may tell a `lag` of 0 while messages wait.
+        QStash may give a `lag` of 0 while messages wait.
         """
         with reading():
             return {name: _queue(it) for name, it in self._named("/v2/queues", "name", prefix)}
 
     def put_queue(self, name: str, wanted: Mapping[str, Any]) -> None:
         """Make the queue *name*, or change its `parallelism` and whether it is `paused`."""
-        said = {"queueName": name, "parallelism": int(wanted["parallelism"]), "paused": wanted["paused"]}
-        self._http.call("POST", "/v2/queues", json=said)
+        queue = {"queueName": name, "parallelism": int(wanted["parallelism"]), "paused": wanted["paused"]}
+        self._http.call("POST", "/v2/queues", json=queue)
 
     def remove_queue(self, name: str) -> None:
-        """Delete the queue *name*, and whatever waits in it."""
+        """Delete the queue *name* with all waiting messages."""
         self._http.call("DELETE", f"/v2/queues/{quote(name)}", absent_is_fine=True)
 
     def flow_keys(self, prefix: str) -> dict[str, dict[str, Any]]:
-        """Return the flow-control keys that begin with *prefix*: `rate`, `period_s`, `parallelism`; is any `pinned`?"""
+        """Return the flow-control keys that begin with *prefix*: `rate`, `period_s`, `parallelism`, `pinned`."""
         with reading():
             return {name: _flow_key(it) for name, it in self._named("/v2/flowControl", "flowControlKey", prefix)}
 
@@ -116,7 +116,7 @@ class Resources:
         self._http.call("POST", f"/v2/flowControl/{quote(key)}/pin", params=params, absent_is_fine=True)
 
     def unpin(self, key: str) -> None:
-        """Let publishes say the limits of a flow-control key again."""
+        """Let publishes set the limits of a flow-control key again."""
         params = {"parallelism": "true", "rate": "true"}
         self._http.call("POST", f"/v2/flowControl/{quote(key)}/unpin", params=params, absent_is_fine=True)
 

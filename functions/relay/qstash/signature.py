@@ -1,4 +1,4 @@
-"""Proof that QStash sent a request: its JWT over exact body and exact URL, checked against both signing keys."""
+"""Proves that QStash sent a request: checks its JWT over the exact body and URL against both signing keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ISSUER = "Upstash"
 
 @dataclass(frozen=True)
 class SigningKeys:
-    """QStash's two signing keys: *current* signs now, *following* will after the next roll."""
+    """QStash's two signing keys: *current* signs now, *following* after the next roll."""
 
     current: str
     following: str
@@ -35,11 +35,11 @@ def verify_qstash(
         signature: The `Upstash-Signature` header: a JWT, three base64url parts.
         body: The request body as it came: bytes, undecoded, possibly none.
         urls: The relay's own public URLs of this request, whole, one for each of its base URLs.
-        keys: Either may have signed.
+        keys: The two signing keys, either of which may have signed.
         leeway_s: Clock difference to forgive on `exp`, `nbf` and `iat`, in seconds.
 
     Raises:
-        SignatureError: For every other input; names the failed check.  No other error leaves this function.
+        SignatureError: For every other input; the message names the failed check.  No other error leaves this function.
 
     Source: https://upstash.com/docs/qstash/features/security#claims
     """

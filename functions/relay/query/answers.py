@@ -1,4 +1,4 @@
-"""The verb of query: what operators may ask, and how the answers look.  Indexes only, never a scan."""
+"""The verb of query: answers operators' questions from indexes, never by a scan."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ UNROUTED_MAX = 1000
 
 
 def _positions(store: Store, text: str, since: str, until: str) -> list[str | None]:
-    """Return where each shard of the ledger goes on, as a cursor of a balance of these times says it."""
+    """Return the position of each shard in *text*, a cursor of the balance of these times.
+
+    Raises:
+        BadRequest: The text is no such cursor.
+    """
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):
@@ -51,7 +55,7 @@ def _positions(store: Store, text: str, since: str, until: str) -> list[str | No
 def list_events(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
     """Return one page of events: `{"events": […], "cursor": … or null}`.
 
-    With a destination or a status, those events that have such a delivery; `unrouted` are those that no route takes.
+    With a destination or a status, only events with such a delivery; status `unrouted` finds events without a route.
     """
     filters = Filters.of(query, also=UNROUTED)
     if filters.statuses == (UNROUTED,) or (filters.destination is None and "status" not in query):
@@ -63,17 +67,17 @@ def list_events(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def list_deliveries(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return one page of deliveries: `{"deliveries": […], "cursor": … or null}`; those without a record, too."""
+    """Return one page of deliveries, with and without a record: `{"deliveries": […], "cursor": … or null}`."""
     filters = Filters.of(query)
     rows, at = _deliveries(store, filters)
     return {"deliveries": rows, "cursor": filters.cursor(at)}
 
 
 def _deliveries(store: Store, filters: Filters) -> tuple[list[dict[str, Any]], str | None]:
-    """Return one page of deliveries as they are shown, and the sort key to go on below."""
+    """Return one page of deliveries as JSON, and the sort key to go on below."""
     places: list[implied.Place] = []
     implied_at: str | None = None
-    if Status.PENDING in filters.statuses:  # first: what gets a record from now on is found at its place, or by that
+    if Status.PENDING in filters.statuses:  # before the records: none that comes meanwhile is missed
         places, implied_at = implied.newest(
             store,
             since=filters.since,
@@ -89,10 +93,10 @@ def _deliveries(store: Store, filters: Filters) -> tuple[list[dict[str, Any]], s
     keys = sorted(key for key in (*(at for at, _ in rows.values()), *(it.at for it in waiting)) if key >= floor)
     if len(keys) > filters.limit:
         floor = keys[-filters.limit]
-    for it in waiting:
-        found = implied.delivery(store, it) if it.at >= floor else None
+    for place in waiting:
+        found = implied.delivery(store, place) if place.at >= floor else None
         if found is not None and found.status in filters.statuses:
-            rows[it.event, it.destination] = it.at, views.delivery_json(found)
+            rows[place.event, place.destination] = place.at, views.delivery_json(found)
     page = sorted((it for it in rows.values() if it[0] >= floor), key=lambda it: it[0], reverse=True)
     return [row for _, row in page], floor or None
 
@@ -118,13 +122,13 @@ def resolve(text: str, settings: Settings) -> EventId:
 
 
 def show_event(store: Store, found_by: EventId, *, with_body: bool, sha256: str | None = None) -> dict[str, Any]:
-    """Return an event with its deliveries and their attempts, and its body where asked for.
+    """Return an event with its deliveries and their attempts, and its body if *with_body*.
 
     Args:
-        sha256: Of the body that is meant, where several came under the event's id; by default that which is delivered.
+        sha256: The hash of the wanted body, if several came under the event's id; None: the body that is delivered.
 
     Raises:
-        NotFound: There is no such event, or no such body of it.
+        NotFound: There is no such event, or the event has no such body.
     """
     history = store.history(found_by)
     if history is None:
@@ -155,15 +159,16 @@ def show_event(store: Store, found_by: EventId, *, with_body: bool, sha256: str 
 def _body_meant(event: Event, conflicts: list[Conflict], sha256: str | None) -> Event:
     if sha256 in {None, event.sha256}:
         return event
-    for it in conflicts:
-        if it.sha256 == sha256:
-            return replace(event, sha256=it.sha256, size_bytes=it.size_bytes)
+    for conflict in conflicts:
+        if conflict.sha256 == sha256:
+            return replace(event, sha256=conflict.sha256, size_bytes=conflict.size_bytes)
     raise NotFound("no such body came under the event's id: `conflicting` has the hashes of those that did")
 
 
 def show_config(settings: Settings, store: Store) -> dict[str, Any]:
-    """Return what is deployed, without a secret."""
+    """Return the deployed configuration, without a secret."""
     base, hold = settings.base_urls[0], store.state.hold()
+    quarantined = [it.name for it in settings.sources.values() if it.quarantine_s]
     return {
         "name": settings.name,
         "version": VERSION,
@@ -175,9 +180,7 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
         "counts": {
             "orphans": store.state.count("orphans"),
             "missing": _missing(settings, store),
-            "quarantined": {
-                it.name: store.quarantine.count(it.name)[0] for it in settings.sources.values() if it.quarantine_s
-            },
+            "quarantined": {name: store.quarantine.count(name)[0] for name in quarantined},
         },
         "held_until": None if hold is None else iso(hold),
         "paused": store.pauses.all(),
@@ -187,9 +190,9 @@ def show_config(settings: Settings, store: Store) -> dict[str, Any]:
 
 
 def _spool(store: Store) -> dict[str, Any]:
-    """Return how many webhooks wait in the bucket, since when, and why one of them wasn't taken in last.
+    """Return how many webhooks are spooled, since when, and why the sweep last failed at one.
 
-    The bucket itself is asked: whoever takes them in may be what fails.
+    The count is the bucket's own, since the sweep itself may be failing.
     """
     waiting, oldest_at = backlog(store)
     reason = store.spool.word().get("reason") if waiting else None
@@ -197,20 +200,19 @@ def _spool(store: Store) -> dict[str, Any]:
 
 
 def _missing(settings: Settings, store: Store) -> int:
-    """Return how many events of sources that reconcile never came, though they were asked for: one query a source."""
+    """Return how many missing events need a person, over all sources that reconcile; one query a source."""
     asking = [it for it in settings.sources.values() if it.reconcile]
     found = [it for source in asking for it in Records(store, source).all()[0].values()]
     return sum(it.needs_a_person(store.now()) for it in found)
 
 
 def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[], float]) -> dict[str, Any]:
-    """Return the balance of the ledger for a time: per destination what is expected and what each delivery is.
+    """Return the balance of the ledger for a time: for each destination the expected deliveries, by status.
 
-    A balance may stop before the end, when time is short: then `cursor` says where to go on, and the numbers of all
-    answers add up.
+    If time runs out, the answer has a `cursor` to go on with; the numbers of all answers add up.
 
     Raises:
-        BadRequest: A parameter that there isn't, or no time.
+        BadRequest: A parameter is unknown, or a time can't be read.
     """
     if unknown := set(query) - {"since", "until", "cursor"}:
         raise BadRequest(
@@ -240,17 +242,17 @@ def show_audit(store: Store, query: Mapping[str, str], seconds_left: Callable[[]
 
 
 def _unrouted(store: Store, since: str, until: str) -> int:
-    """Return how many events of a time no route takes; at most `UNROUTED_MAX` of each shard are counted."""
+    """Return how many events of a time have no route; at most `UNROUTED_MAX` of each shard are counted."""
     return store.listings.count(UNROUTED, above=since, below=until, most=UNROUTED_MAX)
 
 
 def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, Any]:
-    """Return why requests to *source* were refused: counts by reason, the last refused first, and the samples kept.
+    """Return the refused requests of *source*: the counts by reason, and the samples, the newest first.
 
-    And what its last handshake told that its owner must see, a token to paste: `handshake`, else None.
+    `handshake` is the token of the last handshake, if its owner must paste it somewhere; else None.
 
     Args:
-        source: Its name; `(unknown)` for the requests to every source that there isn't.
+        source: A source's name; `(unknown)` for the requests to all unknown sources.
 
     Raises:
         NotFound: There is no such source.
@@ -265,13 +267,13 @@ def list_refusals(store: Store, source: str, settings: Settings) -> dict[str, An
         "handshake": store.state.handshake(source),
         "counts": [views.count_json(reason, [it for it in slots if it.refusal.reason is reason]) for reason in reasons],
         "refusals": [
-            views.refusal_json(it.refusal) | {"likely_cause": likely_cause(it.refusal, facts)} for it in slots
+            views.refusal_json(slot.refusal) | {"likely_cause": likely_cause(slot.refusal, facts)} for slot in slots
         ],
     }
 
 
 def _facts(store: Store, source: str, settings: Settings, *, asked: bool) -> Facts:
-    """Return what explains the refusals of *source*; whether it had an event costs reads, so only where *asked*."""
+    """Return the facts that explain the refusals of *source*; its newest event costs reads, so only if *asked*."""
     items: list[Item] = []
     more: str | None = None
     if asked:

@@ -1,6 +1,6 @@
-"""What probably caused a refusal, and what to do about it.  Pure: no I/O, no clock, no environment.
+"""Names the likely cause of a refusal, and the remedy.  Pure: no I/O, no clock, no environment.
 
-All that a request says of itself may be a stranger's: a cause is likely, never certain, and says what speaks for it.
+A stranger may have written the whole request.  So a cause is likely, never certain, and names its evidence.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _READS = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True)
 class Facts:
-    """What the relay knows of a source when somebody asks why it was refused.
+    """The relay's knowledge of a source whose request was refused.
 
     Attributes:
-        scheme: The source's; None where there is no such source.
-        signs_url: Whether that scheme signs the URL.
-        sources: All there are.
-        base_urls: The relay's own; sources are given the first.
-        accepted_at: When the source's newest event came; None where none is known.
-        surely: Whether None there means that it never had one, in all that is kept.
-        signs_body: Whether that scheme signs the body, so that a change of it on the way is seen.
-        signature: Where that scheme's signature stands and how it is written: any of these.
-        is_schedule: Whether QStash alone may post to it.
+        scheme: The source's scheme; None if there is no such source.
+        signs_url: Whether the scheme signs the URL.
+        sources: The names of all sources.
+        base_urls: The relay's own base URLs; sources get the first.
+        accepted_at: When the source's newest event came; None: none is known.
+        surely: Whether all kept events were read, so that *accepted_at* None means that there is none.
+        signs_body: Whether the scheme signs the body, so that a change on the way breaks the signature.
+        signature: The places and forms of the scheme's signature, any of which will do.
+        is_schedule: Whether only QStash may post to the source.
     """
 
     scheme: str | None
@@ -49,14 +49,14 @@ class Facts:
 
 
 def likely_cause(refusal: Refusal, facts: Facts) -> str:
-    """Return, in a sentence, what probably caused *refusal* and what to do about it."""
+    """Return a sentence with the likely cause of *refusal* and the remedy."""
     if facts.is_schedule:
         return _of_schedule(refusal)
     return _CAUSES[refusal.reason](refusal, facts)
 
 
 def _of_schedule(refusal: Refusal) -> str:
-    """Return what keeps a tick out: nobody can set a secret for it, nor choose its URL."""
+    """Return the likely cause of a refused tick, whose secret and URL no person sets."""
     if refusal.reason is Reason.NO_SECRET:
         return "the table has no signing keys of QStash yet: run `make deploy`, whose sync reads them"
     if refusal.reason in {Reason.EXPIRED_TIMESTAMP, Reason.FUTURE_TIMESTAMP, Reason.REPLAYED}:
@@ -88,7 +88,7 @@ def _malformed(refusal: Refusal, facts: Facts) -> str:
 
 
 def _found(refusal: Refusal, facts: Facts) -> str:
-    """Say what is wrong with which header, and what the scheme expects instead."""
+    """Return the refusal's message, and the signature that the scheme expects."""
     wanted = " or ".join(f"`{it}`" for it in facts.signature)
     return f"{refusal.message}; {_scheme(facts)} expects {wanted}" if wanted else refusal.message
 
@@ -151,7 +151,7 @@ def _length_differs(refusal: Refusal) -> bool:
 
 
 def _changed_by(refusal: Refusal) -> str:
-    """Say what speaks for a body that something on the way changed."""
+    """Return the evidence that something on the way changed the body."""
     marks = _marks(refusal)
     if refusal.passed_on_by:
         marks.append(f"a proxy passed it on ({', '.join(refusal.passed_on_by)})")
@@ -162,7 +162,7 @@ def _changed_by(refusal: Refusal) -> str:
 
 
 def _marks(refusal: Refusal) -> list[str]:
-    """Say what shows in the body itself, of which the first bytes are kept, and in what was said of it."""
+    """Return the evidence in the body's first bytes and in the headers that describe the body."""
     marks, body = [], refusal.body
     content_type = refusal.headers.get("content-type", "").lower()
     if _length_differs(refusal):
@@ -210,7 +210,7 @@ def _clock(refusal: Refusal, _: Facts) -> str:
 
 
 def _sent_s_ago(refusal: Refusal) -> float | None:
-    """Return how old the request is by its Date header; None where that says nothing."""
+    """Return the request's age by its Date header, in seconds; None if there is no readable one."""
     from email.utils import parsedate_to_datetime
 
     try:
@@ -264,12 +264,12 @@ _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
     Reason.EXPIRED_TIMESTAMP: _clock,
     Reason.FUTURE_TIMESTAMP: _clock,
     Reason.URL_MISMATCH: _url,
-    Reason.BODY_MISMATCH: lambda it, _: (
-        f"the body isn't the one that was signed: {_changed_by(it)}; have it passed on byte for byte"
+    Reason.BODY_MISMATCH: lambda refusal, _: (
+        f"the body isn't the one that was signed: {_changed_by(refusal)}; have it passed on byte for byte"
     ),
-    Reason.WRONG_ISSUER: lambda it, _: (
+    Reason.WRONG_ISSUER: lambda refusal, _: (
         "it was signed for another account or environment (sandbox, live): register the webhook in the one that"
-        f" {it.source} stands for"
+        f" {refusal.source} stands for"
     ),
     Reason.WRONG_ALGORITHM: lambda _, facts: (
         f"the sender signs with another algorithm than the scheme {_scheme(facts)} has: choose that one over there, or"
@@ -283,21 +283,23 @@ _CAUSES: dict[Reason, Callable[[Refusal, Facts], str]] = {
         " do, the first ones count; where the provider does so rightly, take"
         ' `suspected_replays = "refuse"` off the source'
     ),
-    Reason.UNUSABLE_SECRET: lambda it, facts: (
+    Reason.UNUSABLE_SECRET: lambda refusal, facts: (
         f"the secret kept here hasn't the form that {_scheme(facts)} needs: copy it whole and set it again with"
-        f" {_set(it)}"
+        f" {_set(refusal)}"
     ),
-    Reason.NO_SECRET: lambda it, _: f"the source has no signing secret that can be read yet: set it with {_set(it)}",
+    Reason.NO_SECRET: lambda refusal, _: (
+        f"the source has no signing secret that can be read yet: set it with {_set(refusal)}"
+    ),
     Reason.UNKNOWN_SOURCE: _unknown,
     Reason.UNKNOWN_PATH: _elsewhere,
-    Reason.BODY_TOO_LARGE: lambda it, _: (
-        f"the body has {it.size_bytes:,} bytes, more than the relay takes: have the provider send less, or a link"
+    Reason.BODY_TOO_LARGE: lambda refusal, _: (
+        f"the body has {refusal.size_bytes:,} bytes, more than the relay takes: have the provider send less, or a link"
     ),
     Reason.UNREADABLE: lambda *_: (
         "the relay can't read the request: the sender isn't this provider, or something on the way broke it"
     ),
-    Reason.HANDSHAKE_FAILED: lambda it, _: (
-        f"the relay couldn't fetch the provider's confirmation URL: {it.message}; have it send the handshake again"
+    Reason.HANDSHAKE_FAILED: lambda refusal, _: (
+        f"the relay couldn't fetch the provider's confirmation URL: {refusal.message}; have it send the handshake again"
         " (SNS: request confirmation again)"
     ),
 }

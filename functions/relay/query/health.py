@@ -1,7 +1,7 @@
-"""How each destination is doing: reckoned from the index `feed` when somebody asks, so that no delivery pays for it.
+"""Destination health, computed from the `feed` index on request.
 
-What is pending, held or in flight counts however old it is; what has ended, of the events that came in the time asked
-about.  The index lags by moments, and so does this.
+Pending, held and in-flight deliveries count whatever their age; the others count if their events came in the time
+asked for.  The index lags by moments.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from relay.storage.store import Store
 
 SINCE = timedelta(days=1)
-NOW = OPEN | {Status.HELD}  # what is still to come
+NOW = OPEN | {Status.HELD}  # count whatever their age
 SLICE = 500
 ENTRIES_MAX = 50_000  # some 30 MB of index: about a cent in 20 questions
 
 
 @dataclass
 class Health:
-    """How one destination is doing.
+    """The health of one destination.
 
     Attributes:
         counts: How many deliveries have which status.
-        attempts, failed: How often it was asked to take a delivery, and how often it didn't.
-        delivered_s: How long each delivered one took from the coming of its event, in seconds.
-        last_success_at: When it last took one, an ISO time.
-        oldest_in_flight_at: When the oldest event came that is still in flight to it, an ISO time.
+        attempts, failed: How many attempts were made, and how many of them failed.
+        delivered_s: The time of each delivered one from its event's arrival to its delivery, in seconds.
+        last_success_at: The time of the last success, an ISO time.
+        oldest_in_flight_at: The arrival of the oldest event still in flight to the destination, an ISO time.
     """
 
     counts: Counter[Status] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Health:
     oldest_in_flight_at: str | None = None
 
     def add(self, entry: Item) -> None:
-        """Count one delivery, as its entry in the index has it."""
+        """Count the delivery of an index *entry*."""
         status, attempts = Status(entry["status"]), int(entry["attempts_count"])
         self.counts[status] += 1
         self.attempts += attempts
@@ -67,42 +67,43 @@ class Health:
 
     @property
     def failure_rate(self) -> float | None:
-        """Which part of the attempts failed; None where there was none."""
+        """The share of failed attempts, 0 to 1; None without attempts."""
         return self.failed / self.attempts if self.attempts else None
 
     @property
     def p95_s(self) -> float | None:
-        """The time that 95 of 100 delivered ones didn't exceed, in seconds; None where none was delivered."""
+        """The 95th percentile of `delivered_s`, in seconds; None if nothing was delivered."""
         ranked = sorted(self.delivered_s)
         return ranked[ceil(len(ranked) * 0.95) - 1] if ranked else None
 
     @property
     def looks_dead(self) -> bool:
-        """Tell whether it took nothing, though it was asked to, or would have been."""
+        """Tell whether nothing was delivered, though attempts failed or deliveries died."""
         return not self.counts[Status.DELIVERED] and bool(self.failed or any(self.counts[it] for it in DEAD))
 
     def in_flight_s(self, now: datetime) -> float | None:
-        """Return how long ago the oldest event came that is still in flight, in seconds; None: none is."""
+        """Return the age of the oldest event in flight, in seconds; None: none is in flight."""
         at = self.oldest_in_flight_at
         return None if at is None else max(0.0, (now - from_iso(at)).total_seconds())
 
 
 @dataclass
 class Look:
-    """A look at the destinations: how each that the ledger knows is doing, and whether all there is was read."""
+    """The health of each destination in the ledger; *complete*: whether all entries were read."""
 
     by_destination: dict[str, Health] = field(default_factory=dict)
     complete: bool = True
 
 
 def look(store: Store, *, since: datetime, seconds_left: Callable[[], float], destination: str | None = None) -> Look:
-    """Return how the destinations have been doing *since* a time, or *destination* alone.
+    """Return the health of the destinations *since* a time, or of *destination* alone.
 
-    The newest is read first, of all partitions in turn: where time or `ENTRIES_MAX` ends it, the oldest is missing.
+    All partitions are read in turn, the newest entries first.  If time or `ENTRIES_MAX` ends the reading, the oldest
+    entries are missing.
     """
     equal: Mapping[str, str] = {} if destination is None else {"destination": destination}
     found, read = Look(), 0
-    spared_s = seconds_left() / 2  # for what has a record
+    spared_s = seconds_left() / 2  # for deliveries with a record
     waiting = _without_record(store, found, lambda: seconds_left() - spared_s, destination)
     left = deque((status, shard, HIGHEST) for status in Status for shard in store.shards())
     while left:
@@ -112,9 +113,9 @@ def look(store: Store, *, since: datetime, seconds_left: Callable[[], float], de
         status, shard, below = left.popleft()
         oldest = LOWEST if status in NOW else iso(since)
         entries, stopped_at = store.listings.newest(status, shard, since=oldest, below=below, equal=equal, limit=SLICE)
-        for it in entries:
-            found.by_destination.setdefault(it["destination"], Health()).add(it)
-            waiting.discard((it["pk"], it["destination"]))
+        for entry in entries:
+            found.by_destination.setdefault(entry["destination"], Health()).add(entry)
+            waiting.discard((entry["pk"], entry["destination"]))
         read += len(entries)
         if stopped_at is not None:
             left.append((status, shard, stopped_at))
@@ -153,12 +154,12 @@ def list_destinations(
     *,
     destination: str | None = None,
 ) -> dict[str, Any]:
-    """Return how the destinations are doing, or *destination* alone: those configured, and those the ledger knows.
+    """Return the health of all configured destinations and all in the ledger, or of *destination* alone.
 
-    Where not all there is could be read in time, `complete` is false and the oldest is missing from the numbers.
+    `complete` is false if time ran out: then the oldest deliveries are missing from the numbers.
 
     Raises:
-        BadRequest: A parameter that there isn't, or no time.
+        BadRequest: A parameter is unknown, or `since` is no time.
         NotFound: There is no such destination.
     """
     if unknown := set(query) - {"since"}:

@@ -1,7 +1,7 @@
-"""Deliveries that have no record yet: an event is to be published first, and names them in what it expects.
+"""Deliveries that have no record yet: their event expects them, and still owes their first publish.
 
-No entry of an index stands for one of them.  They are found by what owes them, the outbox mark of their event: where
-few events of a shard have one, by these; else by walking the shard's events, among which they are then many.
+No index has an entry for such a delivery.  The outbox marks of a shard lead to its events.  A shard with over
+`MARKS_MAX` marks is walked event by event instead, since many of its events then have such deliveries.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """Where a delivery stands in the listings, as its record's entry would.
+    """A delivery's place in the listings, the same as of its later record.
 
     Attributes:
-        at: Its sort key.
+        at: The sort key.
     """
 
     at: str
@@ -36,13 +36,14 @@ def newest(
 ) -> tuple[list[Place], str | None]:
     """Return the newest deliveries without a record, and the sort key to go on below; None at the end.
 
-    One that got a record since is among them: `delivery` tells how it stands.  A page may be short before the end.
+    A delivery that got a record meanwhile may be among them: `delivery` reads its state.  A page may be short before
+    the end.
 
     Args:
         since: Lowest sort key, inclusive.
-        below: Sort key that all must be below.
-        equal: Attributes that their events must have.
-        destination: That they must have; None: any.
+        below: Highest sort key, exclusive.
+        equal: Attributes that the events must have.
+        destination: The deliveries' destination; None: any.
     """
     found: list[Place] = []
     floor = ""
@@ -58,14 +59,14 @@ def newest(
 
 
 def places(event: Item) -> Iterator[Place]:
-    """Yield the deliveries that *event*, an item or its entry, owes its first publish."""
+    """Yield the deliveries of *event*, an item or an index entry, whose first publish is owed."""
     for name, group in event["expected"].items():
         if group in event["unpublished"]:
             yield Place(delivery_position(event, name), EventId(event["pk"]), name)
 
 
 def delivery(store: Store, place: Place) -> Delivery | None:
-    """Return the delivery at *place* as it stands: it may have a record by now; None: its event has expired."""
+    """Return the current delivery at *place*, which may have a record by now; None: its event has expired."""
     event = store.event(place.event)
     if event is None or place.destination not in event.expected:
         return None

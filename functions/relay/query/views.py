@@ -1,4 +1,4 @@
-"""How records look to operators: the JSON of the answers.  Times are ISO 8601; nothing here reads the table."""
+"""Makes the JSON of the answers from records.  Times are ISO 8601; nothing here reads the table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def conflict_json(conflict: Conflict) -> dict[str, Any]:
-    """Return other bytes that came under an event's id, without the bytes."""
+    """Return a conflicting body's facts, without the body."""
     return {
         "sha256": conflict.sha256,
         "size_bytes": conflict.size_bytes,
@@ -31,7 +31,7 @@ def conflict_json(conflict: Conflict) -> dict[str, Any]:
 
 
 def count_json(reason: Reason, slots: list[Slot]) -> dict[str, Any]:
-    """Return how often a source was refused for one reason, and when."""
+    """Return how many requests of a source were refused for one reason, and when."""
     return {
         "reason": reason.value,
         "count": sum(it.count for it in slots),
@@ -41,7 +41,7 @@ def count_json(reason: Reason, slots: list[Slot]) -> dict[str, Any]:
 
 
 def refusal_json(refusal: Refusal) -> dict[str, Any]:
-    """Return one refused request as it is kept."""
+    """Return the sample of one refused request."""
     shown = {
         "source": refusal.source,
         "reason": refusal.reason.value,
@@ -92,7 +92,7 @@ def event_row(item: Item) -> dict[str, Any]:
 
 
 def request_json(event: Event) -> dict[str, Any]:
-    """Return how *event* was asked for: what only its own record has, and no listing."""
+    """Return the request of *event*: method and query, which listings don't have."""
     return {"method": event.method, "query": event.raw_query, "query_left_out": event.query_left_out}
 
 
@@ -138,19 +138,19 @@ def replay_json(job: Replay) -> dict[str, Any]:
 
 
 def attempts_json(delivery: Delivery) -> list[dict[str, Any]]:
-    """Return the delivery's attempts: message by message, the oldest first, each in the order QStash made them."""
+    """Return the delivery's attempts, message by message, the oldest message first, each in order of number."""
     first_heard: dict[str, datetime] = {}
     for attempt in sorted(delivery.attempts.values()):
         first_heard.setdefault(attempt.message_id, attempt.at)
     return [
         {
-            "number": it.number,
-            "at": iso(it.at),
-            "status_code": it.status_code,
-            "outcome": "succeeded" if it.succeeded else "failed",
-            "message_id": it.message_id,
-            "generation": it.generation,
-            "response": it.response,
+            "number": attempt.number,
+            "at": iso(attempt.at),
+            "status_code": attempt.status_code,
+            "outcome": "succeeded" if attempt.succeeded else "failed",
+            "message_id": attempt.message_id,
+            "generation": attempt.generation,
+            "response": attempt.response,
         }
-        for it in sorted(delivery.attempts.values(), key=lambda it: (first_heard[it.message_id], it.number))
+        for attempt in sorted(delivery.attempts.values(), key=lambda it: (first_heard[it.message_id], it.number))
     ]

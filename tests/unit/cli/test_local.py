@@ -54,7 +54,7 @@ def test_check_says_that_a_right_file_is_right(file: Path) -> None:
     as_json = _run("check", str(file), "--json")
 
     assert (shown.exit_code, as_json.exit_code) == (0, 0)
-    assert "is right" in shown.stdout
+    assert "is valid" in shown.stdout
     facts = {"file": str(file), "ok": True, "sources": 1, "url_groups": 1, "destinations": 1}
     assert json.loads(as_json.stdout) == facts
 

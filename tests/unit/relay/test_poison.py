@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from relay.errors import Defect
 from relay.ingest.accept import accept_or_spool
 from relay.ingest.webhook import Webhook
-from relay.jobs.sweep import DEFECT_MAX
+from relay.jobs.due import DEFECT_MAX
 from relay.model.delivery import Status
 from relay.storage.items import SHARDS
 from relay.verification.verify import WebhookInfo

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from relay.jobs.sweep import BACKOFF_MAX, BATCH
+from relay.jobs.due import BACKOFF_MAX
+from relay.jobs.sweep import BATCH
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.query import answers

@@ -9,7 +9,7 @@ import pytest
 
 from relay.errors import QStashError
 from relay.ingest.webhook import Webhook
-from relay.jobs.sweep import HOLD_MAX
+from relay.jobs.due import HOLD_MAX
 from relay.model.delivery import Status
 from relay.model.ids import event_id
 from relay.storage.items import shard_of
@@ -17,7 +17,7 @@ from relay.verification.verify import WebhookInfo
 from tests.unit.relay.world import World
 
 if TYPE_CHECKING:
-    from relay.jobs.sweep import Swept
+    from relay.jobs.run import Swept
 
 
 def used_up(world: World, until: datetime, quota: str = "RateLimit") -> None:

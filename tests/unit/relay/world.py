@@ -17,7 +17,7 @@ from relay.config.settings import Settings
 from relay.errors import OperatorError
 from relay.ingest.accept import Acceptance, Proof, accept, examine
 from relay.ingest.webhook import Webhook
-from relay.jobs.sweep import Swept, sweep
+from relay.jobs.sweep import sweep
 from relay.ledger.record import Settled, settle
 from relay.model.ids import EventId, Generation, group_scope
 from relay.publishing.publisher import Publisher
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import ModuleType
 
+    from relay.jobs.run import Swept
     from relay.model.delivery import Delivery, Status
     from relay.model.event import Event
     from relay.publishing.messages import Publication
