@@ -23,7 +23,6 @@ PACKAGES = {path.parent for top in ("functions", "infra", "cli") for path in (CH
 
 # Folders whose modules still use `it` as a name over several lines.
 NOT_YET = (
-    "functions/relay/verification/",
     "infra/app.py",
     "infra/config/",
     "infra/local/sources/",

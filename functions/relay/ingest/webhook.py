@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -17,10 +16,6 @@ from relay.verification.verify import WebhookInfo
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from relay.storage.store import Store
-
-COUNTED_MAX = 1000  # one page of the bucket's list
 
 
 @dataclass(frozen=True)
@@ -59,12 +54,3 @@ class Webhook:
             content_type=held["content_type"],
             body=base64.b64decode(held["body"]),
         )
-
-
-def backlog(store: Store) -> tuple[int, datetime | None]:
-    """Return how many webhooks are spooled, up to `COUNTED_MAX`, and when the oldest was received."""
-    keys = store.spool.oldest(COUNTED_MAX)
-    for key in keys:
-        with suppress(ValueError):  # another program wrote it
-            return len(keys), from_iso(key.partition("/")[2].rpartition("-")[0])
-    return len(keys), None

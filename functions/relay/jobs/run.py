@@ -32,7 +32,7 @@ class Swept(FollowUp):
         failed: How many failures left something owed.
         replayed: Deliveries that replays by query started.
         unspooled: Webhooks taken in from the spool.
-        spooled: Webhooks in the spool at the run's end, up to `webhook.COUNTED_MAX`.
+        spooled: Webhooks in the spool at the run's end, up to `spool.COUNTED_MAX`.
         spooled_s: The age of the oldest of them, in seconds.
         oldest_s: How long the oldest due publish has waited, in seconds.
         skipped: Leases that another run held.

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from relay.errors import AnswerTooLong, Defect, LogTooLong, Unready
 from relay.ingest.spool import take_in
-from relay.ingest.webhook import backlog
 from relay.jobs.due import heed, publish
 from relay.jobs.run import Run, has_time
 from relay.ledger.in_flight import follow_up
@@ -139,7 +138,7 @@ def _look_after(run: Run, due: Sequence[Due]) -> bool:
 
 def _take_in(run: Run) -> None:
     """Take in the spooled webhooks, if no other run does; they aren't published while QStash takes nothing."""
-    run.done.spooled, oldest_at = backlog(run.store)
+    run.done.spooled, oldest_at = run.store.spool.backlog()
     run.done.spooled_s = _age_s(run, oldest_at)
     if not run.done.spooled:
         return
@@ -155,7 +154,7 @@ def _take_in(run: Run) -> None:
             run.done.unspooled += taken.unspooled
             run.done.failed += taken.failed
             with regardless():
-                run.done.spooled, oldest_at = backlog(run.store)
+                run.done.spooled, oldest_at = run.store.spool.backlog()
                 run.done.spooled_s = _age_s(run, oldest_at)
                 run.store.spool.save_word({"reason": taken.reason, "after": taken.after})
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from relay import VERSION
 from relay.errors import BadRequest, NotFound
-from relay.ingest.webhook import backlog
 from relay.ledger.balance import balance
 from relay.model.delivery import Status
 from relay.model.ids import EventId, event_id, from_iso, iso, split_delivery_id
@@ -194,7 +193,7 @@ def _spool(store: Store) -> dict[str, Any]:
 
     The count is the bucket's own, since the sweep itself may be failing.
     """
-    waiting, oldest_at = backlog(store)
+    waiting, oldest_at = store.spool.backlog()
     reason = store.spool.word().get("reason") if waiting else None
     return {"waiting": waiting, "oldest_at": oldest_at and iso(oldest_at), "reason": reason}
 

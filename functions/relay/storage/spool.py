@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from relay.model.ids import iso
+from relay.model.ids import from_iso, iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from relay.storage.table import Table
 
 SPOOL = "spool/"
+COUNTED_MAX = 1000  # one page of the bucket's list
 
 
 class Spool:
@@ -33,6 +35,14 @@ class Spool:
     def oldest(self, limit: int, after: str = "") -> list[str]:
         """Return the keys of the oldest *limit* webhooks that wait after the key *after*."""
         return self._bucket.keys(SPOOL, after=after, limit=limit)
+
+    def backlog(self) -> tuple[int, datetime | None]:
+        """Return how many webhooks wait, up to `COUNTED_MAX`, and when the oldest was received."""
+        keys = self.oldest(COUNTED_MAX)
+        for key in keys:
+            with suppress(ValueError):  # another program wrote it
+                return len(keys), from_iso(key.removeprefix(SPOOL).rpartition("-")[0])
+        return len(keys), None
 
     def get(self, key: str) -> bytes:
         """Return what is spooled under *key*."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,18 @@ def test_each_page_is_linked_from_the_readme() -> None:
     linked = {(ROOT / link.partition("#")[0]).resolve() for link in links(README.read_text(encoding="utf-8"))}
 
     assert set(PAGES) - {README} <= linked
+
+
+MODULE = re.compile(r"\b(?:functions/)?(?:relay|infra|cli|tests)/[a-z_/]+\.(?:py|toml)\b")
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_a_module_that_a_page_names_is_there(page: Path) -> None:
+    named = set(MODULE.findall(page.read_text(encoding="utf-8")))
+
+    assert [
+        name for name in sorted(named) if not any((top / name).is_file() for top in (ROOT, ROOT / "functions"))
+    ] == []
 
 
 def test_an_anchor_is_what_github_makes_of_a_heading() -> None:
