@@ -54,7 +54,7 @@ def test_check_says_that_a_right_file_is_right(file: Path) -> None:
     as_json = _run("check", str(file), "--json")
 
     assert (shown.exit_code, as_json.exit_code) == (0, 0)
-    assert "is right" in shown.stdout
+    assert "is valid" in shown.stdout
     facts = {"file": str(file), "ok": True, "sources": 1, "url_groups": 1, "destinations": 1}
     assert json.loads(as_json.stdout) == facts
 
@@ -68,7 +68,7 @@ def test_check_names_every_mistake(file: Path) -> None:
     assert (shown.exit_code, as_json.exit_code) == (1, 1)
     for path in ("sources.github.scheme", "sources.github.to"):
         assert path in shown.stdout
-    assert shown.stderr == f"error: {file} has 2 mistakes: mend and check it again\n"
+    assert shown.stderr == f"error: {file} has 2 mistakes: fix them, then run `relay check` again\n"
     told = [json.loads(it) for it in as_json.stdout.splitlines()]
     assert {(it["path"], it["line"], it["ok"]) for it in told} == {
         ("sources.github.scheme", 3, False),
