@@ -1,4 +1,5 @@
 """The `relay` command: `main` has all commands, `commands` a module for each noun.
 
-`client` reaches what was deployed, `terminal` is what a person sees; what several commands need stands beside them.
+`client` calls the deployed relay and AWS.  `terminal` reads options and prints.  The modules beside them do the work of
+one command or of several.
 """

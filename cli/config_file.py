@@ -1,4 +1,4 @@
-"""Reads a configuration file for a command, and prints each mistake in it."""
+"""Loads a configuration file for a command, and prints each mistake in the file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.terminal.options import Failure, json_line, printable
+from cli.terminal.options import CommandError, json_line, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,19 +15,23 @@ if TYPE_CHECKING:
     from infra.config.models import Config
 
 
-def tell(file: Path, it: Mistake, level: str, *, as_json: bool) -> None:
+def print_mistake(file: Path, mistake: Mistake, level: str, *, as_json: bool) -> None:
+    """Print *mistake* on one line; *level* is `mistake` or `warning`."""
     if as_json:
-        told = {"level": level, "path": it.path, "line": it.line, "message": it.message}
-        json_line({"file": str(file), "ok": level != "mistake", **told})
+        place = {"level": level, "path": mistake.path, "line": mistake.line, "message": mistake.message}
+        json_line({"file": str(file), "ok": level != "mistake", **place})
     else:
-        click.echo(printable(f"{'warning: ' if level == 'warning' else ''}{it.at(file)}"))
+        click.echo(printable(f"{'warning: ' if level == 'warning' else ''}{mistake.at(file)}"))
 
 
-def checked(file: Path, *, as_json: bool = False, allow_local: bool = False) -> Config:
-    """Return the configuration in *file*, or print each mistake in it and fail.
+def load_config(file: Path, *, as_json: bool = False, allow_local: bool = False) -> Config:
+    """Return the configuration in *file*; print each mistake.
 
     Args:
-        allow_local: Also take destinations on this machine, for `relay dev`.
+        allow_local: Accept destinations on this machine too, for `relay dev`.
+
+    Raises:
+        CommandError: The file has mistakes.
     """
     from infra.config.load import load
     from infra.config.mistakes import ConfigError
@@ -36,6 +40,7 @@ def checked(file: Path, *, as_json: bool = False, allow_local: bool = False) -> 
         return load(file, allow_local=allow_local)
     except ConfigError as error:
         for mistake in error.mistakes:
-            tell(file, mistake, "mistake", as_json=as_json)
+            print_mistake(file, mistake, "mistake", as_json=as_json)
         count = len(error.mistakes)
-        raise Failure(f"{file} has {count} mistake{'s' if count > 1 else ''}: mend and check it again") from error
+        mistakes, them = ("mistakes", "them") if count > 1 else ("mistake", "it")
+        raise CommandError(f"{file} has {count} {mistakes}: fix {them}, then run `relay check` again") from error

@@ -1,4 +1,4 @@
-"""`relay send --dry-run`: which routes a sample takes, and what each destination would get; nothing is sent."""
+"""`relay send --dry-run`: shows the routes that a sample matches, and the messages for destinations; sends nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from cli.terminal.options import Asked, json_line
+from cli.terminal.options import GlobalOptions, json_line
 from relay.urls import webhook_url
 
 if TYPE_CHECKING:
@@ -23,27 +23,32 @@ HIDDEN = "(its secret)"
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What became of the sample: the routes, each with why it doesn't take it; and what would be published."""
+class Preview:
+    """The event that the relay would make of a sample.
+
+    Attributes:
+        routes: For each route: `route`, `takes`, `to` (URL groups) and `why` the route doesn't match, or None.
+        published: The messages that the relay would publish, as `_publication_fields` names their parts.
+    """
 
     event: Event
     routes: list[dict[str, Any]]
     published: list[dict[str, Any]]
 
 
-def show(asked: Asked, config: Mapping[str, Any], source: str, sample: Sample) -> None:
-    """Print what *config*, the deployed one, makes of *sample*, sent as *source*."""
+def print_preview(options: GlobalOptions, config: Mapping[str, Any], source: str, sample: Sample) -> None:
+    """Print a preview of *sample*, sent as *source* to the relay with the deployed configuration *config*."""
     from relay.config.settings import Settings
 
     settings = Settings.of({"RELAY_BASE_URLS": ",".join(config["base_urls"])}, config)
-    found = worked_out(settings, source, sample)
-    if asked.as_json:
-        for it in (*found.routes, *found.published):
-            json_line(it)
+    preview = make_preview(settings, source, sample)
+    if options.as_json:
+        for record in (*preview.routes, *preview.published):
+            json_line(record)
         return
     from cli.terminal.tables import Column, facts, heading, table
 
-    facts({"source": source, "type": found.event.event_type, "source's id": found.event.idempotency_key})
+    facts({"source": source, "type": preview.event.event_type, "source's id": preview.event.idempotency_key})
     heading("Routes")
     table(
         [
@@ -52,66 +57,67 @@ def show(asked: Asked, config: Mapping[str, Any], source: str, sample: Sample) -
             Column("URL GROUPS", lambda it: ", ".join(it["to"])),
             Column("WHY NOT", lambda it: it["why"], whole=True),
         ],
-        found.routes,
+        preview.routes,
     )
-    for it in found.published:
-        heading(f"{', '.join(it['destinations'])} (URL group {it['url_group']})")
-        facts({name: value for name, value in it.items() if name not in ("destinations", "url_group") and value})
+    for fields in preview.published:
+        heading(f"{', '.join(fields['destinations'])} (URL group {fields['url_group']})")
+        facts({name: value for name, value in fields.items() if name not in ("destinations", "url_group") and value})
 
 
-def worked_out(settings: Settings, source: str, sample: Sample) -> Shown:
-    """Return what *settings* make of *sample*, sent as *source*."""
+def make_preview(settings: Settings, source: str, sample: Sample) -> Preview:
+    """Return the preview of *sample*, sent as *source* to a relay with *settings*."""
     from relay.publishing.messages import Composer
     from relay.publishing.routing import expecting, route
 
-    of = settings.sources[source]
-    described = _event(settings, source, sample)
-    routing = route(of, described, sample.body)
-    event = expecting(settings, described, routing, lambda: ())
-    routes = [
-        {"route": it.name, "takes": it.name not in routing.skipped, "to": [*it.to], "why": routing.skipped.get(it.name)}
-        for it in of.routes
+    routes = settings.sources[source].routes
+    received = _event_of(settings, source, sample)
+    routing = route(settings.sources[source], received, sample.body)
+    event = expecting(settings, received, routing, lambda: ())
+    skipped = routing.skipped
+    matches = [
+        {"route": name, "takes": name not in skipped, "to": [*groups], "why": skipped.get(name)}
+        for name, groups in ((it.name, it.to) for it in routes)
     ]
     composer = Composer(settings, "BUCKET", "", lambda _: HIDDEN)
     publications = [it for group in routing.groups for it in composer.of_group(event, group, sample.body, routing)]
-    return Shown(event, routes, [dict(_told(settings, it)) for it in publications])
+    return Preview(event, matches, [dict(_publication_fields(settings, it)) for it in publications])
 
 
-def _event(settings: Settings, source: str, sample: Sample) -> Event:
+def _event_of(settings: Settings, source: str, sample: Sample) -> Event:
     from relay.model.event import Event
     from relay.model.ids import event_id, new_generation
     from relay.verification.request import InboundRequest
     from relay.verification.verify import describe
 
     url = webhook_url(settings.base_urls[0], source) + (f"?{sample.query}" if sample.query else "")
-    said = describe(
+    info = describe(
         settings.sources[source].row,
         InboundRequest(method=sample.method, urls=[url], headers=sample.headers, body=sample.body),
     )
     now = datetime.now(UTC)
     return Event(
-        id=event_id(source, said.idempotency_key),
+        id=event_id(source, info.idempotency_key),
         source=source,
-        idempotency_key=said.idempotency_key,
-        event_type=said.event_type,
+        idempotency_key=info.idempotency_key,
+        event_type=info.event_type,
         received_at=now,
         saved_at=now,
         content_type=sample.headers.get("content-type"),
-        headers=said.headers,
+        headers=info.headers,
         sha256=hashlib.sha256(sample.body).hexdigest(),
         size_bytes=len(sample.body),
-        query=said.query,
-        method=said.method,
-        raw_query=said.raw_query,
-        query_left_out=said.query_left_out,
+        query=info.query,
+        method=info.method,
+        raw_query=info.raw_query,
+        query_left_out=info.query_left_out,
         expected={},
         generation=new_generation(),
         expires_at=now + timedelta(days=settings.retention_days),
     )
 
 
-def _told(settings: Settings, publication: Publication) -> Iterator[tuple[str, Any]]:
-    """Yield what is told of one publish, by name."""
+def _publication_fields(settings: Settings, publication: Publication) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of a message that the preview shows, by name."""
     from relay.publishing.messages import PASSED_ON
 
     message = publication.message
@@ -127,7 +133,7 @@ def _told(settings: Settings, publication: Publication) -> Iterator[tuple[str, A
     yield "body", message.body.decode(errors="replace")[:BODY_MAX_CHARS]
     yield "not_before", message.not_before.isoformat() if message.not_before else None
     for name in PASSED_ON:
-        if name not in {"method", "redact"}:  # have their place above and below
+        if name not in {"method", "redact"}:  # shown above and below
             yield name, getattr(message, name)
     yield "labels", [*message.labels]
     yield "flow_control", " ".join(message.flow_control) if message.flow_control else None

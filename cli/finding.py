@@ -1,4 +1,4 @@
-"""What a look at one thing found, as `relay doctor` and `relay check --account` tell it."""
+"""A finding of `relay doctor` or `relay check --account`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ State = Literal["ok", "missing", "look", "skipped"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        state: `missing` keeps the relay from working; `look` doesn't, and is worth a look; `skipped` can't be told.
-        todo: The exact next command, or what else to do.
+        check: The check's name.
+        state: `ok`; `missing`: the relay can't work; `look`: the relay works, but a person should look; `skipped`:
+            the check couldn't be made.
+        found: What the check saw, for people.
+        todo: The exact next command, or another step for a person; None if there is nothing to do.
     """
 
     check: str
@@ -24,6 +27,6 @@ class Finding:
 
 
 def split(message: str) -> tuple[str, str | None]:
-    """Return a failure's message as what was found and, after its last colon, what to do."""
+    """Split an error's message at its last colon into the error and the advice."""
     found, colon, todo = message.rpartition(": ")
     return (found, todo) if colon else (message, None)

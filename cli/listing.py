@@ -1,4 +1,4 @@
-"""Listings: the filters that events and deliveries share, pages, and their end."""
+"""The lists of events and deliveries: their shared filter options, their pages, and the cursor at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.terminal.options import Asked, Moment, aside, iso, json_line
+from cli.terminal.options import GlobalOptions, Moment, iso, json_line, note
 from relay.model.delivery import MEANINGS
 
 if TYPE_CHECKING:
@@ -18,14 +18,16 @@ LIMIT_DEFAULT = 50
 STATUSES = [status.value for status in MEANINGS]
 
 _FILTERS = (
-    click.option("--source", metavar="NAME", help="Of this source."),
-    click.option("--type", "type_", metavar="TYPE", help="Of this event type, such as push."),
-    click.option("--destination", metavar="NAME", help="To this destination."),
-    click.option("--since", type=Moment(), metavar="TIME", help="From then on: 30m, 2h, 1d, or ISO 8601 with a zone."),
-    click.option("--until", type=Moment(), metavar="TIME", help="Before then."),
-    click.option("--limit", type=click.IntRange(min=1), help=f"At most so many.  [default: {LIMIT_DEFAULT}]"),
-    click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list of the same filters ended."),
-    click.option("--all", "all_", is_flag=True, help="All there are, not only the first."),
+    click.option("--source", metavar="NAME", help="Only of this source."),
+    click.option("--type", "type_", metavar="TYPE", help="Only of this event type, such as push."),
+    click.option("--destination", metavar="NAME", help="Only to this destination."),
+    click.option(
+        "--since", type=Moment(), metavar="TIME", help="From this time on: 30m, 2h, 1d, or ISO 8601 with a zone."
+    ),
+    click.option("--until", type=Moment(), metavar="TIME", help="Before this time."),
+    click.option("--limit", type=click.IntRange(min=1), help=f"At most this many.  [default: {LIMIT_DEFAULT}]"),
+    click.option("--cursor", metavar="CURSOR", help="Continue an earlier list with the same filters."),
+    click.option("--all", "all_", is_flag=True, help="All records, without a limit."),
 )
 
 
@@ -33,20 +35,20 @@ UNROUTED = "unrouted"  # an event's, not a delivery's
 
 
 def filters(*more_statuses: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return what gives a command the options that choose records; *more_statuses* than deliveries have, too."""
+    """Return a decorator that adds the filter options; --status also accepts *more_statuses*."""
     choice = click.Choice([*STATUSES, *more_statuses])
-    status = click.option("--status", type=choice, help="With a delivery in this status.")
+    status = click.option("--status", type=choice, help="Only with a delivery in this status.")
 
-    def give(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
         for option in reversed((status, *_FILTERS)):
             command = option(command)
         return command
 
-    return give
+    return decorate
 
 
-def listing(asked: Asked, what: str, columns: list[Column], given: Mapping[str, Any]) -> None:
-    """List the records of /v1/{what} that the options *given* choose."""
+def listing(options: GlobalOptions, what: str, columns: list[Column], given: Mapping[str, Any]) -> None:
+    """Print the records of GET /v1/{what} that match the filter options *given*."""
     if given["all_"] and given["limit"]:
         raise click.UsageError("--all and --limit contradict each other: choose one")
     from cli.client.api import Deployed
@@ -57,11 +59,11 @@ def listing(asked: Asked, what: str, columns: list[Column], given: Mapping[str, 
     ends: list[str | None] = []
 
     def records() -> Iterator[dict[str, Any]]:
-        for record, cursor in Deployed.find(asked.name).pages(what, limit, **query):
+        for record, cursor in Deployed.find(options.name).pages(what, limit, **query):
             ends[:] = [cursor]
             yield record
 
-    if asked.as_json:
+    if options.as_json:
         for record in records():
             json_line(record)
     else:
@@ -69,11 +71,11 @@ def listing(asked: Asked, what: str, columns: list[Column], given: Mapping[str, 
         if found:
             table(columns, found)
         else:
-            aside(f"no {what} here")
+            note(f"no {what} match")
     if ends and ends[0]:
-        # An age is another time by then, and a cursor belongs to the very times of its list.
+        # An age such as 1d would mean another time by then.  A cursor belongs to the exact times of its list.
         times = "".join(f"--{name} {query[name]} " for name in ("since", "until") if query[name])
-        aside(f"there is more: go on with {times}--cursor {ends[0]}, or list --all")
+        note(f"there are more: continue with {times}--cursor {ends[0]}, or list --all")
 
 
 def _query(given: Mapping[str, Any]) -> dict[str, str | None]:

@@ -20,7 +20,7 @@ from cli.commands import (
     sync,
 )
 from cli.terminal.options import json_option, name_option
-from cli.terminal.streams import standing
+from cli.terminal.streams import tolerant_streams
 from infra.local.qstash.__main__ import main as qstash
 from relay import VERSION
 
@@ -30,10 +30,10 @@ from relay import VERSION
 @json_option()
 @click.version_option(VERSION, prog_name="relay")
 def relay(name: str, as_json: bool) -> None:  # noqa: FBT001  # the commands read them from the context
-    """Ask a Fanout Relay what happened, replay it, and set it up.
+    """Set up a Fanout Relay, see what happened to its events, and replay them.
 
-    A deployed relay is found by its stack's name in the AWS account and region that AWS_PROFILE, AWS_REGION and the
-    other standard variables say.  Status 1 is an error of the relay, 2 one of usage.
+    The command finds a deployed relay by its stack's name, in the AWS account and region of AWS_PROFILE, AWS_REGION and
+    the other standard variables.  Exit status 1 is an error of the relay, 2 an error of usage.
     """
 
 
@@ -58,5 +58,5 @@ for _command in (
 
 def main() -> None:
     """Run the command and end the process."""
-    with standing():
+    with tolerant_streams():
         relay(prog_name="relay")

@@ -1,4 +1,8 @@
-"""Recorded requests: reads one from a file, as an HTTP API hands it to a Lambda."""
+"""Reads a recorded request from a file.
+
+A file holds the event of an API Gateway HTTP API for a Lambda function, payload format 2.0.
+Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,25 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli.terminal.options import Failure
+from cli.terminal.options import CommandError
 from relay.urls import source_in
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What the network between a source and a Lambda adds; it is added again on the way.
+# The network between a source and a Lambda function adds these, and will add them again.
 _NOT_THE_SOURCES = ("host", "content-length", "connection", "transfer-encoding", "via", "forwarded", "x-amzn-trace-id")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A recorded request.  *source* is the one it was sent to; header names are in lower case."""
+    """A recorded request.
+
+    Attributes:
+        source: The source in the path, /webhooks/{source}; None if the path is another one.
+        query: The raw query string, without the `?`.
+        headers: Values by name, in lower case.
+    """
 
     source: str | None
     method: str
@@ -33,7 +43,7 @@ def read(file: Path) -> Sample:
     """Return the request in *file*.
 
     Raises:
-        Failure: It isn't a request in payload format 2.0.
+        CommandError: *file* can't be read, or isn't a request in payload format 2.0.
     """
     try:
         event = json.loads(file.read_bytes())
@@ -52,12 +62,12 @@ def read(file: Path) -> Sample:
             body=body,
         )
     except OSError as error:
-        raise Failure(f"{file} can't be read: {error.strerror}") from error
+        raise CommandError(f"{file} can't be read: {error.strerror}") from error
     except json.JSONDecodeError as error:
-        raise Failure(f"{file} isn't JSON (line {error.lineno}: {error.msg}): mend it") from error
+        raise CommandError(f"{file} isn't JSON (line {error.lineno}: {error.msg}): fix it") from error
     except (KeyError, TypeError, AttributeError, ValueError, binascii.Error, RecursionError) as error:
-        raise Failure(
-            f"{file} isn't a request as an HTTP API hands it to a Lambda (payload format 2.0: requestContext.http,"
+        raise CommandError(
+            f"{file} isn't the event of an HTTP API for a Lambda function (payload format 2.0: requestContext.http,"
             " headers, body, isBase64Encoded): see events/ for samples"
         ) from error
 

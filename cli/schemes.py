@@ -1,4 +1,4 @@
-"""What a scheme means to a person: how the relay knows an event again, and which form the signing secret has."""
+"""A scheme in words: how the relay finds duplicates, and the form of the signing secret."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def identity(row: Mapping[str, Any]) -> str:
-    """Return in words how the relay knows an event again, from its scheme's row."""
+    """Return in words how the relay recognizes the same event, from the scheme's row."""
     scheme = Row.of(row)
     hours = scheme.retries_for_s / 3600
     span = f"{hours:.0f} h" if hours >= 1 else f"{scheme.retries_for_s // 60} min"
@@ -31,15 +31,14 @@ _PEM = ("-----BEGIN ", "ecdsa-sha2-")
 
 
 def problem_of(value: str, row: Mapping[str, Any]) -> str | None:
-    """Return what the signing secret *value* would have to be for its source's scheme; None where it is that.
+    """Return why the scheme can't use the signing secret *value*, such as "it must be base64"; None if it can.
 
-    It is what the engine needs to verify anything at all: whether it is the source's own secret, nobody can tell.
-    Pure: it asks nobody, and nothing of *value* is in what it returns.
+    The form alone is checked: whether the secret is the source's own can't be known.  Nothing of *value* is in the
+    answer.
 
     Args:
-        value: A text, or several parts as the text of a JSON object: as it is stored.
-        row: The scheme as a row of the flat configuration; one that can't be read, since another version wrote it, has
-            no wishes.
+        value: The stored value: a text, or several parts as the text of a JSON object.
+        row: The scheme as a row of the flat configuration.  A row of another version that can't be read accepts all.
     """
     try:
         scheme = Row.of(row)
@@ -52,7 +51,7 @@ def problem_of(value: str, row: Mapping[str, Any]) -> str | None:
     fields = [field for it in (*scheme.signs, *_templates(scheme)) for field in it.fields]
     named = [it.removeprefix("secret:") for it in fields if it.startswith("secret:")]
     named += [it.part for it in scheme.spots if it.part]
-    is_paired = len(scheme.spots) == len(scheme.parts) > 1  # a key for each signature: a text wouldn't say whose it is
+    is_paired = len(scheme.spots) == len(scheme.parts) > 1  # each signature has its own key, which one text can't name
     has_key = not is_paired or any(map(secret.part, scheme.parts))
     if not has_key or not all(map(secret.part, named)):
         return _object_form(dict.fromkeys((*scheme.parts, *named)))
@@ -78,7 +77,7 @@ def _is_key(scheme: Row, text: str) -> bool:
     algorithm = scheme.algorithms[0]
     if algorithm == TOKEN:
         return True
-    if algorithm in JWTS:  # of these the text itself is the key
+    if algorithm in JWTS:  # the text itself is the key
         return scheme.algorithms != ("jwt-es256",) or text.startswith(_PEM)
     key = key_of(scheme.key, text)
     if key is None:

@@ -1,7 +1,6 @@
-"""How the command reaches what was deployed: the relay's API, and the secrets and stacks of an AWS account.
+"""Clients of the deployed relay: its API, and the secrets and stacks of an AWS account.
 
-`api` asks the relay over HTTP, signed with IAM.  `aws` makes clients and reads the stack.  `secrets`, `qstash_token`
-and `destination_secrets` know the names and forms of secrets; `typed_secret`
-reads one from a person; `kept` writes one secret safely beside other writers.
-Nothing here knows a command of `cli.commands`.
+`api` finds the stack and calls the relay over HTTP, signed with IAM.  `aws` makes AWS clients.  `secrets`,
+`qstash_token` and `destination_secrets` know the names and forms of secrets.  `typed_secret` reads a secret from a
+person.  `secret_object` writes a secret safely beside other writers.  Nothing here knows a command of `cli.commands`.
 """

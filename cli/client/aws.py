@@ -1,4 +1,4 @@
-"""AWS, as the operator's own credentials reach it.  Hides boto3: its clients, and its errors told with what to do."""
+"""AWS with the operator's own credentials: boto3's clients, and its errors with what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import boto3
 from botocore import exceptions as aws_errors
 from botocore.config import Config
 
-from cli.terminal.options import Failure
+from cli.terminal.options import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,24 +30,24 @@ _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 _SLOW_DOWN = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
 
 
-class Denied(Failure):
-    """AWS knows the caller, who may not do this."""
+class Denied(CommandError):
+    """The caller's AWS identity may not do this."""
 
 
 @cache
 def session() -> boto3.Session:
-    """Return the session that AWS_PROFILE, AWS_REGION and the other standard variables say.
+    """Return the session for AWS_PROFILE, AWS_REGION and the other standard variables.
 
     Raises:
-        Failure: There is no such profile.
+        CommandError: There is no such profile.
     """
-    with speaking_to("AWS"):
-        return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)  # boto3 knows only AWS_DEFAULT_REGION
+    with calling("AWS"):
+        return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)  # boto3 reads only AWS_DEFAULT_REGION
 
 
 @cache
 def client(service: str) -> Any:
-    """Return the client of the AWS *service*, made once, which gives up within a minute."""
+    """Return the client of the AWS *service*; a call gives up within a minute."""
     endpoint = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_S,
@@ -55,12 +55,12 @@ def client(service: str) -> Any:
         retries={"total_max_attempts": TRIES, "mode": "standard"},
         proxies={} if endpoint and is_loopback(endpoint) else None,
     )
-    with speaking_to("AWS"):
-        return session().client(service, config=config)  # type: ignore[call-overload]  # the service is a value here
+    with calling("AWS"):
+        return session().client(service, config=config)  # type: ignore[call-overload]  # the stubs want a literal
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether *url* is on this machine, where no proxy reaches."""
+    """Return whether *url* is on this machine, which no proxy can reach."""
     try:
         return urlsplit(url).hostname in LOOPBACK
     except ValueError:
@@ -68,40 +68,40 @@ def is_loopback(url: str) -> bool:
 
 
 def code_of(error: Any) -> str:
-    """Return the error code that AWS gave with the ClientError *error*."""
+    """Return AWS's error code in the ClientError *error*."""
     return str(error.response.get("Error", {}).get("Code", "unknown"))
 
 
 @contextmanager
-def speaking_to(service: str) -> Iterator[None]:
-    """Translate what boto3 raises within into a `Failure` that says what to do.
+def calling(service: str) -> Iterator[None]:
+    """Raise `CommandError`, which says what to do, for the errors of boto3 within.
 
     Raises:
         Denied: The caller may not do this.
-        Failure: Anything else.
+        CommandError: Every other error.
     """
     try:
         yield
     except aws_errors.ClientError as error:
         raise _refused(service, error) from error
     except (aws_errors.BotoCoreError, ValueError) as error:
-        raise Failure(_unsent(service, error)) from error
+        raise CommandError(_unsent(service, error)) from error
 
 
-def _refused(service: str, error: Any) -> Failure:
+def _refused(service: str, error: Any) -> CommandError:
     code = code_of(error)
-    said = f"{service} refused {error.operation_name} ({code})"
+    refusal = f"{service} refused {error.operation_name} ({code})"
     if code in _EXPIRED:
-        return Failure(f"{said}: your AWS credentials have expired: {SIGN_IN}")
+        return CommandError(f"{refusal}: your AWS credentials have expired: {SIGN_IN}")
     if code in _UNKNOWN_KEY:
-        return Failure(f"{said}: AWS doesn't know these credentials: {SIGN_IN}")
+        return CommandError(f"{refusal}: AWS doesn't know these credentials: {SIGN_IN}")
     if code in _WRONG_KEY:
-        return Failure(f"{said}: the secret key is wrong, or this machine's clock is: check both")
+        return CommandError(f"{refusal}: the secret key or this machine's clock is wrong: check both")
     if code in _DENIED:
-        return Denied(f"{said}: your AWS identity may not do that: ask the account's owner for the permission")
+        return Denied(f"{refusal}: your AWS identity may not do that: ask the account's owner for the permission")
     if code in _SLOW_DOWN:
-        return Failure(f"{said}: too many requests: try again in a minute")
-    return Failure(f"{said}: {error.response.get('Error', {}).get('Message', 'no reason given')}")
+        return CommandError(f"{refusal}: too many requests: try again in a minute")
+    return CommandError(f"{refusal}: {error.response.get('Error', {}).get('Message', 'no reason given')}")
 
 
 def _unsent(service: str, error: Exception) -> str:

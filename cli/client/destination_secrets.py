@@ -1,6 +1,6 @@
-"""The secrets that destinations' own headers name, in Secrets Manager: `{relay}/destinations` is name -> value.
+"""The secrets in destinations' headers.  In Secrets Manager, `{relay}/destinations` is an object of names and values.
 
-The command calls them `destination:` and the name, so that none is taken for a source's.
+The command calls a secret `destination:NAME`, so that nobody takes the name for a source's.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cli.client.aws import Denied
-from cli.client.kept import change_object, read_object
-from cli.terminal.options import Failure
+from cli.client.secret_object import change_object, read_object
+from cli.terminal.options import CommandError
 from relay.config import secret_names
 from relay.config.settings import named_secrets
 
@@ -22,54 +22,58 @@ PREFIX = "destination:"
 DESCRIPTION = "Secrets in destinations' own headers, for the relay"
 
 
-def named(config: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return which destinations of what is deployed name which secret: `destination:NAME` -> destinations."""
-    return {f"{PREFIX}{name}": them for name, them in named_secrets(config.get("destinations", {})).items()}
+def names_in(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the secrets that the deployed *config* names: `destination:NAME` -> its destinations."""
+    return {
+        f"{PREFIX}{name}": destinations for name, destinations in named_secrets(config.get("destinations", {})).items()
+    }
 
 
-def held(relay: str) -> list[str]:
-    """Return the destinations' secrets that there are, `destination:NAME` each.
+def names(relay: str) -> list[str]:
+    """Return the names of the stored secrets, `destination:NAME` each.
 
     Raises:
         Denied: The caller may not read them.
     """
-    found = read_object(secret_names.destinations(relay)) or {}
-    return [f"{PREFIX}{name}" for name, it in found.items() if isinstance(it, str) and it]
+    stored = read_object(secret_names.destinations(relay)) or {}
+    return [f"{PREFIX}{name}" for name, it in stored.items() if isinstance(it, str) and it]
 
 
 def times(relay: str, wanted: Iterable[str], denied: list[str]) -> dict[str, Times | None]:
-    """Return those *wanted* and those that there are, and when each was set: nobody keeps it; None: they can't be read.
+    """Return each secret, *wanted* or stored, with the times of its values.
+
+    Secrets Manager keeps no time of a destination's secret, so a stored one has the times [None], and a missing one [].
+    The times are None if the caller may not read the secrets.
 
     Args:
-        denied: Gets the secret's name where it may not be read though something is *wanted* of it.
+        wanted: Secrets that the deployed configuration names.
+        denied: The secret's name is added here if the caller may not read it and some are *wanted*.
     """
     try:
-        there = held(relay)
+        there = names(relay)
     except Denied:
         denied += [secret_names.destinations(relay)] if wanted else []
         return dict.fromkeys(sorted(wanted))
     return {name: [None] if name in there else [] for name in sorted({*wanted, *there})}
 
 
-def keep(relay: str, what: str, value: str) -> bool:
-    """Keep *value* as the secret *what*; tell whether that changed anything."""
+def put(relay: str, what: str, value: str) -> bool:
+    """Store *value* as the secret *what* (`destination:NAME`); return whether anything changed."""
     name = what.removeprefix(PREFIX)
-    return change_object(secret_names.destinations(relay), lambda held: {**held, name: value}, DESCRIPTION)
+    return change_object(secret_names.destinations(relay), lambda stored: {**stored, name: value}, DESCRIPTION)
 
 
-def take_away(relay: str, what: str) -> None:
-    """Take away the secret *what*.
+def delete(relay: str, what: str) -> None:
+    """Delete the secret *what* (`destination:NAME`).
 
     Raises:
-        Failure: There is none.
+        CommandError: There is none.
     """
     name = what.removeprefix(PREFIX)
 
-    def change(held: dict[str, Any]) -> dict[str, Any]:
-        if name not in held:
-            raise Failure(
-                f"there is no {what} in {secret_names.destinations(relay)}: `relay secret list` shows which there are"
-            )
-        return {key: value for key, value in held.items() if key != name}
+    def change(stored: dict[str, Any]) -> dict[str, Any]:
+        if name not in stored:
+            raise CommandError(f"there is no {what} in {secret_names.destinations(relay)}: run `relay secret list`")
+        return {key: value for key, value in stored.items() if key != name}
 
     change_object(secret_names.destinations(relay), change, DESCRIPTION)

@@ -1,4 +1,4 @@
-"""QStash's token and URL, tested before they are kept.  Hides how a token looks when it is pasted."""
+"""Checks QStash's token and URL before they are stored: their form, and whether QStash accepts them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 
 import click
 
-from cli.terminal.options import Failure
+from cli.terminal.options import CommandError
 from relay.qstash import regions
 
 if TYPE_CHECKING:
     from relay.errors import RelayError
 
-US_URL = regions.REGIONS["US"]
+EXAMPLE_URL = "https://qstash-us-east-1.upstash.io"
 _REFUSED = {401, 403}
-_NO_SUCH_USER = 404  # "user … not found in this region (eu-central-1)", as people have reported it
+_NO_SUCH_USER = 404  # "user … not found in this region (eu-central-1)", as users have reported
 _PASTED = (
     (r"(?i)bearer\s", "begins with `Bearer`"),
     (r"(?i)(export\s+)?QSTASH_TOKEN\s*=", "begins with `QSTASH_TOKEN=`"),
@@ -27,23 +27,25 @@ _PASTED = (
 
 
 def check_form(token: str) -> None:
-    """Raise where *token* is more than a token, as it looks when copied from an example or a file.
+    """Check that *token* is a token alone, without the text around a token in an example or a file.
 
     Raises:
-        Failure: It says what to leave out; nothing of the token is in it.
+        CommandError: Its message says what to leave out, and has nothing of the token in it.
     """
     for pattern, what in _PASTED:
         if re.match(pattern, token):
-            raise Failure(f"that {what}: give the token alone, as QStash's console shows it under QSTASH_TOKEN")
+            raise CommandError(
+                f"the token {what}: give the token alone, as QStash's console shows it under QSTASH_TOKEN"
+            )
 
 
 def url_of(given: str) -> str:
-    """Return the URL of a QStash that *given* says: a scheme and a host, without a slash at its end.
+    """Return *given* as QStash's base URL: a scheme and a host, without a slash at the end.
 
     Raises:
-        BadParameter: It is none, or has more to it, which would stand before each path of QStash's API.
+        BadParameter: *given* is no such URL.  A path is refused, because QStash's paths are appended to the URL.
     """
-    like = f"must be like {US_URL}"
+    like = f"must be like {EXAMPLE_URL}"
     try:
         parts = urlsplit(given)
         host, _ = parts.hostname, parts.port
@@ -66,13 +68,13 @@ def _is_plain_and_near(scheme: str, url: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class TokenProblem:
     """Why a token can't be used at a URL.
 
     Attributes:
-        found: What QStash, or what isn't it, said; nothing of the token is in it.
-        is_refusal: Whether the token is refused, by a QStash that answers.
-        region: Another region that takes it.
+        found: The problem, in words that have nothing of the token in them.
+        is_refusal: QStash answers and refuses the token.
+        region: Another region that accepts the token.
     """
 
     found: str
@@ -80,34 +82,34 @@ class Trouble:
     region: str | None = None
 
     def command(self, name: str) -> str | None:
-        """Return the command that mends it for the relay called *name*; None where no token of another kind helps."""
+        """Return the command that solves this for the relay *name*; None if another token wouldn't help."""
         if not self.is_refusal:
             return None
         return regions.command(name, self.region and regions.REGIONS[self.region])
 
 
-def trouble(token: str, url: str) -> Trouble | None:
-    """Return why *token* can't be used at *url*; None where QStash takes it there.
+def problem_of(token: str, url: str) -> TokenProblem | None:
+    """Return why *token* can't be used at *url*; None if QStash accepts it.
 
-    A token that one of Upstash's regions refuses is tried at the others; one for another server is shown to no other.
+    A token that one of Upstash's regions refuses is tested at the others.  Other servers' tokens are sent nowhere else.
     """
-    error = _asked(token, url)
+    error = _ask_for_keys(token, url)
     if error is None:
         return None
     status = getattr(error, "answered", None)
     if status in _REFUSED or (regions.is_upstash(url) and status == _NO_SUCH_USER):
         others = regions.other_regions(url)
-        region = next((name for name, other in others.items() if _asked(token, other) is None), None)
+        region = next((name for name, other in others.items() if _ask_for_keys(token, other) is None), None)
         if region is not None:
-            return Trouble(f"that token is of the {region} region", is_refusal=True, region=region)
-        return Trouble(f"QStash at {url} refuses that token ({status})", is_refusal=True)
+            return TokenProblem(f"the token belongs to the {region} region", is_refusal=True, region=region)
+        return TokenProblem(f"QStash at {url} refuses the token ({status})", is_refusal=True)
     if status is None:
-        return Trouble(f"QStash can't be asked at {url} ({error})")
-    return Trouble(f"what is at {url} answers {status} to GET /v2/keys, as QStash doesn't")
+        return TokenProblem(f"QStash doesn't answer at {url} ({error})")
+    return TokenProblem(f"the server at {url} isn't QStash: GET /v2/keys answers {status}")
 
 
-def _asked(token: str, url: str) -> RelayError | None:
-    """Ask for the signing keys, which any token may read and which changes nothing; return what went wrong."""
+def _ask_for_keys(token: str, url: str) -> RelayError | None:
+    """Read the signing keys, as every token may, and return the error; None if there is none."""
     from cli.client.api import transport
     from relay.errors import RelayError
     from relay.qstash.client import QStash

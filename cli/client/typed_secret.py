@@ -1,4 +1,4 @@
-"""A secret as a person types it or pipes it in: how it is read, and which form it must have.  No secret is shown."""
+"""Reads a secret from a prompt or from standard input, and checks its form.  No secret is printed."""
 
 from __future__ import annotations
 
@@ -9,58 +9,64 @@ from typing import Any
 
 import click
 
-from cli.terminal.options import Failure
+from cli.terminal.options import CommandError
 
 SECRET_MAX_CHARS = 4096
-PIPED_MAX_BYTES = 65_536  # more than any secret has: the rest isn't read
+PIPED_MAX_BYTES = 65_536  # longer than any secret; the rest isn't read
 STRUCTURED = "jwk"  # the one part of a secret that may be an object: Plaid's key
 
 
 def typed_secret(prompt: str, *, parts: bool) -> str:
-    """Return the secret that is typed, or piped in (one line end at its end doesn't count).
+    """Read a secret from a prompt without echo, or from standard input, without a line end at its end.
 
     Args:
-        parts: It may be a JSON object of several parts, which is then returned in its one canonical form.
+        prompt: The text of the prompt.
+        parts: Accept a JSON object of several parts, and return its canonical form.
+
+    Raises:
+        CommandError: The secret is empty or too long, or has another wrong form.
     """
     value = str(click.prompt(prompt, hide_input=True, err=True)) if sys.stdin.isatty() else _piped()
     if not value.strip():
-        raise Failure("the secret is empty: type it, or pipe it in")
+        raise CommandError("the secret is empty: type it, or pipe it in")
     if parts and value.lstrip().startswith("{"):
         value = _canonical(value)
     if value != value.strip() or not value.isprintable():
-        raise Failure("the secret begins or ends with a space, or has a line end or control character: copy it again")
+        raise CommandError(
+            "the secret begins or ends with a space, or has a line end or control character: copy it again"
+        )
     if len(value) > SECRET_MAX_CHARS:
-        raise Failure(f"the secret is longer than {SECRET_MAX_CHARS} characters: this can't be it")
+        raise CommandError(f"the secret is longer than {SECRET_MAX_CHARS} characters: copy it again")
     return value
 
 
 def _piped() -> str:
     piped = sys.stdin.buffer.read(PIPED_MAX_BYTES + 1)
     if len(piped) > PIPED_MAX_BYTES:
-        raise Failure(f"the secret is longer than {SECRET_MAX_CHARS} characters: this can't be it")
+        raise CommandError(f"the secret is longer than {SECRET_MAX_CHARS} characters: copy it again")
     try:
         return piped.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise Failure("the secret isn't UTF-8 text: pipe it in as text") from None
+        raise CommandError("the secret isn't UTF-8 text: pipe it in as text") from None
 
 
 def _canonical(text: str) -> str:
-    """Return the JSON object *text* without spaces, its parts in order: the same secret is the same text.
+    """Return the JSON object *text* without spaces and with its names in order, so that equal secrets are equal texts.
 
     Raises:
-        Failure: It isn't JSON, or its parts aren't texts.
+        CommandError: *text* isn't JSON, or its parts aren't texts.
     """
     try:
         value = json.loads(text, object_pairs_hook=_without_doubles)
         canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is in no text
+        json.dumps(value, ensure_ascii=False).encode()  # refuses half a surrogate pair
     except (ValueError, RecursionError):
-        raise Failure(
+        raise CommandError(
             "the secret begins with { and isn't a JSON object that has each name once: copy it again, or quote it"
             ' like {"username": "…", "password": "…"}'
         ) from None
     if not value or not all(name and _is_part(name, part) for name, part in value.items()):
-        raise Failure(
+        raise CommandError(
             "the secret is a JSON object with a part that is empty or no text: each must be a text in quotes (a"
             f" {STRUCTURED} may be an object)"
         )
@@ -81,8 +87,10 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_token(value: str, whose: str) -> None:
-    """Raise `Failure` unless *value* has the form of a token alone; *whose* is the service's name."""
+    """Raise `CommandError` unless *value* has the form of a token alone; *whose* is the service's name."""
     if re.match(r"[\"'`]|Bearer|[A-Z_]+=[^=]", value):
-        raise Failure(f"that is more than {whose}'s token: give what stands after = or Bearer, without quotes")
+        raise CommandError(f"that is more than {whose}'s token: give the part after = or Bearer, without quotes")
     if not value.isascii() or " " in value:
-        raise Failure(f"that is no {whose} token, which has neither spaces nor accents: copy it from {whose} once more")
+        raise CommandError(
+            f"that is no {whose} token: a token has neither spaces nor accents: copy it from {whose} once more"
+        )

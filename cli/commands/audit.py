@@ -1,4 +1,4 @@
-"""`relay audit`: does the ledger balance?"""
+"""`relay audit`: balances the ledger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.terminal.options import Asked, Failure, Moment, aside, asking, iso, json_line
+from cli.terminal.options import CommandError, GlobalOptions, Moment, global_options, iso, json_line, note
 from relay.model.delivery import MEANINGS, Status
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ STATUSES = [status.value for status in (*_FIRST, *(it for it in MEANINGS if it n
 
 
 @click.command()
-@click.option("--since", type=Moment(), metavar="TIME", help="Events from then on: 30m, 2h, 1d …  [default: 1d]")
-@click.option("--until", type=Moment(), metavar="TIME", help="Events before then.  [default: now]")
-@asking
-def audit(asked: Asked, since: datetime | None, until: datetime | None) -> None:
-    """Balance the ledger: of each destination, what was expected and what became of it.
+@click.option("--since", type=Moment(), metavar="TIME", help="Events from this time on: 30m, 2h, 1d …  [default: 1d]")
+@click.option("--until", type=Moment(), metavar="TIME", help="Events before this time.  [default: now]")
+@global_options
+def audit(options: GlobalOptions, since: datetime | None, until: datetime | None) -> None:
+    """Balance the ledger: for each destination, the number of expected deliveries in each status.
 
-    Every expected delivery has one status; those of which nobody can tell what became are named, with the reason, and
-    make the status 1.
+    Every expected delivery has one status.  Unaccounted deliveries, whose outcome nobody can tell, are listed with the
+    reason, and make the exit status 1.
     """
     from cli.client.api import Deployed
 
     now = datetime.now(UTC)
-    relay = Deployed.find(asked.name)
+    relay = Deployed.find(options.name)
     window = {"since": iso(since or now - timedelta(days=1)), "until": iso(until or now)}
     totals: dict[str, Counter[str]] = {}
     unaccounted: list[dict[str, Any]] = []
@@ -49,14 +49,14 @@ def audit(asked: Asked, since: datetime | None, until: datetime | None) -> None:
         if answer["cursor"] is None:
             break
         if answer["cursor"] == cursor:
-            raise Failure("the relay returned the same cursor twice: run `relay doctor`")
+            raise CommandError("the relay returned the same cursor twice: run `relay doctor`")
         cursor = answer["cursor"]
     counts = {"unrouted": unrouted, "orphans": answer["orphans"]}
-    _tell(asked, window, totals, unaccounted, counts, answer.get("spool") or {})
+    _report(options, window, totals, unaccounted, counts, answer.get("spool") or {})
 
 
-def _tell(
-    asked: Asked,
+def _report(
+    options: GlobalOptions,
     window: Mapping[str, str],
     totals: Mapping[str, Counter[str]],
     unaccounted: list[dict[str, Any]],
@@ -64,27 +64,27 @@ def _tell(
     spool: Mapping[str, Any],
 ) -> None:
     lines = [{"destination": name, **totals[name]} for name in sorted(totals)]
-    if asked.as_json:
+    if options.as_json:
         json_line({**window, "destinations": lines, "unaccounted": unaccounted, **counts, "spool": spool})
     else:
-        _show(lines, unaccounted, counts)
+        _print_tables(lines, unaccounted, counts)
         if spool.get("waiting"):
-            aside(f"{spool['waiting']} webhooks wait in the bucket to be taken in: `relay doctor` says why")
+            note(f"{spool['waiting']} webhooks wait in the bucket to be recorded: run `relay doctor`")
     if unaccounted:
-        raise Failure(
-            f"{len(unaccounted)} deliveries are unaccounted: look at each at its destination, then"
-            " `relay replay start` those that didn't arrive"
+        raise CommandError(
+            f"{len(unaccounted)} deliveries are unaccounted: look for each at its destination, then run"
+            " `relay replay start` for those that didn't arrive"
         )
 
 
-def _show(lines: list[dict[str, Any]], unaccounted: list[dict[str, Any]], counts: Mapping[str, int]) -> None:
+def _print_tables(lines: list[dict[str, Any]], unaccounted: list[dict[str, Any]], counts: Mapping[str, int]) -> None:
     from cli.terminal.tables import Column, heading, table
 
     if not lines:
-        aside("no events in that time")
+        note("there are no events in that time")
     else:
         named = Column("DESTINATION", lambda it: it["destination"])
-        table([named, *map(_counted, ("expected", *STATUSES))], lines)
+        table([named, *map(_count_column, ("expected", *STATUSES))], lines)
     if unaccounted:
         heading("Unaccounted")
         table(
@@ -92,12 +92,12 @@ def _show(lines: list[dict[str, Any]], unaccounted: list[dict[str, Any]], counts
             unaccounted,
         )
     if counts["unrouted"]:
-        aside(f"{counts['unrouted']} events went nowhere, for no route took them: `relay event list --status unrouted`")
+        note(f"{counts['unrouted']} events matched no route: run `relay event list --status unrouted`")
     if counts["orphans"]:
-        aside(f"{counts['orphans']} callbacks told of events that the relay doesn't know")
+        note(f"{counts['orphans']} callbacks are about events that the relay doesn't know")
 
 
-def _counted(name: str) -> Column:
+def _count_column(name: str) -> Column:
     from cli.terminal.tables import Column
 
     return Column(name.replace("_", " ").upper(), lambda it: it[name])

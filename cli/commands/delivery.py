@@ -1,4 +1,4 @@
-"""`relay delivery`: one event to one destination, the thing that has a status."""
+"""`relay delivery`: lists deliveries, of one event to one destination each."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 import click
 
 from cli.listing import filters, listing
-from cli.terminal.options import Asked, asking
+from cli.terminal.options import GlobalOptions, global_options
 
 
 @click.group()
 def delivery() -> None:
-    """Ask about deliveries: one event to one destination each."""
+    """Show deliveries, of one event to one destination each."""
 
 
 @delivery.command("list")
 @filters()
-@asking
-def list_(asked: Asked, /, **given: Any) -> None:
+@global_options
+def list_(options: GlobalOptions, /, **given: Any) -> None:
     """List deliveries, newest event first."""
     from cli.terminal.tables import Column, time_text
 
@@ -32,4 +32,4 @@ def list_(asked: Asked, /, **given: Any) -> None:
         Column("RECEIVED", lambda it: time_text(it["event_received_at"]), whole=True),
         Column("UPDATED", lambda it: time_text(it["updated_at"]), whole=True),
     ]
-    listing(asked, "deliveries", columns, given)
+    listing(options, "deliveries", columns, given)

@@ -1,4 +1,4 @@
-"""`relay dev`: the relay on this machine until SIGINT or SIGTERM."""
+"""`relay dev`: runs the relay on this machine until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.terminal.options import Asked, Failure, asking, json_line
+from cli.terminal.options import CommandError, GlobalOptions, global_options, json_line
 from relay.urls import webhook_url
 
 if TYPE_CHECKING:
@@ -26,26 +26,28 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default="relay.toml",
     show_default=True,
-    help="What to deploy.",
+    help="The configuration to deploy.",
 )
 @click.option("--iam", is_flag=True, help="Enforce IAM, as AWS does.")
 @click.option("--admin", is_flag=True, help="Give the local QStash its admin API: faults, time and windows on command.")
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes for each function, at most; other calls wait for one.  [default: as many as cores]",
+    help="Most processes for each function; further calls wait for one.  [default: the number of cores]",
 )
-@click.option("--own-qstash", is_flag=True, help="Use the QStash of QSTASH_URL and QSTASH_TOKEN, not the local one.")
-@asking
-def dev(asked: Asked, file: Path, iam: bool, admin: bool, workers: int | None, own_qstash: bool) -> None:  # noqa: FBT001
+@click.option(
+    "--own-qstash", is_flag=True, help="Use the QStash of QSTASH_URL and QSTASH_TOKEN instead of the local one."
+)
+@global_options
+def dev(options: GlobalOptions, file: Path, iam: bool, admin: bool, workers: int | None, own_qstash: bool) -> None:  # noqa: FBT001
     """Run the whole relay on this machine.
 
-    A local AWS gets the real stack, and there is a local QStash.  Signing secrets come from RELAY_SECRET_{SOURCE}, or
-    are made up; nothing else of your environment is used but GITHUB_API_URL.  SIGINT (Ctrl-C) or SIGTERM ends it, and
-    leaves nothing behind.
+    The real stack is deployed into a local AWS, with a local QStash.  Signing secrets come from RELAY_SECRET_{SOURCE},
+    or are random.  Of your environment, nothing else is used except GITHUB_API_URL.  SIGINT (Ctrl-C) or SIGTERM ends
+    the relay, which leaves nothing behind.
     """
     try:
-        _run(asked, file, iam=iam, admin=admin, workers=workers, own_qstash=own_qstash)
+        _run(options, file, iam=iam, admin=admin, workers=workers, own_qstash=own_qstash)
     except KeyboardInterrupt:
         return
     except SystemExit as ended:
@@ -53,37 +55,40 @@ def dev(asked: Asked, file: Path, iam: bool, admin: bool, workers: int | None, o
             raise
 
 
-def _run(asked: Asked, file: Path, **how: Any) -> None:
-    """Run the relay until a signal, which the sandbox makes an exception of: all is put away on its way here."""
-    from cli.config_file import checked
+def _run(options: GlobalOptions, file: Path, **how: Any) -> None:
+    """Run the relay until a signal.
+
+    The sandbox turns the signal into an exception, which ends and deletes everything on its way here.
+    """
+    from cli.config_file import load_config
     from infra.local.dev import running
     from infra.local.outside import shut_out
     from infra.local.processes.sandbox import LocalError
 
-    checked(file, allow_local=True)
+    load_config(file, allow_local=True)
     given = shut_out()
     try:
         with (
-            _progress(silent=asked.as_json) as step,
+            _progress(silent=options.as_json) as step,
             running(file, environ=given, step=step, **how) as relay,
         ):
             step(None)
-            if asked.as_json:
+            if options.as_json:
                 json_line(_line(relay))
             else:
-                _tell(relay)
+                _print_addresses(relay)
             while True:
                 signal.pause()
     except LocalError as error:
         reason, *log = str(error).splitlines()
         for text in log:
             click.echo(text, err=True)
-        raise Failure(reason) from error
+        raise CommandError(reason) from error
 
 
 @contextmanager
 def _progress(*, silent: bool) -> Iterator[Callable[[str | None], None]]:
-    """Give a function that shows what is being done, on standard error; None: all is done."""
+    """Yield a function that shows the present step on standard error; None ends the progress."""
     if silent:
         yield lambda _: None
         return
@@ -127,8 +132,8 @@ def _line(relay: LocalRelay) -> dict[str, Any]:
     }
 
 
-def _tell(relay: LocalRelay) -> None:
-    """Print where all is, and what makes the other commands reach it."""
+def _print_addresses(relay: LocalRelay) -> None:
+    """Print the URLs, and the environment variables that the other commands need."""
     click.echo(f"The relay {relay.name} runs on this machine.  Ctrl-C ends it.\n")
     for source in relay.secrets:
         click.echo(f"  {source:<12} {webhook_url(relay.relay_url, source)}")

@@ -1,4 +1,4 @@
-"""`relay doctor`: walk from the AWS credentials to QStash; say at each step what is missing, and the next command."""
+"""`relay doctor`: checks everything from the AWS credentials to QStash, and prints the next commands."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.terminal.options import Asked, Failure, asking, json_line
+from cli.terminal.options import CommandError, GlobalOptions, global_options, json_line
 
 if TYPE_CHECKING:
     from cli.finding import Finding
 
 
 @click.command()
-@asking
-def doctor(asked: Asked) -> None:
-    """Say what is missing, and the next command; status 1 if anything is."""
-    from cli.checks import Examination
+@global_options
+def doctor(options: GlobalOptions) -> None:
+    """Print what is missing, and the next command.  The exit status is 1 if anything is missing."""
+    from cli.checks import Checks
 
     findings: list[Finding] = []
-    for finding in Examination(asked.name).findings():
+    for finding in Checks(options.name).findings():
         findings.append(finding)
-        if asked.as_json:
+        if options.as_json:
             json_line(_record(finding))
-    if not asked.as_json:
-        _tell(findings)
+    if not options.as_json:
+        _print_findings(findings)
     count = sum(it.state == "missing" for it in findings)
     if count:
-        raise Failure(f"{count} of {len(findings)} checks failed: do what the first of them says, and run this again")
+        raise CommandError(
+            f"{count} of {len(findings)} checks failed: do what the first of them says, then run `relay doctor` again"
+        )
 
 
 def _record(finding: Finding) -> dict[str, Any]:
     return {"check": finding.check, "state": finding.state, "found": finding.found, "next": finding.todo}
 
 
-def _tell(findings: list[Finding]) -> None:
+def _print_findings(findings: list[Finding]) -> None:
     from cli.terminal.tables import Column, heading, table
 
     table(

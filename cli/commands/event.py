@@ -1,4 +1,4 @@
-"""`relay event`: what sources sent."""
+"""`relay event`: lists and shows events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.listing import UNROUTED, filters, listing
-from cli.terminal.options import Asked, Failure, asking, event_named, json_line, printable
+from cli.terminal.options import CommandError, GlobalOptions, event_id_of, global_options, json_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @click.group()
 def event() -> None:
-    """Ask about events: what sources sent, once each."""
+    """Show events: each webhook of a source, once."""
 
 
 @event.command("list")
 @filters(UNROUTED)
-@asking
-def list_(asked: Asked, /, **given: Any) -> None:
+@global_options
+def list_(options: GlobalOptions, /, **given: Any) -> None:
     """List events, newest first."""
     from cli.terminal.tables import Column, size_text, time_text
 
@@ -36,30 +36,31 @@ def list_(asked: Asked, /, **given: Any) -> None:
         Column("CONFLICTS", lambda it: it.get("conflicts") or None),
         Column("SOURCE'S ID", lambda it: it["idempotency_key"], whole=True),
     ]
-    listing(asked, "events", columns, given)
+    listing(options, "events", columns, given)
 
 
 @event.command("show")
 @click.argument("event_id", metavar="ID")
-@click.option("--body", is_flag=True, help="Show the body as well.")
-@click.option("--sha256", metavar="HASH", help="Which body, where other bytes came under the same id.")
-@asking
-def show(asked: Asked, event_id: str, body: bool, sha256: str | None) -> None:  # noqa: FBT001
+@click.option("--body", is_flag=True, help="Show the body too.")
+@click.option("--sha256", metavar="HASH", help="Show the body with this hash, if several bodies have the same id.")
+@global_options
+def show(options: GlobalOptions, event_id: str, body: bool, sha256: str | None) -> None:  # noqa: FBT001
     """Show one event: its deliveries and each of their attempts.
 
-    ID is rly_…, dlv_… or the source's own, such as github:72d3162e-cc78-11e3-81ab-4c9367dc0958.
+    ID is an event id (rly_…), a delivery id (dlv_…) or SOURCE:ID with the source's own id, such as
+    github:72d3162e-cc78-11e3-81ab-4c9367dc0958.
     """
-    event = event_named(event_id)
+    event = event_id_of(event_id)
     from cli.client.api import Deployed
 
-    found = Deployed.find(asked.name).get("events", event, body="true" if body or sha256 else None, sha256=sha256)
-    if asked.as_json:
+    found = Deployed.find(options.name).get("events", event, body="true" if body or sha256 else None, sha256=sha256)
+    if options.as_json:
         json_line(found)
     else:
-        _tell(found, with_body=body or sha256 is not None)
+        _print_event(found, with_body=body or sha256 is not None)
 
 
-def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
+def _print_event(found: Mapping[str, Any], *, with_body: bool) -> None:
     from cli.terminal.tables import Column, facts, heading, size_text, table, time_text
 
     facts(
@@ -71,15 +72,15 @@ def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
             "received": time_text(found["received_at"]),
             "body": f"{size_text(found['size_bytes'])}, {found.get('content_type') or 'no content type'}",
             "sha256": found["sha256"],
-            **({"a route couldn't tell": found["route_error"]} if found.get("route_error") else {}),
+            **({"a route failed": found["route_error"]} if found.get("route_error") else {}),
             **({"routed again": time_text(found["routed_at"])} if found.get("routed_at") else {}),
             **({"suspected replay of": found["suspected_replay_of"]} if found.get("suspected_replay_of") else {}),
             **({"reconciled": _reconciled(found["reconciled_at"])} if found.get("reconciled_at") else {}),
-            "published": "yes" if found["published"] else "no: it is due, and `relay doctor` may say why",
+            "published": "yes" if found["published"] else "no: run `relay doctor` for the reason",
         }
     )
     heading("Headers")
-    facts(found.get("headers") or {"-": "none that are kept"})
+    facts(found.get("headers") or {"-": "none"})
     if found.get("conflicting"):
         heading("Other bodies under the same id")
         table(
@@ -119,21 +120,21 @@ def _tell(found: Mapping[str, Any], *, with_body: bool) -> None:
     )
     if with_body:
         heading("Body")
-        _tell_body(found)
+        _print_body(found)
 
 
 def _reconciled(at: str) -> str:
     from cli.terminal.tables import time_text
 
-    return f"{time_text(at)}: it had been lost, and came since the relay asked for it again"
+    return f"{time_text(at)}: the event was lost, and arrived when the relay requested it again"
 
 
-def _tell_body(found: Mapping[str, Any]) -> None:
+def _print_body(found: Mapping[str, Any]) -> None:
     if "body" in found:
         for text in str(found["body"]).splitlines():
             click.echo(printable(text))
     elif "body_base64" in found:
-        click.echo("not text; in base64:")
+        click.echo("the body is no text; in base64:")
         click.echo(found["body_base64"])
     else:
-        raise Failure("the relay sent no body: it may have expired")
+        raise CommandError("the relay has no body of this event: it may have expired")

@@ -1,4 +1,4 @@
-"""`relay source`: who sends webhooks, why some of them were refused, and what is kept of those."""
+"""`relay source`: the deployed sources, their refused requests, handshakes and quarantines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.terminal.options import Asked, Failure, aside, asking, json_line
+from cli.terminal.options import CommandError, GlobalOptions, global_options, json_line, note
 from relay.config import secret_names
 from relay.model.refusal import UNKNOWN_SOURCE_NAME, Reason
 
@@ -20,42 +20,43 @@ AGENT_MAX_CHARS = 60
 
 @click.group()
 def source() -> None:
-    """Ask about sources: who sends webhooks."""
+    """Ask about the sources of webhooks."""
 
 
 @source.command("list")
-@asking
-def list_(asked: Asked) -> None:
-    """List the deployed sources: scheme, URL, URL groups, how the same event is known again, secrets, schedule."""
+@global_options
+def list_(options: GlobalOptions) -> None:
+    """List the deployed sources: scheme, URL, URL groups, how duplicates are found, secrets, schedule."""
     from cli.client import secrets
     from cli.client.api import Deployed
     from cli.client.aws import Denied
     from cli.schemes import identity
     from cli.terminal.tables import Column, table
 
-    config = Deployed.find(asked.name).config()
-    sources, kept = config["sources"], config.get("counts", {}).get("quarantined", {})
-    held: dict[str, int] | None = None
+    config = Deployed.find(options.name).config()
+    sources, quarantined = config["sources"], config.get("counts", {}).get("quarantined", {})
+    secret_counts: dict[str, int] | None = None
     try:
-        held = secrets.counts(asked.name)
+        secret_counts = secrets.counts(options.name)
     except Denied:
-        aside(f"the secret {secret_names.sources(asked.name)} isn't yours to read: how many there are isn't shown")
+        name = secret_names.sources(options.name)
+        note(f"your AWS identity may not read the secret {name}: the number of values isn't shown")
     records = [
         {
             "name": name,
-            "scheme": it["scheme"],
-            "url": it["url"],
-            "url_groups": list(dict.fromkeys(group for route in it["routes"] for group in route["to"])),
-            "same_event_by": "each tick is an event" if it.get("schedule") else identity(it["row"]),
-            "secrets": None if held is None or it.get("schedule") else held.get(name, 0),
-            "quarantine_s": it.get("quarantine_s"),
-            "quarantined": kept.get(name),
-            "cron": it["schedule"]["cron"] if it.get("schedule") else None,
-            "timezone": it["schedule"]["timezone"] if it.get("schedule") else None,
+            "scheme": settings["scheme"],
+            "url": settings["url"],
+            "url_groups": list(dict.fromkeys(group for route in settings["routes"] for group in route["to"])),
+            "same_event_by": "each tick is an event" if settings.get("schedule") else identity(settings["row"]),
+            "secrets": None if secret_counts is None or settings.get("schedule") else secret_counts.get(name, 0),
+            "quarantine_s": settings.get("quarantine_s"),
+            "quarantined": quarantined.get(name),
+            "cron": settings["schedule"]["cron"] if settings.get("schedule") else None,
+            "timezone": settings["schedule"]["timezone"] if settings.get("schedule") else None,
         }
-        for name, it in sources.items()
+        for name, settings in sources.items()
     ]
-    if asked.as_json:
+    if options.as_json:
         for record in records:
             json_line(record)
         return
@@ -91,87 +92,97 @@ def _schedule_text(record: Mapping[str, Any]) -> str:
 @source.command("refusals")
 @click.argument("wanted", metavar="[SOURCE]", required=False)
 @click.option("--reason", type=click.Choice([it.value for it in Reason]), help="Only those refused for this reason.")
-@asking
-def refusals(asked: Asked, wanted: str | None, reason: str | None) -> None:
+@global_options
+def refusals(options: GlobalOptions, wanted: str | None, reason: str | None) -> None:
     """Show why requests to sources were refused: how many, the last of them, and the likely cause.
 
-    Without SOURCE those of all sources, and of (unknown): whatever was sent to a source that there isn't, or to another
-    path than a webhook's.  What a refused request says of itself is untrusted: nobody knows who wrote it.
+    Without SOURCE, all sources are shown, and (unknown): requests to sources that don't exist, or to paths that are no
+    webhook's.  The texts of refused requests are untrusted: anybody may have written them.
 
-    The counts are short of what an ended function had not written yet.  CloudWatch has the exact ones: namespace
-    FanoutRelay, metric Refused, dimensions relay, source, reason.
+    The counts may be a little low, because a function may end before it writes its last ones.  CloudWatch has the
+    exact counts: namespace FanoutRelay, metric Refused, dimensions relay, source, reason.
     """
     from cli.client.api import Deployed
 
-    deployed = Deployed.find(asked.name)
+    deployed = Deployed.find(options.name)
     answers = [deployed.get("sources", it, "refusals") for it in _names(deployed, wanted)]
-    counts = [{**it, "source": answer["source"]} for answer in answers for it in answer["counts"]]
+    counts = [{**count, "source": answer["source"]} for answer in answers for count in answer["counts"]]
     found = [
-        {**it, "count": count["count"], "count_since": count["since"]}
+        {**refusal, "count": count["count"], "count_since": count["since"]}
         for answer in answers
-        for it in answer["refusals"]
+        for refusal in answer["refusals"]
         for count in answer["counts"]
-        if count["reason"] == it["reason"] and reason in {None, it["reason"]}
+        if count["reason"] == refusal["reason"] and reason in {None, refusal["reason"]}
     ]
     found.sort(key=lambda it: str(it["at"]), reverse=True)
-    if asked.as_json:
+    if options.as_json:
         for record in found:
             json_line(record)
     elif found:
-        _tell([it for it in counts if reason in {None, it["reason"]}], found)
+        _print_refusals([it for it in counts if reason in {None, it["reason"]}], found)
     else:
-        aside("nothing was refused in the last seven days")
+        note("nothing was refused in the last seven days")
 
 
 @source.command("handshake")
 @click.argument("wanted", metavar="SOURCE")
-@asking
-def handshake(asked: Asked, wanted: str) -> None:
-    """Show what the last handshake of a source told: a token to paste at the provider, as Notion wants it.
+@global_options
+def handshake(options: GlobalOptions, wanted: str) -> None:
+    """Show the token of a source's last handshake, which some providers, such as Notion, want pasted back.
 
-    Whoever knew the URL may have sent it, so it is untrusted: the provider refuses a token that isn't its own.
+    The token is untrusted: anybody who knows the URL may have sent it.  The provider refuses a token that isn't its
+    own.
     """
     from cli.client.api import Deployed
 
-    deployed = Deployed.find(asked.name)
+    deployed = Deployed.find(options.name)
     found = deployed.get("sources", _names(deployed, wanted)[0], "refusals")["handshake"]
-    if asked.as_json:
+    if options.as_json:
         json_line({"source": wanted, **(found or {"at": None, "kept": {}})})
     elif found:
         from cli.terminal.tables import facts, time_text
 
         facts({"at": time_text(found["at"]), **found["kept"]})
-        aside(f"paste it at the provider; once it takes it, set it with `relay secret set {wanted}`")
+        note(f"paste the token at the provider; once it is accepted, run `relay secret set {wanted}`")
     else:
-        aside(f"no handshake of {wanted} told anything in the last day")
+        note(f"no handshake of {wanted} had a token in the last day")
 
 
 @source.command("quarantine")
 @click.argument("wanted", metavar="SOURCE")
-@click.option("--release", is_flag=True, help="Let in what passes, as if it had come when it came.")
-@click.option("--discard", is_flag=True, help="Forget what is named by --id; without, what wouldn't be let in now.")
-@click.option("--id", "ids", metavar="ID", multiple=True, help="Only this one; may be given several times.")
-@click.option("--yes", is_flag=True, help="Don't ask whether --discard is meant; without a terminal it must be said.")
-@asking
-def quarantine(asked: Asked, /, wanted: str, release: bool, discard: bool, ids: tuple[str, ...], yes: bool) -> None:  # noqa: FBT001
-    """Show what is kept of what a source sent and was refused for its signature alone, and which of it would pass now.
+@click.option("--release", is_flag=True, help="Accept the requests that pass, with their original arrival time.")
+@click.option("--discard", is_flag=True, help="Delete the requests of --id; without --id, those that don't pass now.")
+@click.option("--id", "ids", metavar="ID", multiple=True, help="Only this request; may be given several times.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation of --discard; needed if there is no terminal.")
+@global_options
+def quarantine(
+    options: GlobalOptions,
+    /,
+    wanted: str,
+    release: bool,  # noqa: FBT001
+    discard: bool,  # noqa: FBT001
+    ids: tuple[str, ...],
+    yes: bool,  # noqa: FBT001
+) -> None:
+    """Show a source's quarantine: requests refused for their signature alone, and which of them would pass now.
 
-    It is proven against the secrets as they are now, and by how old it was when it came.  Set the right one first
-    (`relay secret set SOURCE`), then --release.  Nobody knows who wrote what doesn't pass.
+    Each request is verified with the present secrets, as of the time of its arrival.  Set the right secret first
+    (`relay secret set SOURCE`), then run this with --release.  Requests that don't pass are untrusted: anybody may have
+    written them.
     """
     from cli import quarantine
     from cli.client.api import Deployed
 
     if release and discard:
-        raise click.UsageError("either --release or --discard")
-    deployed = Deployed.find(asked.name)
-    kept = quarantine.Kept.of(deployed, wanted)
+        raise click.UsageError("--release and --discard contradict each other: choose one")
+    deployed = Deployed.find(options.name)
+    requests = quarantine.Quarantine.of(deployed, wanted)
     if release:
-        quarantine.release(kept, list(ids), as_json=asked.as_json)
+        quarantine.release(requests, list(ids), as_json=options.as_json)
     elif discard:
-        quarantine.discard(kept, list(ids), yes=yes, as_json=asked.as_json)
+        quarantine.discard(requests, list(ids), yes=yes, as_json=options.as_json)
     else:
-        quarantine.show(kept, list(ids), as_json=asked.as_json)
+        quarantine.print_requests(requests, list(ids), as_json=options.as_json)
 
 
 def _names(deployed: Deployed, wanted: str | None) -> list[str]:
@@ -179,11 +190,11 @@ def _names(deployed: Deployed, wanted: str | None) -> list[str]:
     if wanted is None:
         return known
     if wanted not in known:
-        raise Failure(f"there is no source {wanted}: there are {', '.join(known)}")
+        raise CommandError(f"there is no source {wanted}: there are {', '.join(known)}")
     return [wanted]
 
 
-def _tell(counts: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+def _print_refusals(counts: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
     from cli.terminal.tables import Column, facts, heading, line, table, time_text
 
     table(
@@ -196,10 +207,10 @@ def _tell(counts: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
         ],
         sorted(counts, key=lambda it: str(it["last_at"]), reverse=True),
     )
-    heading("The last of each (untrusted: strangers may have written what they say)")
-    for it in found:
-        line(f"{time_text(it['at'])}  {it['source']}  {it['reason']}  {it['message']}")
-        facts({"  from": _sender(it), "  what": _what(it), "  likely cause:": it["likely_cause"]})
+    heading("The last of each (untrusted: anybody may have written them)")
+    for refusal in found:
+        line(f"{time_text(refusal['at'])}  {refusal['source']}  {refusal['reason']}  {refusal['message']}")
+        facts({"  from": _sender(refusal), "  what": _request(refusal), "  likely cause:": refusal["likely_cause"]})
 
 
 def _sender(refused: Mapping[str, Any]) -> str:
@@ -207,7 +218,7 @@ def _sender(refused: Mapping[str, Any]) -> str:
     return f"{refused['source_ip'] or '?'} {agent[:AGENT_MAX_CHARS]}{'…' if len(agent) > AGENT_MAX_CHARS else ''}"
 
 
-def _what(refused: Mapping[str, Any]) -> str:
+def _request(refused: Mapping[str, Any]) -> str:
     from cli.terminal.tables import size_text
 
     what = f"{refused['method']} {refused['path']} {size_text(refused['size_bytes'])}"

@@ -1,5 +1,5 @@
-"""What a person sees and types: options that several commands share, failures, tables, and streams that may break.
+"""The command at the terminal: shared options, errors, tables, and streams that may break.
 
-`options` has what every command is handed (`Asked`) and how it fails (`Failure`); `tables` prints rows for people.
-Nothing here asks the network.
+`options` has the options of every command (`GlobalOptions`) and the error of every command (`CommandError`).  `tables`
+prints rows for people.  Nothing here uses the network.
 """

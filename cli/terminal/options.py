@@ -1,6 +1,6 @@
-"""What all commands share: the global options, how a failure is told, and times as people write them.
+"""Shared by all commands: the global options, the error, times and ids as people type them, and lines of output.
 
-Nothing here is slow to import: `relay --help` needs it all.
+Everything here is quick to import, because `relay --help` loads this module.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ P = ParamSpec("P")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Failure(click.ClickException):
-    """An expected error: told in one line that says what to do; exit status 1."""
+class CommandError(click.ClickException):
+    """An expected error: one line on standard error that says what to do.  The exit status is 1."""
 
     exit_code = 1
 
@@ -36,15 +36,20 @@ class Failure(click.ClickException):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The global options: which relay, and whether a program reads the answer."""
+class GlobalOptions:
+    """The global options.
+
+    Attributes:
+        name: The relay's name, which is its stack's.
+        as_json: Print JSON for programs, one object a line.
+    """
 
     name: str
     as_json: bool
 
 
 def _relay_name(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Take a relay's name: it is a stack's, and stands in the names of its secrets."""
+    """Check a relay's name, which is also its stack's name and a part of its secrets' names."""
     if value is not None and not re.fullmatch(r"[a-z][a-z0-9-]{0,63}", value):
         raise click.BadParameter("a relay's name is lower-case letters, digits and '-', beginning with a letter")
     return value
@@ -58,8 +63,11 @@ json_option = functools.partial(
 )
 
 
-def asking(function: Callable[Concatenate[Asked, P], None]) -> Callable[P, None]:
-    """Give a command the global options, which may also stand before it, as its first argument."""
+def global_options(function: Callable[Concatenate[GlobalOptions, P], None]) -> Callable[P, None]:
+    """Add the global options to a command, and pass them as the first argument.
+
+    People may also type them before the command: `relay --json event list`.
+    """
 
     @name_option()
     @json_option()
@@ -67,8 +75,8 @@ def asking(function: Callable[Concatenate[Asked, P], None]) -> Callable[P, None]
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
         root = click.get_current_context().find_root().params
         name, as_json = kwargs.pop("name"), kwargs.pop("as_json")
-        asked = Asked(str(name or root["name"]), as_json=bool(as_json or root["as_json"]))
-        function(asked, *args, **kwargs)
+        options = GlobalOptions(str(name or root["name"]), as_json=bool(as_json or root["as_json"]))
+        function(options, *args, **kwargs)
 
     return command
 
@@ -79,7 +87,7 @@ class Moment(click.ParamType[datetime]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Return the aware UTC time that *value* says."""
+        """Return *value* as an aware time in UTC."""
         if isinstance(value, datetime):
             return value
         if age := re.fullmatch(r"([0-9]+)([smhdw])", value.strip()):
@@ -101,18 +109,19 @@ class Moment(click.ParamType[datetime]):
             self.fail(f"{value!r} is before or after all time", param, ctx)
 
 
-def event_named(text: str) -> str:
-    """Return the id (rly_…) of the event that *text* names: by it, by a delivery's (dlv_…), or as SOURCE:ID.
+def event_id_of(text: str) -> str:
+    """Return the event id (rly_…) for *text*: an event id, a delivery id (dlv_…) or SOURCE:ID.
 
-    It is reckoned here, since no path can carry all that a source may call an event: a `/`, or 1,000 characters.
+    The command computes the id of SOURCE:ID itself, because a source's id may not fit into a URL's path: an id may have
+    a `/`, or 1,000 characters.
 
     Raises:
-        click.BadParameter: It is none of them.
+        click.BadParameter: *text* is none of these.
     """
     from relay.model.ids import event_id, split_delivery_id
 
     source, colon, key = text.partition(":")
-    if colon and source and key:  # bytes that are no text came as the relay reads them from anybody
+    if colon and source and key:  # decoded as the relay decodes a source's bytes
         return event_id(source, key.encode(errors="replace").decode())
     found = split_delivery_id(text)[0] if text.startswith("dlv_") else text
     if not colon and re.fullmatch("rly_[a-z0-9]+", found):
@@ -121,20 +130,20 @@ def event_named(text: str) -> str:
 
 
 def iso(moment: datetime) -> str:
-    """Return *moment* as the relay takes it: ISO 8601, UTC."""
+    """Return *moment* in the form of the relay's API: ISO 8601, UTC, with microseconds."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def printable(text: str) -> str:
-    """Return *text* on one line, without the control characters by which a stranger could steer a terminal."""
+    """Return *text* on one line; control characters, which could steer a terminal, become spaces."""
     return "".join(it if it.isprintable() else " " for it in text)
 
 
 def json_line(record: object) -> None:
-    """Print *record* as one line of JSON, in ASCII: any terminal and any pipe takes it."""
+    """Print *record* as one line of JSON, in ASCII, which every terminal and pipe can show."""
     click.echo(json.dumps(record))
 
 
-def aside(text: str) -> None:
-    """Tell people something on standard error, so that it stays out of what a program reads."""
+def note(text: str) -> None:
+    """Print a note for people on standard error; programs read standard output."""
     click.echo(printable(text), err=True)

@@ -1,7 +1,6 @@
-"""Standard streams that take whatever is written, and end quietly.
+"""Standard streams that accept every character, and end quietly.
 
-Hides what may be wrong with them: an encoding that lacks a character, a stream that is closed, a reader who has gone, a
-disk that is full.
+Handles encodings that lack a character, closed streams, readers who have gone, and full disks.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 class _Ascii(io.TextIOWrapper):
-    """A stream that says that it takes UTF-8, and replaces all that isn't ASCII.
+    """A stream that names UTF-8 as its encoding, and writes `?` for characters outside ASCII.
 
-    To a stream that says that it takes ASCII click writes UTF-8 all the same.
+    click writes UTF-8 to a stream that names ASCII.
     """
 
     def write(self, text: str) -> int:
-        """Write *text*, what isn't ASCII as `?`."""
+        """Write *text*, with `?` for characters outside ASCII."""
         return super().write(text.encode("ascii", "replace").decode())
 
 
 @contextmanager
-def standing() -> Iterator[None]:
-    """Have the standard streams take anything meanwhile; where output can't be written, end with status 1."""
-    sys.stdin = sys.stdin or _nothing("r")
+def tolerant_streams() -> Iterator[None]:
+    """Make the standard streams accept every character meanwhile; exit with status 1 if output can't be written."""
+    sys.stdin = sys.stdin or _null_device("r")
     sys.stdout, sys.stderr = _tolerant(sys.stdout), _tolerant(sys.stderr)
     try:
         try:
@@ -42,19 +41,19 @@ def standing() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except OSError as error:
-        gone = error.errno == errno.EPIPE  # whoever read has had enough
+        gone = error.errno == errno.EPIPE  # the reader closed the pipe
         if not gone and error.errno not in _UNWRITABLE:
             raise
-        sys.stdout = _nothing("w")  # else Python would try again, and complain, as it ends
+        sys.stdout = _null_device("w")  # Python flushes the stream once more at its end, and would print an error
         if not gone:
-            with suppress(OSError):  # it may have been standard error
+            with suppress(OSError):  # standard error may be the broken stream
                 print(f"error: the output can't be written: {error.strerror}", file=sys.stderr)
         sys.exit(1)
 
 
 def _tolerant(stream: TextIO | None) -> TextIO:
     if stream is None:
-        return _nothing("w")
+        return _null_device("w")
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     if codecs.lookup(stream.encoding).name == "ascii":
@@ -64,5 +63,5 @@ def _tolerant(stream: TextIO | None) -> TextIO:
     return stream
 
 
-def _nothing(mode: Literal["r", "w"]) -> TextIO:
-    return open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123  # it stands until the process ends
+def _null_device(mode: Literal["r", "w"]) -> TextIO:
+    return open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123  # open until the process ends

@@ -1,6 +1,6 @@
-"""What people read: tables whose ids are always whole, on a terminal and in a pipe, and one JSON object a line.
+"""Tables, facts and lines for people, on a terminal and in a pipe; ids are never cut.
 
-Hides rich.  No text of a stranger's reaches the terminal as more than text.
+The only module that prints with rich.  Control characters in strangers' texts never reach the terminal.
 """
 
 from __future__ import annotations
@@ -43,17 +43,19 @@ STYLES = {
 PIPE_WIDTH_MAX = 10_000
 TENTHS_BELOW_S = 10
 GAP = 2
-NARROWEST = 8  # of a column that wraps
-WHOLE_MAX = 64  # of a word in what is no table's: a hash fits
-WIDTH_MIN = 20  # of a terminal
+NARROWEST = 8  # characters of a column that wraps
+WHOLE_MAX = 64  # characters of a word that `facts` keeps whole: a SHA-256 fits
+WIDTH_MIN = 20  # characters of a terminal
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its title and how a record fills it.
+    """A column of a table.
 
     Attributes:
-        whole: Never wrapped, however narrow the terminal: an id, that one copies.
+        title: The text at the top.
+        cell: Returns the value of a record's cell.
+        whole: Never wrap a cell, however narrow the terminal: people copy ids.
     """
 
     title: str
@@ -78,7 +80,7 @@ def table(columns: Iterable[Column], records: Iterable[Mapping[str, Any]]) -> No
 
 
 def facts(pairs: Mapping[str, object]) -> None:
-    """Print *pairs* as two columns; what is None is left out."""
+    """Print *pairs* as two columns, without those whose value is None."""
     shown = Table.grid(padding=(0, GAP, 0, 0))
     shown.add_column(style="bold", no_wrap=True)
     shown.add_column(overflow="fold")
@@ -86,14 +88,14 @@ def facts(pairs: Mapping[str, object]) -> None:
     for name, value in pairs.items():
         if value is not None:
             text = _text(value)
-            widest = max((len(word) for word in text.plain.split()), default=0)  # an id, that one copies
+            widest = max((len(word) for word in text.plain.split()), default=0)  # may be an id, which people copy
             needed = max(needed, len(name) + GAP + min(widest, WHOLE_MAX))
             shown.add_row(name, text)
     _print(shown, needed)
 
 
 def heading(text: str) -> None:
-    """Print the title of what follows."""
+    """Print a title."""
     _print(Text(f"\n{text}", style="bold"))
 
 
@@ -103,7 +105,7 @@ def line(text: str) -> None:
 
 
 def time_text(value: object) -> str:
-    """Return an ISO 8601 time in whole seconds, as people read it."""
+    """Return an ISO 8601 time in whole seconds for people, such as 2026-11-24 08:31:08Z."""
     if not isinstance(value, str):
         return "-"
     try:
@@ -113,14 +115,14 @@ def time_text(value: object) -> str:
 
 
 def age_text(moment: datetime | None) -> str:
-    """Return how long ago *moment* was, in its largest whole unit, as people read it."""
+    """Return the time since *moment* in its largest whole unit, such as 3 d."""
     if moment is None:
         return "?"
     return _whole_text(max(0, int((datetime.now(UTC) - moment).total_seconds())))
 
 
 def ago_text(value: object) -> str:
-    """Return how long ago an ISO 8601 time was, as people read it."""
+    """Return the time since an ISO 8601 time, such as 3 d ago."""
     try:
         return f"{age_text(datetime.fromisoformat(value))} ago" if isinstance(value, str) else "-"
     except ValueError:
@@ -128,7 +130,7 @@ def ago_text(value: object) -> str:
 
 
 def span_text(seconds: float | None) -> str:
-    """Return a time that something took, as people read it."""
+    """Return a duration for people, such as 1.5 s or 3 min."""
     if seconds is None:
         return "-"
     return f"{seconds:.1f} s" if seconds < TENTHS_BELOW_S else _whole_text(int(seconds))
@@ -143,7 +145,7 @@ def _whole_text(seconds: int) -> str:
 
 
 def size_text(size_bytes: object) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes for people, such as 9.8 KiB."""
     if not isinstance(size_bytes, int):
         return "-"
     if size_bytes < 1024:
@@ -157,7 +159,7 @@ def _text(value: object) -> Text:
 
 
 def _print(shown: Table | Text, needed: int = 0) -> None:
-    """Print *shown* as wide as it needs in a pipe; on a terminal as narrow as that is, but never below *needed*."""
+    """Print *shown* at full width in a pipe; on a terminal at its width, but never below *needed* characters."""
     terminal = sys.stdout.isatty()
     if not terminal:
         wide = Console(file=sys.stdout, width=PIPE_WIDTH_MAX)

@@ -1010,23 +1010,23 @@ FAULTS = (
     ),
     Fault(
         "secret-written-over-anothers",
-        "cli/client/kept.py",
+        "cli/client/secret_object.py",
         "VersionStages=[LABEL]",
         'VersionStages=["AWSCURRENT"]',
-        ("tests/unit/cli/test_kept.py",),
+        ("tests/unit/cli/test_secret_object.py",),
     ),
     Fault(
         "lost-race-for-a-secret-told-as-won",
-        "cli/client/kept.py",
+        "cli/client/secret_object.py",
         "client.exceptions.ResourceNotFoundException):\n            return False",
         "client.exceptions.ResourceNotFoundException):\n            return True",
-        ("tests/unit/cli/test_kept.py",),
+        ("tests/unit/cli/test_secret_object.py",),
     ),
     Fault(
         "token-kept-untried",
-        "cli/commands/secret.py",
-        "if trouble is not None and not force:",
-        "if trouble is not None and trouble.region and not force:",
+        "cli/new_secret.py",
+        "if problem is not None and not force:",
+        "if problem is not None and problem.region and not force:",
         ("tests/unit/cli/test_secret_qstash.py",),
     ),
     Fault(
@@ -1054,7 +1054,7 @@ FAULTS = (
         "who-may-not-ask-is-stopped",
         "cli/account.py",
         """    except aws.Denied as error:
-        return Finding(check, "skipped", f"can't be looked at: {error.message}")
+        return Finding(check, "skipped", f"can't be checked: {error.message}")
     except""",
         "    except",
         ("tests/unit/cli/test_account.py",),
@@ -1103,9 +1103,9 @@ FAULTS = (
     ),
     Fault(
         "doctor-takes-an-empty-page-for-the-end",
-        "cli/checks.py",
-        'any(self._relay.pages("deliveries", 1, **query))',
-        'bool(self._relay.get("deliveries", limit="1", **query)["deliveries"])',
+        "cli/operation.py",
+        'any(relay.pages("deliveries", 1, **query))',
+        'bool(relay.get("deliveries", limit="1", **query)["deliveries"])',
         ("tests/unit/cli/test_doctor.py",),
     ),
     Fault(

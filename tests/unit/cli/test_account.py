@@ -138,7 +138,7 @@ def test_a_node_too_old_stops_and_one_past_its_end_is_told(
 def test_no_node_is_told(ready: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert finding(ready, tmp_path, "Node")[1]["found"].startswith("there is none")
+    assert finding(ready, tmp_path, "Node")[1]["found"].startswith("the CDK needs Node")
 
 
 def test_a_warning_of_the_account_fails_a_strict_check(
@@ -255,7 +255,7 @@ def test_who_may_not_ask_is_told_and_not_stopped(
         status, found = finding(ready, tmp_path, check)
 
     assert (status, found["state"]) == (0, "skipped")
-    assert "can't be looked at" in found["found"]
+    assert "can't be checked" in found["found"]
 
 
 # -- QStash -----------------------------------------------------------------------------------------------------------

@@ -304,7 +304,7 @@ def test_what_is_refused_as_it_must_be_is_a_success(deployed: Relay, option: str
         assert 360 <= time.time() - signed_s < 420
 
 
-@pytest.mark.parametrize(("status", "answer", "words"), [(202, ACCEPTED, "took 1 of 1"), (503, REFUSED, "failed")])
+@pytest.mark.parametrize(("status", "answer", "words"), [(202, ACCEPTED, "accepted 1 of 1"), (503, REFUSED, "failed")])
 def test_what_is_not_refused_and_must_be_is_a_failure(
     deployed: Relay, status: int, answer: dict[str, Any], words: str
 ) -> None:
@@ -345,7 +345,7 @@ def test_a_carried_signature_can_not_be_made_stale(deployed: Relay, tmp_path: Pa
     shown = deployed.run("send", str(file), "--stale")
 
     assert shown.exit_code == 1
-    assert "carries a signature" in shown.stderr
+    assert "has a signature" in shown.stderr
 
 
 def test_tampering_and_staleness_are_shown_one_by_one(undeployed: Relay) -> None:

@@ -80,7 +80,7 @@ def test_each_destination_is_a_line_and_a_dead_one_is_marked(deployed: Relay) ->
         ["quiet", "idle", "0", "-", "-", "0", "0", "0", "-"],
     ]
     assert shown.exit_code == 0
-    assert "erp: nothing arrived" in shown.stderr
+    assert "erp: every attempt failed" in shown.stderr
     assert "ledger" not in shown.stderr
 
 
@@ -126,12 +126,12 @@ def test_a_program_gets_one_object_a_destination(deployed: Relay) -> None:
 def test_where_not_all_was_read_that_is_said(deployed: Relay) -> None:
     says(deployed, fine(), complete=False)
 
-    assert "the oldest is missing" in deployed.run("destination", "list").stderr
+    assert "the oldest deliveries are missing" in deployed.run("destination", "list").stderr
 
 
 def test_one_destination_is_shown_with_who_paused_it(deployed: Relay) -> None:
-    it = fine() | {"paused": PAUSED}
-    says(deployed, it, path="/ledger")
+    health = fine() | {"paused": PAUSED}
+    says(deployed, health, path="/ledger")
 
     shown = deployed.run("destination", "show", "ledger").stdout
     as_json = deployed.run("destination", "show", "ledger", "--json").stdout
@@ -154,7 +154,7 @@ def test_a_destination_is_paused_and_what_that_means_is_said(deployed: Relay) ->
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert "erp is paused" in first.stdout
     assert "relay destination resume erp" in first.stderr
-    assert "was paused already" in second.stdout
+    assert "is already paused" in second.stdout
     assert "user/ada" in second.stdout
     assert json.loads(third.stdout) == answer
 

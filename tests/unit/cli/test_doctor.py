@@ -111,7 +111,7 @@ def _with_discord(relay: Relay, *values: str) -> None:
     relay.secretsmanager.put_secret_value(SecretId=f"{relay.name}/sources", SecretString=json.dumps(held))
 
 
-@pytest.mark.parametrize(("older", "which"), [((), "it"), (("00" * 32,), "the newest")])
+@pytest.mark.parametrize(("older", "which"), [((), "the secret"), (("00" * 32,), "the newest")])
 def test_a_secret_that_its_scheme_can_not_use_is_to_be_set_again(
     whole: Relay, older: tuple[str, ...], which: str
 ) -> None:
@@ -120,7 +120,7 @@ def test_a_secret_that_its_scheme_can_not_use_is_to_be_set_again(
     missing = _only_missing(whole)
 
     assert missing["check"] == "signing secret of acme"
-    assert missing["found"].startswith(f"{which} can't be used with its scheme: it must be the public key, 32 bytes")
+    assert missing["found"].startswith(f"{which} can't be used with the scheme: it must be the public key, 32 bytes")
     assert missing["next"] == f"relay --name {whole.name} secret set acme"
     assert "s3cr3t" not in "".join(whole.shown)
 
@@ -130,7 +130,7 @@ def test_a_secret_that_its_scheme_can_not_use_is_to_be_set_again(
     [
         (("00" * 32,), "one"),
         (("00" * 32, "s3cr3t"), "one; 1 older can't be used"),
-        (("00" * 32, "s3cr3t", "11" * 32), "2, of which any may sign; 1 older can't be used"),
+        (("00" * 32, "s3cr3t", "11" * 32), "2, each of which may sign; 1 older can't be used"),
     ],
     ids=["one", "and a slip", "a slip between"],
 )
@@ -139,7 +139,7 @@ def test_a_slip_that_was_set_right_is_no_failure(whole: Relay, values: tuple[str
 
     looked = _examined(whole)["signing secret of acme"]
 
-    its_url = f"; its URL is {whole.server.url}/webhooks/acme"
+    its_url = f"; the source's URL is {whole.server.url}/webhooks/acme"
     assert (looked["state"], looked["found"]) == ("ok", found + its_url)
 
 
@@ -163,7 +163,7 @@ def test_a_token_of_another_region_is_told_with_the_command_that_says_so(
 
         missing = _only_missing(whole)
 
-    assert (missing["check"], missing["found"]) == ("QStash", "that token is of the US region")
+    assert (missing["check"], missing["found"]) == ("QStash", "the token belongs to the US region")
     assert missing["next"] == f"relay --name {whole.name} secret set qstash --url {america.url}"
 
 
@@ -192,9 +192,9 @@ def test_all_that_differs_in_qstash_is_named_and_mended_by_the_command_told(whol
 @pytest.mark.parametrize(
     ("ago", "state", "found"),
     [
-        (None, "ok", "the audit hasn't looked for drift yet"),
-        (timedelta(minutes=65), "ok", "the audit last looked for drift {}"),
-        (timedelta(hours=3, minutes=1), "look", "but the audit, which looks for drift once an hour, last did so {}"),
+        (None, "ok", "the audit hasn't checked for drift yet"),
+        (timedelta(minutes=65), "ok", "the audit last checked for drift {}"),
+        (timedelta(hours=3, minutes=1), "look", "but the audit, which checks for drift once an hour, last did so {}"),
     ],
 )
 def test_when_the_audit_last_looked_for_drift_is_told(
@@ -341,7 +341,7 @@ def test_a_source_that_is_to_be_reconciled_needs_githubs_token(whole: Relay) -> 
     mended = _examined(whole)["secret github-api"]
 
     assert missing["check"] == "secret github-api"
-    assert "what github sent and never came isn't asked for" in missing["found"]
+    assert "lost events of github can't be requested again" in missing["found"]
     assert missing["next"] == f"relay --name {whole.name} secret set github-api"
     assert (mended["state"], mended["found"]) == ("ok", f"a token in {whole.name}/github")
 

@@ -68,7 +68,7 @@ def test_check_names_every_mistake(file: Path) -> None:
     assert (shown.exit_code, as_json.exit_code) == (1, 1)
     for path in ("sources.github.scheme", "sources.github.to"):
         assert path in shown.stdout
-    assert shown.stderr == f"error: {file} has 2 mistakes: mend and check it again\n"
+    assert shown.stderr == f"error: {file} has 2 mistakes: fix them, then run `relay check` again\n"
     told = [json.loads(it) for it in as_json.stdout.splitlines()]
     assert {(it["path"], it["line"], it["ok"]) for it in told} == {
         ("sources.github.scheme", 3, False),

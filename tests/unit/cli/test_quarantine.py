@@ -61,7 +61,7 @@ def test_what_is_kept_is_listed_with_what_would_pass(keeping: Relay) -> None:
     assert first.split() == [*(IDS[0], "2026-11-24", "08:31:08Z", "9.8", "KiB", "passes"), *first.split()[6:]]
     assert "push 72d3162e" in first
     assert "X-Hub-Signature-256 doesn't match" in second
-    assert "1 would be let in: `relay source quarantine github --release`" in shown.stderr
+    assert "1 would pass: run `relay source quarantine github --release`" in shown.stderr
     assert [it.query for it in keeping.server.asked(PATH)] == ["", "cursor=on"]
 
 
@@ -84,7 +84,7 @@ def test_where_nothing_would_pass_the_next_step_is_said(keeping: Relay) -> None:
 def test_nothing_kept_is_said(keeping: Relay) -> None:
     keeping.server.says("GET", PATH, answer())
 
-    assert "nothing that github sent is kept" in keeping.run("source", "quarantine", "github").stderr
+    assert "the quarantine of github is empty" in keeping.run("source", "quarantine", "github").stderr
 
 
 def test_what_passes_is_let_in_page_by_page(keeping: Relay) -> None:
@@ -96,7 +96,7 @@ def test_what_passes_is_let_in_page_by_page(keeping: Relay) -> None:
 
     assert shown.exit_code == 0
     assert "push rly_a" in shown.stdout
-    assert "1 let in, 0 had come again meanwhile; 1 stay" in shown.stderr
+    assert "1 released, 0 had arrived again meanwhile; 1 stay" in shown.stderr
     assert [it.json for it in keeping.server.asked(PATH)] == [
         {"action": "release"},
         {"action": "release", "cursor": "on"},
@@ -142,9 +142,11 @@ def test_discarding_leaves_what_would_pass(keeping: Relay) -> None:
 
 
 def test_discarding_asks_on_a_terminal(keeping: Relay) -> None:
-    status, shown = on_a_terminal("source", "quarantine", "github", "--discard", asked="could let them in", typed="n\n")
+    status, shown = on_a_terminal(
+        "source", "quarantine", "github", "--discard", asked="could still release them", typed="n\n"
+    )
 
-    assert (status, "Forget 1" in shown) == (1, True)
+    assert (status, "Delete 1" in shown) == (1, True)
     assert [it for it in keeping.server.asked(PATH) if it.method == "POST"] == []
 
 

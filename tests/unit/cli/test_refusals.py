@@ -49,8 +49,13 @@ def answer(*refusals: dict[str, Any], source: str = "github", count: int = 41) -
     """Return the answer to GET /v1/sources/{source}/refusals; each reason was refused *count* times."""
     reasons = dict.fromkeys(it["reason"] for it in refusals)
     counts = [
-        {"reason": it, "count": count, "since": "2026-11-20T08:00:00.000000Z", "last_at": "2026-11-24T08:31:08.123456Z"}
-        for it in reasons
+        {
+            "reason": reason,
+            "count": count,
+            "since": "2026-11-20T08:00:00.000000Z",
+            "last_at": "2026-11-24T08:31:08.123456Z",
+        }
+        for reason in reasons
     ]
     return {"source": source, "counts": counts, "refusals": list(refusals)}
 

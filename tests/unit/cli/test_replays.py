@@ -103,17 +103,17 @@ def test_a_count_that_stopped_before_the_end_says_so(deployed: Relay) -> None:
 
     shown = deployed.run("replay", "start", "--destination", "erp", "--dry-run")
 
-    assert "and more" in shown.stderr
+    assert "there are more" in shown.stderr
     assert shown.exit_code == 0
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ((), "say what to replay"),
-        (("--dry-run",), "say what to replay"),
-        (("--rate", "7"), "say what to replay"),
-        (("--reason", "why"), "say what to replay"),
+        ((), "name the deliveries"),
+        (("--dry-run",), "name the deliveries"),
+        (("--rate", "7"), "name the deliveries"),
+        (("--reason", "why"), "name the deliveries"),
         (("rly_1", "--source", "github"), "leave out"),
         (("rly_1", "--type", "push"), "leave out"),
         (("rly_1", "--status", "delivered"), "leave out"),
@@ -202,7 +202,7 @@ def test_a_replay_is_shown_with_its_deliveries(deployed: Relay) -> None:
 def test_a_replay_that_named_its_deliveries_says_so(deployed: Relay) -> None:
     deployed.server.says("GET", "/v1/replays/rpl_1", job(query={}, rate=0, by=None, reason=None, deliveries=[]))
 
-    assert "what was named" in deployed.run("replay", "show", "rpl_1").stdout
+    assert "the named ids" in deployed.run("replay", "show", "rpl_1").stdout
 
 
 @pytest.mark.parametrize(("verb", "state"), [("stop", "stopped"), ("resume", "running")])

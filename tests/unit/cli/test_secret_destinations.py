@@ -41,7 +41,7 @@ def test_one_is_kept_apart_from_the_others_and_replaced_by_the_next(deployed: Re
     assert first.stdout == f"{secret}: destination:erp is set\n"
     told = {"name": "destination:erp", "secret": secret, "values": 1, "changed": True}
     assert json.loads(second.stdout) == told
-    assert "was so already" in same.stdout
+    assert "is unchanged" in same.stdout
     assert deployed.kept("destinations") == {"erp": VALUE, "crm": "other"}
     assert deployed.kept("sources") == before
     assert first.stderr + other.stderr + second.stderr == ""
@@ -105,7 +105,7 @@ def test_one_is_taken_away_alone(deployed: Relay) -> None:
     shown = deployed.run("secret", "retire", "destination:erp", "--all", "--yes")
     again = deployed.run("secret", "retire", "destination:erp", "--all", "--yes")
 
-    assert shown.stdout == f"{deployed.name}/destinations: destination:erp is taken away\n"
+    assert shown.stdout == f"{deployed.name}/destinations: destination:erp is deleted\n"
     assert deployed.kept("destinations") == {"crm": "x"}
     assert again.exit_code == 1
     assert "relay secret list" in again.stderr
@@ -138,7 +138,7 @@ def test_where_they_may_not_be_read_that_is_told_if_one_is_needed(deployed: Rela
         naming(deployed)
         unneeded = deployed.run("secret", "list")
 
-    assert f"{deployed.name}/destinations isn't yours to read" in needed.stderr
+    assert f"{deployed.name}/destinations can't be shown" in needed.stderr
     assert ["destination:erp", "?", "-"] in rows(needed.stdout)
     assert "destinations" not in unneeded.stderr
 

@@ -92,4 +92,4 @@ def test_where_it_may_not_be_read_that_is_told_if_it_is_needed(deployed: Relay, 
 
     assert shown.exit_code == 0
     assert (["github-api", "?"] in [it[:2] for it in rows(shown.stdout)]) is needed
-    assert (f"{deployed.name}/github isn't yours to read" in shown.stderr) is needed
+    assert (f"{deployed.name}/github can't be shown" in shown.stderr) is needed

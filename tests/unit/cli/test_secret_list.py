@@ -136,7 +136,7 @@ def test_a_secret_that_may_not_be_read_is_told_and_the_rest_is_shown(
 
     assert shown.exit_code == 0
     assert [it[:2] for it in rows(shown.stdout)] == expected
-    assert shown.stderr == f"the secret {deployed.name}/{kind} isn't yours to read: what it holds isn't shown\n"
+    assert shown.stderr == f"the secret {deployed.name}/{kind} can't be shown: your AWS identity may not read it\n"
     hidden = [it for it in map(json.loads, as_json.stdout.splitlines()) if it["values"] is None]
     assert [it["name"] for it in hidden] == [name for name, count in expected if count == "?"]
     assert all(it["created_at"] is None for it in hidden)

@@ -99,7 +99,7 @@ def test_another_token_stays_at_the_url_before_and_says_so(undeployed: Relay, am
     shown = undeployed.run("secret", "set", "qstash", stdin="token-two")
 
     assert undeployed.kept("qstash") == {"token": "token-two", "url": america.url}
-    assert f"stays at {america.url}; --url {undeployed.server.url} goes back" in shown.stderr
+    assert f"stays {america.url}; --url {undeployed.server.url} restores" in shown.stderr
     assert undeployed.server.asked("/v2/keys") == []
 
 
@@ -156,18 +156,18 @@ def test_a_token_of_the_other_region_is_told_with_its_url(
     shown = undeployed.run("secret", "set", "qstash", stdin=TOKEN)
 
     assert shown.exit_code == 1
-    assert shown.stderr == f"error: that token is of the US region: add --url {america.url}\n"
+    assert shown.stderr == f"error: the token belongs to the US region: add --url {america.url}\n"
     assert holds_nothing(undeployed)
 
 
 def test_a_token_that_no_region_takes_is_refused(undeployed: Relay, america: Server) -> None:
-    for it in (undeployed.server, america):
-        it.says("GET", "/v2/keys", {"error": "unable to authenticate: invalid token"}, status=401)
+    for server in (undeployed.server, america):
+        server.says("GET", "/v2/keys", {"error": "unable to authenticate: invalid token"}, status=401)
 
     shown = undeployed.run("secret", "set", "qstash", stdin=TOKEN)
 
     assert shown.exit_code == 1
-    assert f"QStash at {undeployed.server.url} refuses that token (401): copy QSTASH_TOKEN" in shown.stderr
+    assert f"QStash at {undeployed.server.url} refuses the token (401): copy QSTASH_TOKEN" in shown.stderr
     assert holds_nothing(undeployed)
 
 
@@ -188,13 +188,13 @@ def test_where_nothing_answers_the_token_is_kept_only_with_force(undeployed: Rel
 
     shown = undeployed.run(*words, stdin=TOKEN)
     assert shown.exit_code == 1
-    assert shown.stderr.startswith(f"error: QStash can't be asked at {words[-1]} (")
-    assert "check the network, HTTPS_PROXY and --url, or keep it untried with --force" in shown.stderr
+    assert shown.stderr.startswith(f"error: QStash doesn't answer at {words[-1]} (")
+    assert "check the network, HTTPS_PROXY and --url, or store the token untested with --force" in shown.stderr
     assert holds_nothing(undeployed)
 
     forced = undeployed.run(*words, "--force", stdin=TOKEN)
     assert forced.exit_code == 0
-    assert "it is kept all the same" in forced.stderr
+    assert "the token is stored all the same" in forced.stderr
     assert undeployed.kept("qstash") == {"token": TOKEN, "url": words[-1]}
 
 
@@ -207,7 +207,7 @@ def test_what_is_no_qstash_is_not_taken_for_one(undeployed: Relay, status: int, 
         shown = undeployed.run("secret", "set", "qstash", "--url", other.url, stdin=TOKEN)
 
     assert shown.exit_code == 1
-    assert "refuses that token" not in shown.stderr
+    assert "refuses the token" not in shown.stderr
     assert holds_nothing(undeployed)
 
 
@@ -220,5 +220,5 @@ def test_a_proxy_stands_between_the_command_and_qstash(undeployed: Relay, monkey
 
     assert {(it.method, it.path) for it in proxy.calls} == {("CONNECT", "qstash.upstash.io:443")}
     assert shown.exit_code == 1
-    assert "QStash can't be asked at https://qstash.upstash.io (" in shown.stderr
+    assert "QStash doesn't answer at https://qstash.upstash.io (" in shown.stderr
     assert holds_nothing(undeployed)

@@ -70,7 +70,7 @@ def test_retire_all_on_a_terminal_asks_unless_told_yes(
     undeployed: Relay, flags: tuple[str, ...], typed: str, status: int
 ) -> None:
     undeployed.keep("sources", {"github": [entry("s3cr3t-new")]})
-    asked = "Take away all signing secrets of github?"
+    asked = "Delete all signing secrets of github?"
 
     ended, shown = on_a_terminal("secret", "retire", "github", "--all", *flags, asked=asked, typed=typed)
 

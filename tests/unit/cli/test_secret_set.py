@@ -44,7 +44,7 @@ def test_a_sixth_secret_drops_the_oldest_and_says_so(undeployed: Relay, flag: tu
     shown = undeployed.run("secret", "set", "github", *flag, stdin="s3cr3t-0")
 
     assert values(undeployed, "github") == [f"s3cr3t-{it}" for it in range(5)]
-    assert shown.stderr.startswith("note: github keeps 5 signing secrets: the oldest, set 5 d ago, is dropped")
+    assert shown.stderr.startswith("note: github has at most 5 signing secrets: the oldest, set 5 d ago, is dropped")
     assert shown.stderr.count("\n") == 1
 
 
@@ -123,7 +123,7 @@ def test_a_secret_that_somebody_broke_is_left_as_it_is(undeployed: Relay, held: 
     shown = undeployed.run("secret", "set", "github", stdin="s3cr3t-new")
 
     assert shown.exit_code == 1
-    assert "mend it in Secrets Manager" in shown.stderr
+    assert "fix it in Secrets Manager" in shown.stderr
     assert "s3cr3t" not in shown.output
     text = undeployed.secretsmanager.get_secret_value(SecretId=f"{undeployed.name}/sources")["SecretString"]
     assert text == held

@@ -29,7 +29,7 @@ def test_what_was_done_is_told_and_nothing_where_nothing_was(deployed: Relay) ->
     mended, whole = deployed.run("sync"), deployed.run("sync")
 
     assert (mended.exit_code, mended.stdout) == (0, "set erp of shop.audit\n")
-    assert (whole.exit_code, whole.stdout, whole.stderr) == (0, "", "QStash holds what was deployed\n")
+    assert (whole.exit_code, whole.stdout, whole.stderr) == (0, "", "QStash matches the last deploy\n")
 
 
 def test_a_plan_changes_nothing_and_fails_where_anything_differs(deployed: Relay) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.client import aws, kept
+from cli.client import aws, secret_object
 from tests.aws_wire import refused
 from tests.unit.cli.conftest import entry, values
 from tests.unit.cli.terminal import PROGRAM, TERMINAL_S
@@ -117,7 +117,7 @@ def test_many_at_once_lose_none(undeployed: Relay) -> None:
     sources = [f"source-{number}" for number in range(6)]
 
     with ThreadPoolExecutor(len(sources)) as people:
-        work = [people.submit(kept.change_object, name, partial(_with, it), "") for it in sources]
+        work = [people.submit(secret_object.change_object, name, partial(_with, it), "") for it in sources]
         assert [it.result() for it in work] == [True] * len(sources)
 
     assert sorted(undeployed.kept("sources")) == sources
@@ -133,10 +133,10 @@ def test_three_commands_at_once_lose_none(undeployed: Relay) -> None:
     command = [*PROGRAM, "--name", undeployed.name, "secret", "set"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     running = [subprocess.Popen([*command, it], **pipes) for it in sources]  # type: ignore[call-overload]  # noqa: S603
-    for it in running:
-        it.stdin.write(b"s3cr3t")
-        it.stdin.close()
-        it.stdin = None
+    for process in running:
+        process.stdin.write(b"s3cr3t")
+        process.stdin.close()
+        process.stdin = None
     told = [it.communicate(timeout=TERMINAL_S) for it in running]
 
     assert [it.returncode for it in running] == [0, 0, 0], told
@@ -175,14 +175,14 @@ def test_versions_have_one_label_of_the_relays_own(undeployed: Relay) -> None:
 def test_who_is_never_the_fastest_is_told_that_nothing_is_set(
     undeployed: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "PAUSE_MAX_S", 0)
+    monkeypatch.setattr(secret_object, "PAUSE_MAX_S", 0)
     undeployed.keep("sources", {})
 
     with before(MOVE, somebody_else(undeployed, "sources", times=100)):
         shown = undeployed.run("secret", "set", "github", stdin="s3cr3t-new")
 
     assert shown.exit_code == 1
-    assert "was changed by others each of the 12 times" in shown.stderr
+    assert "was changed by others at each of 12 tries" in shown.stderr
     assert "is set" not in shown.stdout
     assert "github" not in undeployed.kept("sources")
 
