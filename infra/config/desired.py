@@ -18,16 +18,17 @@ def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
     endpoints = {group: settings.endpoints(group) for group in settings.groups}
     grouped = {name for names in endpoints.values() for name in names}
     groups = {
-        group: [{"name": it, "url": settings.destination_url(it)} for it in names] for group, names in endpoints.items()
+        group: [{"name": name, "url": settings.destination_url(name)} for name in names]
+        for group, names in endpoints.items()
     }
     schedules = {
         name: {
-            "cron": f"CRON_TZ={it['timezone']} {it['cron']}",
+            "cron": f"CRON_TZ={schedule['timezone']} {schedule['cron']}",
             "destination": webhook_url(base_url, name),
-            **{part: it[part] for part in ("body", "content_type", "retries")},
+            **{part: schedule[part] for part in ("body", "content_type", "retries")},
         }
         for name, source in flat["sources"].items()
-        if (it := source.get("schedule"))
+        if (schedule := source.get("schedule"))
     }
     return {
         "relay": own,

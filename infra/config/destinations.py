@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, Tag, ValidationInfo, create_model, m
 from infra.config import urls
 from infra.config.publishing import BY_KIND
 from infra.config.schemes import Table
-from infra.config.types import Expression, HeaderValue, Name
+from infra.config.types import ExpressionText, HeaderValue, Name
 from relay.targets.kinds import GROUP_ID, KINDS
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _public_url(text: str, info: ValidationInfo) -> str:
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 
 
-class Secret(Table):
+class SecretName(Table):
     """`{ secret = "NAME" }`: what stands in Secrets Manager, as `relay secret set destination:NAME` puts it there."""
 
     secret: Annotated[Name, Field(description="The name in `relay secret set destination:NAME`.", examples=["erp"])]
@@ -52,7 +52,7 @@ class _Url(Table):
         ),
     ] = None
     headers: dict[
-        str, Annotated[Annotated[HeaderValue, Tag("(text)")] | Annotated[Secret, Tag("(table)")], BY_KIND]
+        str, Annotated[Annotated[HeaderValue, Tag("(text)")] | Annotated[SecretName, Tag("(table)")], BY_KIND]
     ] = Field(
         default_factory=dict,
         description="Headers that it alone gets; it is then published to alone, and QStash shows nobody their values.",
@@ -73,7 +73,7 @@ def _target_fields() -> dict[str, Any]:
 
 
 def _setting_type(setting: Setting) -> Any:
-    text = Expression if setting.is_expression else str
+    text = ExpressionText if setting.is_expression else str
     said = Field(
         min_length=setting.min_chars,
         max_length=setting.max_chars,

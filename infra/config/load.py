@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from infra.config import json_schema, lint, sizes
 from infra.config.flatten import flatten
-from infra.config.mistakes import ConfigError, Mistake, located, steps_of, told
+from infra.config.mistakes import ConfigError, Mistake, located, steps_of, told, walked
 from infra.config.models import Config
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         line = re.search(r"at line (\d+)", str(error))
         at = int(line[1]) if line else len(text.splitlines())
         raise ConfigError(path, [Mistake("", at, f"isn't TOML: {error}")]) from None
-    if raw is None or any(len(steps) > MAX_DEPTH for steps, _ in lint.walked(raw)):
+    if raw is None or any(len(steps) > MAX_DEPTH for steps, _ in walked(raw)):
         raise ConfigError(path, [Mistake("", None, f"has tables in tables, {MAX_DEPTH} deep: no setting is there")])
     return text, raw
 
@@ -80,9 +80,8 @@ def _sound(raw: dict[str, Any], context: dict[str, bool]) -> tuple[Config, list[
         except ValidationError as error:
             wrong = told(error, json_schema.settings_of) if wrong is None else wrong
             found = error.errors(include_url=False, include_context=False, include_input=False)
-            for table, key in [
-                _culprit(left, steps_of(it["loc"])[: -1 if it["type"] == "missing" else None]) for it in found
-            ]:
+            culprits = [_culprit(left, steps_of(it["loc"])[: -1 if it["type"] == "missing" else None]) for it in found]
+            for table, key in culprits:
                 table.pop(key, None)
 
 

@@ -9,10 +9,10 @@ import difflib
 import re
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydantic import ValidationError
@@ -65,17 +65,17 @@ class ConfigError(Exception):
 def told(error: ValidationError, settings_of: Callable[[Sequence[str | int]], list[str]]) -> list[Wrong]:
     """Return what *error* found, in our words; *settings_of* says which settings the table at a path has."""
     found = []
-    for it in error.errors(include_url=False):
-        steps = steps_of(it["loc"])
-        if it["type"] == "extra_forbidden":
+    for fault in error.errors(include_url=False):
+        steps, kind, message = steps_of(fault["loc"]), fault["type"], fault["msg"]
+        if kind == "extra_forbidden":
             words = f"there is no such setting{nearest(str(steps[-1]), settings_of(steps[:-1]))}"
-        elif it["type"] == "missing":
+        elif kind == "missing":
             words = "is missing: " + _WANTED.get(str(steps[-1]), "set it")
-        elif it["type"] == "model_type" and not it["msg"].endswith("Destination") and (known := settings_of(steps)):
+        elif kind == "model_type" and not message.endswith("Destination") and (known := settings_of(steps)):
             words = f"must be a table of {', '.join(sorted(known))}"
         else:
-            words = it["msg"]
-            if it["type"] != "value_error":  # our own words
+            words = message
+            if kind != "value_error":  # our own words
                 for theirs, ours in _WORDS:
                     words = words.replace(theirs, ours)
             words = words.removeprefix("Value error, ")
@@ -151,3 +151,19 @@ def _table(name: str, counts: dict[str, int], *, another: bool) -> str:
         if path in counts:
             path += f"[{counts[path]}]"
     return path
+
+
+def names_in(raw: Mapping[str, Any], table: str) -> list[str]:
+    """Return the names in the *table* of the file, or none where that is no table."""
+    found = raw.get(table)
+    return list(found) if isinstance(found, dict) else []
+
+
+def walked(raw: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield everything in *raw* with the keys and indices that lead there, however deep it is."""
+    left: list[tuple[tuple[str | int, ...], Any]] = [((), raw)]
+    while left:
+        steps, value = left.pop()
+        yield steps, value
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        left.extend(((*steps, key), it) for key, it in inner)

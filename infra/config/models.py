@@ -12,10 +12,10 @@ from infra.config import github_hooks
 from infra.config.capacity import Concurrency, Emails, Throttle
 from infra.config.destinations import Destination, PublicUrl
 from infra.config.mistakes import Mistake
-from infra.config.publishing import Limits, PublishSettings, Queue
+from infra.config.publishing import FlowLimits, PublishSettings, Queue
 from infra.config.schedule import CronText
 from infra.config.schemes import Scheme, Table
-from infra.config.types import Expression, Glob, Name, Seconds
+from infra.config.types import ExpressionText, Glob, Name, Seconds
 from relay.internet.addresses import address_of, is_public
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Route(PublishSettings):
         ),
     ] = None
     when: Annotated[
-        Expression | None,
+        ExpressionText | None,
         Field(
             description="JMESPath over `event_type`, `headers` (lower case, `_` for `-`), `query`, `body` and `source`:"
             " the route takes the events for which it gives something true; without it every event. `body` is what"
@@ -137,7 +137,7 @@ class Route(PublishSettings):
         ),
     ] = None
     transform: Annotated[
-        Expression | None,
+        ExpressionText | None,
         Field(
             description="JMESPath over the same: what it gives is the new body, as JSON.", examples=["{id: body.id}"]
         ),
@@ -245,7 +245,7 @@ class Config(Table):
     schemes: dict[Name, Scheme] = Field(default_factory=dict, description="Signature schemes of your own, by name.")
     url_groups: dict[Name, UrlGroup] = Field(default_factory=dict, description="Fan-outs, by name.")
     queues: dict[Name, Queue] = Field(default_factory=dict, description="Queues in QStash, by name.")
-    flow_controls: dict[Name, Limits] = Field(
+    flow_controls: dict[Name, FlowLimits] = Field(
         default_factory=dict, description="Flow controls that are pinned, by name."
     )
     _warnings: tuple[Mistake, ...] = PrivateAttr(())

@@ -50,7 +50,7 @@ class Preflight(Construct):
             service_timeout=Duration.seconds(SERVICE_TIMEOUT_S),
         )
 
-    def comes_before(self, *them: IConstruct) -> None:
-        """Have *them* made once it has succeeded."""
-        for it in them:
-            it.node.add_dependency(self._resource)
+    def comes_before(self, *constructs: IConstruct) -> None:
+        """Have *constructs* made only after the check has succeeded."""
+        for construct in constructs:
+            construct.node.add_dependency(self._resource)

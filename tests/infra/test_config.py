@@ -207,8 +207,12 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ('[schemes.github]\nsignature = "X: {hex}"', "schemes.github", "built in"),
         # how much at once, and who hears of what is wrong
         *(
-            (f'[relay]\nalarm_emails = ["{it}"]', "relay.alarm_emails[0]", "an e-mail address like ops@example.com")
-            for it in [
+            (
+                f'[relay]\nalarm_emails = ["{address}"]',
+                "relay.alarm_emails[0]",
+                "an e-mail address like ops@example.com",
+            )
+            for address in [
                 *("ops", "ops@example", "@example.com", "ops@", "a b@example.com", "ops@example..com"),
                 *("ops@-a.com", ".ops@example.com", "a@b@example.com", "Ops <ops@example.com>", "mailto:a@example.com"),
                 f"{'a' * 250}@example.com",

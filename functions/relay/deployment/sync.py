@@ -43,8 +43,8 @@ from relay.deployment.changes import (
 from relay.deployment.steps import ALONE, Steps, at_first
 from relay.errors import RelayError
 from relay.model.ids import from_iso, iso
-from relay.runtime.again import again
 from relay.runtime.deadline import leaving, seconds_left
+from relay.runtime.retrying import with_retries
 from relay.urls import tick_url
 
 if TYPE_CHECKING:
@@ -109,44 +109,44 @@ def add(
     """
     reserve_s = min(TAKE_BACK_S, seconds_left() / 4)
     with leaving(reserve_s):
-        wanted = again(lambda: _state(desired, store))
+        wanted = with_retries(lambda: _state(desired, store))
         state = physical_id(desired)
-        known, tried = again(store.deployment.desired), again(store.deployment.tried)
+        known, tried = with_retries(store.deployment.desired), with_retries(store.deployment.tried)
         is_known = current == state and state in known  # then nothing else is, for CloudFormation
         states = {state: known[state]} if is_known else known
         first = not any(map(_uses, states.values()))
-        asked = again(lambda: _kinds(store, wanted)) | set(BELONGING if first else ())
-        there = again(lambda: actual(qstash, relay, asked))
+        asked = with_retries(lambda: _kinds(store, wanted)) | set(BELONGING if first else ())
+        there = with_retries(lambda: actual(qstash, relay, asked))
         if first and not take_over:
             refuse_others({**there, PINS: {}}, relay)
-        kinds = again(lambda: _kinds(store, wanted, there))
+        kinds = with_retries(lambda: _kinds(store, wanted, there))
         # Before anything is put, so that what a failure leaves is found again.
-        again(lambda: store.deployment.save_desired(states, kinds, tried=state))
+        with_retries(lambda: store.deployment.save_desired(states, kinds, tried=state))
         before = json.loads(_newest(states)["state"]) if states else {}
         never_left = states.keys() == {state} and (states != known or tried not in {None, state})
         if never_left:  # by any function, since what came after it failed
-            changes = plan(again(lambda: _sparing(wanted, there, states[state], store)), there)
+            changes = plan(with_retries(lambda: _sparing(wanted, there, states[state], store)), there)
         else:
             changes = list(at_first(plan(wanted, there), there, before, json.loads(desired)))
         moves = bool(states) and _urls(desired) != _urls(_newest(states)["state"])
         says = bool(states) and (moves or never_left or _changes_groups(changes))
         if says:
-            again(lambda: store.deployment.save_urls_changed(under_way=moves or never_left))
+            with_retries(lambda: store.deployment.save_urls_changed(under_way=moves or never_left))
     steps = Steps(qstash, there, there[GROUPS].keys() - wanted.get(GROUPS, {}).keys() if states else ())
     try:
         with leaving(reserve_s):
             for change in changes:
                 steps.do(change)
             newest = states | {state: {"state": desired, "at": iso(store.now())}}
-            again(lambda: store.deployment.save_desired(newest, kinds))
+            with_retries(lambda: store.deployment.save_desired(newest, kinds))
             if never_left:
-                again(store.deployment.save_urls_changed)
+                with_retries(store.deployment.save_urls_changed)
     except RelayError as error:
         left = steps.take_back(lambda: actual(qstash, relay, kinds))
         with suppress(RelayError):
-            again(lambda: store.deployment.save_desired(states, kinds, tried=state if left else None))
+            with_retries(lambda: store.deployment.save_desired(states, kinds, tried=state if left else None))
             if says:
-                again(lambda: store.deployment.save_urls_changed(under_way=bool(left) or len(states) > 1))
+                with_retries(lambda: store.deployment.save_urls_changed(under_way=bool(left) or len(states) > 1))
         if left:
             error.args = (f"{error}. {_still_to_do(left, first=first)}",)
         raise

@@ -70,8 +70,8 @@ def count_defect(error: Exception) -> None:
 def _emit(metric: Metric, unit: MetricUnit, value: float, **told: str) -> None:
     with single_metric(metric.value, unit, value, namespace=NAMESPACE, default_dimensions={**_OWN}) as one:
         one.add_metadata("metric", metric.value)
-        for name, it in told.items():
-            one.add_metadata(name, it)
+        for name, text in told.items():
+            one.add_metadata(name, text)
 
 
 def count_routing(event: Event) -> None:

@@ -19,7 +19,7 @@ from tests.unit.relay.operator import ARN, Context
 from tests.unit.relay.world import BASE, FLAT
 
 if TYPE_CHECKING:
-    from relay.wiring import Relay
+    from relay.wiring import Parts
     from tests.unit.relay.world import World
 
 NEW = "the key that the sender has now"
@@ -53,12 +53,12 @@ class SecretsManager:
 class Quarantining:
     """The function ingest of *world*, as the HTTP API calls it."""
 
-    def __init__(self, world: World, it: Relay, s3: Any) -> None:
+    def __init__(self, world: World, parts: Parts, s3: Any) -> None:
         self.world = world
         self.s3 = s3
-        self.it = it
+        self.parts = parts
         self.manager = SecretsManager()
-        it.vault = Secrets(self.manager, clock=lambda: world.clock.at.timestamp())
+        parts.secrets = Secrets(self.manager, clock=lambda: world.clock.at.timestamp())
         world.settings = world.publisher.settings
         self.set("github", OLD)
         self.set("stripe", OLD)
@@ -66,7 +66,7 @@ class Quarantining:
     def configure(self, flat: dict[str, Any]) -> None:
         """Have the relay configured otherwise."""
         self.world.deploy(flat)
-        self.it.settings = Settings.of(
+        self.parts.settings = Settings.of(
             {"RELAY_BASE_URLS": BASE, "RELAY_SOURCES_SECRET": "relay/sources"}, self.world.settings.flat
         )
 

@@ -10,7 +10,7 @@ from relay.ledger.balance import forgotten
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.replay.deliveries import replay_deliveries, replay_event
-from relay.wiring import Relay
+from relay.wiring import Parts
 from tests.unit.relay.ledgers import NAMES, counts, put, saved, unmark, whole
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def test_a_function_knows_what_is_paused_without_a_read_a_webhook(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it knows is ten seconds old at most."""
-    it = Relay(world.settings)
-    it.store = world.store
+    parts = Parts(world.settings)
+    parts.store = world.store
     reads: list[str] = []
     get = world.store.table.get
 
@@ -70,12 +70,12 @@ def test_a_function_knows_what_is_paused_without_a_read_a_webhook(
 
     monkeypatch.setattr(world.store.table, "get", counted)
 
-    first = it.paused()
+    first = parts.paused()
     world.store.pauses.add("erp", "arn:me", None)
     world.clock.at += timedelta(seconds=9)
-    soon, reads_soon = it.paused(), reads.count("PAUSED")
+    soon, reads_soon = parts.paused(), reads.count("PAUSED")
     world.clock.at += timedelta(seconds=1)
-    later = it.paused()
+    later = parts.paused()
 
     assert (dict(first), dict(soon), set(later)) == ({}, {}, {"erp"})
     assert reads_soon == 2  # one of them the pause's own

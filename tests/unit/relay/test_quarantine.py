@@ -387,7 +387,7 @@ def test_the_url_that_was_set_too_late_proves_it_too(kept: Quarantining) -> None
     kept.raw("github", b"{}", signed)
     refused = kept.outcomes()
 
-    kept.it.settings = type(kept.it.settings).of(
+    kept.parts.settings = type(kept.parts.settings).of(
         {"RELAY_BASE_URLS": "https://hooks.example.com", "RELAY_SOURCES_SECRET": "relay/sources"},
         kept.world.settings.flat,
     )
@@ -634,7 +634,7 @@ def test_a_listing_takes_a_cursor_and_no_other_parameter(kept: Quarantining) -> 
 def test_the_configuration_says_how_many_are_kept(kept: Quarantining) -> None:
     kept.post()
 
-    shown = answers.show_config(kept.it.settings, kept.world.store)
+    shown = answers.show_config(kept.parts.settings, kept.world.store)
 
     assert shown["counts"]["quarantined"] == {"github": 1, "stripe": 0}
     assert shown["sources"]["github"]["quarantine_s"] == 3 * DAY_S
