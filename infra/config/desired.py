@@ -1,4 +1,7 @@
-"""What a deploy says that QStash should hold.  No CDK here, so that `relay check` can tell how much it is."""
+"""The groups, schedules, queues and flow controls that QStash should hold after a deploy.
+
+No CDK here, so that `relay check` can count their bytes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
-    """Return what QStash should hold, each under its name there; `relay.deployment.changes` has the form."""
+    """Return the resources that QStash should hold, by their names there; `relay.deployment.changes` has the form."""
     own = flat["name"]
     settings = Settings.of({"RELAY_BASE_URLS": base_url}, flat)
     endpoints = {group: settings.endpoints(group) for group in settings.groups}

@@ -1,4 +1,4 @@
-"""Makes the flat configuration of the functions from a checked relay.toml."""
+"""Makes the flat configuration, which the functions read, from a checked relay.toml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def flatten(config: Config) -> dict[str, Any]:
-    """Return what the functions read: settings resolved, scheme rows inlined, nothing left to look up."""
+    """Return the flat configuration: settings resolved and scheme rows inlined, nothing left to look up."""
     return {
         "name": config.relay.name,
         "retention_days": config.relay.retention_days,

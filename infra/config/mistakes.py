@@ -1,6 +1,6 @@
-"""How mistakes of a configuration are told: by dotted path and line, in words that say what to do.
+"""Mistakes in a configuration: each has a dotted path, a line, and a message that says what to do.
 
-Hides pydantic's words and how a setting's line is found.
+Hides pydantic's words, and how the line of a setting is found.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationError
 
-Wrong = tuple[str, str]  # a dotted path, and what is wrong there
+Wrong = tuple[str, str]  # a dotted path, and the message
 
 _WANTED = {
     "expression": 'say what of the event, like expression = "body.wait_s"',
@@ -48,7 +48,7 @@ class Mistake:
     message: str
 
     def at(self, file: Path) -> str:
-        """Return it as a line of text that says where in *file* it is."""
+        """Return the mistake as a line of text, with its place in *file*."""
         place = f"{file}:{self.line}" if self.line else str(file)
         return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
 
@@ -63,7 +63,7 @@ class ConfigError(Exception):
 
 
 def told(error: ValidationError, settings_of: Callable[[Sequence[str | int]], list[str]]) -> list[Wrong]:
-    """Return what *error* found, in our words; *settings_of* says which settings the table at a path has."""
+    """Return the mistakes in *error*, in our words; *settings_of* returns the settings of the table at a path."""
     found = []
     for fault in error.errors(include_url=False):
         steps, kind, message = steps_of(fault["loc"]), fault["type"], fault["msg"]
@@ -94,15 +94,15 @@ def dotted(steps: Iterable[str | int]) -> str:
 
 
 def nearest(name: str, known: Sequence[str], listed_by: str | None = None) -> str:
-    """Return the end of a sentence that says there is no *name*: what could have been meant.
+    """Return the end of a sentence that says there is no *name*: a near name, or all names.
 
     Args:
-        listed_by: The command that lists what there is, where that is too much for a sentence.
+        listed_by: The command that lists all names, where those are too many for a sentence.
     """
     if meant := near(name, known):
         return meant
     if listed_by:
-        return f": `{listed_by}` has all that there are"
+        return f": `{listed_by}` lists all"
     return f": there are {', '.join(sorted(known))}" if known else ""
 
 

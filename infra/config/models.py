@@ -1,4 +1,4 @@
-"""What may stand in relay.toml, as models that name each mistake by its place."""
+"""The tables and settings of relay.toml, as pydantic's models."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _base_url(text: str) -> str:
         )
     host = (parts.hostname or "").rstrip(".")
     if (address := address_of(host)) and is_public(address):
-        raise ValueError(f"{host} is an address, for which nothing in AWS has a certificate: give your domain's name")
+        raise ValueError(f"{host} is an address, for which AWS has no certificates: give your domain's name")
     port = f":{parts.port}" if parts.port not in (None, 443 if parts.scheme == "https" else 80) else ""
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
@@ -252,9 +252,9 @@ class Config(Table):
 
     @property
     def warnings(self) -> tuple[Mistake, ...]:
-        """What can be deployed and is likely to be meant otherwise, in the order of the file."""
+        """The warnings, in the order of the file: settings that are likely to be meant otherwise."""
         return self._warnings
 
     def warn(self, found: Iterable[Mistake]) -> None:
-        """Note the warnings that there are."""
+        """Keep the warnings *found*."""
         self._warnings = tuple(sorted(found, key=lambda it: (it.line or 0, it.path, it.message)))

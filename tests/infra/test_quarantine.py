@@ -117,10 +117,10 @@ def test_a_scheme_of_ones_own_is_held_to_the_same(tmp_path: Path) -> None:
     ("text", "said"),
     [
         (source('cron = "0 3 * * *"\ntimezone = "Europe/Berlin"'), "take it out"),
-        (source('scheme = "github"', kept="59m"), "an hour at least and 30 days at most"),
-        (source('scheme = "github"', kept="30d1s", retention_days=60), "an hour at least and 30 days at most"),
-        (source('scheme = "github"', kept="29d1s"), "a day less than the"),
-        (source('scheme = "github"', kept="1h", retention_days=1), "a day less than the"),
+        (source('scheme = "github"', kept="59m"), "between an hour and 30 days"),
+        (source('scheme = "github"', kept="30d1s", retention_days=60), "between an hour and 30 days"),
+        (source('scheme = "github"', kept="29d1s"), "a day shorter than events are kept"),
+        (source('scheme = "github"', kept="1h", retention_days=1), "a day shorter than events are kept"),
         (source('scheme = "github"', kept="3"), "with a unit"),
     ],
 )
