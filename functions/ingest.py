@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from relay.config.settings import Source
     from relay.verification.handshakes import HandshakeAnswer
     from relay.verification.secret import Secret
-    from relay.wiring import Relay
+    from relay.wiring import Parts
 
 AGE_MAX_S = 30.0  # the gateway waits no longer: a greater age is another clock's
 QUARANTINE = served_by("ingest")  # IAM lets operators in
@@ -71,7 +71,7 @@ def _age_s(request: Request) -> float:
     return age_s if 0 <= age_s <= AGE_MAX_S else 0.0
 
 
-def _taken_in(source: Source, request: Request, parts: Relay) -> Response:
+def _taken_in(source: Source, request: Request, parts: Parts) -> Response:
     now = parts.store.now()
     info = examine(source, _received(request, parts), _proof(source, parts), at=now.timestamp())
     if not isinstance(info, WebhookInfo):
@@ -85,12 +85,12 @@ def _taken_in(source: Source, request: Request, parts: Relay) -> Response:
     return _acknowledge(source, accepted)
 
 
-def _received(request: Request, parts: Relay) -> InboundRequest:
+def _received(request: Request, parts: Parts) -> InboundRequest:
     urls = request.urls(parts.settings.base_urls)
     return InboundRequest(method=request.method, urls=urls, headers=request.headers, body=request.body)
 
 
-def _proof(source: Source, parts: Relay) -> Proof:
+def _proof(source: Source, parts: Parts) -> Proof:
     if source.schedule is not None:  # QStash alone posts to it
         return Proof(secrets=parts.qstash_secrets, refresh=parts.refresh_qstash_secrets, fetch=None)
     return Proof(
@@ -100,14 +100,14 @@ def _proof(source: Source, parts: Relay) -> Proof:
     )
 
 
-def _secrets(source: Source, parts: Relay) -> list[Secret]:
+def _secrets(source: Source, parts: Parts) -> list[Secret]:
     secrets = parts.signing_secrets(source.name)
-    if parts.vault.trouble is not None:
-        note(secrets_not_read=str(parts.vault.trouble))  # the earlier ones stay in use
+    if parts.secrets.trouble is not None:
+        note(secrets_not_read=str(parts.secrets.trouble))  # the earlier ones stay in use
     return secrets
 
 
-def _greet(source: Source, answer: HandshakeAnswer, parts: Relay) -> Response:
+def _greet(source: Source, answer: HandshakeAnswer, parts: Parts) -> Response:
     """Answer a handshake, which makes no event."""
     note(source=source.name, handshake=source.row.handshake)
     count(Metric.HANDSHAKES)
@@ -119,7 +119,7 @@ def _greet(source: Source, answer: HandshakeAnswer, parts: Relay) -> Response:
     return Response(answer.status, answer.body, {**content_type, **answer.headers})
 
 
-def _confirm(url: str, parts: Relay) -> None:
+def _confirm(url: str, parts: Parts) -> None:
     try:
         parts.fetch.visit(url)
     except UpstreamError as error:
@@ -174,7 +174,7 @@ def _answer(source: Source, status: int, body: dict[str, object], headers: dict[
     return Response(wanted, text, {**headers, "content-type": content_type} if content_type else headers)
 
 
-def _quarantine(request: Request, parts: Relay) -> Response:
+def _quarantine(request: Request, parts: Parts) -> Response:
     """Answer an operator: list a source's quarantine, or admit or discard requests of it."""
     from relay.ingest.readmission import Readmission, listed, turned
 

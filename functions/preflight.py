@@ -9,8 +9,8 @@ from relay.deployment.preflight import check_names, check_token, is_first, token
 from relay.qstash.client import QStash
 from relay.qstash.http import QStashHttp
 from relay.runtime import deadline
-from relay.runtime.again import again
 from relay.runtime.http_api import logger
+from relay.runtime.retrying import with_retries
 from relay.runtime.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 def _check(event: Mapping[str, Any]) -> None:
     said, secrets = event["ResourceProperties"], Secrets()
-    token, url = again(lambda: token_and_url(secrets, said["Secret"], said["Relay"]))
+    token, url = with_retries(lambda: token_and_url(secrets, said["Secret"], said["Relay"]))
     qstash = check_token(lambda where: QStash(QStashHttp(token, where)), url, said["Relay"])
-    makes_it = event["RequestType"] == "Create" and again(lambda: is_first(event["StackId"]))
+    makes_it = event["RequestType"] == "Create" and with_retries(lambda: is_first(event["StackId"]))
     logger.info("preflight", extra={"url": url, "first": makes_it})
     if makes_it and said.get("TakeOver") != "1":
         check_names(qstash, said["Relay"])

@@ -14,7 +14,7 @@ from relay.replay import bulk, pauses
 from relay.replay.deliveries import Router, StartedReplay, replay_deliveries, replay_event
 from relay.runtime import aws
 from relay.runtime.http_api import Request, Response, answering, note
-from relay.wiring import Relay, relay
+from relay.wiring import Parts, relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +26,12 @@ CURSOR_MAX_BYTES = 8000
 COUNT_S = 20.0  # the gateway waits 30
 
 
-def list_events(parts: Relay, request: Request) -> Response:
+def list_events(parts: Parts, request: Request) -> Response:
     """Answer with one page of events."""
     return Response(200, answers.list_events(parts.store, request.query))
 
 
-def show_event(parts: Relay, request: Request) -> Response:
+def show_event(parts: Parts, request: Request) -> Response:
     """Answer with one event, its deliveries and their attempts; with `body=true` also with its body."""
     with_body = request.query.get("body", "false")
     if with_body not in {"true", "false"} or set(request.query) - {"body", "sha256"}:
@@ -41,23 +41,23 @@ def show_event(parts: Relay, request: Request) -> Response:
     return Response(200, answers.show_event(parts.store, event_id, with_body=with_body == "true", sha256=sha256))
 
 
-def list_deliveries(parts: Relay, request: Request) -> Response:
+def list_deliveries(parts: Parts, request: Request) -> Response:
     """Answer with one page of deliveries."""
     return Response(200, answers.list_deliveries(parts.store, request.query))
 
 
-def show_config(parts: Relay, _: Request) -> Response:
+def show_config(parts: Parts, _: Request) -> Response:
     """Answer with the deployed configuration, without a secret."""
     return Response(200, answers.show_config(parts.settings, parts.store))
 
 
-def show_audit(parts: Relay, request: Request) -> Response:
+def show_audit(parts: Parts, request: Request) -> Response:
     """Answer with the balance of the ledger for a time."""
     deadline = monotonic() + COUNT_S
     return Response(200, answers.show_audit(parts.store, request.query, lambda: deadline - monotonic()))
 
 
-def list_destinations(parts: Relay, request: Request) -> Response:
+def list_destinations(parts: Parts, request: Request) -> Response:
     """Answer with the health of all destinations, or of the one that the path names."""
     deadline = monotonic() + COUNT_S
     name = request.path_parameters.get("destination")
@@ -67,7 +67,7 @@ def list_destinations(parts: Relay, request: Request) -> Response:
     return Response(200, found)
 
 
-def pause_or_resume(parts: Relay, request: Request) -> Response:
+def pause_or_resume(parts: Parts, request: Request) -> Response:
     """Pause a destination, or resume it."""
     asked, name = request.json(), request.path_parameters.get("destination", "")
     action, reason = asked.get("action"), _reason(asked)
@@ -89,21 +89,21 @@ def pause_or_resume(parts: Relay, request: Request) -> Response:
     return Response(202, {"destination": name, "paused": None, "replay": views.replay_json(job)})
 
 
-def list_refusals(parts: Relay, request: Request) -> Response:
+def list_refusals(parts: Parts, request: Request) -> Response:
     """Answer with the refused requests of a source, and the likely causes."""
     if request.query:
         raise BadRequest("a source's refusals take no parameter", code="unknown_filter")
     return Response(200, answers.list_refusals(parts.store, request.path_parameters.get("source", ""), parts.settings))
 
 
-def list_replays(parts: Relay, request: Request) -> Response:
+def list_replays(parts: Parts, request: Request) -> Response:
     """Answer with the newest replays."""
     if request.query:
         raise BadRequest("the replays take no parameter", code="unknown_filter")
     return Response(200, {"replays": [views.replay_json(job) for job in parts.store.replays.newest(LISTED_MAX)]})
 
 
-def show_replay(parts: Relay, request: Request) -> Response:
+def show_replay(parts: Parts, request: Request) -> Response:
     """Answer with one replay and its first deliveries."""
     replay_id = request.path_parameters.get("replay_id", "")
     job = parts.store.replays.get(replay_id)
@@ -114,7 +114,7 @@ def show_replay(parts: Relay, request: Request) -> Response:
     return Response(200, views.replay_json(job) | {"deliveries": deliveries})
 
 
-def stop_or_resume(parts: Relay, request: Request) -> Response:
+def stop_or_resume(parts: Parts, request: Request) -> Response:
     """Stop a running replay, or resume a stopped one."""
     asked = request.json()
     states = {"stop": ReplayState.STOPPED, "resume": ReplayState.RUNNING}
@@ -125,7 +125,7 @@ def stop_or_resume(parts: Relay, request: Request) -> Response:
     return Response(200, views.replay_json(job))
 
 
-def start_replay(parts: Relay, request: Request) -> Response:
+def start_replay(parts: Parts, request: Request) -> Response:
     """Replay deliveries: named ones, those of an event, or all that a query finds."""
     asked = request.json()
     reason = _reason(asked)
@@ -151,7 +151,7 @@ def start_replay(parts: Relay, request: Request) -> Response:
     return Response(202, said)
 
 
-def _replay_query(parts: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Response:
+def _replay_query(parts: Parts, asked: dict[str, Any], *, by: str | None, reason: str | None) -> Response:
     """Count, or start, a replay of all deliveries that a query finds."""
     given, rate, dry_run = asked["query"], _rate(asked), asked.get("dry_run", False)
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
@@ -172,7 +172,7 @@ def _replay_query(parts: Relay, asked: dict[str, Any], *, by: str | None, reason
     return Response(202, views.replay_json(job))
 
 
-def _replay_named(parts: Relay, asked: dict[str, Any], *, by: str | None, reason: str | None) -> StartedReplay:
+def _replay_named(parts: Parts, asked: dict[str, Any], *, by: str | None, reason: str | None) -> StartedReplay:
     if "delivery_ids" in asked:
         if {"destinations", "include_delivered"} & set(asked):
             raise BadRequest("destinations and include_delivered choose from an event's deliveries: say event_id")
@@ -224,7 +224,7 @@ def _texts(asked: dict[str, Any], name: str) -> list[str]:
     return [_bounded(name, text) for text in dict.fromkeys(value)]
 
 
-def _nudge_sweep(parts: Relay) -> None:
+def _nudge_sweep(parts: Parts) -> None:
     """Start the sweep now; if that fails, the sweep of the next minute publishes the same."""
     name = parts.settings.environment.get("RELAY_SWEEP_FUNCTION")
     if not name:
@@ -236,7 +236,7 @@ def _nudge_sweep(parts: Relay) -> None:
         note(nudge_failed=str(error))
 
 
-ANSWERS: dict[str, Callable[[Relay, Request], Response]] = {
+ANSWERS: dict[str, Callable[[Parts, Request], Response]] = {
     key: globals()[route.verb] for key, route in served_by("query").items()
 }
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from relay.deployment import sync
 from relay.deployment.custom_resource import done_or_told, telling
 from relay.runtime import deadline
-from relay.runtime.again import again
 from relay.runtime.http_api import Request, Response, answering, logger, note
+from relay.runtime.retrying import with_retries
 from relay.wiring import relay
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 def _add(said: Mapping[str, Any], current: str | None) -> str:
     parts = relay("RELAY_QSTASH_SECRET")
-    again(lambda: sync.refresh_keys(parts.store, parts.qstash))
+    with_retries(lambda: sync.refresh_keys(parts.store, parts.qstash))
     return sync.add(
         said["Desired"],
         parts.settings.name,
@@ -80,11 +80,11 @@ def _delete(state: str, desired: str) -> None:
 
 def _remove(state: str) -> None:
     parts = relay("RELAY_QSTASH_SECRET")
-    left = again(lambda: sync.remove(state, parts.settings.name, qstash=parts.qstash, store=parts.store))
+    left = with_retries(lambda: sync.remove(state, parts.settings.name, qstash=parts.qstash, store=parts.store))
     if left:
         logger.warning("not as this relay said, or in use: left in QStash", extra={"left": left})
 
 
 def _forget(state: str) -> None:
     parts = relay("RELAY_QSTASH_SECRET")
-    again(lambda: sync.forget(state, store=parts.store))
+    with_retries(lambda: sync.forget(state, store=parts.store))

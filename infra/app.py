@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Synthesize; a mistake of the configuration ends it with status 1 and nothing made."""
+    """Make the stack of relay.toml; a mistake in the file ends the run with status 1, before anything is made."""
     app = cdk.App()
     try:
         local = _local(app)
         file = Path(app.node.try_get_context("config") or "relay.toml")
         config = load(file, allow_local=local is not None)
-        for it in config.warnings:
-            print(f"warning: {it.at(file)}", file=sys.stderr)
+        for warning in config.warnings:
+            print(f"warning: {warning.at(file)}", file=sys.stderr)
         relay_stack(app, config, local=local, github_api_url=_github_api_url(), take_over=_takes_over(app))
     except (ConfigError, asset.AssetError) as error:
         sys.exit(str(error))
@@ -55,7 +55,7 @@ def _takes_over(app: cdk.App) -> bool:
     """Tell whether a first deploy is to take over what QStash holds of the relay's name: `make deploy TAKE_OVER=1`."""
     given = app.node.try_get_context("take_over")
     if given not in (None, "1"):
-        sys.exit(f"take_over is {given}: it is 1 where a first deploy takes over what QStash holds of the relay's name")
+        sys.exit(f"take_over is {given}: set it to 1, as `make deploy TAKE_OVER=1` does, or leave it out")
     return given is not None
 
 
@@ -63,7 +63,7 @@ def _github_api_url() -> str | None:
     """Return where GitHub's API is, as GitHub's own tools are told; a token goes there, so never in the clear."""
     given = os.environ.get("GITHUB_API_URL")
     if given and not re.fullmatch(r"https://[^/@\s]+(/[^@\s]*)?|http://127\.0\.0\.1:\d+", given):
-        sys.exit(f"GITHUB_API_URL is {given}: it must be like https://HOST/api/v3")
+        sys.exit(f"GITHUB_API_URL is {given}: set it to a URL like https://HOST/api/v3, or unset it")
     return given
 
 

@@ -1,4 +1,4 @@
-"""Puts the parts together, each once per cold start and only when a verb first needs it."""
+"""Puts the parts of a function together: each once per cold start, and only when a verb first needs it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 KEYS_KEPT_S = 60
 KEYS_TRUSTED_S = 600  # the sweep reads them from QStash every minute
-PAUSED_KEPT_S = 10  # a webhook more needs no read to know it; a pause or its end is heeded as soon as that
+PAUSED_KEPT_S = 10  # a pause, or its end, works this late at most; webhooks in between need no read of the table
 
 
-class Relay:
-    """One function's relay."""
+class Parts:
+    """The parts of one function: its settings, its stores and the services that it calls, made when first used."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -47,7 +47,7 @@ class Relay:
         return Store(environment["RELAY_TABLE"], environment.get("RELAY_BUCKET", ""))
 
     @cached_property
-    def vault(self) -> Secrets:
+    def secrets(self) -> Secrets:
         """Secrets Manager."""
         from relay.runtime.secrets import Secrets
 
@@ -55,28 +55,28 @@ class Relay:
 
     @cached_property
     def fetch(self) -> Fetcher:
-        """What fetches certificates and keys of providers."""
+        """The fetcher of providers' certificates and keys."""
         from relay.internet.fetcher import Fetcher
 
         return Fetcher()
 
     def signing_secrets(self, source: str) -> list[Secret]:
-        """Return the current signing secrets of *source*; none where none is set yet.
+        """Return the current signing secrets of *source*; an empty list where none is set yet.
 
         Raises:
             OperatorError: They can't be read.
         """
         from relay.verification.secret import Secret
 
-        return [Secret(it) for it in self.vault.signing_secrets(self._sources_secret, source)]
+        return [Secret(it) for it in self.secrets.signing_secrets(self._sources_secret, source)]
 
     def refresh_signing_secrets(self) -> bool:
-        """Read the signing secrets again, if that wasn't done just now; tell whether they changed."""
-        return self.vault.refreshed(self._sources_secret)
+        """Read the signing secrets again, once in 10 s at most; tell whether they changed."""
+        return self.secrets.refreshed(self._sources_secret)
 
     def read_signing_secrets(self) -> None:
-        """Read the signing secrets as they are now: for an operator, who may have set one a second ago."""
-        self.vault.refreshed(self._sources_secret, after_s=0)
+        """Read the signing secrets at once: an operator may have set one a second ago."""
+        self.secrets.refreshed(self._sources_secret, after_s=0)
 
     @property
     def _sources_secret(self) -> str:
@@ -84,17 +84,17 @@ class Relay:
 
     @property
     def qstash(self) -> QStash:
-        """QStash, with the token as it is now."""
+        """QStash, with the current token."""
         from relay.qstash.client import QStash
         from relay.qstash.http import DEFAULT_URL, QStashHttp
 
-        token, url = self.vault.qstash(self.settings.environment["RELAY_QSTASH_SECRET"])
+        token, url = self.secrets.qstash(self.settings.environment["RELAY_QSTASH_SECRET"])
         if self._qstash is None or self._qstash[0] != (token, url):
             self._qstash = ((token, url), QStash(QStashHttp(token, url or DEFAULT_URL)))
         return self._qstash[1]
 
     def destination_secret(self, name: str) -> str:
-        """Return the secret called *name* that destinations' own headers name.
+        """Return the secret *name*, which the headers of a destination use.
 
         Raises:
             OperatorError: It isn't set, or this function may not read it.
@@ -103,17 +103,17 @@ class Relay:
         held = self.settings.environment.get("RELAY_DESTINATIONS_SECRET")
         if not held:
             raise OperatorError("the function's environment lacks RELAY_DESTINATIONS_SECRET: deploy it again")
-        value = self.vault.destination_secret(held, name)
+        value = self.secrets.destination_secret(held, name)
         if value is None:
             raise OperatorError(f"the secret {held} has no {name}: run `relay secret set destination:{name}`")
         return value
 
     @property
     def github(self) -> GitHub | None:
-        """GitHub's API, with the token as it is now; None where there is none yet."""
+        """GitHub's API, with the current token; None where no token is set yet."""
         from relay.reconciliation.github import DEFAULT_URL, GitHub
 
-        token = self.vault.github(self.settings.environment["RELAY_GITHUB_SECRET"])
+        token = self.secrets.github(self.settings.environment["RELAY_GITHUB_SECRET"])
         if token is None:
             return None
         if self._github is None or self._github[0] != token:
@@ -121,7 +121,7 @@ class Relay:
         return self._github[1]
 
     def publisher(self) -> Publisher:
-        """What publishes."""
+        """A publisher with this function's settings, stores and token."""
         from relay.publishing.publisher import Publisher
 
         return Publisher(
@@ -158,10 +158,10 @@ class Relay:
         self._keys_read_at = self.store.now()
 
     def check_qstash(self, request: Request) -> None:
-        """Raise unless QStash sent *request*.  Where neither key fits, read them again, once a minute at most.
+        """Check that QStash sent *request*.  Where neither key fits, read both again, once a minute at most.
 
         Raises:
-            SignatureError: QStash didn't.
+            SignatureError: QStash didn't send it.
         """
         try:
             self._verify(request)
@@ -186,12 +186,12 @@ class Relay:
         )
 
     def _signing_keys(self) -> tuple[str, str]:
-        """Return QStash's keys, no older than `KEYS_TRUSTED_S`: one that was rolled away opens nothing for long."""
+        """Return QStash's keys, read `KEYS_TRUSTED_S` ago at most: one that was rolled away works no longer."""
         read_at, now = self._keys_read_at, self.store.now()
         if read_at is None or not self._keys.get("current") or (now - read_at).total_seconds() >= KEYS_TRUSTED_S:
             try:
                 self._read_keys()
-            except UpstreamError:  # those from before are used on
+            except UpstreamError:  # the keys from before stay in use
                 if not self._keys.get("current"):
                     raise
         if not self._keys.get("current"):
@@ -218,8 +218,15 @@ class Relay:
 
 
 @cache
-def relay(*needs: str) -> Relay:
-    """Return this function's relay, made once; *needs* are the variables that it can't do without."""
-    found = Relay(Settings.load(os.environ, ("RELAY_TABLE", "RELAY_BASE_URLS", *needs)))
-    count_for(found.settings.name)
-    return found
+def relay(*needs: str) -> Parts:
+    """Return the parts of this function, made once.
+
+    Args:
+        needs: The environment variables that the function can't do without.
+
+    Raises:
+        OperatorError: Some are missing; the message names all of them.
+    """
+    parts = Parts(Settings.load(os.environ, ("RELAY_TABLE", "RELAY_BASE_URLS", *needs)))
+    count_for(parts.settings.name)
+    return parts

@@ -1,6 +1,6 @@
-"""How long a canary may be silent before that is an alarm: twice the longest time between two of its ticks.
+"""How long a canary may be silent before an alarm: twice the longest time between two of its ticks.
 
-Hides how that is found from a cron expression, and what CloudWatch can wait for.
+Hides how that time is found from a cron expression, and how long CloudWatch can wait.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UNTIL_S = _FROM_S + 367 * DAY_S
 
 @dataclass(frozen=True)
 class Silence:
-    """What an alarm waits for: so many periods, of so many seconds, without a sample."""
+    """How long an alarm waits: a number of periods without a sample, each of so many seconds."""
 
     period_s: int
     periods: int
@@ -43,7 +43,9 @@ def silence(cron: str, timezone: str) -> Silence:
     except Refused as refused:
         raise ValueError(refused.text) from None
     if 2 * gap_s > SILENCE_MAX_S:
-        raise ValueError("a canary must tick at least every three and a half days: an alarm can't wait longer than 7")
+        raise ValueError(
+            "a canary must tick at least every three and a half days: an alarm waits for two ticks, and 7 days at most"
+        )
     wanted_s = -(-2 * gap_s // MINUTE_S) * MINUTE_S
     period_s = min(PERIOD_MAX_S, wanted_s)
     periods = -(-wanted_s // period_s)
@@ -52,10 +54,10 @@ def silence(cron: str, timezone: str) -> Silence:
 
 @cache
 def known_gap_s(expression: str) -> int:
-    """Return `longest_gap_s` of the cron *expression*: a year of ticks takes a second, and it is asked for again.
+    """Return `longest_gap_s` of the cron *expression*: kept, since a year of ticks takes a second.
 
     Raises:
-        Refused: It is none.
+        Refused: *expression* isn't cron.
     """
     return longest_gap_s(read_cron(expression))
 

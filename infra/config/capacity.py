@@ -26,10 +26,10 @@ def _email(text: str) -> str:
 
 def _once(addresses: list[str]) -> list[str]:
     known = set[str]()
-    for it in addresses:
-        if it.lower() in known:
-            raise ValueError(f"'{it}' is named twice: take one out")
-        known.add(it.lower())
+    for address in addresses:
+        if address.lower() in known:
+            raise ValueError(f"'{address}' is named twice: take one out")
+        known.add(address.lower())
     return addresses
 
 

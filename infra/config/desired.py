@@ -1,4 +1,7 @@
-"""What a deploy says that QStash should hold.  No CDK here, so that `relay check` can tell how much it is."""
+"""The groups, schedules, queues and flow controls that QStash should hold after a deploy.
+
+No CDK here, so that `relay check` can count their bytes.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,23 @@ if TYPE_CHECKING:
 
 
 def desired(flat: Mapping[str, Any], base_url: str) -> dict[str, Any]:
-    """Return what QStash should hold, each under its name there; `relay.deployment.changes` has the form."""
+    """Return the resources that QStash should hold, by their names there; `relay.deployment.changes` has the form."""
     own = flat["name"]
     settings = Settings.of({"RELAY_BASE_URLS": base_url}, flat)
     endpoints = {group: settings.endpoints(group) for group in settings.groups}
     grouped = {name for names in endpoints.values() for name in names}
     groups = {
-        group: [{"name": it, "url": settings.destination_url(it)} for it in names] for group, names in endpoints.items()
+        group: [{"name": name, "url": settings.destination_url(name)} for name in names]
+        for group, names in endpoints.items()
     }
     schedules = {
         name: {
-            "cron": f"CRON_TZ={it['timezone']} {it['cron']}",
+            "cron": f"CRON_TZ={schedule['timezone']} {schedule['cron']}",
             "destination": webhook_url(base_url, name),
-            **{part: it[part] for part in ("body", "content_type", "retries")},
+            **{part: schedule[part] for part in ("body", "content_type", "retries")},
         }
         for name, source in flat["sources"].items()
-        if (it := source.get("schedule"))
+        if (schedule := source.get("schedule"))
     }
     return {
         "relay": own,

@@ -1,4 +1,4 @@
-"""Where events are relayed to: public URLs, with headers of their own, and targets in AWS, by name or by ARN."""
+"""Destinations in relay.toml: public URLs with headers of their own, and targets in AWS by name or ARN."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, Tag, ValidationInfo, create_model, m
 from infra.config import urls
 from infra.config.publishing import BY_KIND
 from infra.config.schemes import Table
-from infra.config.types import Expression, HeaderValue, Name
+from infra.config.types import ExpressionText, HeaderValue, Name
 from relay.targets.kinds import GROUP_ID, KINDS
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def _public_url(text: str, info: ValidationInfo) -> str:
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 
 
-class Secret(Table):
-    """`{ secret = "NAME" }`: what stands in Secrets Manager, as `relay secret set destination:NAME` puts it there."""
+class SecretName(Table):
+    """`{ secret = "NAME" }`: a value from Secrets Manager, which `relay secret set destination:NAME` stores."""
 
     secret: Annotated[Name, Field(description="The name in `relay secret set destination:NAME`.", examples=["erp"])]
 
@@ -52,7 +52,7 @@ class _Url(Table):
         ),
     ] = None
     headers: dict[
-        str, Annotated[Annotated[HeaderValue, Tag("(text)")] | Annotated[Secret, Tag("(table)")], BY_KIND]
+        str, Annotated[Annotated[HeaderValue, Tag("(text)")] | Annotated[SecretName, Tag("(table)")], BY_KIND]
     ] = Field(
         default_factory=dict,
         description="Headers that it alone gets; it is then published to alone, and QStash shows nobody their values.",
@@ -73,7 +73,7 @@ def _target_fields() -> dict[str, Any]:
 
 
 def _setting_type(setting: Setting) -> Any:
-    text = Expression if setting.is_expression else str
+    text = ExpressionText if setting.is_expression else str
     said = Field(
         min_length=setting.min_chars,
         max_length=setting.max_chars,
@@ -112,17 +112,20 @@ class Destination(_Place):
         return {"url": value} if isinstance(value, str) else value
 
     def mistakes(self, at: str) -> Iterator[Wrong]:
-        """Yield what is wrong between the settings of the destination at the dotted path *at*."""
+        """Yield the mistakes between the settings of the destination at the dotted path *at*."""
         places = [name for name in PLACES if self.setting(name) is not None]
         if not places:
             yield at, f"must have exactly one of {', '.join(PLACES)}"
             return
         place, *others = places
         for other in others:
-            yield f"{at}.{other}", f"is another place than {place}: have exactly one of {', '.join(PLACES)}"
+            yield f"{at}.{other}", f"is a second place beside {place}: have exactly one of {', '.join(PLACES)}"
         for setting, owners in _owners().items():
             if self.setting(setting) not in (None, {}) and not set(owners) & set(places):
-                yield f"{at}.{setting}", f"goes with {' or '.join(owners)}, and this is {place}: take it out"
+                yield (
+                    f"{at}.{setting}",
+                    f"goes with {' or '.join(owners)}, and this destination is {place}: take it out",
+                )
         if place in KINDS:
             yield from self._wrong_target(at, KINDS[place])
         yield from self._wrong_headers(f"{at}.headers")
@@ -131,24 +134,27 @@ class Destination(_Place):
         text = str(self.setting(kind.name))
         if kind.name_in(text) is None:
             what = "the name or the ARN" if kind.takes_arn else "the name alone"
-            yield f"{at}.{kind.name}", f"'{text}' is nothing that AWS takes there: say {what}"
+            yield f"{at}.{kind.name}", f"'{text}' isn't one that AWS takes: say {what}"
         if GROUP_ID in kind.settings and text.endswith(".fifo") != (self.setting(GROUP_ID.name) is not None):
-            yield f"{at}.{GROUP_ID.name}", "and a name that ends in .fifo go together: set both, or neither"
+            yield (
+                f"{at}.{GROUP_ID.name}",
+                "goes with a name that ends in .fifo, and the name with it: set both, or neither",
+            )
 
     def _wrong_headers(self, at: str) -> Iterator[Wrong]:
         for header, times in Counter(it.lower() for it in self.headers).items():
             if times > 1:
-                yield f"{at}.{header}", "is named twice, in capitals and not: a header's name has no case"
+                yield f"{at}.{header}", "is named twice, since upper and lower case are the same header: take one out"
         for header in self.headers:
             if not HEADER.fullmatch(header) or _TAKEN.fullmatch(header):
-                yield f"{at}.{header}", "is no header that a destination can have: rename it"
+                yield f"{at}.{header}", "can't be a header of a destination: rename it"
 
     def setting(self, name: str) -> Any:
         """Return the setting *name* of relay.toml; None where it isn't set."""
         return getattr(self, _field(name))
 
     def flat(self) -> dict[str, Any]:
-        """Return where it is, as the functions read it."""
+        """Return the destination as the functions read it."""
         (place,) = (name for name in PLACES if self.setting(name) is not None)
         if place == "url":
             headers = {
@@ -166,7 +172,7 @@ class Destination(_Place):
 
 
 def _owners() -> dict[str, list[str]]:
-    """Return which places each setting goes with that not every destination can have."""
+    """Return the kinds of places that each setting goes with, for settings that not every destination can have."""
     found = {"headers": ["url"], "claim_check": list(KINDS)}
     for kind in KINDS.values():
         for setting in kind.settings:

@@ -1,4 +1,4 @@
-"""Makes the flat configuration of the functions from a checked relay.toml."""
+"""Makes the flat configuration, which the functions read, from a checked relay.toml."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def flatten(config: Config) -> dict[str, Any]:
-    """Return what the functions read: settings resolved, scheme rows inlined, nothing left to look up."""
+    """Return the flat configuration: settings resolved and scheme rows inlined, nothing left to look up."""
     return {
         "name": config.relay.name,
         "retention_days": config.relay.retention_days,
         "sources": {name: _flat_source(config, it) for name, it in config.sources.items()},
         "url_groups": {
-            name: {"destinations": list(it.destinations), "publishing": resolved(config.flow_controls, it)}
-            for name, it in config.url_groups.items()
+            name: {"destinations": list(group.destinations), "publishing": resolved(config.flow_controls, group)}
+            for name, group in config.url_groups.items()
         },
         "destinations": {
-            name: {"group": group, **it.flat()}
+            name: {"group": group, **destination.flat()}
             for group, members in config.url_groups.items()
-            for name, it in members.destinations.items()
+            for name, destination in members.destinations.items()
         },
         "queues": {name: {"parallelism": it.parallelism} for name, it in config.queues.items()},
         "flow_controls": {name: it.flat() for name, it in config.flow_controls.items()},

@@ -1,4 +1,4 @@
-"""`reconcile`: the webhooks on GitHub whose lists of deliveries are held to the ledger, as relay.toml names them."""
+"""`reconcile`: the webhooks on GitHub whose deliveries are compared with the ledger, as relay.toml names them."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ Hooks = Annotated[list[Annotated[str, AfterValidator(_hook)]], BeforeValidator(_
 
 
 def mistakes(at: str, source: Mapping[str, Any], known: set[str]) -> Iterator[Wrong]:
-    """Yield what the hooks of a source's table get wrong beside others.
+    """Yield the mistakes in the hooks of a source's table.
 
     Args:
         at: The dotted path of the setting.
-        known: The hooks of the sources before, in lower case, as GitHub compares; this one's are added.
+        known: The hooks of earlier sources, in lower case, as GitHub compares them; this source's are added.
     """
     named = _listed(source.get("reconcile"))
     if not isinstance(named, list):
@@ -45,8 +45,8 @@ def mistakes(at: str, source: Mapping[str, Any], known: set[str]) -> Iterator[Wr
     if not named:
         yield at, "is empty: name the webhooks on GitHub, or take it out"
     if source.get("scheme") != SCHEME:
-        yield at, f'asks GitHub what it sent: it goes with scheme = "{SCHEME}" alone'
+        yield at, f'goes with scheme = "{SCHEME}" alone: take it out'
     for hook in (it for it in named if isinstance(it, str)):
         if hook.lower() in known:
-            yield at, f"'{hook}' is named twice: a webhook posts to one source"
+            yield at, f"'{hook}' is named twice, and a webhook on GitHub posts to one source: take one out"
         known.add(hook.lower())

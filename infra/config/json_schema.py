@@ -31,7 +31,7 @@ def schema() -> dict[str, Any]:
     group["required"] = ["destinations"]
     named = group["properties"]["destinations"]["patternProperties"]
     named |= {name: {"anyOf": [{"type": "string"}, it]} for name, it in named.items()}  # a URL alone
-    for limits in ("Limits", "FlowControl"):
+    for limits in ("FlowLimits", "KeyedFlowControl"):
         made["$defs"][limits]["anyOf"] = [{"required": ["rate"]}, {"required": ["parallelism"]}]
         made["$defs"][limits]["dependentRequired"] = {"period": ["rate"]}
     return {"$schema": DIALECT, "title": "relay.toml", **made}

@@ -1,7 +1,7 @@
-"""relay.toml: what one deployment is.  Hides the file's syntax; the functions get `flatten`'s resolved JSON.
+"""Reads relay.toml, the file of one deployment.  Hides its syntax; the functions get `flatten`'s resolved JSON.
 
-Everything is checked at once, before anything is built: `load` names every mistake by its dotted path, with its line
-and what to do.  No CDK here, so that `relay check` is fast.
+`load` checks everything before anything is built, and tells every mistake with its dotted path, its line, and what to
+do.  No CDK here, so that `relay check` is fast.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from infra.config import json_schema, lint, sizes
 from infra.config.flatten import flatten
-from infra.config.mistakes import ConfigError, Mistake, located, steps_of, told
+from infra.config.mistakes import ConfigError, Mistake, located, steps_of, told, walked
 from infra.config.models import Config
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     except OSError as error:
         raise ConfigError(path, [Mistake("", None, f"can't be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
-        raise ConfigError(path, [Mistake("", None, "isn't UTF-8: save it as such")]) from None
+        raise ConfigError(path, [Mistake("", None, "isn't UTF-8: save it as UTF-8")]) from None
     try:
         raw = tomllib.loads(text)
     except RecursionError:
@@ -66,13 +66,15 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         line = re.search(r"at line (\d+)", str(error))
         at = int(line[1]) if line else len(text.splitlines())
         raise ConfigError(path, [Mistake("", at, f"isn't TOML: {error}")]) from None
-    if raw is None or any(len(steps) > MAX_DEPTH for steps, _ in lint.walked(raw)):
-        raise ConfigError(path, [Mistake("", None, f"has tables in tables, {MAX_DEPTH} deep: no setting is there")])
+    if raw is None or any(len(steps) > MAX_DEPTH for steps, _ in walked(raw)):
+        raise ConfigError(
+            path, [Mistake("", None, f"has tables over {MAX_DEPTH} deep in others, where no setting is: take them out")]
+        )
     return text, raw
 
 
 def _sound(raw: dict[str, Any], context: dict[str, bool]) -> tuple[Config, list[tuple[str, str]]]:
-    """Return what of *raw* the models take, and what is wrong with the rest."""
+    """Return the part of *raw* that the models take, and the mistakes in the rest."""
     left, wrong = copy.deepcopy(raw), None
     while True:
         try:
@@ -80,14 +82,13 @@ def _sound(raw: dict[str, Any], context: dict[str, bool]) -> tuple[Config, list[
         except ValidationError as error:
             wrong = told(error, json_schema.settings_of) if wrong is None else wrong
             found = error.errors(include_url=False, include_context=False, include_input=False)
-            for table, key in [
-                _culprit(left, steps_of(it["loc"])[: -1 if it["type"] == "missing" else None]) for it in found
-            ]:
+            culprits = [_culprit(left, steps_of(it["loc"])[: -1 if it["type"] == "missing" else None]) for it in found]
+            for table, key in culprits:
                 table.pop(key, None)
 
 
 def _culprit(table: Any, steps: Sequence[str | int]) -> tuple[dict[str, Any], str]:
-    """Return the table and the key in it to take out, so that what is wrong at *steps* is gone.
+    """Return the table, and the key in it, to take out so that the mistake at *steps* is gone.
 
     A setting of a list goes with all of it, since the others are known by their numbers.
     """

@@ -1,6 +1,6 @@
-"""How mistakes of a configuration are told: by dotted path and line, in words that say what to do.
+"""Mistakes in a configuration: each has a dotted path, a line, and a message that says what to do.
 
-Hides pydantic's words and how a setting's line is found.
+Hides pydantic's words, and how the line of a setting is found.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import difflib
 import re
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydantic import ValidationError
 
-Wrong = tuple[str, str]  # a dotted path, and what is wrong there
+Wrong = tuple[str, str]  # a dotted path, and the message
 
 _WANTED = {
     "expression": 'say what of the event, like expression = "body.wait_s"',
@@ -48,7 +48,7 @@ class Mistake:
     message: str
 
     def at(self, file: Path) -> str:
-        """Return it as a line of text that says where in *file* it is."""
+        """Return the mistake as a line of text, with its place in *file*."""
         place = f"{file}:{self.line}" if self.line else str(file)
         return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
 
@@ -63,19 +63,19 @@ class ConfigError(Exception):
 
 
 def told(error: ValidationError, settings_of: Callable[[Sequence[str | int]], list[str]]) -> list[Wrong]:
-    """Return what *error* found, in our words; *settings_of* says which settings the table at a path has."""
+    """Return the mistakes in *error*, in our words; *settings_of* returns the settings of the table at a path."""
     found = []
-    for it in error.errors(include_url=False):
-        steps = steps_of(it["loc"])
-        if it["type"] == "extra_forbidden":
+    for fault in error.errors(include_url=False):
+        steps, kind, message = steps_of(fault["loc"]), fault["type"], fault["msg"]
+        if kind == "extra_forbidden":
             words = f"there is no such setting{nearest(str(steps[-1]), settings_of(steps[:-1]))}"
-        elif it["type"] == "missing":
+        elif kind == "missing":
             words = "is missing: " + _WANTED.get(str(steps[-1]), "set it")
-        elif it["type"] == "model_type" and not it["msg"].endswith("Destination") and (known := settings_of(steps)):
+        elif kind == "model_type" and not message.endswith("Destination") and (known := settings_of(steps)):
             words = f"must be a table of {', '.join(sorted(known))}"
         else:
-            words = it["msg"]
-            if it["type"] != "value_error":  # our own words
+            words = message
+            if kind != "value_error":  # our own words
                 for theirs, ours in _WORDS:
                     words = words.replace(theirs, ours)
             words = words.removeprefix("Value error, ")
@@ -94,15 +94,15 @@ def dotted(steps: Iterable[str | int]) -> str:
 
 
 def nearest(name: str, known: Sequence[str], listed_by: str | None = None) -> str:
-    """Return the end of a sentence that says there is no *name*: what could have been meant.
+    """Return the end of a sentence that says there is no *name*: a near name, or all names.
 
     Args:
-        listed_by: The command that lists what there is, where that is too much for a sentence.
+        listed_by: The command that lists all names, where those are too many for a sentence.
     """
     if meant := near(name, known):
         return meant
     if listed_by:
-        return f": `{listed_by}` has all that there are"
+        return f": `{listed_by}` lists all"
     return f": there are {', '.join(sorted(known))}" if known else ""
 
 
@@ -151,3 +151,19 @@ def _table(name: str, counts: dict[str, int], *, another: bool) -> str:
         if path in counts:
             path += f"[{counts[path]}]"
     return path
+
+
+def names_in(raw: Mapping[str, Any], table: str) -> list[str]:
+    """Return the names in the *table* of the file, or none where that is no table."""
+    found = raw.get(table)
+    return list(found) if isinstance(found, dict) else []
+
+
+def walked(raw: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield everything in *raw* with the keys and indices that lead there, however deep it is."""
+    left: list[tuple[tuple[str | int, ...], Any]] = [((), raw)]
+    while left:
+        steps, value = left.pop()
+        yield steps, value
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        left.extend(((*steps, key), it) for key, it in inner)

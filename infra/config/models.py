@@ -1,4 +1,4 @@
-"""What may stand in relay.toml, as models that name each mistake by its place."""
+"""The tables and settings of relay.toml, as pydantic's models."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from infra.config import github_hooks
 from infra.config.capacity import Concurrency, Emails, Throttle
 from infra.config.destinations import Destination, PublicUrl
 from infra.config.mistakes import Mistake
-from infra.config.publishing import Limits, PublishSettings, Queue
+from infra.config.publishing import FlowLimits, PublishSettings, Queue
 from infra.config.schedule import CronText
 from infra.config.schemes import Scheme, Table
-from infra.config.types import Expression, Glob, Name, Seconds
+from infra.config.types import ExpressionText, Glob, Name, Seconds
 from relay.internet.addresses import address_of, is_public
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _base_url(text: str) -> str:
         )
     host = (parts.hostname or "").rstrip(".")
     if (address := address_of(host)) and is_public(address):
-        raise ValueError(f"{host} is an address, for which nothing in AWS has a certificate: give your domain's name")
+        raise ValueError(f"{host} is an address, for which AWS has no certificates: give your domain's name")
     port = f":{parts.port}" if parts.port not in (None, 443 if parts.scheme == "https" else 80) else ""
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
@@ -128,7 +128,7 @@ class Route(PublishSettings):
         ),
     ] = None
     when: Annotated[
-        Expression | None,
+        ExpressionText | None,
         Field(
             description="JMESPath over `event_type`, `headers` (lower case, `_` for `-`), `query`, `body` and `source`:"
             " the route takes the events for which it gives something true; without it every event. `body` is what"
@@ -137,7 +137,7 @@ class Route(PublishSettings):
         ),
     ] = None
     transform: Annotated[
-        Expression | None,
+        ExpressionText | None,
         Field(
             description="JMESPath over the same: what it gives is the new body, as JSON.", examples=["{id: body.id}"]
         ),
@@ -245,16 +245,16 @@ class Config(Table):
     schemes: dict[Name, Scheme] = Field(default_factory=dict, description="Signature schemes of your own, by name.")
     url_groups: dict[Name, UrlGroup] = Field(default_factory=dict, description="Fan-outs, by name.")
     queues: dict[Name, Queue] = Field(default_factory=dict, description="Queues in QStash, by name.")
-    flow_controls: dict[Name, Limits] = Field(
+    flow_controls: dict[Name, FlowLimits] = Field(
         default_factory=dict, description="Flow controls that are pinned, by name."
     )
     _warnings: tuple[Mistake, ...] = PrivateAttr(())
 
     @property
     def warnings(self) -> tuple[Mistake, ...]:
-        """What can be deployed and is likely to be meant otherwise, in the order of the file."""
+        """The warnings, in the order of the file: settings that are likely to be meant otherwise."""
         return self._warnings
 
     def warn(self, found: Iterable[Mistake]) -> None:
-        """Note the warnings that there are."""
+        """Keep the warnings *found*."""
         self._warnings = tuple(sorted(found, key=lambda it: (it.line or 0, it.path, it.message)))

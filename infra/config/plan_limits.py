@@ -1,6 +1,6 @@
-"""What a plan of QStash allows, held to a configuration before a deploy meets it.
+"""Checks a configuration against the limits of its plan of QStash, before a deploy fails at one.
 
-The figures are those of the local QStash.  Of the fixed plans the price list gives few, so nothing is refused there.
+The figures are those of the local QStash.  QStash's price list gives few for the fixed plans: nothing is refused there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def mistakes(config: Config, tables: Sequence[tuple[str, PublishSettings]]) -> Iterator[Wrong]:
-    """Yield what asks more of QStash than the plan in `[qstash]` allows.
+    """Yield the settings that ask more of QStash than the plan in `[qstash]` allows.
 
     Args:
         tables: The publish settings of the file by dotted path.
@@ -37,46 +37,48 @@ def mistakes(config: Config, tables: Sequence[tuple[str, PublishSettings]]) -> I
 
 
 def _counts(config: Config, plan: Plan, most: Limits) -> Iterator[Wrong]:
-    """There are no more URL groups, endpoints, schedules and queues than the plan has."""
+    """The file has no more URL groups, endpoints, schedules and queues than the plan allows."""
     schedules = sum(it.cron is not None for it in config.sources.values())
     counted = (
         ("url_groups", "URL groups", len(config.url_groups), most.groups),
         ("queues", "queues", len(config.queues), most.queues),
         ("sources", "schedules", schedules, most.schedules),
         *(
-            (f"url_groups.{group}.destinations", "destinations", len(it.destinations), most.endpoints)
-            for group, it in config.url_groups.items()
+            (f"url_groups.{name}.destinations", "destinations", len(group.destinations), most.endpoints)
+            for name, group in config.url_groups.items()
         ),
     )
     for at, what, count, limit in counted:
         if count > limit:
-            yield at, f"has {count} {what}: {_plan(plan)} has {limit} at most"
+            yield at, f"has {count} {what}, and {_plan(plan)} allows {limit}: take some out, or choose another plan"
 
 
 def _figures(
     config: Config, plan: Plan, most: Limits, tables: Sequence[tuple[str, PublishSettings]]
 ) -> Iterator[Wrong]:
-    """No queue, delay or timeout is above what the plan has."""
+    """No queue, delay or timeout is above the plan's limit."""
     for name, queue in config.queues.items():
         if queue.parallelism > most.parallelism:
-            yield f"queues.{name}.parallelism", f"is above {most.parallelism}, the limit of {_plan(plan)}"
+            yield f"queues.{name}.parallelism", f"is above {most.parallelism}, the limit of {_plan(plan)}: lower it"
     for at, table in tables:
         for setting, seconds, limit in (
             ("delay", table.delay, most.delay_s),
             ("timeout", table.timeout, most.timeout_s),
         ):
             if isinstance(seconds, int) and limit is not None and seconds > limit:
-                yield f"{at}.{setting}", f"is longer than {span(limit)}, the limit of {_plan(plan)}"
+                yield f"{at}.{setting}", f"is longer than {span(limit)}, the limit of {_plan(plan)}: shorten it"
 
 
 def warnings(config: Config, tables: Sequence[tuple[str, PublishSettings]]) -> Iterator[Wrong]:
-    """Yield retries that QStash may refuse: what has them is then never published."""
+    """Yield retries that QStash may refuse; events with such a setting are then never published."""
     plan = config.qstash.plan
     most = RETRIES[plan]
     for at, table in tables:
         if table.retries is not None and table.retries > most:
-            told = f'is above {most}: QStash may refuse to publish ("quota maxRetries exceeded")'
-            yield f"{at}.retries", f"{told} under {_plan(plan)}; the free plan does, people report"
+            told = (
+                f'is above {most}, and QStash may refuse to publish ("quota maxRetries exceeded") under {_plan(plan)}'
+            )
+            yield f"{at}.retries", f"{told}: set {most} or less, unless your account allows more"
 
 
 def span(seconds: float) -> str:

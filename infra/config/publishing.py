@@ -1,7 +1,7 @@
-"""Publish settings: how QStash delivers what goes to a URL group, as a group, a source or a route says it.
+"""Publish settings: how QStash delivers the events of a URL group, as the group, a source or a route says it.
 
-The nearest wins, setting by setting: a route's before its source's before the group's before the defaults.  Hides that
-rule, and what the functions read of it.
+The nearest wins, setting by setting: a route's, then its source's, then the group's, then the default.  Hides that
+rule, and the form in which the functions read the result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag
 from infra.config.schemes import Table
 from infra.config.types import (
     Duration,
-    Expression,
+    ExpressionText,
     HeaderGlob,
     Label,
     Moment,
@@ -21,7 +21,7 @@ from infra.config.types import (
     Redacted,
     RetryDelay,
     Seconds,
-    Template,
+    TemplateText,
 )
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class Asked(Table):
-    """`{ expression = "…" }`: what each event itself says."""
+class Computed(Table):
+    """`{ expression = "…" }`: a value that is computed from each event."""
 
-    expression: Annotated[Expression, Field(description="JMESPath over the event.", examples=["body.wait_s"])]
+    expression: Annotated[ExpressionText, Field(description="JMESPath over the event.", examples=["body.wait_s"])]
 
 
-class Limits(Table):
-    """`[flow_controls.x]`: a flow control that the deploy pins in QStash, for all that is published under its name."""
+class FlowLimits(Table):
+    """`[flow_controls.x]`: a flow control that the deploy pins in QStash, for all messages published under its name."""
 
     rate: Annotated[int | None, Field(ge=1, description="Deliveries begun in a period.", examples=[20])] = None
     period: Annotated[
@@ -60,12 +60,12 @@ class Limits(Table):
     parallelism: Annotated[int | None, Field(ge=1, description="Deliveries at a time.", examples=[5])] = None
 
     def flat(self) -> dict[str, int]:
-        """Return the limits as the functions read them: what isn't said is left out."""
+        """Return the limits as the functions read them; limits that aren't set are left out."""
         found = {"rate": self.rate, "period_s": (self.period or 1) if self.rate else None}
         return {name: it for name, it in {**found, "parallelism": self.parallelism}.items() if it is not None}
 
     def mistakes(self, at: str) -> Iterator[Wrong]:
-        """Yield what the limits get wrong together; *at* is their dotted path."""
+        """Yield the mistakes between the limits; *at* is their dotted path."""
         if self.rate is None and self.parallelism is None:
             yield at, "limits nothing: set rate, parallelism or both"
         if self.period is not None and self.rate is None:
@@ -74,11 +74,11 @@ class Limits(Table):
             yield f"{at}.period", "is longer than a week, QStash's limit: take a shorter one and a smaller rate"
 
 
-class FlowControl(Limits):
+class KeyedFlowControl(FlowLimits):
     """`flow_control = { … }`: limits of the deliveries that share a key, which each event may say."""
 
     key: Annotated[
-        Template,
+        TemplateText,
         Field(description="What shares the limits: text with {JMESPath} in it.", examples=["{source}:{body.account}"]),
     ]
 
@@ -136,7 +136,7 @@ class PublishSettings(Table):
         ),
     ] = None
     delay: Annotated[
-        Annotated[Annotated[Duration, Tag("(text)")] | Annotated[Asked, Tag("(table)")], BY_KIND] | None,
+        Annotated[Annotated[Duration, Tag("(text)")] | Annotated[Computed, Tag("(table)")], BY_KIND] | None,
         Field(
             description="How long QStash waits before the first attempt; an expression gives seconds, or a duration's"
             " text.  `0s` takes a delay of a source or a group back.",
@@ -144,7 +144,7 @@ class PublishSettings(Table):
         ),
     ] = None
     not_before: Annotated[
-        Annotated[Annotated[Moment, Tag("(text)")] | Annotated[Asked, Tag("(table)")], BY_KIND] | None,
+        Annotated[Annotated[Moment, Tag("(text)")] | Annotated[Computed, Tag("(table)")], BY_KIND] | None,
         Field(
             description="When the first attempt is made at the earliest, in place of `delay`: a date and time with an"
             " offset; an expression gives epoch seconds or ISO 8601.",
@@ -152,7 +152,7 @@ class PublishSettings(Table):
         ),
     ] = None
     flow_control: Annotated[
-        Annotated[Annotated[Name, Tag("(text)")] | Annotated[FlowControl, Tag("(table)")], BY_KIND] | None,
+        Annotated[Annotated[Name, Tag("(text)")] | Annotated[KeyedFlowControl, Tag("(table)")], BY_KIND] | None,
         Field(
             description="How fast QStash delivers: limits by a key, or the name of one of `[flow_controls]`.",
             examples=["crm", {"key": "{body.account}", "rate": 20, "period": "1s", "parallelism": 5}],
@@ -202,8 +202,8 @@ class PublishSettings(Table):
                 yield name, value
 
 
-def resolved(flow_controls: Mapping[str, Limits], *nearest: PublishSettings) -> dict[str, Any]:
-    """Return the publish settings as the functions read them: of the tables *nearest*, the first that says one wins."""
+def resolved(flow_controls: Mapping[str, FlowLimits], *nearest: PublishSettings) -> dict[str, Any]:
+    """Return the publish settings as the functions read them: for each, the first of *nearest* that has it wins."""
     said: dict[str, Any] = DEFAULTS | {name: value for table in reversed(nearest) for name, value in table.own()}
     flat = {name: _flat(said.get(name)) for name in PublishSettings.model_fields}
     return flat | {
@@ -214,12 +214,14 @@ def resolved(flow_controls: Mapping[str, Limits], *nearest: PublishSettings) -> 
 
 
 def _flat(value: Any) -> Any:
-    if isinstance(value, Asked):
+    if isinstance(value, Computed):
         return {"expression": value.expression}
     return value.replace(tzinfo=None).isoformat() + "Z" if hasattr(value, "isoformat") else value
 
 
-def _flat_control(value: str | FlowControl | None, flow_controls: Mapping[str, Limits]) -> dict[str, Any] | None:
-    if isinstance(value, FlowControl):
+def _flat_control(
+    value: str | KeyedFlowControl | None, flow_controls: Mapping[str, FlowLimits]
+) -> dict[str, Any] | None:
+    if isinstance(value, KeyedFlowControl):
         return {"key": value.key, **value.flat()}
     return {"key": value, **flow_controls[value].flat()} if value is not None else None

@@ -1,6 +1,6 @@
 """Schedules: cron expressions and time zones, as QStash reads them, and how often one runs.
 
-Hides the reading of a cron expression, which is the local QStash's, so that what is checked here runs there.
+The local QStash reads the expressions, so that an expression that passes here runs there.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def _zones() -> frozenset[str]:
 
 
 def mistakes(at: str, cron: str | None, zone: str | None) -> Iterator[Wrong]:
-    """Yield what is wrong with when a schedule runs; *at* is the source's dotted path."""
+    """Yield the mistakes in a schedule's cron and time zone; *at* is the source's dotted path."""
     if zone is None:
         yield f"{at}.timezone", 'is missing: say whose clock the cron means, like "Europe/Berlin" or "UTC"'
     elif zone not in _zones():
         hint = near(zone, sorted(_zones()))
         yield f"{at}.timezone", f"there is no time zone '{zone}'{hint or ': take a name like Europe/Berlin'}"
     elif cron is not None and _read(cron, zone).next_s(_FROM) is None:
-        yield f"{at}.cron", "never runs: no year has such a day"
+        yield f"{at}.cron", "never runs, since no year has such a day: correct the day or the month"
 
 
 def gap_s(cron: str, zone: str) -> int:

@@ -85,7 +85,7 @@ Places = Annotated[list[Place], _ONE_IS_A_LIST]
 HeaderPatterns = Annotated[list[HeaderPattern], _ONE_IS_A_LIST]
 
 
-class Answer(Table):
+class Acknowledgement(Table):
     """`answer`: what acknowledges an event, where the source wants something else than the relay's own answer."""
 
     status: Annotated[int, Field(ge=200, le=299)]
@@ -152,7 +152,7 @@ class Scheme(Table):
         int, Field(ge=0, description="For how long the source sends an event again; 0: it never does by itself.")
     ] = 86_400
     answer: Annotated[
-        Answer | None,
+        Acknowledgement | None,
         Field(description='What acknowledges an event: `{ status = 200, body = "ok", content_type = "text/plain" }`.'),
     ] = None
     json_only: Annotated[

@@ -1,4 +1,4 @@
-"""How large a relay may be: what AWS takes of a stack, held to a configuration before a deploy meets it.
+"""Checks the size of a configuration against AWS's limits on a stack, before a deploy fails at one.
 
 Nothing else of a stack grows with the configuration: `tests/infra/test_size.py` holds a large one to every limit.
 """
@@ -32,17 +32,17 @@ _BASE_URL = "https://0123456789.execute-api.ap-southeast-1.amazonaws.com.cn"  # 
 
 
 def mistakes(flat: Mapping[str, Any], *, url: str | None, emails: int) -> Iterator[Wrong]:
-    """Yield where the flat configuration is larger than AWS takes.
+    """Yield the parts of the flat configuration that are larger than AWS takes.
 
     Args:
-        url: The relay's own, if it has one.
+        url: The relay's own domain, if the file names one.
         emails: How many addresses hear the alarms.
     """
     said = len(json.dumps(json.dumps(desired(flat, url or _BASE_URL))))
     if said > DESIRED_MAX_BYTES:
         wrong = (
-            f"with the schedules, is {said} bytes of what QStash should hold: CloudFormation hands over"
-            f" {DESIRED_MAX_BYTES} at most. Shorten the bodies of schedules, or make two relays of it"
+            f"and the schedules have {said} bytes together, and CloudFormation takes {DESIRED_MAX_BYTES}: shorten"
+            " the bodies of schedules, or make two relays of it"
         )
         yield "url_groups", wrong
     arns = {arn_of(it["target"], **_LONGEST) for it in flat["destinations"].values() if it["target"]}

@@ -138,9 +138,9 @@ Duration = Annotated[int, BeforeValidator(_seconds), _text(_DURATION.pattern, _D
 """Seconds, none of them too."""
 Seconds = Annotated[int, AfterValidator(_some), BeforeValidator(_seconds), _text(_DURATION.pattern, _DURATIONS)]
 RetryDelay = Annotated[str, AfterValidator(_retry_delay)]
-Expression = Annotated[str, AfterValidator(_expression), WithJsonSchema({"type": "string", "examples": _JMESPATH})]
-Template = Annotated[str, AfterValidator(_template), WithJsonSchema({"type": "string", "examples": _TEMPLATES})]
-Label = Annotated[Template, AfterValidator(_label)]
+ExpressionText = Annotated[str, AfterValidator(_expression), WithJsonSchema({"type": "string", "examples": _JMESPATH})]
+TemplateText = Annotated[str, AfterValidator(_template), WithJsonSchema({"type": "string", "examples": _TEMPLATES})]
+Label = Annotated[TemplateText, AfterValidator(_label)]
 Redacted = Annotated[str, AfterValidator(_redacted), _text(_REDACT, ["body", "header[Authorization]"])]
 
 HeaderValue = Annotated[str, AfterValidator(_header_value), _text(r"[!-~]([ -~]*[!-~])?", ["a"])]

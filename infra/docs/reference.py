@@ -10,7 +10,7 @@ from infra.config import json_schema
 from infra.config.capacity import Concurrency, Throttle
 from infra.config.destinations import Destination
 from infra.config.models import QStash, Relay, Route, Source, UrlGroup
-from infra.config.publishing import Asked, FlowControl, Limits, PublishSettings, Queue
+from infra.config.publishing import Computed, FlowLimits, KeyedFlowControl, PublishSettings, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,10 +41,10 @@ _TABLES: dict[str, type[BaseModel]] = {
     "[url_groups.NAME]": UrlGroup,
     "[url_groups.NAME.destinations.NAME]": Destination,
     "Publish settings": PublishSettings,
-    "{ expression = … }": Asked,
-    "flow_control = { … }": FlowControl,
+    "{ expression = … }": Computed,
+    "flow_control = { … }": KeyedFlowControl,
     "[queues.NAME]": Queue,
-    "[flow_controls.NAME]": Limits,
+    "[flow_controls.NAME]": FlowLimits,
 }
 _SAID = {
     "Publish settings": "At `[url_groups.NAME]`, `[sources.NAME]` and `[[sources.NAME.routes]]`: setting by setting the"

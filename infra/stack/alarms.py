@@ -30,7 +30,7 @@ SPOOL_AGE_MAX_S = 900  # three sweeps and more: a table that is back has taken a
 
 
 class Alarms(Construct):
-    """Alarms that tell one SNS topic; whoever should hear them is in the configuration, or subscribes to it."""
+    """Alarms that notify one SNS topic; `alarm_emails` of the configuration, and others, subscribe to it."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Alarms(Construct):
             self._watch_reconciliation()
 
     def _topic(self, emails: Iterable[str]) -> sns.Topic:
-        """Return the topic, which takes no message in the clear, and every alarm's.
+        """Return the topic, which takes messages over TLS only, from CloudWatch's alarms of this account.
 
         Not encrypted: CloudWatch may not use the key `alias/aws/sns`, so that all alarms would fall silent, unseen.
         """
@@ -76,7 +76,7 @@ class Alarms(Construct):
         return topic
 
     def watch_canaries(self, sources: Mapping[str, Mapping[str, Any]]) -> None:
-        """Tell of the silence of each canary among *sources* of the flat configuration."""
+        """Make an alarm on the silence of each canary among *sources* of the flat configuration."""
         for name, source in sources.items():
             if not source.get("canary"):
                 continue
@@ -99,7 +99,7 @@ class Alarms(Construct):
             )
 
     def watch_quarantine(self) -> None:
-        """Tell of refused requests that a source's quarantine should have kept and couldn't."""
+        """Make an alarm on refused requests that a source's quarantine couldn't keep."""
         self._alarm(
             "NotQuarantined",
             self._metric(Metric.NOT_QUARANTINED, "ingest"),
@@ -117,7 +117,7 @@ class Alarms(Construct):
         audit: RelayFunction,
         gateway: Gateway,
     ) -> None:
-        """Tell of what fails, is turned away, or doesn't run."""
+        """Make the alarms on functions that fail, requests that are refused, and rules that don't run."""
         for function in functions:
             self._alarm(
                 f"{function.verb.capitalize()}Errors",
@@ -163,7 +163,7 @@ class Alarms(Construct):
         )
 
     def _watch_publishing(self) -> None:
-        """Tell of what waits, and of what is never published as it is."""
+        """Make the alarms on events that wait too long, and on those that are never published."""
         self._alarm(
             "DueAge",
             self._metric(Metric.DUE_AGE, "sweep", "Maximum"),
@@ -178,7 +178,7 @@ class Alarms(Construct):
             " down, or still is, or the relay fails at it. `relay doctor` says how many wait, and why.",
             threshold=SPOOL_AGE_MAX_S,
         )
-        for verb in ("ingest", "sweep"):  # which takes in, and publishes, what ingest couldn't
+        for verb in ("ingest", "sweep"):  # sweep takes in and publishes the events that ingest couldn't
             self._alarm(
                 f"{verb.capitalize()}Unpublishable",
                 self._metric(Metric.UNPUBLISHABLE, verb),
@@ -209,7 +209,7 @@ class Alarms(Construct):
             )
 
     def _watch_deliveries(self) -> None:
-        """Tell of what died, or can't be told of any more, and where QStash doesn't hold what it should."""
+        """Make the alarms on dead and unaccounted deliveries, on drift in QStash, and on unknown events."""
         self._alarm(
             "DeadLettered",
             self._metric(Metric.DEAD_LETTERED, "record"),
@@ -233,7 +233,7 @@ class Alarms(Construct):
             "QStash doesn't hold what the last deploy said: somebody changed it there, or another deployment has this"
             " name. `relay sync --plan` says what differs, `relay sync` mends it. (Looked for once an hour, and every"
             " five minutes while anything differs.)",
-            periods=2,  # what a deploy has begun and the table doesn't know of yet is none
+            periods=2,  # a deploy under way differs for one period
         )
         self._alarm(
             "Orphans",
@@ -242,7 +242,7 @@ class Alarms(Construct):
         )
 
     def _watch_reconciliation(self) -> None:
-        """Tell of what GitHub sent and never came."""
+        """Make the alarm on events that GitHub sent and that never came."""
         self._alarm(
             "Missing",
             self._metric(Metric.MISSING, "reconcile", "Maximum", MISSING_PERIOD),

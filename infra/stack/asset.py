@@ -1,4 +1,4 @@
-"""The directory that every function runs: what runs there and nothing else, the same bytes for the same input.
+"""The directory that every function runs: only code that runs there, and the same bytes for the same input.
 
 Wheels come for Lambda's platform, so that no docker is needed; they are installed once for a lock file and kept.
 """
@@ -26,20 +26,20 @@ LOCK = ROOT / "requirements" / "functions.txt"
 PUBLIC_KEYS_LOCK = ROOT / "requirements" / "public-keys.txt"  # large, and slow to import: only where it is needed
 CACHE = ROOT / "build" / "wheels"
 PLATFORM = ("--python-platform", "aarch64-manylinux2014", "--python-version", "3.13")
-# What an installer notes about an installation; it differs from one to the next, and nothing at run time reads it.
+# An installer's notes about an installation; they differ from one to the next, and nothing at run time reads them.
 _INSTALLER_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
 _NOISE = ("__pycache__", "*.pyc", ".*")
 
 
 class AssetError(Exception):
-    """The asset can't be built; says why in a line."""
+    """The asset can't be built; the message says why in a line."""
 
 
 @contextmanager
 def built(
     flat: Mapping[str, Any], *, bundled: bool = True, locks: Sequence[Path] = (LOCK,), cache: Path = CACHE
 ) -> Iterator[Path]:
-    """Yield a directory with the functions, *flat* as relay.json and, if *bundled*, what *locks* list.
+    """Yield a directory with the functions, *flat* as relay.json and, if *bundled*, the packages in *locks*.
 
     The directory is gone afterwards: the CDK copies it when the stack is made.
 
@@ -65,13 +65,13 @@ def _open_to_all(directory: Path) -> None:
 
 
 def wheels(lock: Path = LOCK, cache: Path = CACHE) -> Path:
-    """Return a directory with what *lock* lists, installed for Lambda's platform; install it only if it isn't there.
+    """Return a directory with the packages in *lock* for Lambda's platform; install them only once.
 
     Raises:
-        AssetError: It can't be installed.
+        AssetError: They can't be installed.
     """
     if not lock.is_file():
-        raise AssetError(f"{lock.name} is missing: `make lock` writes it")
+        raise AssetError(f"{lock.name} is missing: run `make lock`, which writes it")
     key = hashlib.sha256(b"\0".join([lock.read_bytes(), Path(__file__).read_bytes()])).hexdigest()[:16]
     ready = cache / key
     if ready.is_dir():
@@ -110,7 +110,7 @@ def _install(lock: Path, target: Path) -> None:
 
 
 def _strip(target: Path) -> None:
-    """Take out of *target* what doesn't run in Lambda."""
+    """Remove the files of *target* that don't run in Lambda."""
     for directory in (target / "bin", *target.glob("*/tests")):
         shutil.rmtree(directory, ignore_errors=True)
     for path in sorted(target.rglob("*")):

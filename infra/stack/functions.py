@@ -1,4 +1,4 @@
-"""The relay's Lambda functions: one construct makes every one, so that they differ only in what they are for."""
+"""The relay's Lambda functions: one construct makes every one, so that they differ only in their purpose."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOG_RETENTION = logs.RetentionDays.ONE_MONTH
 
 
 class RelayFunction(lambda_.Function):
-    """The function of one verb, with a log group and a role of its own, which may do nothing but what `allow` says."""
+    """The function of one verb, with a log group and a role of its own, with no permissions but those of `allow`."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class RelayFunction(lambda_.Function):
                 "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
-            # What calls a function asynchronously calls it again by itself (the sweep's rule); a retry would pile up.
+            # The rules run sweep and audit again by themselves; retries would pile up.
             retry_attempts=0,
         )
         self.allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.log_group_arn])
@@ -72,16 +72,16 @@ class RelayFunction(lambda_.Function):
         *,
         conditions: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
-        """Let this function do *actions* on *resources*, on *conditions*; *sid* says in a word what for."""
+        """Let this function do *actions* on *resources* under *conditions*; *sid* names the purpose in a word."""
         self.add_to_role_policy(
             iam.PolicyStatement(sid=sid, actions=[*actions], resources=[*resources], conditions=conditions)
         )
 
 
 def relay_logs(scope: Construct, id_: str, *, name: str | None = None) -> logs.LogGroup:
-    """Return a log group that forgets after a month and goes with the stack: records are in the table, not in logs.
+    """Return a log group that keeps a month and goes with the stack: records are in the table, not in logs.
 
     Args:
-        name: What it is called, if CloudFormation isn't to name it.
+        name: Its name; None lets CloudFormation name it.
     """
     return logs.LogGroup(scope, id_, log_group_name=name, retention=LOG_RETENTION, removal_policy=RemovalPolicy.DESTROY)

@@ -1,4 +1,4 @@
-"""The relay's front door: an HTTP API, which routes are open, and who may ask."""
+"""The relay's HTTP API: its open routes, and its guarded ones with their callers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from infra.stack.functions import RelayFunction
 
 TOO_LARGE, THROTTLED = "TooLarge", "Throttled"  # the metrics of the access log
-COUNTED = {TOO_LARGE: 413, THROTTLED: 429}  # the status that each counts
+COUNTED = {TOO_LARGE: 413, THROTTLED: 429}  # metric -> the status that it counts
 # API Gateway puts a variable's value between the quotes as it is: nothing says that it escapes it, and a quote in a
 # User-Agent would end the text, the line would be no JSON, and the metric filters below would find no status in it.  So
 # nothing is here that a caller or an error words: only numbers, enumerations, and what the gateway itself makes up.
@@ -62,14 +62,14 @@ class Gateway(Construct):
             self, "Stage", http_api=self.api, stage_name="$default", auto_deploy=True, throttle=limits
         )
         cfn_stage = cast("apigateway.CfnStage", stage.node.default_child)
-        # By the stack's own id: what a destroyed or failed deploy of the same name left is in nobody's way.
+        # With the stack's own id: a log group that a destroyed or failed stack of this name left is in nobody's way.
         name = f"{ACCESS_LOGS}{stack.stack_name}-{Fn.select(2, Fn.split('/', stack.stack_id))}"
         access_logs = relay_logs(self, "AccessLogs", name=name)
         cfn_stage.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
             destination_arn=access_logs.log_group_arn,
             format=json.dumps({"relay": stack.stack_name, **_ACCESS_LOG}),
         )
-        # API Gateway counts all 4xx in one, and what it refuses itself reaches no function that could count it.
+        # API Gateway counts all 4xx in one, and a request that it refuses reaches no function that could count it.
         for metric, status in COUNTED.items():
             access_logs.add_metric_filter(
                 metric,
@@ -81,7 +81,7 @@ class Gateway(Construct):
         self._iam = HttpIamAuthorizer()
 
     def metric(self, name: str, *, period: Duration) -> cloudwatch.Metric:
-        """Return how many requests were answered with the status that *name*, of `COUNTED`, is of, by whomever."""
+        """Return the metric *name* of `COUNTED`: the requests that got its status, from a function or the gateway."""
         return cloudwatch.Metric(
             namespace=NAMESPACE,
             metric_name=name,
@@ -95,7 +95,7 @@ class Gateway(Construct):
         self._add(function, routes, authorizer=None)
 
     def catch(self, function: RelayFunction) -> None:
-        """Send to *function* what no route takes, so that a wrong path leaves a trace."""
+        """Send requests that no route takes to *function*, so that a wrong path leaves a trace."""
         apigateway.HttpRoute(
             self,
             "Default",
@@ -105,17 +105,17 @@ class Gateway(Construct):
         )
 
     def guard(self, function: RelayFunction, *routes: tuple[str, str]) -> None:
-        """Send *routes*, (method, path), to *function*, for callers whom IAM lets through."""
+        """Send *routes*, (method, path), to *function*, for callers that IAM lets through."""
         self._add(function, routes, authorizer=self._iam)
 
     def operators(self, id_: str, *, description: str, routes: Sequence[str]) -> iam.ManagedPolicy:
-        """Return a policy that lets who has it call *routes* (like `GET/v1/*`) and find this relay's outputs."""
+        """Return a policy that lets its owner call *routes* (like `GET/v1/*`) and find this relay's outputs."""
         stack = Stack.of(self)
         arns = [
             stack.format_arn(service="execute-api", resource=self.api.api_id, resource_name=f"$default/{route}")
             for route in routes
         ]
-        # By name, whatever its id: that is how the relay command asks for it.
+        # By name, whatever its id: the relay command asks by name.
         this_stack = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
         return iam.ManagedPolicy(
             self,

@@ -1,4 +1,4 @@
-"""The custom resource that a deploy begins with: what can't succeed fails before anything is made that stays."""
+"""The custom resource that a deploy begins with: it fails before the deploy makes anything that stays."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SERVICE_TIMEOUT_S = 180  # more than the function's own 120 s, and far less than
 
 
 class Preflight(Construct):
-    """What has *function* look at QStash's token and at QStash.
+    """Has *function* check QStash's token and QStash at the beginning of a deploy.
 
-    It needs nothing that stays when a first deploy fails; what does stay waits for it (`comes_before`).
+    It needs no resource that stays after a failed first deploy; such resources wait for it (`comes_before`).
 
     Args:
-        take_over: Whether a first deploy takes over what QStash holds of the relay's name.
+        take_over: Whether a first deploy takes over QStash's resources of the relay's name.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Preflight(Construct):
     ) -> None:
         super().__init__(scope, id_)
         secrets.grant_preflight(function)
-        # Whether this deploy is the first: of no other stack.
+        # Only this stack: the function asks whether the deploy is its first.
         function.allow("FindStack", ["cloudformation:DescribeStacks"], [Stack.of(self).stack_id])
         provider = Provider(self, "Provider", on_event_handler=function, log_group=relay_logs(self, "ProviderLogs"))
         self._resource = CustomResource(
@@ -50,7 +50,7 @@ class Preflight(Construct):
             service_timeout=Duration.seconds(SERVICE_TIMEOUT_S),
         )
 
-    def comes_before(self, *them: IConstruct) -> None:
-        """Have *them* made once it has succeeded."""
-        for it in them:
-            it.node.add_dependency(self._resource)
+    def comes_before(self, *constructs: IConstruct) -> None:
+        """Have *constructs* made only after the check has succeeded."""
+        for construct in constructs:
+            construct.node.add_dependency(self._resource)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from infra.config.models import Config
 
 
-# What is too much for a role's own policy, the CDK puts into managed ones, of 6,144 characters each; a statement whole.
+# The CDK moves statements that don't fit a role's own policy into managed ones of 6,144 characters, whole.
 # Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 STATEMENT_MAX_CHARS = 4000
 
@@ -48,7 +48,7 @@ class RelayStack(Stack):
         ingest_code: The directory that ingest runs, where it needs more than the others.
         base_url: The URL that the relay is reached at, if it isn't the API's own.
         github_api_url: Where GitHub's API is, if it isn't api.github.com: of GitHub Enterprise Server.
-        take_over: Whether a first deploy takes over what QStash holds of the relay's name.
+        take_over: Whether a first deploy takes over QStash's resources of the relay's name.
         synthesizer: How assets get to the account, if not through the account's CDK bootstrap.
     """
 
@@ -106,7 +106,7 @@ class RelayStack(Stack):
         self._outputs(alarms)
 
     def _preflight(self, *, take_over: bool) -> None:
-        """Have what most often makes a first deploy fail be looked at before anything is made that then stays."""
+        """Check the most common causes of a failed first deploy before the deploy makes anything that stays."""
         function = RelayFunction(
             self,
             "preflight",
@@ -191,7 +191,7 @@ class RelayStack(Stack):
                 self.secrets.grant_destinations(function)
 
     def _grant_hand_over(self, function: RelayFunction) -> None:
-        """Let *function* reach the targets that the configuration names, each by what it takes, and no other."""
+        """Let *function* reach the targets of the configuration, each with the actions of its kind, and no other."""
         function.add_environment("RELAY_ACCOUNT", self.account)
         function.add_environment("RELAY_PARTITION", self.partition)
         arns: dict[str, set[str]] = {}
@@ -205,7 +205,7 @@ class RelayStack(Stack):
                 function.allow(f"HandOver{kind.title().replace('_', '')}{more}", KINDS[kind].actions, some)
 
     def _reconcile(self, github_api_url: str | None) -> RelayFunction | None:
-        """Make what holds GitHub's lists to the ledger, where a source names hooks."""
+        """Make the function that compares GitHub's deliveries with the ledger, where a source names hooks."""
         if not any(it.reconcile for it in self._config.sources.values()):
             return None
         function = self._function("reconcile", timeout_s=300, description="Asks GitHub for events that never came")
@@ -246,7 +246,7 @@ class RelayStack(Stack):
         events.Rule(self, id_, description=description, schedule=schedule, targets=[*targets])
 
     def _sync_first(self, *, take_over: bool) -> None:
-        """Have QStash changed before the functions are: what they publish to is there when they start."""
+        """Change QStash before the functions: the URL groups that they publish to exist when they start."""
         sync = QStashSync(
             self,
             "QStash",
@@ -270,7 +270,7 @@ class RelayStack(Stack):
             description="Ask the relay, replay, pause destinations, let in what was kept, and mend QStash",
             routes=routes.allowed(Permission.OPERATE),
         )
-        # Of each source none, for a template has 200 outputs at most: `relay source list` tells their URLs.
+        # None for a source, since a template has 200 outputs at most: `relay source list` tells their URLs.
         outputs: dict[str, Any] = {
             "RelayUrl": url,
             "ApiUrl": self.gateway.url,  # operators' requests are signed for its host, and a proxy has another

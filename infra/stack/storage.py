@@ -1,4 +1,4 @@
-"""Where the relay keeps its records: one table, one bucket, and who may do what with them."""
+"""The relay's table and bucket, and the permissions of each function on them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 BODIES = "bodies/"
 SPOOL = "spool/"
 QUARANTINE = "quarantine/"
-QUARANTINE_DAYS = 31  # where no source asks for it any more: what is left of before goes then
-# How long what was overwritten or deleted can be had back.
+QUARANTINE_DAYS = 31  # where no source has a quarantine any more: requests from before go then
+# How long an overwritten or deleted object can be had back.
 BODY_KEPT_ON = Duration.days(1)
 SPOOL_KEPT_ON = Duration.days(7)
 _READ = ("GetItem", "Query")
@@ -42,7 +42,7 @@ _FEED_ATTRIBUTES = [
 
 
 class Storage(Construct):
-    """The table and the bucket.  Both outlive the stack: they hold what the relay promised not to lose."""
+    """The table and the bucket.  Both outlive the stack: they hold the events that the relay promised not to lose."""
 
     def __init__(self, scope: Construct, id_: str, *, retention_days: int, quarantine_days: int | None = None) -> None:
         super().__init__(scope, id_)
@@ -56,7 +56,7 @@ class Storage(Construct):
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            versioned=True,  # no function may delete a version: what was acknowledged can be had back
+            versioned=True,  # no function may delete a version: an acknowledged webhook can be had back
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="bodies", prefix=BODIES, expiration=kept, noncurrent_version_expiration=BODY_KEPT_ON
@@ -90,7 +90,7 @@ class Storage(Construct):
         function.add_to_role_policy(self._find(QUARANTINE, "FindQuarantined"))
 
     def _find(self, prefix: str, sid: str) -> iam.PolicyStatement:
-        """Return what lets a function list what the bucket has under *prefix*."""
+        """Return the statement that lets a function list the objects under *prefix*."""
         return iam.PolicyStatement(
             sid=sid,
             actions=["s3:ListBucket"],
@@ -99,11 +99,11 @@ class Storage(Construct):
         )
 
     def grant_record(self, function: RelayFunction) -> None:
-        """Let *function* record what became of deliveries."""
+        """Let *function* record how deliveries end."""
         self._grant_own_records(function)
 
     def grant_deliver(self, function: RelayFunction) -> None:
-        """Let *function* record that a delivery came, and read the body it stands for."""
+        """Let *function* record a delivery's hand-over, and read the body behind a claim check."""
         self._grant_own_records(function)
         self._grant_bodies(function)
 
@@ -115,7 +115,7 @@ class Storage(Construct):
         function.add_to_role_policy(self._find(SPOOL, "FindSpooled"))
 
     def grant_sweep(self, function: RelayFunction) -> None:
-        """Let *function* find what is due, publish it and record that; and take in what was spooled."""
+        """Let *function* find due deliveries, publish and record them, and take in spooled webhooks."""
         self._grant_records(function)
         self._grant_indexes(function)
         self._grant_bodies(function)
@@ -134,12 +134,12 @@ class Storage(Construct):
         self._grant_bodies(function)
 
     def grant_sync(self, function: RelayFunction) -> None:
-        """Let *function* keep what QStash should hold in the table, and find out whether anything is in flight."""
+        """Let *function* keep the desired resources of QStash in the table, and look for deliveries in flight."""
         self._grant_records(function)
         self._grant_indexes(function)
 
     def grant_reconcile(self, function: RelayFunction) -> None:
-        """Let *function* look events up by the hundred, and keep which of a source's are missing."""
+        """Let *function* look events up by the hundred, and record the missing events of a source."""
         self._grant_records(function)
         function.allow("LookUp", ["dynamodb:BatchGetItem"], [self.table.table_arn])
 
@@ -156,9 +156,9 @@ class Storage(Construct):
         function.allow("Records", actions, [self.table.table_arn])
 
     def _grant_own_records(self, function: RelayFunction) -> None:
-        """Let *function*, which anybody reaches, read all and write only what is its own.
+        """Let *function*, which anybody reaches, read all items and write only those with its own keys.
 
-        Each item of a transaction or a batch is asked for; a write without a key is none, so that no `Null` is needed.
+        IAM checks each item of a transaction or a batch.  No write lacks a key, so that no `Null` condition is needed.
         """
         function.allow("Read", [f"dynamodb:{verb}" for verb in _READ], [self.table.table_arn])
         function.allow(

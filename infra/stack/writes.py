@@ -1,16 +1,16 @@
-"""Which items the functions behind open routes may write: by partition key, as IAM's `dynamodb:LeadingKeys` has it.
+"""Items that the functions behind open routes may write, by partition key, as IAM's `dynamodb:LeadingKeys` has them.
 
-Anybody reaches these functions.  Whoever found a hole in one could write what it writes, and nothing of what the relay
-steers itself by: the keys that prove callbacks, leases, pauses, what QStash should hold.  `relay.storage.items` has the
-keys.  No CDK here, so that tests of the functions hold every write to it: the local AWS knows no leading keys.
+Anybody reaches these functions.  An attacker who found a hole in one could write its items, and none of those that
+steer the relay: the keys that prove callbacks, leases, pauses, the desired resources of QStash.  `relay.storage.items`
+has the keys.  No CDK here, so that tests check every write of the functions: the local AWS knows no leading keys.
 """
 
 from __future__ import annotations
 
 EVENT = "rly_*"  # with its body, conflicts and deliveries
 LEADING_KEYS = {
-    # A source's redelivery of what had died is a replay; SEEN knows bytes again; the others are of who is refused, or
-    # greets.
+    # REPLAY: a redelivery reopens dead deliveries as a replay.  SEEN: bytes that came before.  The others: refused
+    # requests, and handshakes.
     "ingest": (EVENT, "SEEN#*", "REPLAY#*", "REFUSAL#*", "QUARANTINE#*", "HANDSHAKE"),
     "record": (EVENT, "ORPHAN#*", "COUNT"),
     "deliver": (EVENT,),

@@ -140,7 +140,7 @@ def test_a_destination_gets_the_bytes_that_the_source_sent(
 
 
 def test_a_new_signing_secret_works_without_a_deploy_and_beside_the_old(relay: Relay) -> None:
-    """The vault reads again where a signature fits none, at most once in 10 s."""
+    """The function reads the secrets again where a signature fits none of them, at most once in 10 s."""
     kept = relay.secret("sources")
     relay.put_secret("sources", kept | {"acme": [{"value": "a newer one"}, *kept["acme"]]})
     newer = base64.b64encode(hmac.digest(b"a newer one", b"rotated", "sha512")).decode()

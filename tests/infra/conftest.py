@@ -69,17 +69,14 @@ class Synthesized:
 
     def one(self, kind: str) -> dict[str, Any]:
         """Return the only resource of the type *kind*."""
-        (it,) = self.of_type(kind).values()
-        return it
+        (resource,) = self.of_type(kind).values()
+        return resource
 
     def function(self, verb: str) -> dict[str, Any]:
         """Return the function of *verb*."""
-        (it,) = [
-            it
-            for it in self.of_type("AWS::Lambda::Function").values()
-            if it["Properties"]["Handler"] == f"{verb}.handler"
-        ]
-        return it
+        functions = self.of_type("AWS::Lambda::Function").values()
+        (function,) = [it for it in functions if it["Properties"]["Handler"] == f"{verb}.handler"]
+        return function
 
     def plain(self, value: Any) -> str:
         """Return *value*, a string of a template, with what is known only at the deploy as `<LogicalId>`."""
@@ -102,22 +99,23 @@ class Synthesized:
         role = self.function(verb)["Properties"]["Role"]["Fn::GetAtt"][0]
         return [
             statement
-            for it in self.of_type("AWS::IAM::Policy").values()
-            if it["Properties"]["Roles"] == [{"Ref": role}]
-            for statement in it["Properties"]["PolicyDocument"]["Statement"]
+            for policy in self.of_type("AWS::IAM::Policy").values()
+            if policy["Properties"]["Roles"] == [{"Ref": role}]
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]
         ]
 
     def statements(self, verb: str) -> dict[str, tuple[Any, ...]]:
         """Return what *verb*'s role allows, by statement id: actions, resources, and the condition if there is one."""
         found = {}
-        for it in self.policy(verb):
-            assert it["Effect"] == "Allow"
-            assert set(it) <= {"Sid", "Effect", "Action", "Resource", "Condition"}
-            actions = [it["Action"]] if isinstance(it["Action"], str) else it["Action"]
-            resources = it["Resource"] if isinstance(it["Resource"], list) else [it["Resource"]]
-            condition = (it["Condition"],) if "Condition" in it else ()
+        for statement in self.policy(verb):
+            assert statement["Effect"] == "Allow"
+            assert set(statement) <= {"Sid", "Effect", "Action", "Resource", "Condition"}
+            action, resource = statement["Action"], statement["Resource"]
+            actions = [action] if isinstance(action, str) else action
+            resources = resource if isinstance(resource, list) else [resource]
+            condition = (statement["Condition"],) if "Condition" in statement else ()
             said = (sorted(actions), sorted(self.plain(one) for one in resources), *condition)
-            found[it.get("Sid", "")] = said
+            found[statement.get("Sid", "")] = said
         return found
 
 

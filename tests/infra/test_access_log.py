@@ -66,8 +66,8 @@ def test_the_access_logs_group_needs_no_place_in_the_accounts_resource_policy_an
     """A destroyed or failed deploy of this name had another id: what it left is no obstacle."""
     stage = real.one("AWS::ApiGatewayV2::Stage")["Properties"]["AccessLogSettings"]
     (group,) = [
-        it["Properties"]
-        for id_, it in real.of_type("AWS::Logs::LogGroup").items()
+        group["Properties"]
+        for id_, group in real.of_type("AWS::Logs::LogGroup").items()
         if stage["DestinationArn"]["Fn::GetAtt"][0] == id_
     ]
 

@@ -42,13 +42,13 @@ def test_the_longest_time_between_two_ticks_is_found(cron: str, longest_s: int) 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Australia/Lord_Howe"])
 def test_no_year_has_a_longer_one(cron: str, zone: str) -> None:
     """Looked for tick by tick."""
-    it = read_cron(f"CRON_TZ={zone} {cron}")
-    runs = [it.next_s(FROM_S) or 0.0]
+    schedule = read_cron(f"CRON_TZ={zone} {cron}")
+    runs = [schedule.next_s(FROM_S) or 0.0]
     while runs[-1] and runs[-1] < FROM_S + 367 * DAY_S:
-        runs.append(it.next_s(runs[-1]) or 0.0)
+        runs.append(schedule.next_s(runs[-1]) or 0.0)
     gaps = [after - before for before, after in pairwise(runs)]
 
-    assert longest_gap_s(it) == (max(gaps) if gaps else 367 * DAY_S)
+    assert longest_gap_s(schedule) == (max(gaps) if gaps else 367 * DAY_S)
 
 
 @pytest.mark.parametrize(

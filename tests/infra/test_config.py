@@ -207,8 +207,12 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ('[schemes.github]\nsignature = "X: {hex}"', "schemes.github", "built in"),
         # how much at once, and who hears of what is wrong
         *(
-            (f'[relay]\nalarm_emails = ["{it}"]', "relay.alarm_emails[0]", "an e-mail address like ops@example.com")
-            for it in [
+            (
+                f'[relay]\nalarm_emails = ["{address}"]',
+                "relay.alarm_emails[0]",
+                "an e-mail address like ops@example.com",
+            )
+            for address in [
                 *("ops", "ops@example", "@example.com", "ops@", "a b@example.com", "ops@example..com"),
                 *("ops@-a.com", ".ops@example.com", "a@b@example.com", "Ops <ops@example.com>", "mailto:a@example.com"),
                 f"{'a' * 250}@example.com",
@@ -260,7 +264,7 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         (
             '[url_groups.g.destinations.d]\nsqs = "orders.fifo"',
             "url_groups.g.destinations.d.group_id",
-            "go together",
+            "and the name with it",
         ),
         (
             '[url_groups.g.destinations.d]\nsqs = "orders"\nheaders = { X-A = "b" }',
@@ -270,7 +274,7 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         (
             '[url_groups.g.destinations.d]\nurl = "https://a.example.com"\nheaders = { Relay-Event-Id = "b" }',
             "url_groups.g.destinations.d.headers.Relay-Event-Id",
-            "no header that a destination can have",
+            "can't be a header of a destination",
         ),
         (
             '[url_groups.g.destinations.d]\nurl = "https://a.example.com"\nheaders = { Authorization = "b" }',
@@ -281,7 +285,7 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         (
             '[url_groups.g.destinations.d]\nsns = "arn:aws:sqs:eu-west-1:111122223333:y"',
             "url_groups.g.destinations.d.sns",
-            "nothing that AWS takes there",
+            "isn't one that AWS takes",
         ),
         (
             '[url_groups.g.destinations.d]\ns3 = "arn:aws:s3:::bucket"',
@@ -296,10 +300,14 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         (
             '[url_groups.g.destinations.d]\neventbridge = "a b"\ndetail_type = "x"',
             "url_groups.g.destinations.d.eventbridge",
-            "nothing that AWS takes there",
+            "isn't one that AWS takes",
         ),
-        ('[url_groups.g.destinations.d]\ns3 = "10.0.0.1"', "url_groups.g.destinations.d.s3", "nothing that AWS takes"),
-        ('[url_groups.g.destinations.d]\ns3 = "a..b"', "url_groups.g.destinations.d.s3", "nothing that AWS takes"),
+        (
+            '[url_groups.g.destinations.d]\ns3 = "10.0.0.1"',
+            "url_groups.g.destinations.d.s3",
+            "isn't one that AWS takes",
+        ),
+        ('[url_groups.g.destinations.d]\ns3 = "a..b"', "url_groups.g.destinations.d.s3", "isn't one that AWS takes"),
         *(
             (
                 f'[url_groups.g.destinations.d]\nurl = "https://a.example.com"\nheaders = {{ {headers} }}',
@@ -325,7 +333,7 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         (
             '[url_groups.g.destinations]\nd = { s3 = "abc" }\n[url_groups.h.destinations]\nf = { s3 = "abc" }',
             "url_groups.h.destinations.f.s3",
-            "write over what 'd' writes",
+            "would overwrite the objects of 'd'",
         ),
         ("# once sk_live_0123456789abcdef", "", "a comment that holds"),
         ('[url_groups.g.destinations.d]\nul = "https://a.example.com"', "url_groups.g.destinations.d.ul", "'url'"),
@@ -410,7 +418,7 @@ def test_a_destinations_name_is_unique_in_the_whole_file(told: Told) -> None:
     mistakes = told(BASE + '[url_groups.b.destinations]\nledger = "https://b.example.com/"')
 
     assert mistakes == {
-        "url_groups.b.destinations.ledger": "'ledger' is also in URL group 'audit': a destination's name is unique"
+        "url_groups.b.destinations.ledger": "'ledger' is also in URL group 'audit': give one of both another name"
     }
 
 

@@ -28,9 +28,9 @@ def changes(real: Any, local: Any, path: str = "") -> set[str]:
     """Return the dotted paths at which two values differ."""
     if isinstance(real, dict) and isinstance(local, dict):
         return {
-            it
+            change
             for key in real.keys() | local.keys()
-            for it in changes(real.get(key), local.get(key), f"{path}.{key}" if path else key)
+            for change in changes(real.get(key), local.get(key), f"{path}.{key}" if path else key)
         }
     return {path} if real != local else set()
 

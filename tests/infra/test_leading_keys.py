@@ -175,14 +175,14 @@ def open_routes(dynamodb: MemoryDynamoDB, monkeypatch: pytest.MonkeyPatch, tmp_p
     world.clock.at = world.clock.at.fromtimestamp(int(time.time()), world.clock.at.tzinfo)  # PyJWT's own clock is real
     world.deploy({**FLAT, "sources": SOURCES, "destinations": {**FLAT["destinations"], "ledger": bus("audit")}})
     world.store.deployment.save_keys(current=KEY, following="sig_next", mac=MAC)
-    it = wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
+    parts = wired(world, monkeypatch, tmp_path, "RELAY_BUCKET")
     secrets = {"github": [Secret(SECRET)], "plain": [Secret(SECRET)], "kept": [Secret(SECRET)]}
-    monkeypatch.setattr(it, "settings", world.settings)
-    monkeypatch.setattr(it, "publisher", lambda: world.publisher)
-    monkeypatch.setattr(it, "signing_secrets", lambda name: secrets.get(name, []))
-    monkeypatch.setattr(it, "refresh_signing_secrets", lambda: False)
+    monkeypatch.setattr(parts, "settings", world.settings)
+    monkeypatch.setattr(parts, "publisher", lambda: world.publisher)
+    monkeypatch.setattr(parts, "signing_secrets", lambda name: secrets.get(name, []))
+    monkeypatch.setattr(parts, "refresh_signing_secrets", lambda: False)
     for function in (ingest, record):
-        monkeypatch.setattr(function, "relay", lambda *_: it)
+        monkeypatch.setattr(function, "relay", lambda *_: parts)
     monkeypatch.setattr(ingest, "record_refusal", partial(record_refusal, pace=Pace()))
     yield OpenRoutes(world)
     wiring.relay.cache_clear()
@@ -192,30 +192,28 @@ def test_whatever_the_open_routes_make_the_functions_write_their_policies_allow_
     open_routes: OpenRoutes, dynamodb: MemoryDynamoDB, roles: Mapping[str, list[dict[str, Any]]]
 ) -> None:
     """Every kind of key that a policy names is written by something here: else it would be one too many."""
-    it = open_routes
-
-    assert it.webhook("github", b"{}", "d-1") == 202
-    (event,) = it.events("github")
-    assert it.webhook("github", b'{"other":1}', "d-1") == 200  # a conflict
-    assert it.webhook("github", b'"' + b"x" * 100_000 + b'"', "d-2") == 202  # its body is in the bucket
-    assert it.webhook("plain", b"{}") == 202
-    assert it.tick() == 202
-    assert it.handshake() == 200
-    assert it.webhook("github", b"{}", "d-3", secret="wrong") == 401
-    assert it.webhook("nobody", b"{}") == 404
-    assert it.webhook("kept", b"{}", "d-1", secret="wrong") == 401
-    it.world.wire.refused[b'{"never":1}'] = 400
-    assert it.webhook("github", b'{"never":1}', "d-4") == 202  # unpublishable
-    it.delivery(event)
-    (tick,) = it.events("nightly")
+    assert open_routes.webhook("github", b"{}", "d-1") == 202
+    (event,) = open_routes.events("github")
+    assert open_routes.webhook("github", b'{"other":1}', "d-1") == 200  # a conflict
+    assert open_routes.webhook("github", b'"' + b"x" * 100_000 + b'"', "d-2") == 202  # its body is in the bucket
+    assert open_routes.webhook("plain", b"{}") == 202
+    assert open_routes.tick() == 202
+    assert open_routes.handshake() == 200
+    assert open_routes.webhook("github", b"{}", "d-3", secret="wrong") == 401
+    assert open_routes.webhook("nobody", b"{}") == 404
+    assert open_routes.webhook("kept", b"{}", "d-1", secret="wrong") == 401
+    open_routes.world.wire.refused[b'{"never":1}'] = 400
+    assert open_routes.webhook("github", b'{"never":1}', "d-4") == 202  # unpublishable
+    open_routes.delivery(event)
+    (tick,) = open_routes.events("nightly")
     for name, status, kind in [("ledger", 200, "callback"), ("erp", 500, "callback"), ("erp", 500, "failure")]:
-        assert it.callback(event, name, status, kind) == 200
-    assert it.callback(tick, "ledger", 200, "callback") == 200  # of a canary
-    assert it.callback(EventId("rly_gone"), "erp", 200, "callback") == 200  # an orphan
-    it.world.clock.at += timedelta(seconds=60)
-    assert it.webhook("github", b"{}", "d-1") == 200  # what died is made again
+        assert open_routes.callback(event, name, status, kind) == 200
+    assert open_routes.callback(tick, "ledger", 200, "callback") == 200  # of a canary
+    assert open_routes.callback(EventId("rly_gone"), "erp", 200, "callback") == 200  # an orphan
+    open_routes.world.clock.at += timedelta(seconds=60)
+    assert open_routes.webhook("github", b"{}", "d-1") == 200  # what died is made again
 
-    assert it.world.delivery(it.world.store.event(event), "erp").status is Status.IN_FLIGHT  # type: ignore[arg-type]
+    assert open_routes.world.delivery(open_routes.world.store.event(event), "erp").status is Status.IN_FLIGHT  # type: ignore[arg-type]
     seen = {verb: dynamodb.written[verb] for verb in LEADING_KEYS}
     assert all(allows(roles[verb], "dynamodb:PutItem", {key}) for verb, keys in seen.items() for key in keys)
     assert {verb: {_kind(key) for key in keys} for verb, keys in seen.items()} == {

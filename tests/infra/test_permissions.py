@@ -163,10 +163,10 @@ def test_there_are_no_roles_and_policies_but_the_functions_and_the_custom_resour
 def test_an_operators_policy_opens_these_routes_and_finds_this_stack(
     real: Synthesized, policy: str, routes: list[str]
 ) -> None:
-    (it,) = [it for id_, it in real.of_type("AWS::IAM::ManagedPolicy").items() if policy in id_]
+    (managed,) = [it for id_, it in real.of_type("AWS::IAM::ManagedPolicy").items() if policy in id_]
     api = "arn:<AWS::Partition>:execute-api:<AWS::Region>:<AWS::AccountId>:<GatewayApi>/$default"
 
-    ask, find = it["Properties"]["PolicyDocument"]["Statement"]
+    ask, find = managed["Properties"]["PolicyDocument"]["Statement"]
 
     resources = ask["Resource"] if isinstance(ask["Resource"], list) else [ask["Resource"]]
     assert ask["Action"] == "execute-api:Invoke"

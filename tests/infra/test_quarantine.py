@@ -103,8 +103,8 @@ def test_no_scheme_that_sends_its_secret_can_have_it(tmp_path: Path) -> None:
 
 
 def _alone(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    it = {"scheme": name, "row": row, "routes": []}
-    return {"name": "relay", "retention_days": 30, "sources": {"it": it}, "url_groups": {}, "destinations": {}}
+    source = {"scheme": name, "row": row, "routes": []}
+    return {"name": "relay", "retention_days": 30, "sources": {"it": source}, "url_groups": {}, "destinations": {}}
 
 
 def test_a_scheme_of_ones_own_is_held_to_the_same(tmp_path: Path) -> None:
@@ -117,10 +117,10 @@ def test_a_scheme_of_ones_own_is_held_to_the_same(tmp_path: Path) -> None:
     ("text", "said"),
     [
         (source('cron = "0 3 * * *"\ntimezone = "Europe/Berlin"'), "take it out"),
-        (source('scheme = "github"', kept="59m"), "an hour at least and 30 days at most"),
-        (source('scheme = "github"', kept="30d1s", retention_days=60), "an hour at least and 30 days at most"),
-        (source('scheme = "github"', kept="29d1s"), "a day less than the"),
-        (source('scheme = "github"', kept="1h", retention_days=1), "a day less than the"),
+        (source('scheme = "github"', kept="59m"), "between an hour and 30 days"),
+        (source('scheme = "github"', kept="30d1s", retention_days=60), "between an hour and 30 days"),
+        (source('scheme = "github"', kept="29d1s"), "a day shorter than events are kept"),
+        (source('scheme = "github"', kept="1h", retention_days=1), "a day shorter than events are kept"),
         (source('scheme = "github"', kept="3"), "with a unit"),
     ],
 )
@@ -154,10 +154,10 @@ def test_nothing_of_it_is_there_unless_a_source_asks(real: Synthesized, asking: 
 def test_ingest_alone_may_keep_and_find_it(real: Synthesized, asking: Synthesized) -> None:
     """Under its own prefix, in listings too."""
     said = [
-        it
+        statement
         for policy in asking.of_type("AWS::IAM::Policy").values()
-        for it in policy["Properties"]["PolicyDocument"]["Statement"]
-        if QUARANTINE in str(it)
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if QUARANTINE in str(statement)
     ]
     kept, found = said
 
@@ -178,17 +178,17 @@ def test_its_routes_ask_iam_and_go_to_ingest(asking: Synthesized) -> None:
     own = {it["RouteKey"]: it for it in routes if it["RouteKey"].endswith("/quarantine")}
 
     assert set(own) == {f"{method} /v1/sources/{{source}}/quarantine" for method in ("GET", "POST")}
-    for it in own.values():
-        integration = asking.template["Resources"][it["Target"]["Fn::Join"][1][1]["Ref"]]["Properties"]
-        assert it["AuthorizationType"] == "AWS_IAM"
+    for route in own.values():
+        integration = asking.template["Resources"][route["Target"]["Fn::Join"][1][1]["Ref"]]["Properties"]
+        assert route["AuthorizationType"] == "AWS_IAM"
         assert asking.plain(integration["IntegrationUri"]) == "<Ingest>"
 
 
 def test_what_cant_be_kept_is_an_alarm(asking: Synthesized) -> None:
     (alarm,) = [
-        it["Properties"]
-        for it in asking.of_type("AWS::CloudWatch::Alarm").values()
-        if it["Properties"].get("MetricName") == Metric.NOT_QUARANTINED
+        alarm["Properties"]
+        for alarm in asking.of_type("AWS::CloudWatch::Alarm").values()
+        if alarm["Properties"].get("MetricName") == Metric.NOT_QUARANTINED
     ]
 
     assert alarm["Dimensions"] == [{"Name": "relay", "Value": "shop"}, {"Name": "service", "Value": "ingest"}]

@@ -142,4 +142,4 @@ def test_the_token_is_never_sent_in_the_clear(monkeypatch: pytest.MonkeyPatch, g
     with pytest.raises(SystemExit) as told:
         main()
 
-    assert told.value.code == f"GITHUB_API_URL is {given}: it must be like https://HOST/api/v3"
+    assert told.value.code == f"GITHUB_API_URL is {given}: set it to a URL like https://HOST/api/v3, or unset it"

@@ -115,9 +115,9 @@ def deployed(value: Any) -> Any:
 def policies(stack: Synthesized, kind: str) -> dict[str, list[int]]:
     """Return the sizes of the policies of the type *kind* by the role that has them; by "" of those that none has."""
     found: dict[str, list[int]] = {}
-    for it in stack.of_type(kind).values():
-        (role,) = [one["Ref"] for one in it["Properties"].get("Roles", [])] or [""]
-        found.setdefault(role, []).append(bytes_of(deployed(it["Properties"]["PolicyDocument"])))
+    for policy in stack.of_type(kind).values():
+        (role,) = [it["Ref"] for it in policy["Properties"].get("Roles", [])] or [""]
+        found.setdefault(role, []).append(bytes_of(deployed(policy["Properties"]["PolicyDocument"])))
     return found
 
 
@@ -185,9 +185,8 @@ def test_functions_environments_are_what_lambda_takes(stack: Synthesized) -> Non
 def test_what_hangs_on_one_thing_is_no_more_than_that_takes(stack: Synthesized) -> None:
     """The quotas of EventBridge (targets of a rule), CloudWatch Logs (filters of a group) and API Gateway (routes)."""
     rules = stack.of_type("AWS::Events::Rule").values()
-    filters = Counter(
-        json.dumps(it["Properties"]["LogGroupName"]) for it in stack.of_type("AWS::Logs::MetricFilter").values()
-    )
+    metric_filters = stack.of_type("AWS::Logs::MetricFilter").values()
+    filters = Counter(json.dumps(it["Properties"]["LogGroupName"]) for it in metric_filters)
 
     assert max(len(it["Properties"]["Targets"]) for it in rules) <= 5
     assert max(filters.values()) <= 100
@@ -218,7 +217,7 @@ def test_what_sync_can_not_be_told_is_a_mistake(tmp_path: Path) -> None:
     body = "x" * sizes.DESIRED_MAX_BYTES
     schedule = f'[sources.nightly]\ncron = "0 3 * * *"\ntimezone = "UTC"\nbody = "{body}"\nto = ["g0"]\n'
 
-    assert "bytes of what QStash should hold" in told(tmp_path, f"{schedule}{only_queues()}")
+    assert "the schedules have" in told(tmp_path, f"{schedule}{only_queues()}")
 
 
 def test_more_targets_than_a_role_may_reach_are_a_mistake(tmp_path: Path) -> None:

@@ -174,9 +174,8 @@ def test_every_function_is_one_of_the_verbs_or_the_custom_resources(real: Synthe
 def test_every_function_writes_to_a_log_group_that_forgets_after_a_month(real: Synthesized) -> None:
     groups = real.of_type("AWS::Logs::LogGroup")
 
-    used = [
-        it["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] for it in real.of_type("AWS::Lambda::Function").values()
-    ]
+    functions = real.of_type("AWS::Lambda::Function").values()
+    used = [it["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] for it in functions]
 
     assert len(used) == len(set(used))
     assert set(used) < groups.keys()
@@ -194,8 +193,8 @@ def test_sweep_and_audit_run_by_the_clock_without_retries(real: Synthesized) -> 
     rules = [it["Properties"] for it in real.of_type("AWS::Events::Rule").values()]
 
     runs = {
-        it["ScheduleExpression"]: [(real.plain(target["Arn"]), target["RetryPolicy"]) for target in it["Targets"]]
-        for it in rules
+        rule["ScheduleExpression"]: [(real.plain(target["Arn"]), target["RetryPolicy"]) for target in rule["Targets"]]
+        for rule in rules
     }
 
     never = {"MaximumRetryAttempts": 0}
@@ -255,10 +254,10 @@ def test_these_routes_are_open_and_those_ask_iam(real: Synthesized) -> None:
 def test_every_route_goes_to_its_function_in_payload_format_2(real: Synthesized) -> None:
     routes = [it["Properties"] for it in real.of_type("AWS::ApiGatewayV2::Route").values()]
     goes = {}
-    for it in routes:
-        integration = real.template["Resources"][it["Target"]["Fn::Join"][1][1]["Ref"]]["Properties"]
+    for route in routes:
+        integration = real.template["Resources"][route["Target"]["Fn::Join"][1][1]["Ref"]]["Properties"]
         assert integration["PayloadFormatVersion"] == "2.0"
-        goes[it["RouteKey"]] = real.plain(integration["IntegrationUri"])
+        goes[route["RouteKey"]] = real.plain(integration["IntegrationUri"])
 
     assert goes == {**OPEN, **GUARDED}
 
@@ -375,9 +374,9 @@ def test_every_function_has_an_alarm_for_its_errors(real: Synthesized) -> None:
 
     watched = {
         real.plain(dimension["Value"])
-        for it in alarms
-        if it["MetricName"] == "Errors"
-        for dimension in it["Dimensions"]
+        for alarm in alarms
+        if alarm["MetricName"] == "Errors"
+        for dimension in alarm["Dimensions"]
     }
 
     assert watched == {f"<{verb.capitalize()}>" for verb in VERBS}
@@ -388,12 +387,12 @@ def test_alarms_watch_what_the_functions_of_this_relay_count(real: Synthesized) 
     alarms = [it["Properties"] for it in real.of_type("AWS::CloudWatch::Alarm").values()]
 
     own = {
-        (it["MetricName"], *(f"{one['Name']}={one['Value']}" for one in it["Dimensions"])): (
-            it["Statistic"],
-            it["Threshold"],
+        (alarm["MetricName"], *(f"{one['Name']}={one['Value']}" for one in alarm["Dimensions"])): (
+            alarm["Statistic"],
+            alarm["Threshold"],
         )
-        for it in alarms
-        if it["Namespace"] == "FanoutRelay"
+        for alarm in alarms
+        if alarm["Namespace"] == "FanoutRelay"
     }
 
     assert own == {
@@ -421,9 +420,9 @@ def test_alarms_watch_what_the_functions_of_this_relay_count(real: Synthesized) 
 def test_the_alarm_on_drift_is_on_while_any_look_in_half_an_hour_finds_some(real: Synthesized) -> None:
     """While anything differs there is a look every five minutes; what a deploy is at for seconds is no alarm."""
     (alarm,) = [
-        it["Properties"]
-        for it in real.of_type("AWS::CloudWatch::Alarm").values()
-        if it["Properties"]["MetricName"] == "Drift"
+        alarm["Properties"]
+        for alarm in real.of_type("AWS::CloudWatch::Alarm").values()
+        if alarm["Properties"]["MetricName"] == "Drift"
     ]
 
     assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (900, 2, "notBreaching")
@@ -568,9 +567,9 @@ def test_nothing_has_a_physical_name_but_the_api_which_may_share_it_and_the_acce
     }
 
     kinds = {
-        (it["Type"], name)
-        for it in real.template["Resources"].values()
-        for name in names & set(it.get("Properties", {}))
+        (resource["Type"], name)
+        for resource in real.template["Resources"].values()
+        for name in names & set(resource.get("Properties", {}))
     }
 
     assert kinds == {

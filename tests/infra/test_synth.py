@@ -83,4 +83,4 @@ def test_to_take_over_is_said_as_1_and_no_other_way(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
 
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("take_over is yes: it is 1 where")
+    assert done.stderr.splitlines()[-1].startswith("take_over is yes: set it to 1")

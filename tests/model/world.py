@@ -48,7 +48,7 @@ from relay.targets.deliver import deliver
 from relay.urls import BODY_MAC
 from relay.verification.request import InboundRequest
 from relay.verification.verify import describe
-from relay.wiring import Relay
+from relay.wiring import Parts
 from tests.local_table import make_table
 from tests.memory_aws import Calls, Crash, MemoryDynamoDB, MemoryS3
 from tests.model.bridge import Bridge
@@ -237,9 +237,9 @@ class World:
         wanted = json.dumps(desired(flat(layout), BASE))
         self._state = sync.add(wanted, "relay", qstash=self.qstash, store=self.store, current=self._state)
 
-    def _function(self, name: str) -> Relay:
+    def _function(self, name: str) -> Parts:
         """Return what the Lambda function *name* keeps while it is warm."""
-        relay = Relay(self.settings(name))
+        relay = Parts(self.settings(name))
         relay.store = self.store
         return relay
 

@@ -675,7 +675,7 @@ FAULTS = (
     Fault(
         "function-doesnt-know-its-relay",
         f"{RELAY}wiring.py",
-        "    count_for(found.settings.name)\n",
+        "    count_for(parts.settings.name)\n",
         "",
         ("tests/unit/relay/test_metrics.py",),
     ),
@@ -947,17 +947,17 @@ FAULTS = (
     ),
     Fault(
         "retries-outlive-their-record",
-        "infra/config/lint.py",
+        "infra/config/publish_checks.py",
         "if waits_s + tries_s <= kept_s:",
         "if waits_s <= kept_s:",
         ("tests/infra/test_outlived.py",),
     ),
     Fault(
         "one-time-out-fails-a-deploy",
-        f"{RELAY}runtime/again.py",
+        f"{RELAY}runtime/retrying.py",
         "return error.concern is Concern.MOMENT",
         "return False",
-        ("tests/unit/relay/test_again.py",),
+        ("tests/unit/relay/test_retrying.py",),
     ),
     Fault(
         "failed-deploy-takes-nothing-back",

@@ -21,8 +21,6 @@ HANDLERS = sorted(FUNCTIONS.glob("*.py"))
 RELAY = sorted((FUNCTIONS / "relay").rglob("*.py"))
 PACKAGES = {path.parent for top in ("functions", "infra", "cli") for path in (CHECKOUT / top).rglob("__init__.py")}
 
-# Folders whose modules still use `it` as a name over several lines.
-NOT_YET = ("infra/app.py", "infra/config/", "infra/stack/", "tests/infra/")
 SETS_ENVIRONMENT = {CHECKOUT / "infra" / "app.py"}  # for the CDK's Node, which reads it as it is imported
 PURE = {  # nothing here reaches a disk, a network, a clock's wait or another process
     *(
@@ -187,7 +185,7 @@ def test_a_name_says_what_it_names() -> None:
     found = {path: _long_lived(tree(path)) for path in paths}
     named = [f"{path.relative_to(CHECKOUT)}:{line}" for path, lines in found.items() for line in lines]
 
-    assert [place for place in named if not place.startswith(NOT_YET)] == []
+    assert named == []
 
 
 @pytest.mark.parametrize(
@@ -277,7 +275,7 @@ def test_a_verb_that_doesnt_speak_to_qstash_works_without_its_token(verb: str) -
     assert not {"RELAY_QSTASH_SECRET", "RELAY_SOURCES_SECRET"} & named
 
 
-def test_record_loads_neither_qstash_nor_the_vault() -> None:
+def test_record_loads_neither_qstash_nor_the_secrets() -> None:
     """A report is checked with keys from the table, and written there: it needs no secret."""
     assert not {"relay.qstash.client", "relay.runtime.secrets", "relay.publishing.publisher"} & loaded("record")
 

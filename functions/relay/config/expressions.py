@@ -1,6 +1,6 @@
-"""JMESPath, and texts with JMESPath in them: what a configuration computes from an event.
+"""JMESPath, and texts with JMESPath in them, as a configuration computes them from an event.
 
-Nothing here imports jmespath until an expression is there: a relay without one starts without it.
+jmespath is imported with the first expression: a relay without expressions starts faster.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ EXPRESSION_MAX_CHARS = 2000
 
 
 class ExpressionError(Exception):
-    """An expression can't be computed of this event; says why."""
+    """An expression can't be computed from this event; the message says why."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """One JMESPath expression, known to be right."""
+    """One JMESPath expression that compiles."""
 
     text: str
 
     @classmethod
     def of(cls, text: str) -> Expression:
-        """Return the expression that *text* is.
+        """Return the expression of *text*.
 
         Raises:
-            ValueError: It isn't JMESPath, or calls a function that there isn't, or with too few or many arguments.
+            ValueError: It isn't JMESPath, or calls an unknown function, or one with too few or too many arguments.
         """
         if len(text) > EXPRESSION_MAX_CHARS:
             raise ValueError(f"is longer than {EXPRESSION_MAX_CHARS} characters")
@@ -40,10 +40,10 @@ class Expression:
         return cls(text)
 
     def search(self, facts: Mapping[str, Any]) -> Any:
-        """Return what the expression gives of *facts*; None where what it names isn't there.
+        """Return the value of the expression for *facts*; None where they lack a field that it names.
 
         Raises:
-            ExpressionError: It doesn't fit: a function got what it can't take.
+            ExpressionError: A function in it got a value that it can't take.
         """
         from jmespath.exceptions import JMESPathError
 
@@ -54,7 +54,7 @@ class Expression:
             raise ExpressionError(f"{self.text}: {why}") from error
 
     def holds(self, facts: Mapping[str, Any]) -> bool:
-        """Tell whether it is true of *facts*, as JMESPath has it: not false, null or empty.
+        """Tell whether the expression is true of *facts*, as JMESPath defines it: not false, null or empty.
 
         Raises:
             ExpressionError: As `search`.
@@ -71,7 +71,7 @@ class Template:
 
     @classmethod
     def of(cls, text: str) -> Template:
-        """Return the template that *text* is.
+        """Return the template of *text*.
 
         Raises:
             ValueError: A brace is left open, or holds no expression.
@@ -92,16 +92,16 @@ class Template:
         return cls((*parts, literal))
 
     def fill(self, facts: Mapping[str, Any]) -> str:
-        """Return the text, its expressions computed of *facts*: what isn't there is nothing, what is no text is JSON.
+        """Return the text with its expressions computed from *facts*: null becomes an empty text, other values JSON.
 
         Raises:
-            ExpressionError: One can't be computed.
+            ExpressionError: An expression can't be computed.
         """
         return "".join(it if isinstance(it, str) else _as_text(it.search(facts)) for it in self.parts)
 
 
 def _closing(text: str, at: int) -> int:
-    """Return where the brace that opens at *at* closes: an expression may have braces of its own, and quotes."""
+    """Return the index of the brace that closes the one at *at*; an expression may have braces and quotes in it."""
     depth, quote = 0, ""
     for number in range(at, len(text)):
         char = text[number]
@@ -137,7 +137,7 @@ def _compiled(text: str) -> Any:
 
 
 def _wrong_calls(node: Any) -> Iterator[str]:
-    """Yield what is wrong with the calls in *node*: jmespath itself says so only once they are made."""
+    """Yield the mistakes in the function calls of *node*; jmespath itself finds them only in a search."""
     from jmespath.functions import Functions
 
     if not isinstance(node, dict):

@@ -22,5 +22,5 @@ def github(relay: str) -> str:
 
 
 def destinations(relay: str) -> str:
-    """Return the name of the secret with what destinations' own headers name."""
+    """Return the name of the secret with the values of destinations' headers."""
     return f"{relay}/destinations"

@@ -1,6 +1,6 @@
-"""What one deployment is: the flat configuration of its asset and the variables of its environment, frozen.
+"""The settings of one deployment, frozen: the flat configuration of its asset, and the variables of its environment.
 
-`relay.json` stands beside the functions in the asset: settings merged, scheme rows inlined, so that no function parses
+`relay.json` is beside the functions in the asset, with settings merged and scheme rows inlined: no function parses
 TOML.  The environment holds names of secrets, never a secret.
 """
 
@@ -26,10 +26,10 @@ CONFIG_FILE = Path(__file__).parents[2] / "relay.json"
 
 @dataclass(frozen=True)
 class Publishing:
-    """How a URL group's share of an event is published, resolved of group, source and route.
+    """How an event is published to a URL group, resolved from the settings of the group, the source and the route.
 
-    A field has the name that its setting has in the flat configuration.  An expression or a template, which is computed
-    of the event, is kept as its text.
+    A field has the name of its setting in the flat configuration.  An expression or a template, which is computed from
+    the event, is kept as its text.
 
     Attributes:
         retry_delay: QStash's expression, in milliseconds.
@@ -37,10 +37,10 @@ class Publishing:
         not_before: An ISO 8601 time; or an expression that gives one, or epoch seconds.
         flow_control: `key` (a template), and `rate`, `period_s`, `parallelism`.
         labels: Templates.
-        redact: What QStash is to show to nobody, in its words.
-        reports_all: Whether QStash is to report every attempt; else only dead letters, and its log tells the rest.
-        forward_headers: Patterns of the event's headers that destinations get; None: all of them.
-        queue: The queue that it waits in, its turn after the others'.
+        redact: The parts of a message that QStash shows to nobody, in its words.
+        reports_all: Whether QStash reports every attempt; else only dead letters, and its log has the rest.
+        forward_headers: Patterns of the event's headers that destinations get; None means all headers.
+        queue: The queue in QStash that delivers the message, in order.
     """
 
     retries: int = 5
@@ -58,20 +58,20 @@ class Publishing:
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Publishing:
-        """Return the settings in *said*, a part of the flat configuration; what it leaves out has its default."""
+        """Return the settings in *said*, a part of the flat configuration; missing ones have their defaults."""
         told = {one.name: _frozen(said[one.name]) for one in fields(cls) if said.get(one.name) is not None}
         return cls(**told, reports_all=said.get("callbacks") != "failures")
 
     @property
     def computed(self) -> tuple[str, ...]:
-        """The texts of all that is computed of the event."""
+        """The texts of the expressions and templates that are computed from the event."""
         own = (it.text for it in (self.delay, self.not_before) if isinstance(it, Expression))
         key = (self.flow_control["key"],) if self.flow_control else ()
         return (*own, *key, *self.labels)
 
 
 def _frozen(value: Any) -> Any:
-    """Return *value*, read from JSON, as a setting has it: `{"expression": text}` is an expression, a list a tuple."""
+    """Return *value*, read from JSON, as a setting: `{"expression": text}` becomes an expression, a list a tuple."""
     if isinstance(value, dict) and value.keys() == {"expression"}:
         return Expression(value["expression"])
     return tuple(value) if isinstance(value, list) else value
@@ -79,14 +79,14 @@ def _frozen(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Route:
-    """Which events of a source go where.
+    """A route: the events of a source that it takes, and the URL groups that get them.
 
     Attributes:
-        name: Where it stands in the configuration: `routes[0]`; `to` is the source's own list.
-        event_types: Patterns of the event types that it takes; None: any.
-        when: What must be true of an event that it takes.
-        transform: What gives the body that is published; None: the source's own bytes.
-        to: URL group -> how its share is published.
+        name: Its place in the configuration, `routes[0]`; `to` is the source's own list.
+        event_types: Patterns of the event types that it takes; None means any type.
+        when: The condition on an event that it takes; None means no condition.
+        transform: The expression of the published body; None publishes the source's own bytes.
+        to: URL group -> how events are published to it.
     """
 
     name: str
@@ -97,13 +97,13 @@ class Route:
 
     @cached_property
     def asks_body(self) -> bool:
-        """Whether anything that it computes may need what the body says."""
+        """Whether one of its expressions or templates may read the body."""
         own = (it.text for it in (self.when, self.transform) if it is not None)
         return any("body" in text for text in (*own, *(it for how in self.to.values() for it in how.computed)))
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Route:
-        """Return the route that *said*, of the flat configuration, says."""
+        """Return the route in *said*, a part of the flat configuration."""
         types = said.get("event_types")
         return cls(
             name=said["name"],
@@ -116,16 +116,16 @@ class Route:
 
 @dataclass(frozen=True)
 class Source:
-    """Who sends webhooks: a name, how it signs, and the routes of its events, in the order of the configuration.
+    """A sender of webhooks: its name, its scheme, and the routes of its events in the order of the configuration.
 
     Attributes:
-        said: Its scheme's row as it stands in the flat configuration.
+        said: The row of its scheme in the flat configuration.
         refuses_replays: Whether the same signed bytes under a new id are refused, not only flagged.
-        reconcile: The hooks on GitHub whose lists are held to the ledger, as paths in its API.
-        reopens: Whether a redelivery of an event opens again those of its deliveries that died.
-        schedule: When QStash posts to it, where it is a schedule; nobody else may then.
+        reconcile: The hooks on GitHub whose deliveries are compared with the ledger, as paths in its API.
+        reopens: Whether a redelivery of an event reopens its dead deliveries.
+        schedule: When QStash posts to it; None where it is no schedule.  Nobody else may post to a schedule.
         canary: Whether its end-to-end time is a metric, and its absence an alarm.
-        quarantine_s: For how long what was refused for its signature alone is kept whole; 0: not at all.
+        quarantine_s: How long a request that only its signature refused is kept whole, in seconds; 0 keeps none.
     """
 
     name: str
@@ -141,12 +141,12 @@ class Source:
 
     @cached_property
     def row(self) -> Row:
-        """Its scheme's row, ready to be used: made once it is, since a function start has no use for most."""
+        """The row of its scheme, parsed when first used: a function start needs few of the rows."""
         return Row.of(self.said if self.schedule is None else {**self.said, "leeway_s": LEEWAY_S})
 
     @classmethod
     def of(cls, name: str, said: Mapping[str, Any]) -> Source:
-        """Return the source that *said*, of the flat configuration, says."""
+        """Return the source called *name* in *said*, a part of the flat configuration."""
         return cls(
             name,
             said["scheme"],
@@ -162,13 +162,13 @@ class Source:
 
     @classmethod
     def gone(cls, name: str) -> Source:
-        """Return what stands for a source that has left the configuration: no route takes what it sent before."""
+        """Return a stand-in for a source that has left the configuration: no route takes its events."""
         return cls(name, "gone", {}, ())
 
 
 @dataclass(frozen=True)
 class Group:
-    """A URL group, and how it is published to where no route says it."""
+    """A URL group, and how events are published to it where no route says more."""
 
     name: str
     publishing: Publishing
@@ -177,11 +177,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where events are relayed to: a URL, or a target in AWS that the relay itself hands them to.
+    """A destination of events: a URL, or a target in AWS that the relay itself hands them to.
 
     Attributes:
-        headers: What it gets beside what all get: a text, or `{"secret": name}`.
-        target: What the relay hands deliveries to: its `kind`, and what that needs.
+        headers: Its own headers, beside those that all destinations get: a text, or `{"secret": name}`.
+        target: The target in AWS: its `kind`, `name`, and the settings of that kind; None where it is a URL.
     """
 
     name: str
@@ -193,7 +193,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Settings:
-    """One deployment.  *base_urls* are the relay's own, without a trailing slash; QStash is given the first."""
+    """One deployment.  *base_urls* are the relay's own, without a trailing slash; QStash gets the first."""
 
     name: str
     retention_days: int
@@ -206,7 +206,7 @@ class Settings:
 
     @classmethod
     def of(cls, environment: Mapping[str, str], flat: Mapping[str, Any]) -> Settings:
-        """Return the settings that *environment* and the flat configuration *flat* say."""
+        """Return the settings in the variables *environment* and the flat configuration *flat*."""
         return cls(
             name=flat["name"],
             retention_days=flat["retention_days"],
@@ -232,7 +232,7 @@ class Settings:
 
     @classmethod
     def load(cls, environment: Mapping[str, str], needs: tuple[str, ...]) -> Settings:
-        """Return the settings of this function, which needs the variables *needs*.
+        """Return the settings of this function, which needs the environment variables *needs*.
 
         Raises:
             OperatorError: Names every missing variable at once.
@@ -250,14 +250,14 @@ class Settings:
         return self.sources[name]
 
     def qstash_name(self, name: str) -> str:
-        """Return what a group, queue, schedule or flow-control key has for a name in QStash: deployments are apart."""
+        """Return the name in QStash of a group, queue, schedule or flow-control key: the deployment's is in front."""
         return f"{self.name}.{name}"
 
     def endpoints(self, group: str) -> tuple[str, ...]:
-        """Return the destinations of *group* that its URL group in QStash has: what goes there goes to all of them.
+        """Return the destinations of *group* that its URL group in QStash has: a message to the group reaches all.
 
-        One with headers of its own is published to alone.  So are AWS targets beside URLs, for what proves to them
-        whose delivery it is would let those forge one.
+        A destination with headers of its own gets its own message.  So do AWS targets beside URLs: the proof that a
+        target's delivery carries would let those URLs forge one.
         """
         known = self.groups[group].destinations if group in self.groups else ()
         plain = tuple(it for it in known if not self.destinations[it].headers)
@@ -269,7 +269,7 @@ class Settings:
         return self.destinations[name].url or deliver_url(self.base_urls[0], name)
 
     def destination_at(self, url: str | None) -> str | None:
-        """Return the destination that has *url* now; the last one where several have."""
+        """Return the destination whose URL is *url*; the last one where several have it, None where none has."""
         return {self.destination_url(name): name for name in self.destinations}.get(url or "")
 
     def url_now(self, name: str) -> str | None:
@@ -278,7 +278,7 @@ class Settings:
 
 
 def named_secrets(destinations: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return which secrets the headers of *destinations*, of the flat configuration, name: name -> destinations."""
+    """Return the secrets that the headers of *destinations* name: name of the secret -> names of destinations."""
     named: dict[str, list[str]] = {}
     for destination, row in destinations.items():
         for value in (row.get("headers") or {}).values():

@@ -16,7 +16,7 @@ from relay.errors import OperatorError, QStashError
 from relay.qstash.http import DEFAULT_URL
 from relay.qstash.regions import command, other_regions
 from relay.runtime import aws
-from relay.runtime.again import again
+from relay.runtime.retrying import with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ def check_token(connect: Callable[[str], QStash], url: str, relay: str) -> QStas
     """
     qstash = connect(url)
     try:
-        again(qstash.resources.signing_keys)
+        with_retries(qstash.resources.signing_keys)
     except QStashError as error:
         if not _is_refused(error):
             error.args = (f"{error} (asked at {url}: is QStash there, and up?)",)
@@ -109,7 +109,7 @@ def check_names(qstash: QStash, relay: str) -> None:
         OperatorError: QStash does.
         UpstreamError: QStash can't be read.
     """
-    refuse_others({**again(lambda: actual(qstash, relay, BELONGING)), PINS: {}}, relay)
+    refuse_others({**with_retries(lambda: actual(qstash, relay, BELONGING)), PINS: {}}, relay)
 
 
 def is_first(stack: str, client: Any = None) -> bool:

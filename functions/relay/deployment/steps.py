@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from relay.concern import Concern
 from relay.deployment.changes import GROUPS, PINS, QUEUES, SCHEDULES, Change, State, perform
 from relay.errors import QStashError, RelayError
-from relay.runtime.again import again
+from relay.runtime.retrying import with_retries
 from relay.urls import is_deliver_url
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Steps:
 
     def _do(self, change: Change) -> None:
         self._begun.append(change)
-        again(lambda: perform(change, self._qstash))
+        with_retries(lambda: perform(change, self._qstash))
 
     def _least_missed(self, change: Change) -> str:
         """Take the leaving group that shares most destinations with *change* off the list, and return it."""
@@ -102,13 +102,13 @@ class Steps:
         if not self._begun:
             return []
         try:
-            todo = undone(self._begun, self._there, again(read))
+            todo = undone(self._begun, self._there, with_retries(read))
         except RelayError:
             return [f"undo: {it}" for it in self._begun]
         left = []
         for change in todo:
             try:
-                again(lambda it=change: perform(it, self._qstash))  # type: ignore[misc]  # bound here
+                with_retries(lambda it=change: perform(it, self._qstash))  # type: ignore[misc]  # bound here
             except RelayError:
                 left.append(str(change))
         return left

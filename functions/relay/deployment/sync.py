@@ -56,8 +56,8 @@ from relay.deployment.states import (
 from relay.deployment.steps import Steps, at_first
 from relay.errors import RelayError
 from relay.model.ids import from_iso, iso
-from relay.runtime.again import again
 from relay.runtime.deadline import leaving, seconds_left
+from relay.runtime.retrying import with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -139,11 +139,11 @@ def add(
     with leaving(reserve_s):
         deploy = _read(desired, relay, current, qstash=qstash, store=store, take_over=take_over)
         # Before the first change, so that the next run finds what a failure leaves.
-        again(lambda: store.deployment.save_desired(deploy.states, deploy.kinds, tried=deploy.state))
+        with_retries(lambda: store.deployment.save_desired(deploy.states, deploy.kinds, tried=deploy.state))
         changes = _decide(deploy, store)
         announces = bool(deploy.states) and (deploy.moves or deploy.returns or changes_groups(changes))
         if announces:
-            again(lambda: store.deployment.save_urls_changed(under_way=deploy.moves or deploy.returns))
+            with_retries(lambda: store.deployment.save_urls_changed(under_way=deploy.moves or deploy.returns))
     steps = Steps(qstash, deploy.there, deploy.leaving_groups)
     try:
         with leaving(reserve_s):
@@ -151,12 +151,12 @@ def add(
     except RelayError as error:
         left = steps.take_back(lambda: actual(qstash, relay, deploy.kinds))
         with suppress(RelayError):
-            again(
+            with_retries(
                 lambda: store.deployment.save_desired(deploy.states, deploy.kinds, tried=deploy.state if left else None)
             )
             if announces:
                 under_way = bool(left) or len(deploy.states) > 1
-                again(lambda: store.deployment.save_urls_changed(under_way=under_way))
+                with_retries(lambda: store.deployment.save_urls_changed(under_way=under_way))
         if left:
             error.args = (f"{error}. {_still_to_do(left, first=deploy.is_first)}",)
         raise
@@ -169,17 +169,17 @@ def _read(desired: str, relay: str, current: str | None, *, qstash: QStash, stor
     Raises:
         OperatorError: A first deploy finds something of its name, and may not take it over.
     """
-    wanted = again(lambda: state_of(desired, store))
+    wanted = with_retries(lambda: state_of(desired, store))
     state = physical_id(desired)
-    known, tried = again(store.deployment.desired), again(store.deployment.tried)
+    known, tried = with_retries(store.deployment.desired), with_retries(store.deployment.tried)
     is_known = current == state and state in known  # then CloudFormation knows no other state
     states = {state: known[state]} if is_known else known
     first = not any(map(uses, states.values()))
-    asked = again(lambda: used_kinds(store, wanted)) | set(BELONGING if first else ())
-    there = again(lambda: actual(qstash, relay, asked))
+    asked = with_retries(lambda: used_kinds(store, wanted)) | set(BELONGING if first else ())
+    there = with_retries(lambda: actual(qstash, relay, asked))
     if first and not take_over:
         refuse_others({**there, PINS: {}}, relay)
-    kinds = again(lambda: used_kinds(store, wanted, there))
+    kinds = with_retries(lambda: used_kinds(store, wanted, there))
     returns = states.keys() == {state} and (states != known or tried not in {None, state})
     return _Deploy(desired, state, states, wanted, there, kinds, returns)
 
@@ -187,7 +187,7 @@ def _read(desired: str, relay: str, current: str | None, *, qstash: QStash, stor
 def _decide(deploy: _Deploy, store: Store) -> list[Change]:
     """Return the changes that are right while old functions and new ones publish."""
     if deploy.returns:  # no function publishes by another state
-        spared = again(lambda: sparing(deploy.wanted, deploy.there, deploy.states[deploy.state], store))
+        spared = with_retries(lambda: sparing(deploy.wanted, deploy.there, deploy.states[deploy.state], store))
         return plan(spared, deploy.there)
     before = json.loads(newest_of(deploy.states)["state"]) if deploy.states else {}
     return list(at_first(plan(deploy.wanted, deploy.there), deploy.there, before, json.loads(deploy.desired)))
@@ -198,9 +198,9 @@ def _perform(deploy: _Deploy, changes: Iterable[Change], steps: Steps, store: St
     for change in changes:
         steps.do(change)
     newest = {**deploy.states, deploy.state: {"state": deploy.desired, "at": iso(store.now())}}
-    again(lambda: store.deployment.save_desired(newest, deploy.kinds))
+    with_retries(lambda: store.deployment.save_desired(newest, deploy.kinds))
     if deploy.returns:
-        again(store.deployment.save_urls_changed)
+        with_retries(store.deployment.save_urls_changed)
 
 
 def _still_to_do(left: Iterable[str], *, first: bool) -> str:

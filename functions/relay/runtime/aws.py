@@ -1,7 +1,7 @@
-"""The one place that imports boto3: clients that give up early, and AWS's errors told as the relay's own.
+"""The one module that imports boto3: clients that give up early, and AWS's errors as the relay's own.
 
-The less time is left (`relay.runtime.deadline`), the earlier: a call that began in time ends `LAST_CALL_S` after it, at
-most.
+The less time is left (`relay.runtime.deadline`), the earlier a client gives up: a call that begins before the deadline
+ends `LAST_CALL_S` after it at the latest.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class Patience(NamedTuple):
 
     @property
     def most_s(self) -> float:
-        """How long a call takes at most: between two tries up to a second is waited."""
+        """How long a call takes at most, in seconds; the client waits up to a second between two tries."""
         return self.tries * (self.connect_s + self.read_s) + (self.tries - 1) * 1.0
 
 
-PATIENCES = (Patience(1, 3, 2), Patience(0.3, 0.7, 2), Patience(0.3, 0.7, 1))  # the first that fits what is left
+PATIENCES = (Patience(1, 3, 2), Patience(0.3, 0.7, 2), Patience(0.3, 0.7, 1))  # the first that fits the time left
 LAST_CALL_S = PATIENCES[-1].most_s
 _making = Lock()  # boto3 makes one client at a time
 
 
 def patience() -> Patience:
-    """Return how patient a call that is begun now may be."""
+    """Return the patience of a call that begins now."""
     left = seconds_left()
     return next((it for it in PATIENCES if it.most_s <= left), PATIENCES[-1])
 
@@ -47,7 +47,7 @@ def client(service: str, region: str | None = None) -> Any:
     """Return the client of the AWS *service* that is as patient as the time left allows.
 
     Args:
-        region: Where the service is asked; None: where this function runs.
+        region: The region of the service; None for the region of this function.
     """
     with _making:
         return made(service, region, patience())
@@ -72,7 +72,7 @@ def made(service: str, region: str | None, patience: Patience) -> Any:
 
 
 def _presigning() -> dict[str, Any]:
-    """Return what makes a presigned URL of S3 good in every region.
+    """Return the client settings that make presigned URLs of S3 valid in every region.
 
     A region takes no other signature than its own version's, and under the bucket's global name regions from 2019 on
     answer 400, older ones redirect to where the signature isn't good, as long as the bucket is new.  An endpoint of
@@ -84,10 +84,10 @@ def _presigning() -> dict[str, Any]:
 
 @contextmanager
 def speaking_to(service: str) -> Iterator[None]:
-    """Translate what boto3 raises within into `UpstreamError`, with AWS's code and no more.
+    """Translate boto3's errors in the block into `UpstreamError`, with AWS's code and nothing else.
 
     Raises:
-        OutOfTime: No time was left to begin it.
+        OutOfTime: No time is left to begin the call.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -1,8 +1,8 @@
-"""How long what is under way may still take: said where it begins, heeded where anybody else is asked.
+"""Deadlines: how long a run may still take.  The run sets one where it begins, and every call to a service keeps to it.
 
-A run that a slow service holds up would be ended in the middle, without word of how far it came, and the next would be
-the same.  So whoever begins a run, or a share of one, says how long it may take (`within`); and who calls out (`aws`,
-`caller`, `fetch`, `github`) waits no longer than that, and begins nothing once it is over.
+Without one, a slow service would have Lambda end a run in the middle, with no record of its progress, and the next run
+would end the same way.  So a run, or a part of one, sets its deadline (`within`).  Each client (`aws`, QStash's `http`,
+`fetcher`, `github`) waits no longer than the time left, and begins no call after it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _limit: ContextVar[Callable[[], float] | None] = ContextVar("limit", default=Non
 
 
 def of(context: Any, margin_s: float) -> Callable[[], float]:
-    """Return what says how long the function that has the Lambda *context* may still take, but for a margin.
+    """Return a function that tells the seconds left of the Lambda *context*, less *margin_s*.
 
-    Without a context, as whoever calls a function by hand has none, it may take for ever.
+    Without a context, as in a call by hand, the time left is infinite.
     """
 
     def left() -> float:
@@ -39,7 +39,7 @@ def of(context: Any, margin_s: float) -> Callable[[], float]:
 
 @contextmanager
 def within(left: Callable[[], float]) -> Iterator[None]:
-    """Let all that is done within take no longer than *left* says, in seconds, nor than was said around it."""
+    """Limit the block to the seconds that *left* returns, and to any deadline around it."""
     around = _limit.get()
     token = _limit.set(left if around is None else lambda: min(left(), around()))
     try:
@@ -50,7 +50,7 @@ def within(left: Callable[[], float]) -> Iterator[None]:
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Let all that is done within take no longer than *seconds* from now."""
+    """Limit the block to *seconds* from now."""
     clock = _limit.get()
     if clock is None:
         ends = time.monotonic() + seconds
@@ -64,7 +64,7 @@ def at_most(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def leaving(seconds: float) -> Iterator[None]:
-    """Let all that is done within leave *seconds* of the time that there is, for what comes after."""
+    """Limit the block so that *seconds* of the time left remain for the work after it."""
     around = _limit.get()
     with within(lambda: math.inf if around is None else around() - seconds):
         yield
@@ -72,7 +72,7 @@ def leaving(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def regardless() -> Iterator[None]:
-    """Let the little that is done within be done though time is over: to leave word, or to give a lease back."""
+    """Lift the deadline for the block: for a last short write, such as to give a lease back."""
     token = _limit.set(None)
     try:
         yield
@@ -81,16 +81,16 @@ def regardless() -> Iterator[None]:
 
 
 def seconds_left() -> float:
-    """Return how long what is under way may still take; infinity where nobody has said."""
+    """Return the seconds left until the deadline; infinity where there is none."""
     limit = _limit.get()
     return math.inf if limit is None else limit()
 
 
 def time_for(service: str, most_s: float) -> float:
-    """Return how long a call of *service* may take, in seconds: *most_s*, or what is left.
+    """Return how long a call of *service* may take, in seconds: *most_s*, or less where less is left.
 
     Raises:
-        OutOfTime: Nothing is: it isn't called.
+        OutOfTime: No time is left for the call.
     """
     left = seconds_left()
     if left < LEAST_S:

@@ -1,4 +1,4 @@
-"""What an HTTP API hands a function and takes back (payload format 2.0), and how an error becomes an answer."""
+"""Requests and responses of an HTTP API (payload format 2.0), and how an error becomes a response."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from relay.urls import WEBHOOK_PATH
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-MARGIN_S = 1.5  # the last call that was begun, and the answer
+MARGIN_S = 1.5  # for the last call, and the answer
 WEBHOOKS = f"ANY {WEBHOOK_PATH}"
-DEFAULT_ROUTE = "$default"  # of whatever no other route takes
+DEFAULT_ROUTE = "$default"  # the route of requests that no other route takes
 _SLASHED = re.compile("/webhooks/([^/]+)/")
 logger = Logger()  # its service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL
 
@@ -31,12 +31,12 @@ class Request:
 
     Attributes:
         route: The gateway's; of a webhook with one slash more at its end, that of the same without.
-        path: As it was called, which some schemes sign.
+        path: As the caller wrote it, which some schemes sign.
         headers: Names in lower case; of a repeated header the values, joined by commas.
         body: The bytes as they came.
         caller: The IAM principal that signed it, on routes that ask for one.
         source_ip: The address that called the API.
-        at: When it came to the API, in epoch seconds; None where that isn't said.
+        at: When it came to the API, in epoch seconds; None where the gateway doesn't say.
     """
 
     method: str
@@ -102,7 +102,7 @@ def _text(value: str) -> str:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer; a *body* that is no text becomes JSON."""
+    """One answer; a *body* that isn't text becomes JSON."""
 
     status: int
     body: Mapping[str, Any] | str
@@ -120,7 +120,7 @@ class Response:
 
 
 def refusal(error: RelayError) -> Response:
-    """Return the answer to a request that ended in *error*: its code and message, nothing of its cause."""
+    """Return the answer to a request that ended in *error*: its code and message, without its cause."""
     headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
     if error.status == 489:  # QStash retries a 489 unless this header says no
         headers["upstash-nonretryable-error"] = "true"
@@ -130,7 +130,7 @@ def refusal(error: RelayError) -> Response:
 def answering(verb: Callable[[Request], Response]) -> Callable[[Mapping[str, Any], Any], dict[str, Any]]:
     """Make a Lambda handler of *verb*: a request in, an answer out, one log line a call, errors as answers.
 
-    The verb has the time that the function has, but for a margin.
+    The verb has the time of the function, less a margin.
     """
 
     @wraps(verb)

@@ -1,6 +1,6 @@
-"""The relay's metrics: one name each, all here; CloudWatch reads them from the log (embedded metric format).
+"""The relay's metrics, with all their names; CloudWatch reads them from the log (embedded metric format).
 
-Each has the relay's name as a dimension: an account may have several relays, and the alarms of one are its own.
+Each metric has the relay's name as a dimension: an account may have several relays, with alarms of their own.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from relay.model.event import Event
 
 NAMESPACE = "FanoutRelay"
-_OWN = {"relay": "unnamed"}  # a process is a function of one relay, and the wiring says of which
+_OWN = {"relay": "unnamed"}  # a process runs a function of one relay; the wiring sets its name
 
 
 class Metric(StrEnum):
-    """What the relay counts; alarms and the dashboard name these."""
+    """The names of the metrics, which alarms and dashboards use."""
 
     ACCEPTED = "Accepted"
     DUPLICATES = "Duplicates"
@@ -52,7 +52,7 @@ class Metric(StrEnum):
 
 
 def count_for(relay: str) -> None:
-    """Have whatever is counted from now on be of the relay called *relay*."""
+    """Set the dimension `relay` of all further metrics to *relay*."""
     _OWN["relay"] = relay
 
 
@@ -63,7 +63,7 @@ def count(metric: Metric, value: float = 1) -> None:
 
 
 def count_defect(error: Exception) -> None:
-    """Count that the relay's own code failed with *error*, and tell where."""
+    """Count a failure *error* of the relay's own code, with its place in the code."""
     _emit(Metric.DEFECTS, MetricUnit.Count, 1, where=str(Defect(error)))
 
 
@@ -75,7 +75,7 @@ def _emit(metric: Metric, unit: MetricUnit, value: float, **told: str) -> None:
 
 
 def count_routing(event: Event) -> None:
-    """Count a new *event* where no route takes it, or where a route couldn't be asked of it."""
+    """Count a new *event* that no route takes, or whose routes couldn't all be computed."""
     if not event.expected:
         count(Metric.UNROUTED)
     if event.route_error:

@@ -1,4 +1,4 @@
-"""One thing of many at a time, or several: none that fails, however it does, keeps the others from their turn."""
+"""Work on many items, one at a time or several at once: an item that fails doesn't stop the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def supervised(work: Callable[[Item], Result], item: Item) -> Result | UpstreamError:
-    """Return what *work* makes of *item*, or why it failed: a `Defect` where nobody had thought of that."""
+    """Return the result of *work* on *item*, or the error: a `Defect` where the relay's own code failed."""
     try:
         return work(item)
     except UpstreamError as error:

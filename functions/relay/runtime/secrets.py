@@ -1,10 +1,10 @@
 """Secrets Manager: reads the relay's secrets, each at most once a minute, so that a change works without a deploy.
 
-Hides when a secret is read.  What was read is good for a minute, and for longer where Secrets Manager can't be read
-or what it holds can't be: a webhook that could be checked a minute ago isn't refused for that.  A secret that is gone,
-or marked for deletion, is gone.
+Hides when a secret is read.  A value is good for a minute.  It is used for longer where Secrets Manager doesn't answer,
+or where the new value can't be read: a webhook that passed a minute ago isn't refused for that.  A secret that is
+deleted, or marked for deletion, counts as missing.
 
-Powertools' SecretsProvider would not do: it raises where a refresh fails, and doesn't note when a read was last tried.
+Powertools' SecretsProvider would not do: it raises where a refresh fails, and doesn't note when it last tried to read.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 KEPT_S = 60
 TRIED_AGAIN_S = 5  # after a read that failed
-REFRESHED_S = 10  # for a signature that fits none: what a stranger can cause, and no more
+REFRESHED_S = 10  # for a signature that fits none: the most that a stranger can cause
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a secret held when it could last be read, and when that and the latest try ended, on the vault's clock."""
+    """The value of a secret, and by the clock when it was read, and when the latest try to read it ended."""
 
     value: Mapping[str, Any]
     read_at: float
@@ -51,23 +51,23 @@ class Secrets:
         """Return the JSON object in the secret *name*; {} where there is no such secret.
 
         Raises:
-            OperatorError: It holds something else, and nothing is known of before.
-            UpstreamError: It can't be read, and nothing is known of before.
+            OperatorError: It holds something else, and no earlier value is known.
+            UpstreamError: It can't be read, and no earlier value is known.
         """
         kept = self._kept.get(name)
         if kept is not None:
             now = self._clock()
             if now - kept.read_at < KEPT_S or now - kept.tried_at < TRIED_AGAIN_S:
                 return kept.value
-        return self._again(name)
+        return self._read_now(name)
 
     def refreshed(self, name: str, *, after_s: float = REFRESHED_S) -> bool:
-        """Read the secret *name* again unless that was tried just before; tell whether it changed.
+        """Read the secret *name* again, unless a read was tried just before; tell whether it changed.
 
-        For a signature that fits none of the secrets, which may be newer than what is known.
+        For a signature that fits none of the known secrets: the source may have a newer one.
 
         Args:
-            after_s: How long ago it must have been tried: who isn't known mustn't cause a call each time.
+            after_s: How many seconds ago the latest read must have ended: a stranger mustn't cause a call each time.
 
         Raises:
             OperatorError, UpstreamError: As `read`.
@@ -75,12 +75,12 @@ class Secrets:
         kept = self._kept.get(name)
         if kept is not None and self._clock() - kept.tried_at < after_s:
             return False
-        return self._again(name) != (kept.value if kept else {})
+        return self._read_now(name) != (kept.value if kept else {})
 
     def signing_secrets(self, name: str, source: str) -> list[str]:
         """Return the current signing secrets of *source* from the secret *name*, newest first, as they are stored.
 
-        One of several parts is the text of a JSON object.
+        A secret of several parts is the text of a JSON object.
 
         Raises:
             OperatorError: They can't be read.
@@ -114,7 +114,7 @@ class Secrets:
         return token if isinstance(token, str) and token else None
 
     def destination_secret(self, name: str, wanted: str) -> str | None:
-        """Return the text that the secret *name* holds as *wanted*, for destinations' own headers; None: there is none.
+        """Return the entry *wanted* of the secret *name*, for the headers of a destination; None where it has none.
 
         Raises:
             OperatorError, UpstreamError: As `read`.
@@ -124,8 +124,8 @@ class Secrets:
             value = self.read(name).get(wanted)
         return value if _is_text(value) else None
 
-    def _again(self, name: str) -> Mapping[str, Any]:
-        """Return what the secret *name* holds now; what it held before where that can't be told."""
+    def _read_now(self, name: str) -> Mapping[str, Any]:
+        """Read the secret *name* and return its value; where the read fails, the value from before."""
         kept = self._kept.get(name)
         try:
             value = self._fetch(name)
@@ -146,7 +146,7 @@ class Secrets:
         with aws.speaking_to("Secrets Manager"):
             try:
                 text = client.get_secret_value(SecretId=name).get("SecretString", "")
-            except gone:  # the second: it waits for its deletion
+            except gone:  # the second: the secret waits for its deletion
                 return {}
         try:
             value = json.loads(text)
@@ -162,7 +162,7 @@ def _is_text(value: object) -> TypeGuard[str]:
 
 
 def _values(held: Mapping[str, Any], source: str) -> list[str]:
-    """Return the signing secrets of *source* in *held*; what somebody broke there counts for nothing."""
+    """Return the signing secrets of *source* in *held*; entries of another shape are left out."""
     entries = held.get(source)
     values = [it.get("value") for it in entries if isinstance(it, dict)] if isinstance(entries, list) else []
     return [it for it in values if isinstance(it, str) and it]

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Delivered:
-    """A delivery that its target has.
+    """A delivery that its target has received.
 
     Attributes:
-        already: Whether it had it before: the answer to an earlier hand-over was lost on its way to QStash.
-        failure: What kept that from being recorded, where anything did: QStash's callback tells it, too.
+        already: Whether an earlier hand-over had reached the target, and its answer was lost on the way to QStash.
+        failure: Why the delivery couldn't be recorded, or None; QStash's callback records it, too.
     """
 
     event: Event
@@ -47,17 +47,17 @@ def deliver(
     store: Store,
     clients: Clients = aws.client,
 ) -> Delivered:
-    """Hand a delivery, which QStash has signed, to the destination *name*, and record that it was.
+    """Hand a delivery, which QStash has signed, to the destination *name*, and record the hand-over.
 
     QStash signs body and URL, not headers: so a MAC proves that this body was published for the event of the headers.
-    What is on record as handed over isn't handed over again in the same generation.  And where the record can't be
-    written afterwards the delivery is done all the same: to have it sent again would double it at the target.
+    A delivery that is recorded as handed over isn't handed over again in the same generation.  Where the record can't
+    be written afterwards, the delivery still counts as done: QStash would send it again, and the target get it twice.
 
     Raises:
-        NotFound: No such destination, or none of ours to hand over to.
+        NotFound: There is no such destination, or it is a URL.
         BadRequest: The body wasn't published for the event that the headers name.
         Undeliverable: The target will never take it.
-        UpstreamError: The hand-over failed; QStash shall send it again.
+        UpstreamError: The hand-over failed; QStash sends the delivery again.
     """
     destination = settings.destinations.get(name)
     if destination is None or destination.target is None:
@@ -93,7 +93,7 @@ def deliver(
 
 
 def _encoding(event: Event, content: bytes) -> str | None:
-    """Return the encoding of what a target gets: that of the source's bytes, where it gets these."""
+    """Return the content encoding for the target: the source's, where *content* is the source's bytes, else None."""
     encoding = event.headers.get("content-encoding")
     return encoding if encoding and hashlib.sha256(content).hexdigest() == event.sha256 else None
 
@@ -101,7 +101,7 @@ def _encoding(event: Event, content: bytes) -> str | None:
 def _content(
     target: Mapping[str, Any], event: Event, body: bytes, content_type: str | None, store: Store
 ) -> tuple[bytes, str | None]:
-    """Return what the target gets: what was published, or the source's bytes in the place of their claim check."""
+    """Return the target's content and content type: as published, or the source's bytes in place of a claim check."""
     is_check = (content_type or "").partition(";")[0].strip() == CLAIM_CHECK_TYPE and event.size_bytes != len(body)
     if is_check and target.get("claim_check") is False:
         return store.body(event), event.content_type

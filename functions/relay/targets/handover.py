@@ -1,7 +1,7 @@
-"""How each kind of AWS target is given a delivery: once where it has a token of its own for that, else at least once.
+"""Hands a delivery to each kind of AWS target: once where the kind knows a deduplication token, else at least once.
 
-What a target will never take is `Undeliverable`; any other failure, a missing permission included, is to be tried
-again: it may be over once a deploy is.
+A delivery that a target will never take is `Undeliverable`.  Any other failure is retried, a missing permission too:
+the next deploy may grant it.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class HandOver:
     """One delivery to hand over.
 
     Attributes:
-        target: As the flat configuration has it: `kind`, `name`, `arn` where it may be elsewhere, what the kind needs.
-        body: What the target is to get.
+        target: As in the flat configuration: `kind`, `name`, `arn` where the file names one, and the kind's settings.
+        body: The bytes for the target.
         content_type: Of *body*.
-        encoding: Its `Content-Encoding`, where it has one.
+        encoding: The `Content-Encoding` of *body*; None where it has none.
         account: `partition`, `region` and `account` of the relay, for ARNs.
     """
 
@@ -65,13 +65,13 @@ class HandOver:
 
     @property
     def token(self) -> str:
-        """What is the same of this generation of the delivery alone: up to 80 characters that all services take."""
+        """A token of this generation of the delivery, up to 80 characters that every service takes."""
         said = f"{self.delivery}/{self.generation}"
         return f"{self.event.id}-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
     @property
     def detail(self) -> str:
-        """What is told of the event, and its body: unpacked and as it was written where it is JSON, else in base64."""
+        """The event as JSON, with its body: decompressed and as written where it is JSON, else in base64."""
         said: dict[str, Any] = {
             "event_id": self.event.id,
             "delivery_id": self.delivery,
@@ -97,7 +97,7 @@ class HandOver:
 
     @property
     def message(self) -> tuple[str, dict[str, Any]]:
-        """The body as the text of a message, in base64 where it can't be that, and the message's attributes."""
+        """The text and the attributes of a message: the body as it is, or in base64 where a message can't hold it."""
         said = {
             "Relay-Event-Id": self.event.id,
             "Relay-Delivery-Id": self.delivery,
@@ -120,17 +120,17 @@ class HandOver:
 
     @property
     def region(self) -> str | None:
-        """The target's region; None: the relay's own."""
+        """The target's region; None for the relay's own."""
         return str(self.target["arn"]).split(":")[3] if "arn" in self.target else None
 
     @property
     def arn(self) -> str:
-        """The target's ARN: its own, or that of its name in the relay's account and region."""
+        """The target's ARN: from the configuration, or made of its name in the relay's account and region."""
         return arn_of(self.target, **self.account)
 
     @property
     def kind(self) -> Kind:
-        """What is known of the target's kind."""
+        """The row of the target's kind."""
         return KINDS[self.target["kind"]]
 
     @property
@@ -147,7 +147,7 @@ def hand_over(handover: HandOver, clients: Clients = aws.client) -> None:
 
     Raises:
         Undeliverable: The target will never take it.
-        UpstreamError: It didn't, this time.
+        UpstreamError: The hand-over failed this time.
     """
     kind = handover.kind
     try:
@@ -162,7 +162,7 @@ def hand_over(handover: HandOver, clients: Clients = aws.client) -> None:
 
 
 def _may_have_it(error: UpstreamError) -> bool:
-    """Tell whether *error* leaves open that the target took what it was given: no answer came, or a 5xx."""
+    """Tell whether the target may have taken the delivery in spite of *error*: no answer came, or a 5xx."""
     answer = getattr(error.__cause__, "response", None)
     return answer is None or answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) >= 500
 

@@ -1,4 +1,4 @@
-"""The kinds of AWS targets, a row each: what relay.toml, the stack and the hand-over have to know of a service.
+"""The kinds of AWS targets, a row each, for relay.toml, the stack and the hand-over.
 
 A new kind takes a row here and a function in `relay.targets.handover`.  The settings of relay.toml, their checks, their
 reference and the grants of the stack follow from the row.
@@ -18,14 +18,14 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting of relay.toml that some kinds of targets have beside their name.
+    """A setting of relay.toml that some kinds of targets have.
 
     Attributes:
         description: For the reference and for editors.
         example: For the reference and for editors.
         is_expression: Whether its text is JMESPath over the event.
-        min_chars: The least length of its text; None: any.
-        max_chars: The greatest length of its text; None: any.
+        min_chars: The least length of its text; None for no limit.
+        max_chars: The greatest length of its text; None for no limit.
     """
 
     name: str
@@ -49,15 +49,15 @@ class Kind:
 
     Attributes:
         name: Its name in relay.toml.
-        description: What a destination of this kind names, for the reference and for editors.
-        example: Such a name.
+        description: Of the name that a destination of this kind gives, for the reference and for editors.
+        example: Of such a name.
         name_pattern: The names that AWS allows, as a regular expression.
         arn: The ARN that the relay is granted, with `{partition}`, `{region}`, `{account}`, `{name}` and `{prefix}`.
-        actions: The IAM actions that a hand-over takes.
+        actions: The IAM actions that a hand-over needs.
         client: The service's name in boto3.
-        max_bytes: The size limit of what it is given, of a message with its attributes; None: above any webhook.
-        settings: The settings that it alone has, or shares with few.
-        knows_again: Whether it recognizes a delivery that it is given twice.  A FIFO queue or topic does, too.
+        max_bytes: The size limit of a delivery, of a message with its attributes; None where it is above any webhook.
+        settings: The settings of relay.toml that go with this kind.
+        knows_again: Whether it recognizes a delivery that it gets twice.  A FIFO queue or topic does, too.
     """
 
     name: str
@@ -73,11 +73,11 @@ class Kind:
 
     @property
     def takes_arn(self) -> bool:
-        """Whether relay.toml may name it by its ARN, too.  A bucket's name is unique in the world, and is enough."""
+        """Whether relay.toml may name it by its ARN, too.  A bucket's name is unique in the world and needs none."""
         return "{account}" in self.arn
 
     def name_in(self, text: str) -> str | None:
-        """Return the name in *text*, a name or an ARN; None where AWS would take it for neither."""
+        """Return the name in *text*, a name or an ARN; None where AWS takes *text* as neither."""
         before_name = self.arn.partition("{name}")[0]
         prefix = before_name.format(partition="aws[a-z-]*", region="[a-z0-9-]+", account="[0-9]{12}")
         found = re.fullmatch(f"({prefix if self.takes_arn else ''})?({self.name_pattern})", text)
@@ -159,9 +159,9 @@ KINDS = {
 
 
 def arn_of(target: Mapping[str, Any], *, partition: str, region: str, account: str) -> str:
-    """Return the ARN of *target*, which is as the flat configuration has it.
+    """Return the ARN of *target*, a table of the flat configuration.
 
-    It is the target's own `arn`, else that of its name at the given place.
+    The ARN is the target's `arn`, or is made of its name in the given account and region.
     """
     if "arn" in target:
         return str(target["arn"])

@@ -107,6 +107,15 @@ def test_the_prices_are_those_of_the_page() -> None:
     assert all(f"{it} |" in costs or f"{it}**" in costs for it in prices)
 
 
+def test_the_lines_of_each_table_of_prices_add_up_to_its_total() -> None:
+    tables = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8").split("| --- | --- |")[1:]
+    assert len(tables) == 2
+    for table in tables:
+        *lines, total = [float(price) for price in re.findall(r"^\|.*\| \D*\$([\d.]+)\D* \|$", table, re.MULTILINE)]
+        assert len(lines) >= 3
+        assert sum(lines) == pytest.approx(total)
+
+
 def test_every_status_is_explained_in_the_same_words() -> None:
     page = (ROOT / "docs" / "querying.md").read_text(encoding="utf-8").partition("| a delivery is | when |\n")[2]
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("\n\n")[0], re.MULTILINE)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from relay.wiring import Relay
+    from relay.wiring import Parts
     from tests.unit.relay.world import World
 
 ARN = "arn:aws:iam::000000000000:user/ada"
@@ -48,7 +48,7 @@ class Operator:
         return answer["statusCode"], json.loads(answer["body"])
 
 
-def wired(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, needs: str) -> Relay:
+def wired(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, needs: str) -> Parts:
     """Return the relay that a function finds which needs a variable: its store is the world's."""
     (tmp_path / "relay.json").write_text(json.dumps(FLAT), encoding="utf-8")
     for variable, value in {

@@ -19,7 +19,6 @@ from tests.unit.relay.operator import ARN, Context
 from tests.unit.relay.world import BASE, FLAT
 
 if TYPE_CHECKING:
-    from relay.wiring import Relay
     from tests.unit.relay.world import World
 
 NEW = "the key that the sender has now"
@@ -53,12 +52,12 @@ class SecretsManager:
 class Quarantining:
     """The function ingest of *world*, as the HTTP API calls it."""
 
-    def __init__(self, world: World, relay: Relay, s3: Any) -> None:
+    def __init__(self, world: World, relay: Parts, s3: Any) -> None:
         self.world = world
         self.s3 = s3
         self.relay = relay
         self.manager = SecretsManager()
-        relay.vault = Secrets(self.manager, clock=lambda: world.clock.at.timestamp())
+        relay.secrets = Secrets(self.manager, clock=lambda: world.clock.at.timestamp())
         world.settings = world.publisher.settings
         self.set("github", OLD)
         self.set("stripe", OLD)

@@ -43,7 +43,7 @@ FUNCTION_S = 29.0
 
 
 class _Secrets:
-    """Secrets Manager, as far as the vault asks it."""
+    """Secrets Manager, as far as the relay asks it."""
 
     class exceptions:  # noqa: N801  # as boto3 has it
         ResourceNotFoundException = KeyError
@@ -74,15 +74,17 @@ class Timed:
         row = {**github["row"], "timeout_s": waits_s}
         flat = FLAT | {"sources": {"github": github | {"row": row}}}
         self.world.settings = self.world.publisher.settings = Settings.of({"RELAY_BASE_URLS": BASE}, flat)
-        self.pace = {it: Pace(seconds.get(it, [0.02])) for it in ("vault", "fetch", "table", "bucket", "qstash")}
+        self.pace = {it: Pace(seconds.get(it, [0.02])) for it in SERVICES}
         now = self.world.clock
-        self.vault = Secrets(SlowClient(_Secrets(), now, self.pace["vault"]), clock=lambda: now.at.timestamp())
+        self.secrets_manager = Secrets(
+            SlowClient(_Secrets(), now, self.pace["secrets"]), clock=lambda: now.at.timestamp()
+        )
         certificate = SlowWire(lambda _: httpx.Response(200), now, self.pace["fetch"])
         self.fetch = Fetcher(httpx.MockTransport(certificate), clock=lambda: now.at.timestamp())
 
     def secrets(self) -> list[Secret]:
         self.fetch("https://sns.us-east-1.amazonaws.com/a.pem")  # as a scheme does that needs a certificate
-        return [Secret(it) for it in self.vault.signing_secrets("relay/sources", "github")]
+        return [Secret(it) for it in self.secrets_manager.signing_secrets("relay/sources", "github")]
 
     def take_in(self) -> tuple[Acceptance | Webhook | None, float]:
         """Take a webhook in as ingest does; return what became of it (None: refused), and when it was answered."""
@@ -122,19 +124,20 @@ class Timed:
 
 
 SECONDS = st.none() | st.floats(0, 12) | st.sampled_from([0.02, 0.69, 0.99, 1.0, 2.9, 3.9])
+SERVICES = ("secrets", "fetch", "table", "bucket", "qstash")
 PACES = st.fixed_dictionaries(
     {},
-    optional={it: st.lists(SECONDS, min_size=1, max_size=5) for it in ("vault", "fetch", "table", "bucket", "qstash")},
+    optional={it: st.lists(SECONDS, min_size=1, max_size=5) for it in SERVICES},
 )
 SLOW = [0.99]
 
 
 @settings(max_examples=examples(200), deadline=None)
 @given(waits_s=st.sampled_from([5.0, 10.0, 15.0, 30.0]), paces=PACES)
-@example(waits_s=10.0, paces={"vault": [None]})
-@example(waits_s=10.0, paces={"vault": [2.9], "fetch": [3.9], "table": SLOW, "bucket": SLOW})
-@example(waits_s=10.0, paces={"fetch": [1.2], "vault": [2.99], "table": [2.9, 0.99, None], "bucket": SLOW})
-@example(waits_s=5.0, paces={"fetch": [3.25], "vault": SLOW, "bucket": SLOW})
+@example(waits_s=10.0, paces={"secrets": [None]})
+@example(waits_s=10.0, paces={"secrets": [2.9], "fetch": [3.9], "table": SLOW, "bucket": SLOW})
+@example(waits_s=10.0, paces={"fetch": [1.2], "secrets": [2.99], "table": [2.9, 0.99, None], "bucket": SLOW})
+@example(waits_s=5.0, paces={"fetch": [3.25], "secrets": SLOW, "bucket": SLOW})
 @example(waits_s=5.0, paces={"table": [0.69], "bucket": SLOW, "qstash": [None]})
 @example(waits_s=10.0, paces={"qstash": [None]})
 @example(waits_s=30.0, paces={"table": [0.4], "qstash": [9.9]})

@@ -9,7 +9,7 @@ import pytest
 from relay.config.settings import Settings, named_secrets
 from relay.errors import OperatorError
 from relay.runtime.secrets import KEPT_S, REFRESHED_S, Secrets
-from relay.wiring import Relay
+from relay.wiring import Parts
 from tests.unit.relay.world import FLAT
 
 
@@ -41,13 +41,13 @@ def manager() -> Manager:
 
 
 @pytest.fixture
-def relay(manager: Manager) -> Relay:
-    relay = Relay(Settings.of({"RELAY_DESTINATIONS_SECRET": "relay/destinations"}, FLAT))
-    relay.vault = Secrets(manager, clock=lambda: manager.now)
+def relay(manager: Manager) -> Parts:
+    relay = Parts(Settings.of({"RELAY_DESTINATIONS_SECRET": "relay/destinations"}, FLAT))
+    relay.secrets = Secrets(manager, clock=lambda: manager.now)
     return relay
 
 
-def test_a_secret_is_read_once_a_minute_and_a_change_works_without_a_deploy(relay: Relay, manager: Manager) -> None:
+def test_a_secret_is_read_once_a_minute_and_a_change_works_without_a_deploy(relay: Parts, manager: Manager) -> None:
     first = [relay.destination_secret("erp") for _ in range(9)]
     manager.text = '{"erp": "two"}'
     manager.now += KEPT_S
@@ -57,7 +57,7 @@ def test_a_secret_is_read_once_a_minute_and_a_change_works_without_a_deploy(rela
     assert manager.reads == ["relay/destinations"] * 2
 
 
-def test_one_that_was_set_just_now_is_looked_for_again_but_not_each_time(relay: Relay, manager: Manager) -> None:
+def test_one_that_was_set_just_now_is_looked_for_again_but_not_each_time(relay: Parts, manager: Manager) -> None:
     relay.destination_secret("erp")
     manager.text = '{"erp": "one", "crm": "new"}'
     with pytest.raises(OperatorError):
@@ -71,7 +71,7 @@ def test_one_that_was_set_just_now_is_looked_for_again_but_not_each_time(relay: 
 
 
 @pytest.mark.parametrize("text", [None, "{}", '{"erp": ""}', '{"erp": {"value": "x"}}'])
-def test_one_that_is_not_set_names_the_command(relay: Relay, manager: Manager, text: str | None) -> None:
+def test_one_that_is_not_set_names_the_command(relay: Parts, manager: Manager, text: str | None) -> None:
     """And no value."""
     manager.text = text
 
@@ -81,7 +81,7 @@ def test_one_that_is_not_set_names_the_command(relay: Relay, manager: Manager, t
 
 def test_a_function_that_may_read_none_says_to_deploy() -> None:
     with pytest.raises(OperatorError, match="deploy it again"):
-        Relay(Settings.of({}, FLAT)).destination_secret("erp")
+        Parts(Settings.of({}, FLAT)).destination_secret("erp")
 
 
 def test_the_headers_tell_which_destination_needs_which_secret() -> None:

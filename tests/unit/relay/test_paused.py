@@ -10,7 +10,7 @@ from relay.ledger.balance import forgotten
 from relay.model.delivery import Status
 from relay.model.ids import iso
 from relay.replay.deliveries import replay_deliveries, replay_event
-from relay.wiring import Relay
+from relay.wiring import Parts
 from tests.unit.relay.ledgers import NAMES, counts, put, saved, unmark, whole
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_a_function_knows_what_is_paused_without_a_read_a_webhook(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it knows is ten seconds old at most."""
-    relay = Relay(world.settings)
+    relay = Parts(world.settings)
     relay.store = world.store
     reads: list[str] = []
     get = world.store.table.get

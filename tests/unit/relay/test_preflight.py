@@ -31,7 +31,7 @@ NOT_HERE = {"error": "user (1) not found in this region (eu-central-1). Check th
 
 
 class SecretsManager:
-    """AWS's side of the vault: one secret, or none."""
+    """Secrets Manager with one secret, or none."""
 
     class exceptions:  # noqa: N801  # boto3's name
         class ResourceNotFoundException(Exception): ...

@@ -65,7 +65,7 @@ def logged() -> Iterator[list[logging.LogRecord]]:
 
 
 def lost() -> OperatorError:
-    """Return the error of a vault that couldn't be reached."""
+    """Return the error of a Secrets Manager that couldn't be reached."""
     error = OperatorError("the signing secrets can't be read")
     error.__cause__ = UpstreamError("Secrets Manager", "InternalServiceError")
     return error

@@ -344,7 +344,7 @@ def log(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     """Wire the function to the world; give what it logs."""
     relay = wired(world, monkeypatch, tmp_path, "RELAY_QSTASH_SECRET")
     relay._qstash = (("token", None), world.qstash)  # noqa: SLF001  # the world's own client
-    monkeypatch.setattr(relay.vault, "qstash", lambda _: ("token", None))
+    monkeypatch.setattr(relay.secrets, "qstash", lambda _: ("token", None))
     log = StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", log)
     yield log
@@ -389,7 +389,7 @@ def test_without_a_token_a_destroy_succeeds_and_removes_nothing(
         def no_token(_: str) -> Any:
             raise OperatorError("the secret relay/qstash has no token")
 
-        monkeypatch.setattr(wiring.relay("RELAY_QSTASH_SECRET").vault, "qstash", no_token)
+        monkeypatch.setattr(wiring.relay("RELAY_QSTASH_SECRET").secrets, "qstash", no_token)
     else:
         world.wire.broken = {"GET /v2": 401}
 

@@ -100,8 +100,8 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: Stri
     qstash = QStash(
         QStashHttp("token", "https://qstash.example.com", transport=httpx.MockTransport(run), now=world.clock)
     )
-    relay._qstash = (("token", None), qstash)  # noqa: SLF001  # as the vault's token would make it
-    monkeypatch.setattr(relay.vault, "qstash", lambda _: ("token", None))
+    relay._qstash = (("token", None), qstash)  # noqa: SLF001  # as the token in Secrets Manager would make it
+    monkeypatch.setattr(relay.secrets, "qstash", lambda _: ("token", None))
     monkeypatch.setattr("time.sleep", run.sleep)
     assert log.getvalue() == ""
     yield run
@@ -227,14 +227,14 @@ def no_token(_: str) -> Any:
     raise OperatorError("the secret relay/qstash has no token")
 
 
-@pytest.mark.parametrize("breaks", ["vault", "table"])
+@pytest.mark.parametrize("breaks", ["secrets", "table"])
 def test_a_destroy_ends_without_a_token_and_without_a_table(
     run: Run, log: StringIO, monkeypatch: pytest.MonkeyPatch, breaks: str
 ) -> None:
     state = run.ask("Create", OLD)
     relay = wiring.relay("RELAY_QSTASH_SECRET")
-    if breaks == "vault":
-        monkeypatch.setattr(relay.vault, "qstash", no_token)
+    if breaks == "secrets":
+        monkeypatch.setattr(relay.secrets, "qstash", no_token)
     else:
         monkeypatch.setattr(relay.store.table, "name", "gone")
 

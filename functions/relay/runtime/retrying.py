@@ -1,7 +1,7 @@
-"""Tries again what fails in passing, for as long as there is time: what a deploy asks of AWS and QStash.
+"""Retries the calls of a deploy to AWS and QStash, for as long as there is time, while their failures may pass.
 
-Hides what passes.  Whatever is tried here must be right to do twice: the answer that was lost may have been a yes.
-Where nobody has said how long it may take (`relay.runtime.deadline`), it is tried once.
+Hides which failures may pass.  A call must be safe to make twice: the first may have worked, and its answer been lost.
+Without a deadline (`relay.runtime.deadline`) a call is made once.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _FOR_GOOD = frozenset({"ResourceNotFoundException", "ValidationException", "ValidationError"})  # AWS's codes
 
 
-def again(do: Callable[[], T]) -> T:
-    """Return what *do* returns, tried until it does, or fails for good, or time is over.
+def with_retries(do: Callable[[], T]) -> T:
+    """Call *do* until it returns, fails for good, or time is over; return its result.
 
     Raises:
-        RelayError: What *do* raised the last time.
+        RelayError: The error of the last call.
     """
     spent, wait = 0.0, FIRST_WAIT_S
     while True:
@@ -50,7 +50,7 @@ def again(do: Callable[[], T]) -> T:
 
 
 def _passes(error: UpstreamError, spent: float) -> bool:
-    """Tell whether *error* may pass by itself, when *spent* seconds were waited already."""
+    """Tell whether *error* may pass by itself, after *spent* seconds of waiting."""
     if isinstance(error, OutOfTime | AnswerTooLong):
         return False
     if isinstance(error, QStashError):

@@ -6,7 +6,7 @@ import pytest
 
 from relay.errors import AnswerTooLong, OperatorError, OutOfTime, QStashError, RelayError, UpstreamError
 from relay.runtime import deadline
-from relay.runtime.again import PERMISSION_S, WAIT_MAX_S, again
+from relay.runtime.retrying import PERMISSION_S, WAIT_MAX_S, with_retries
 
 PASSING = [
     QStashError("no answer"),
@@ -42,9 +42,9 @@ class Run:
             raise self.failures.pop(0)
         return "done"
 
-    def again(self) -> str:
+    def retried(self) -> str:
         with deadline.within(lambda: self.left_s):
-            return again(self.do)
+            return with_retries(self.do)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_what_passes_is_tried_again_after_longer_and_longer(run: Run, error: RelayError) -> None:
     run.failures = [error] * 3
 
-    assert (run.again(), run.slept) == ("done", [1, 2, 4])
+    assert (run.retried(), run.slept) == ("done", [1, 2, 4])
 
 
 @pytest.mark.parametrize("error", FOR_GOOD, ids=repr)
@@ -66,7 +66,7 @@ def test_what_does_not_pass_is_told_at_once(run: Run, error: RelayError) -> None
     run.failures = [error]
 
     with pytest.raises(type(error)):
-        run.again()
+        run.retried()
 
     assert run.slept == []
 
@@ -74,7 +74,7 @@ def test_what_does_not_pass_is_told_at_once(run: Run, error: RelayError) -> None
 def test_it_is_left_alone_for_as_long_as_it_asks(run: Run) -> None:
     run.failures = [QStashError("slow down", answered=429, retry_after_s=7)]
 
-    assert (run.again(), run.slept) == ("done", [7])
+    assert (run.retried(), run.slept) == ("done", [7])
 
 
 @pytest.mark.parametrize("asked", [None, 1000])
@@ -82,7 +82,7 @@ def test_it_ends_before_its_time_does_and_tells_the_last_failure(run: Run, asked
     run.failures = [QStashError(f"{n}", answered=503, retry_after_s=asked) for n in range(100)]
 
     with pytest.raises(QStashError) as told:
-        run.again()
+        run.retried()
 
     assert run.left_s > 0
     assert str(told.value) == f"QStash: {len(run.slept)}"
@@ -95,7 +95,7 @@ def test_a_permission_that_is_not_there_after_a_minute_will_not_come(run: Run) -
     run.failures = [UpstreamError("Secrets Manager", "AccessDeniedException")] * 100
 
     with pytest.raises(UpstreamError):
-        run.again()
+        run.retried()
 
     assert PERMISSION_S <= sum(run.slept) < 2 * PERMISSION_S
 
@@ -104,6 +104,6 @@ def test_where_nobody_says_how_long_it_may_take_it_is_tried_once(run: Run) -> No
     run.failures = [QStashError("away", answered=503)]
 
     with pytest.raises(QStashError):
-        again(run.do)
+        with_retries(run.do)
 
     assert run.slept == []
