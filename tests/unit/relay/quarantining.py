@@ -19,6 +19,7 @@ from tests.unit.relay.operator import ARN, Context
 from tests.unit.relay.world import BASE, FLAT
 
 if TYPE_CHECKING:
+    from relay.wiring import Parts
     from tests.unit.relay.world import World
 
 NEW = "the key that the sender has now"
