@@ -93,14 +93,6 @@ class Publisher:
         """
         _raise_first(self.publish(self.pack_event(event, body, routing)))
 
-    def publish_delivery(self, event: Event, delivery: Delivery, body: bytes) -> None:
-        """Publish one delivery's current generation to its destination's URL alone.
-
-        Raises:
-            UpstreamError: QStash didn't take it, for now.
-        """
-        _raise_first(self.publish(self.pack_delivery(event, delivery, body)))
-
     def pack_event(self, event: Event, body: bytes, routing: Routing) -> list[Publication]:
         """Return the publications that *event* still owes, URL group by URL group.
 
