@@ -6,7 +6,7 @@
     · SignatureError    401   the expected sender didn't sign the request
       UnusableSecret    503   the relay's own secret can't be used
     · NotFound          404   there is no such source, event or delivery
-    · Conflict          409   the state of the thing doesn't allow the request
+    · WrongState        409   the state of the thing doesn't allow the request
     · Gone              410   the thing isn't kept any more
     · BodyTooLarge      413
     · Undeliverable     489   no retry of QStash can ever bring the delivery to its target
@@ -94,7 +94,7 @@ class UnknownPath(NotFound):
     """No route has this path."""
 
 
-class Conflict(SenderError):
+class WrongState(SenderError):
     """The thing is in a state that doesn't allow this."""
 
     status = 409

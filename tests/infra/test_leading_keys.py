@@ -24,7 +24,7 @@ from infra.config.schemes import built_in_schemes
 from infra.local.qstash.broker.signing import sign
 from infra.stack.writes import LEADING_KEYS
 from relay import urls, wiring
-from relay.ingest.refusals import Pace, record_refusal
+from relay.ingest.refusals import RefusalPace, record_refusal
 from relay.model.delivery import Status
 from relay.model.ids import EventId, group_scope, new_generation
 from relay.targets.deliver import deliver
@@ -183,7 +183,7 @@ def open_routes(dynamodb: MemoryDynamoDB, monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(parts, "refresh_signing_secrets", lambda: False)
     for function in (ingest, record):
         monkeypatch.setattr(function, "relay", lambda *_: parts)
-    monkeypatch.setattr(ingest, "record_refusal", partial(record_refusal, pace=Pace()))
+    monkeypatch.setattr(ingest, "record_refusal", partial(record_refusal, pace=RefusalPace()))
     yield OpenRoutes(world)
     wiring.relay.cache_clear()
 

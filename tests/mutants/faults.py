@@ -850,8 +850,8 @@ FAULTS = (
     Fault(
         "head-of-the-spool-starves-the-rest",
         f"{RELAY}ingest/spool.py",
-        "store, done = publisher.store, Taken(after=after)",
-        "store, done = publisher.store, Taken()",
+        "store, done = publisher.store, SpoolRun(after=after)",
+        "store, done = publisher.store, SpoolRun()",
         ("tests/unit/relay/test_accept.py",),
     ),
     Fault(

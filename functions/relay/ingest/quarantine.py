@@ -104,7 +104,7 @@ class Quarantined:
 
 
 @dataclass
-class Pace:
+class Remembered:
     """What one function instance remembers for a moment: which sources have no room, which requests are kept."""
 
     until: dict[tuple[str, str], datetime] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class Pace:
         self.until[source, what] = now + ASKED_AGAIN
 
 
-_PACE = Pace()  # a process is one function instance
+_REMEMBERED = Remembered()  # a process is one function instance
 FULL = ""  # no request has this for an id
 
 
@@ -131,14 +131,14 @@ def keep(error: RelayError, source: Source, request: Request, *, bases: tuple[st
         error: The refusal.
         bases: The relay's own base URLs.
     """
-    outcome = supervised(lambda it: _kept(error, source, it, bases, store, _PACE), request)
+    outcome = supervised(lambda it: _kept(error, source, it, bases, store, _REMEMBERED), request)
     if isinstance(outcome, UpstreamError):  # the sender is answered all the same
         count(Metric.NOT_QUARANTINED)
         logger.warning("a refused request was not kept", extra={"failure": str(outcome)})
 
 
 def _kept(
-    error: RelayError, source: Source, request: Request, bases: tuple[str, ...], store: Store, pace: Pace
+    error: RelayError, source: Source, request: Request, bases: tuple[str, ...], store: Store, remembered: Remembered
 ) -> None:
     now = store.now()
     if not source.quarantine_s or not _is_unproven(error):
@@ -159,24 +159,24 @@ def _kept(
         check_form(source.row, held.received(()), at=now.timestamp())
     except SignatureError:  # the request has other mistakes, which no secret mends
         return
-    if pace.knows(source.name, held.id, now):
+    if remembered.knows(source.name, held.id, now):
         return
     data = held.dump()
-    if not _has_room(held, len(data), store, pace, now):
+    if not _has_room(held, len(data), store, remembered, now):
         count(Metric.NOT_QUARANTINED)
         note(quarantine="full")
         return
     _put(held, data, store)
-    pace.remember(source.name, held.id, now)
+    remembered.remember(source.name, held.id, now)
     note(quarantine=held.id)
 
 
-def _has_room(held: Quarantined, size: int, store: Store, pace: Pace, now: datetime) -> bool:
-    if pace.knows(held.source, FULL, now):
+def _has_room(held: Quarantined, size: int, store: Store, remembered: Remembered, now: datetime) -> bool:
+    if remembered.knows(held.source, FULL, now):
         return False
     has_room = store.quarantine.take_room(held.source, size, held.expires_at)
     if not has_room:
-        pace.remember(held.source, FULL, now)
+        remembered.remember(held.source, FULL, now)
     return has_room
 
 

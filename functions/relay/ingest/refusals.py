@@ -63,7 +63,7 @@ class _Paced:
     last_at: datetime = LONG_AGO
 
 
-class Pace:
+class RefusalPace:
     """How often one function instance writes down refusals.  As many keys as there are sources and reasons, no more."""
 
     def __init__(self) -> None:
@@ -98,11 +98,11 @@ class Pace:
         return self._written <= WRITES_PER_MINUTE
 
 
-_PACE = Pace()  # a process is one function instance
+_PACE = RefusalPace()  # a process is one function instance
 
 
 def record_refusal(
-    error: RelayError, request: Request, *, settings: Settings, store: Store, pace: Pace = _PACE
+    error: RelayError, request: Request, *, settings: Settings, store: Store, pace: RefusalPace = _PACE
 ) -> Reason | None:
     """Count and keep the refusal that *error* is, if it is one.  Raises nothing: what fails here is only logged.
 

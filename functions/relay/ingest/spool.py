@@ -30,7 +30,7 @@ FOREIGN = "the object is no webhook of the relay's: look into spool/ in the buck
 
 
 @dataclass
-class Taken:
+class SpoolRun:
     """What one run did.
 
     Attributes:
@@ -51,7 +51,7 @@ class Taken:
         self.reason = why
 
 
-def take_in(publisher: Publisher, publishes: Callable[[], Publisher], after: str = "") -> Taken:
+def take_in(publisher: Publisher, publishes: Callable[[], Publisher], after: str = "") -> SpoolRun:
     """Accept spooled webhooks until the spool is empty, or time is short.
 
     A webhook leaves the spool once it is in the table, so one that is accepted twice is a duplicate.
@@ -63,7 +63,7 @@ def take_in(publisher: Publisher, publishes: Callable[[], Publisher], after: str
     Raises:
         UpstreamError: The bucket's list can't be read.
     """
-    store, done = publisher.store, Taken(after=after)
+    store, done = publisher.store, SpoolRun(after=after)
     taking = _Taking(publisher, publishes)
     while seconds_left() >= ONE_S:
         keys = store.spool.oldest(BATCH, done.after)

@@ -18,7 +18,7 @@ class Permission(StrEnum):
     OPERATE = "OperatorOperatePolicy"  # allows READ, too
 
 
-class Route(NamedTuple):
+class ApiRoute(NamedTuple):
     """One route.
 
     Attributes:
@@ -50,28 +50,28 @@ def permission(method: str) -> Permission:
 
 
 ROUTES = (
-    Route("GET", "/v1/events", "query", "list_events"),
-    Route("GET", "/v1/events/{event_id}", "query", "show_event"),
-    Route("GET", "/v1/deliveries", "query", "list_deliveries"),
-    Route("GET", "/v1/config", "query", "show_config"),
-    Route("GET", "/v1/audit", "query", "show_audit"),
-    Route("GET", "/v1/destinations", "query", "list_destinations"),
-    Route("GET", "/v1/destinations/{destination}", "query", "list_destinations"),
-    Route("POST", "/v1/destinations/{destination}", "query", "pause_or_resume"),
-    Route("GET", "/v1/sources/{source}/refusals", "query", "list_refusals"),
-    Route("POST", "/v1/replays", "query", "start_replay"),
-    Route("GET", "/v1/replays", "query", "list_replays"),
-    Route("GET", "/v1/replays/{replay_id}", "query", "show_replay"),
-    Route("POST", "/v1/replays/{replay_id}", "query", "stop_or_resume"),
+    ApiRoute("GET", "/v1/events", "query", "list_events"),
+    ApiRoute("GET", "/v1/events/{event_id}", "query", "show_event"),
+    ApiRoute("GET", "/v1/deliveries", "query", "list_deliveries"),
+    ApiRoute("GET", "/v1/config", "query", "show_config"),
+    ApiRoute("GET", "/v1/audit", "query", "show_audit"),
+    ApiRoute("GET", "/v1/destinations", "query", "list_destinations"),
+    ApiRoute("GET", "/v1/destinations/{destination}", "query", "list_destinations"),
+    ApiRoute("POST", "/v1/destinations/{destination}", "query", "pause_or_resume"),
+    ApiRoute("GET", "/v1/sources/{source}/refusals", "query", "list_refusals"),
+    ApiRoute("POST", "/v1/replays", "query", "start_replay"),
+    ApiRoute("GET", "/v1/replays", "query", "list_replays"),
+    ApiRoute("GET", "/v1/replays/{replay_id}", "query", "show_replay"),
+    ApiRoute("POST", "/v1/replays/{replay_id}", "query", "stop_or_resume"),
     # Ingest alone holds the signing secrets.  The stack opens these two where a source has a quarantine.
-    Route("GET", "/v1/sources/{source}/quarantine", "ingest"),
-    Route("POST", "/v1/sources/{source}/quarantine", "ingest"),
-    Route("GET", "/v1/sync", "sync"),
-    Route("POST", "/v1/sync", "sync"),
+    ApiRoute("GET", "/v1/sources/{source}/quarantine", "ingest"),
+    ApiRoute("POST", "/v1/sources/{source}/quarantine", "ingest"),
+    ApiRoute("GET", "/v1/sync", "sync"),
+    ApiRoute("POST", "/v1/sync", "sync"),
 )
 
 
-def served_by(function: str) -> dict[str, Route]:
+def served_by(function: str) -> dict[str, ApiRoute]:
     """Return the routes of the Lambda *function* by their keys."""
     return {route.key: route for route in ROUTES if route.function == function}
 

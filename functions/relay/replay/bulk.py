@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay.errors import BadRequest, Conflict, Defect, NotFound, UpstreamError
+from relay.errors import BadRequest, Defect, NotFound, UpstreamError, WrongState
 from relay.model.delivery import Status
 from relay.model.ids import EventId, iso
 from relay.model.replay import RATE_MAX, Replay, ReplayState
@@ -110,7 +110,7 @@ def turn(store: Store, replay_id: str, state: ReplayState) -> Replay:
     if job is None:
         raise NotFound("there is no such replay")
     if job.state is ReplayState.DONE:
-        raise Conflict("the replay is done: nothing is left to stop or to resume")
+        raise WrongState("the replay is done: nothing is left to stop or to resume")
     if job.state is not state and not store.replays.turn(job, state):
         return turn(store, replay_id, state)  # it advanced meanwhile
     return replace(job, state=state)

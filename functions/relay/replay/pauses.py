@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.errors import Conflict
+from relay.errors import WrongState
 from relay.model.delivery import Status
 from relay.model.ids import EventId
 from relay.model.replay import RATE_DEFAULT, ReplayState
@@ -33,7 +33,7 @@ def resume(store: Store, destination: str, *, rate: int, by: str | None, reason:
     """
     bulk.check_rate(rate)
     if not store.pauses.remove(destination):
-        raise Conflict(f"{destination} isn't paused")
+        raise WrongState(f"{destination} isn't paused")
     return _release(store, destination, rate, by, reason)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.config.settings import Settings
 from relay.errors import RelayError, SignatureError
-from relay.ingest.refusals import Pace, record_refusal
+from relay.ingest.refusals import RefusalPace, record_refusal
 from relay.model.refusal import Reason, Refusal
 from relay.query import answers
 from relay.runtime.http_api import Request
@@ -83,7 +83,7 @@ class World:
         self.calls: Calls = getattr(clients.dynamodb, "calls", Calls())
         self.store = Store(name, name, now=self.clock, dynamodb=clients.dynamodb)
         self.configure()
-        self.pace = Pace()
+        self.pace = RefusalPace()
 
     def configure(self, **rows: dict[str, Any]) -> None:
         """Have a source for each of *rows* too."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.errors import Conflict, NotFound
+from relay.errors import NotFound, WrongState
 from relay.model.delivery import Status
 from relay.model.replay import ReplayState
 from relay.replay import bulk
@@ -124,7 +124,7 @@ def test_a_replay_that_is_done_can_not_be_turned(world: World) -> None:
     world.sweep(seconds=0)
 
     for state in (ReplayState.STOPPED, ReplayState.RUNNING):
-        with pytest.raises(Conflict):
+        with pytest.raises(WrongState):
             bulk.turn(world.store, job.id, state)
     with pytest.raises(NotFound):
         bulk.turn(world.store, "rpl_none", ReplayState.STOPPED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.errors import BadRequest, Conflict
+from relay.errors import BadRequest, WrongState
 from relay.model.delivery import Status
 from relay.model.replay import RATE_MAX, ReplayState
 from relay.replay import bulk, pauses
@@ -63,7 +63,7 @@ def test_only_what_is_held_goes_and_only_to_that_destination(world: World) -> No
 
 
 def test_what_is_not_paused_is_not_resumed(world: World) -> None:
-    with pytest.raises(Conflict):
+    with pytest.raises(WrongState):
         resume(world)
 
     assert world.store.replays.newest(9) == []

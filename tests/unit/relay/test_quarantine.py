@@ -13,9 +13,8 @@ import ingest
 from relay import wiring
 from relay.errors import Defect, UpstreamError
 from relay.ingest import quarantine, readmission
-from relay.ingest.quarantine import Pace, expiry
-from relay.ingest.refusals import Pace as RefusalPace
-from relay.ingest.refusals import record_refusal
+from relay.ingest.quarantine import Remembered, expiry
+from relay.ingest.refusals import RefusalPace, record_refusal
 from relay.model.delivery import Status
 from relay.model.ids import EventId, event_id, iso
 from relay.query import answers
@@ -44,7 +43,7 @@ def kept(world: World, clients: Clients, monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(relay, "publisher", lambda: world.publisher)
     monkeypatch.setattr(ingest, "relay", lambda *_: relay)
     monkeypatch.setattr(ingest, "record_refusal", partial(record_refusal, pace=RefusalPace()))
-    monkeypatch.setattr(quarantine, "_PACE", Pace())  # a process is one function instance
+    monkeypatch.setattr(quarantine, "_REMEMBERED", Remembered())  # a process is one function instance
     found = Quarantining(world, relay, clients.s3)
     found.configure(configured())
     yield found

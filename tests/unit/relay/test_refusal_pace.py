@@ -7,12 +7,14 @@ from itertools import pairwise
 
 import pytest
 
-from relay.ingest.refusals import GAP_MAX, QUIET, WRITES_PER_MINUTE, Pace
+from relay.ingest.refusals import GAP_MAX, QUIET, WRITES_PER_MINUTE, RefusalPace
 from relay.model.refusal import Reason
 from tests.unit.relay.refusing import NOW
 
 
-def flooded(pace: Pace, keys: list[tuple[str, Reason]], seconds: int, per_second: int = 10) -> list[tuple[int, int]]:
+def flooded(
+    pace: RefusalPace, keys: list[tuple[str, Reason]], seconds: int, per_second: int = 10
+) -> list[tuple[int, int]]:
     """Flood one instance; return (second, amount) of every write."""
     return [
         (second, amount)
@@ -25,7 +27,7 @@ def flooded(pace: Pace, keys: list[tuple[str, Reason]], seconds: int, per_second
 
 def test_a_flood_is_written_ever_more_seldom_and_counted_whole() -> None:
     """At most once a second, soon once a minute."""
-    pace, key = Pace(), ("github", Reason.BAD_SIGNATURE)
+    pace, key = RefusalPace(), ("github", Reason.BAD_SIGNATURE)
 
     written = flooded(pace, [key], 600)
 
@@ -40,7 +42,7 @@ def test_a_flood_is_written_ever_more_seldom_and_counted_whole() -> None:
 
 def test_after_a_flood_a_single_refusal_is_kept_at_once_again() -> None:
     """The gap is as long as the flood lasts."""
-    pace, key = Pace(), ("github", Reason.BAD_SIGNATURE)
+    pace, key = RefusalPace(), ("github", Reason.BAD_SIGNATURE)
     flooded(pace, [key], 300)
     calm = NOW + timedelta(minutes=20)
 
@@ -52,7 +54,7 @@ def test_a_flood_over_everything_has_a_bound_of_its_own() -> None:
     """However many sources there are; the first of each is beside it."""
     keys = [(f"s{n}", reason) for n in range(40) for reason in Reason]
 
-    written = flooded(Pace(), keys, 180, per_second=1)
+    written = flooded(RefusalPace(), keys, 180, per_second=1)
 
     assert len([second for second, _ in written if second == 0]) == len(keys)
     assert len(written) == len(keys) + 3 * WRITES_PER_MINUTE
@@ -60,7 +62,7 @@ def test_a_flood_over_everything_has_a_bound_of_its_own() -> None:
 
 def test_noise_on_one_source_doesnt_hide_that_another_begins() -> None:
     """Not even noise for so many reasons that no write is left in the minute."""
-    pace = Pace()
+    pace = RefusalPace()
     flooded(pace, [("noisy", reason) for reason in Reason], 30)
     now = NOW + timedelta(seconds=30)
 
@@ -71,7 +73,7 @@ def test_noise_on_one_source_doesnt_hide_that_another_begins() -> None:
 @pytest.mark.parametrize(("silent", "amount"), [(QUIET, 3), (QUIET - timedelta(seconds=1), 0)])
 def test_what_was_quiet_begins_anew(silent: timedelta, amount: int) -> None:
     """With what was held back before; and only after a whole `QUIET`, else a slow drip would have no bound."""
-    pace, noise, key = Pace(), [("noisy", reason) for reason in Reason], ("github", Reason.BAD_SIGNATURE)
+    pace, noise, key = RefusalPace(), [("noisy", reason) for reason in Reason], ("github", Reason.BAD_SIGNATURE)
     flooded(pace, noise, 30)
     for second in (30, 32, 34):
         pace.take(key, NOW + timedelta(seconds=second))
@@ -86,7 +88,7 @@ def test_what_was_quiet_begins_anew(silent: timedelta, amount: int) -> None:
 
 def test_one_flooded_source_doesnt_hide_another() -> None:
     """Each source and reason has a pace of its own."""
-    pace = Pace()
+    pace = RefusalPace()
     flooded(pace, [("github", Reason.BAD_SIGNATURE)], 90)
 
     assert pace.take(("calls", Reason.BAD_SIGNATURE), NOW + timedelta(seconds=90)) == 1

@@ -14,7 +14,6 @@ import pytest
 from relay.errors import (
     BadRequest,
     BodyTooLarge,
-    Conflict,
     HandshakeFailed,
     NotFound,
     OperatorError,
@@ -24,6 +23,7 @@ from relay.errors import (
     UnknownPath,
     UnusableSecret,
     UpstreamError,
+    WrongState,
 )
 from relay.ingest.refusals import GAP_MAX, reason_of
 from relay.model.refusal import SLOTS, UNKNOWN_SOURCE_NAME, Reason
@@ -83,7 +83,7 @@ def lost() -> OperatorError:
         (BodyTooLarge("x"), Reason.BODY_TOO_LARGE),
         (OperatorError("x"), Reason.NO_SECRET),
         (BadRequest("x"), Reason.UNREADABLE),
-        (Conflict("x"), Reason.UNREADABLE),
+        (WrongState("x"), Reason.UNREADABLE),
         (HandshakeFailed("confirmation", "x"), Reason.HANDSHAKE_FAILED),
         (UpstreamError("DynamoDB", "x"), None),
         (QStashError("x"), None),

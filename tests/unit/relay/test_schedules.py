@@ -16,7 +16,7 @@ from infra.config.schemes import built_in_schemes
 from infra.local.qstash.broker.signing import sign
 from relay import wiring
 from relay.config.settings import Settings
-from relay.ingest.refusals import Pace, record_refusal
+from relay.ingest.refusals import RefusalPace, record_refusal
 from relay.model.ids import EventId, event_id
 from relay.model.refusal import Reason
 from relay.query.answers import list_refusals
@@ -61,7 +61,7 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     monkeypatch.setattr(relay, "publisher", lambda: world.publisher)
     monkeypatch.setattr(ingest, "relay", lambda *_: relay)
     monkeypatch.setattr(ingest, "handler", world.handler(ingest))
-    monkeypatch.setattr(ingest, "record_refusal", partial(record_refusal, pace=Pace()))  # a function's own
+    monkeypatch.setattr(ingest, "record_refusal", partial(record_refusal, pace=RefusalPace()))  # a function's own
     yield world
     wiring.relay.cache_clear()
 
