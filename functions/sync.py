@@ -57,8 +57,11 @@ def _add(said: Mapping[str, Any], current: str | None) -> str:
 @answering
 def answer(request: Request) -> Response:
     """GET /v1/sync: list the differences between QStash and the last deploy; POST: mend them."""
-    parts = relay("RELAY_QSTASH_SECRET")
     mends = request.route.startswith("POST")
+    request.check_parameters()
+    if request.body:
+        request.check_fields(request.json())
+    parts = relay("RELAY_QSTASH_SECRET")
     do = sync.mend if mends else sync.drift
     changes = do(parts.settings.name, qstash=parts.qstash, store=parts.store)
     note(by=request.caller, changes=[str(it) for it in changes])

@@ -177,10 +177,10 @@ class Deployed:
                 f"your AWS identity may not ask the relay ({call}): attach the managed policy {arn} to it"
             )
         if code and status == httpx.codes.NOT_FOUND:
-            lists = (
-                "`relay destination list` says"
-                if "/destinations/" in call
-                else "`relay event list` and `relay delivery list` say"
+            known = {"/destinations/": "`relay destination list` says", "/replays/": "`relay replay list` says"}
+            lists = next(
+                (says for part, says in known.items() if part in call),
+                "`relay event list` and `relay delivery list` say",
             )
             return CommandError(f"{message} ({call}): {lists} what there is")
         if code and status < httpx.codes.INTERNAL_SERVER_ERROR:

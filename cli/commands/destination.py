@@ -184,7 +184,7 @@ def _percent(rate: float | None) -> str | None:
 def _print_notes(answer: Mapping[str, Any]) -> None:
     dead = [it["destination"] for it in answer["destinations"] if state(it) == "dead"]
     if dead:
-        note(f"{', '.join(dead)}: every attempt failed: run `relay destination show NAME`")
+        note(f"{', '.join(dead)}: every attempt failed: run `relay delivery list --destination {dead[0]}`")
     if not answer["complete"]:
         note(
             "there is more than one call can read: the oldest deliveries are missing; choose a later time with --since"

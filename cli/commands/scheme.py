@@ -148,7 +148,9 @@ def _verify_lines(known: Mapping[str, Scheme]) -> None:
         json_line({"id": request.get("id") if isinstance(request, dict) else None, **verdict})
     if failed:
         raise CommandError(
-            f"{failed} lines could not be read: each must be a JSON object with scheme, url, headers, now …"
+            f"{failed} line{'s' if failed > 1 else ''} could not be read: each must be a JSON object with scheme"
+            " (`relay scheme list`),"
+            " url, headers, now …"
         )
 
 

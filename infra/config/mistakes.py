@@ -103,7 +103,7 @@ def nearest(name: str, known: Sequence[str], listed_by: str | None = None) -> st
         return meant
     if listed_by:
         return f": `{listed_by}` lists all"
-    return f": there are {', '.join(sorted(known))}" if known else ""
+    return f" (known: {', '.join(sorted(known))})" if known else ""
 
 
 def near(name: str, known: Sequence[str]) -> str:

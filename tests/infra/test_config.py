@@ -235,7 +235,7 @@ def test_every_built_in_scheme_is_a_row_that_the_engine_takes() -> None:
         ("[relay]\nconcurrency = { ingest = 0 }", "relay.concurrency.ingest", "greater than or equal to 1"),
         ('[relay]\nconcurrency = { record = "5" }', "relay.concurrency.record", "whole number"),
         ("[relay]\nconcurrency = { inges = 5 }", "relay.concurrency.inges", "did you mean 'ingest'?"),
-        ("[relay]\nconcurrency = { sweep = 5 }", "relay.concurrency.sweep", "there are claim, deliver"),
+        ("[relay]\nconcurrency = { sweep = 5 }", "relay.concurrency.sweep", "known: claim, deliver"),
         # URL groups and destinations
         ("[url_groups.g]", "url_groups.g.destinations", "needs a destination"),
         ("[url_groups.g.destinations]", "url_groups.g.destinations", "needs a destination"),

@@ -174,7 +174,7 @@ def turned(readmission: Readmission, asked: Mapping[str, Any], seconds_left: Cal
     action, cursor, ids = asked.get("action"), asked.get("cursor"), asked.get("ids")
     if action not in ACTIONS or set(asked) - {"action", "cursor", "ids"}:
         raise BadRequest(
-            f'body must be {{"action": {" | ".join(ACTIONS)}}} with "ids", or with the "cursor" of the last page'
+            'body must be {"action": "check" | "release" | "discard"} with "ids", or with the "cursor" of the last page'
         )
     if ids is not None and (cursor is not None or not _are_ids(ids)):
         raise BadRequest(f"ids must be a list of the ids of up to {ANSWER_MAX} kept requests, without a cursor")

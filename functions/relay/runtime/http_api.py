@@ -16,7 +16,7 @@ from relay.runtime import deadline
 from relay.urls import WEBHOOK_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 MARGIN_S = 1.5  # for the last call, and the answer
 WEBHOOKS = f"ANY {WEBHOOK_PATH}"
@@ -79,6 +79,14 @@ class Request:
         query = f"?{self.query_string}" if self.query_string else ""
         return [f"{base}{self.path}{query}" for base in bases]
 
+    def check_parameters(self, *allowed: str) -> None:
+        """Raise `BadRequest` if the query string has a parameter that isn't *allowed*."""
+        check_known("parameters", self.query, allowed, code="unknown_filter")
+
+    def check_fields(self, asked: Mapping[str, Any], *allowed: str) -> None:
+        """Raise `BadRequest` if *asked*, the body's object, has a field that isn't *allowed*."""
+        check_known("fields", asked, allowed)
+
     def json(self) -> dict[str, Any]:
         """Return the JSON object in the body, or raise `BadRequest`."""
         try:
@@ -89,6 +97,12 @@ class Request:
         if not isinstance(value, dict):
             raise BadRequest("the body must be a JSON object")
         return value
+
+
+def check_known(what: str, given: Iterable[str], allowed: Collection[str], *, code: str = "bad_request") -> None:
+    """Raise `BadRequest`, which names the unknown ones of *given* and those *allowed*, if there are unknown ones."""
+    if unknown := sorted(set(given) - set(allowed)):
+        raise BadRequest(f"unknown {what}: {', '.join(unknown)} (allowed: {', '.join(allowed) or 'none'})", code=code)
 
 
 def _texts(given: Mapping[str, str] | None) -> dict[str, str]:

@@ -38,6 +38,24 @@ def test_an_action_that_is_no_text_is_refused(world: World, operator: Operator, 
     assert known(world, job).state is ReplayState.RUNNING
 
 
+@pytest.mark.parametrize(
+    "route",
+    [
+        *("GET /v1/events", "GET /v1/deliveries", AUDIT, "GET /v1/config", "GET /v1/replays", "GET /v1/destinations"),
+        *(EVENT, "GET /v1/replays/{replay_id}", "GET /v1/sources/{source}/refusals"),
+    ],
+)
+def test_an_unknown_parameter_is_refused_by_its_name(world: World, operator: Operator, route: str) -> None:
+    """And the answer says which are known."""
+    event, job = world.post().event, start(world)
+
+    status, answer = operator.ask(route, asked={"x1": "1"}, event_id=event.id, replay_id=job.id, source="github")
+
+    assert (status, answer["error"]["code"]) == (400, "unknown_filter")
+    assert "x1" in answer["error"]["message"]
+    assert "(allowed: " in answer["error"]["message"]
+
+
 @pytest.mark.parametrize("route", [AUDIT, "GET /v1/events", "GET /v1/deliveries"])
 @pytest.mark.parametrize("asked", [{"since": TOO_EARLY}, {"until": TOO_LATE}], ids=str)
 def test_a_time_outside_all_time_is_refused(operator: Operator, route: str, asked: dict[str, str]) -> None:

@@ -125,6 +125,21 @@ def test_a_call_that_fails_in_passing_fails_no_deploy(run: Run, call: str) -> No
     assert run.slept == [1, 2, 4]
 
 
+@pytest.mark.parametrize(("asked", "body"), [({"x1": "1"}, ""), ({}, '{"x1": true}'), ({}, "x1")], ids=str)
+def test_what_sync_doesnt_know_is_refused_before_anything_is_mended(run: Run, asked: dict[str, str], body: str) -> None:
+    """Somebody who asks for a dry run must not get a sync."""
+    run.ask("Create", OLD)
+    held = dict(run.world.wire.topics)
+    run.world.wire.topics.clear()
+    event = {"routeKey": "POST /v1/sync", "queryStringParameters": asked, "body": body}
+
+    answer = function.handler(event, run)
+
+    assert answer["statusCode"] == 400
+    assert held
+    assert run.world.wire.topics == {}
+
+
 def test_a_deploy_that_fails_for_good_says_which_log_tells_more(run: Run) -> None:
     run.fails = {"POST /v2/topics": [400]}
 
