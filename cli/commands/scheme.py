@@ -149,8 +149,7 @@ def _verify_lines(known: Mapping[str, Scheme]) -> None:
     if failed:
         raise CommandError(
             f"{failed} line{'s' if failed > 1 else ''} could not be read: each must be a JSON object with scheme"
-            " (`relay scheme list`),"
-            " url, headers, now …"
+            " (`relay scheme list`), url, headers, now …"
         )
 
 
