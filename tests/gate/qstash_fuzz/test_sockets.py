@@ -133,7 +133,7 @@ def test_whatever_is_published_ends(qstash: Facts) -> None:
             accepted[answer.json()["messageId"]] = (target, headers)
 
     publish()
-    assert len(accepted) > SOCKETS.max_examples / 10
+    assert len(accepted) > SOCKETS.max_examples / 30  # else it would be true of next to nothing
     for message_id, sent in accepted.items():
         await_state(qstash, message_id, {"DELIVERED", "FAILED"}, sent)
 
