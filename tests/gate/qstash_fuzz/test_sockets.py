@@ -77,7 +77,9 @@ WIRE_VALUES = st.one_of(
     st.sampled_from([value.encode("utf-8", "surrogatepass") for value in VALUES]),
     st.binary(max_size=9).map(lambda value: re.sub(rb"[\x00-\x08\x0a-\x1f\x7f]", b"", value)),
 )
-HEADERS = st.lists(st.tuples(st.sampled_from([name.encode() for name in NAMES]), WIRE_VALUES), max_size=8)
+ANY_HEADER = st.tuples(st.sampled_from([name.encode() for name in NAMES]), WIRE_VALUES)
+HEADERS = st.lists(ANY_HEADER, max_size=8)
+FEW_HEADERS = st.lists(ANY_HEADER, max_size=1)  # of several, one is nearly always refused
 ODD_HEADERS = st.sampled_from(
     [
         *((b"Host", host) for host in (b"[", b"", b"a b", b"x/pause?", b"\xff", b"::", b"a:b:c")),
@@ -122,7 +124,7 @@ def test_whatever_is_published_ends(qstash: Facts) -> None:
     waiting = re.compile(rb"(?i)upstash-(delay|not-before|retries|flow-control-.*|cron|queue-name)")
     accepted: dict[str, object] = {}
 
-    @given(st.sampled_from(sorted(HOSTS | NO_HOSTS)), TAILS, HEADERS)
+    @given(st.sampled_from(sorted(HOSTS | NO_HOSTS)), TAILS, HEADERS | FEW_HEADERS)
     @SOCKETS
     def publish(host: str, tail: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         target = b"/v2/publish/http://" + host.encode("latin-1") + tail
@@ -133,7 +135,7 @@ def test_whatever_is_published_ends(qstash: Facts) -> None:
             accepted[answer.json()["messageId"]] = (target, headers)
 
     publish()
-    assert len(accepted) > SOCKETS.max_examples / 30  # else it would be true of next to nothing
+    assert len(accepted) > SOCKETS.max_examples / 10  # else it would be true of next to nothing
     for message_id, sent in accepted.items():
         await_state(qstash, message_id, {"DELIVERED", "FAILED"}, sent)
 
